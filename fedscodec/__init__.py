@@ -1,0 +1,82 @@
+"""feds, a learned image codec: pictures to .feds files and back.
+
+    data = fedscodec.encode("photo.png", quality=3.5)      # bytes
+    image = fedscodec.decode(data)                         # a Pillow image
+
+Importing the package is cheap: Pillow, numpy and torch are loaded when the first picture is coded.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from .errors import FedsError
+from .fileformat import DEFAULT_MAX_PIXELS
+from .registry import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from .codec import Model
+    from .images import Picture
+
+__all__ = ["FedsError", "__version__", "decode", "encode", "load_model"]
+__version__ = "0.1.0"
+
+
+def encode(
+    image: str | Path | bytes | BinaryIO | Image.Image | NDArray[np.uint8] | Picture,
+    model: str | Model = DEFAULT_MODEL,
+    *,
+    quality: float | None = None,
+    device: str = "auto",
+    max_pixels: int | None = DEFAULT_MAX_PIXELS,
+) -> bytes:
+    """The bytes of a .feds file that holds a picture.
+
+    `image` is a path, the bytes of a picture file, an open binary file, a Pillow image, or uint8 samples
+    [H, W, 3] or [H, W]. `model` is a name, the path of a weights file, or what `load_model` gave, which saves
+    loading it for every picture (`device` is then its own). `quality` runs from 1 (small) to 7 (good), by
+    default as the name says. Raises children of `FedsError`.
+    """
+    import numpy as np
+
+    from . import codec, images
+
+    if isinstance(image, images.Picture):
+        picture = image
+    elif isinstance(image, np.ndarray):
+        picture = images.from_array(image)
+    else:
+        picture = images.read_picture(image, max_pixels=max_pixels)
+    network = model if isinstance(model, codec.Model) else load_model(model, device)
+    return network.encode(picture, quality)
+
+
+def decode(
+    data: bytes | str | Path, *, device: str = "auto", max_pixels: int | None = DEFAULT_MAX_PIXELS
+) -> Image.Image:
+    """The picture in the bytes or at the path of a .feds file, as a Pillow image of mode RGB or L.
+
+    In its info is what there is of icc_profile, exif and xmp. Raises children of `FedsError`.
+    """
+    from . import codec, fileformat, images, registry
+
+    name = "the file" if isinstance(data, bytes) else str(data)
+    raw = data if isinstance(data, bytes) else Path(data).read_bytes()
+    file = fileformat.unpack(raw, name=name, max_pixels=max_pixels)
+    network = registry.model_by_fingerprint(file.header.fingerprint, device, name=name)
+    return images.to_pil(codec.decode_file(file, network).picture)
+
+
+def load_model(name: str = DEFAULT_MODEL, device: str = "auto") -> Model:
+    """The network of a name (student, student-q3, teacher-q4.5) or of a weights file, ready to run.
+
+    `device` is "cpu", "cuda", or "auto": a GPU where there is one. Its `encode` and `decode` work on `fedscodec.images.Picture`. Raises UnknownModelError or WeightsError.
+    """
+    from . import registry
+
+    return registry.load_model(name, device)

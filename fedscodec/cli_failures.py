@@ -1,0 +1,75 @@
+"""How a command fails: in one sentence on standard error, and with an exit code that tells the kind.
+
+* 1: a failure that feds foresees, or that the system reports
+* 2: wrong usage, which Typer tells by itself
+* 70: a bug in feds
+* 130: Ctrl-C
+* 141: the reader of a pipe has left
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import typer
+
+from .errors import FedsError
+
+
+@contextmanager
+def one_sentence(debug: bool = False) -> Iterator[None]:
+    """Whatever goes wrong inside ends the process by `typer.Exit`; only with `debug` is there a traceback.
+
+    Python's own warnings, which speak to developers, are shown with `debug` only too.
+    """
+    try:
+        with warnings.catch_warnings():
+            if not debug:
+                warnings.simplefilter("ignore")
+            yield
+            print(end="", flush=True)  # here, where a full disk or a reader that has left can still be told
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
+    except (Exception, KeyboardInterrupt) as failure:
+        if debug:
+            import traceback
+
+            traceback.print_exc()
+        sentence, code = _explained(failure)
+        if sentence:
+            typer.echo(f"feds: {' '.join(sentence.split())}", err=True)
+        if isinstance(failure, OSError):
+            _drop_standard_output()
+        raise typer.Exit(code) from None
+
+
+def _explained(failure: BaseException) -> tuple[str, int]:
+    match failure:
+        case KeyboardInterrupt():
+            return "", 130
+        case BrokenPipeError():
+            return "", 141
+        case FedsError():
+            return str(failure), 1
+        case OSError():
+            return f"{failure.filename or 'input or output'}: {failure.strerror or failure}", 1
+    if _is_lack_of_memory(failure):
+        return "not enough memory for this picture on this device", 1
+    what = f"{type(failure).__name__}: {failure}"
+    return f"internal error: {what} (run with --debug for the traceback)", 70
+
+
+def _is_lack_of_memory(failure: BaseException) -> bool:
+    # torch raises OutOfMemoryError on a GPU and a plain RuntimeError on the CPU; here it may not be loaded.
+    kinds = {kind.__name__ for kind in type(failure).__mro__}
+    return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(failure)
+
+
+def _drop_standard_output() -> None:
+    # What is left in its buffer would fail once more, and be complained about, when the interpreter ends.
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

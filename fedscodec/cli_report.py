@@ -1,0 +1,125 @@
+"""What the commands print: lines and tables made from values, with no work of their own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from .fileformat import FedsFile, Header, read_header
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from .networks.spec import ModelSpec
+    from .registry import WeightsInfo
+    from .training.rounding import Row
+
+_COLUMNS_OF_A_PIPE = 200  # where there is no terminal, no table is squeezed
+
+
+def encoded_line(data: bytes, model: str, seconds: float, decibels: float | None = None) -> str:
+    """What was written: `23,456 bytes, 0.477 bpp, 50.3:1, q3 of student, 0.61 s`, and `, 34.21 dB` if known."""
+    header = read_header(data)
+    quality = f"q{header.quality / 1000:g} of {model}"
+    fidelity = "" if decibels is None else f", {decibels:.2f} dB"
+    return f"{_rate(header, len(data))}, {quality}, {seconds:.2f} s{fidelity}"
+
+
+def decoded_line(header: Header, model: str, seconds: float) -> str:
+    """What was read: `768x512 pixels, q3 of student, 0.40 s`."""
+    return f"{header.width}x{header.height} pixels, q{header.quality / 1000:g} of {model}, {seconds:.2f} s"
+
+
+def _rate(header: Header, size: int) -> str:
+    # The ratio is to 8 bits a sample, of which a grey picture has one a pixel.
+    pixels, samples = header.width * header.height, 1 if header.grey else 3
+    return f"{size:,} bytes, {8 * size / pixels:.3f} bpp, {samples * pixels / size:.1f}:1"
+
+
+def info_lines(file: FedsFile, size: int, models: list[str]) -> Iterator[str]:
+    """What a file of `size` bytes says of itself, and the installed models that decode it."""
+    header = file.header
+    yield f"size     {_rate(header, size)}"
+    yield f"picture  {header.width}x{header.height} pixels, {'grey' if header.grey else 'colour'}"
+    yield f"model    {', '.join(models) or 'not installed'}, fingerprint {header.fingerprint.hex()}"
+    yield f"quality  q{header.quality / 1000:g}"
+    parts = {"z": header.stream_lengths[0]}
+    parts |= {f"slice {index}": length for index, length in enumerate(header.stream_lengths[1:], start=1)}
+    parts |= {f"box {kind.decode().strip()}": len(payload) for kind, payload in file.boxes.items()}
+    for name, length in {"header": size - sum(parts.values()), **parts}.items():
+        yield f"{name:<9}{length:>9,} bytes {length / size:>6.1%}"
+
+
+def models_table(found: Iterable[WeightsInfo]) -> Table:
+    """Networks that are installed: what they are called, what they cost, where they lie."""
+    from .networks.counts import kmacs_per_pixel, parameters
+
+    table = _table("name", "qualities", "lambda", "parameters", "kMAC/px", "bytes", "fingerprint", "file")
+    for info in found:
+        lambdas = sorted({info.qualities[0], info.qualities[-1]})
+        table.add_row(
+            info.name,
+            f"q1 ... q{len(info.qualities)}" if len(info.qualities) > 1 else "q1",
+            " ... ".join(f"{value:g}" for value in lambdas),
+            f"{parameters(info.spec) / 1e6:.2f} M",
+            f"{kmacs_per_pixel(info.spec):.0f}",
+            f"{info.bytes:,}",
+            info.fingerprint,
+            str(info.path),
+        )
+    return table
+
+
+def variants_table(variants: Mapping[str, ModelSpec]) -> Table:
+    """Networks that can be trained: what they cost."""
+    from .networks.counts import kmacs_per_pixel, parameters
+
+    table = _table("variant", "latents", "slices", "parameters", "kMAC/px")
+    for name, spec in variants.items():
+        counts = f"{parameters(spec) / 1e6:.2f} M", f"{kmacs_per_pixel(spec):.0f}"
+        table.add_row(name, str(spec.latents), str(spec.slices), *counts)
+    return table
+
+
+def rounding_table(rows: Iterable[Row]) -> Table:
+    """Rate of the integers against that of the floats, and their mean difference at the end."""
+    table = _table("picture", "quality", "float bpp", "integer bpp", "cost")
+    costs = []
+    for row in rows:
+        costs.append(row.integer_bpp / row.float_bpp - 1)
+        rates = f"{row.float_bpp:.4f}", f"{row.integer_bpp:.4f}"
+        table.add_row(row.name, f"q{row.quality:g}", *rates, f"{costs[-1]:+.2%}")
+    if costs:
+        table.add_section()
+        table.add_row("mean", "", "", "", f"{sum(costs) / len(costs):+.2%}")
+    return table
+
+
+def _table(*names: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in names:
+        numbers = name in (
+            "latents",
+            "slices",
+            "parameters",
+            "kMAC/px",
+            "bytes",
+            "float bpp",
+            "integer bpp",
+            "cost",
+        )
+        table.add_column(
+            name, justify="right" if numbers else "left", overflow="fold", no_wrap=name != "file"
+        )
+    return table
+
+
+def print_table(table: Table) -> None:
+    """Print a table to standard output, as wide as the terminal if it is one."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else _COLUMNS_OF_A_PIPE).print(table)

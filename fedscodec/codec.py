@@ -1,0 +1,235 @@
+"""Pixels ↔ bytes: the one place where pictures, networks, coder and file format meet.
+
+    encode: pad → g_a → gain → h_a → walk with a SliceWriter → pack
+    decode: unpack → walk with a SliceReader → checksum → 1/gain → g_s → crop
+
+Everything between ẑ and the table indices is integers (`networks.integer_side`), so symbols do not depend on the
+device, the number of threads or the precision of the transforms.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import fileformat
+from .entropy.coders import SliceReader, SliceWriter, symbol_bytes
+from .entropy.fixedpoint import MEAN_UNIT
+from .errors import FedsError, FormatError, TooLargeError
+from .fileformat import FedsFile
+from .images import Picture, crop, from_tensor, pad, to_tensor
+from .networks.slices import walk
+from .networks.spec import STRIDE
+from .networks.strips import run_in_strips
+from .networks.weights import Weights, float_transforms, integer_side
+
+T = TypeVar("T")
+
+
+@dataclass
+class Encoded:
+    """A picture as a file: its bytes, seconds of each stage, −log₂ p of its symbols (if counted), and the symbols."""
+
+    data: bytes
+    seconds: dict[str, float]
+    bits: float
+    symbols: list[np.ndarray] = field(repr=False)
+
+
+@dataclass
+class Decoded:
+    """A picture from a file, seconds of each stage, and the symbols that were read."""
+
+    picture: Picture
+    seconds: dict[str, float]
+    symbols: list[np.ndarray] = field(repr=False)
+
+
+class _Clock:
+    """Seconds of each stage; waits for the GPU so that they mean something."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.seconds = device, dict[str, float]()
+
+    def time(self, stage: str, work: Callable[[], T]) -> T:
+        begin = time.perf_counter()
+        result = work()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begin
+        return result
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of that name; "auto" is the first GPU where there is one. FedsError for one that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda") and not name.startswith("cuda:"):
+        raise FedsError(f"device must be auto, cpu or cuda, found {name}")
+    if name != "cpu" and not torch.cuda.is_available():
+        raise FedsError(f"device {name} was asked for, but torch finds no CUDA device here")
+    return torch.device(name)
+
+
+def choose_precision(device: torch.device) -> torch.dtype:
+    """bfloat16 where the device multiplies it natively, else float32; $FEDS_PRECISION overrides."""
+    wanted = os.environ.get("FEDS_PRECISION", "")
+    if wanted:
+        if wanted not in ("float32", "bfloat16"):
+            raise FedsError(f"FEDS_PRECISION must be float32 or bfloat16, found {wanted}")
+        return torch.bfloat16 if wanted == "bfloat16" else torch.float32
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    fast = any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+    return torch.bfloat16 if fast else torch.float32
+
+
+class Model:
+    """A network that is ready to encode and decode. name and quality are those it was asked for by."""
+
+    def __init__(
+        self, weights: Weights, *, name: str, quality: float, device: str = "auto", precision: torch.dtype | None = None
+    ) -> None:
+        self.device = choose_device(device)
+        self.precision = precision or choose_precision(self.device)
+        self.name, self.quality = name, quality
+        self.spec, self.fingerprint = weights.spec, weights.fingerprint
+        self.z_tables, self.y_tables = weights.z_tables, weights.y_tables
+        self.transforms = float_transforms(weights)
+        del self.transforms.float_side  # never leaves the meta device; the integers stand in for it
+        self.transforms.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.side = integer_side(weights).to(self.device)
+
+    def encode(self, picture: Picture, quality: float | None = None) -> bytes:
+        """The picture as the bytes of a .feds file, at the model's quality unless another is given."""
+        return encode_picture(picture, self, self.quality if quality is None else quality).data
+
+    def decode(self, data: bytes, *, max_pixels: int | None = fileformat.DEFAULT_MAX_PIXELS) -> Picture:
+        """The picture in the bytes of a .feds file that this network wrote."""
+        return decode_file(fileformat.unpack(data, max_pixels=max_pixels), self).picture
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The precision of the transforms."""
+        if self.precision == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.precision)
+
+    def gains(self, quality: float) -> tuple[Tensor, Tensor]:
+        """Gain and inverse gain [1, M, 1, 1]; FedsError for a quality outside 1 … Q."""
+        most = len(self.spec.lambdas)
+        if not 1 <= quality <= most or not math.isfinite(quality):
+            raise FedsError(f"quality must lie between 1 and {most} for {self.name}, found {quality:g}")
+        gain, inverse = self.transforms.gains(torch.tensor([quality], device=self.device))
+        return gain, inverse
+
+
+@torch.inference_mode()
+def encode_picture(picture: Picture, model: Model, quality: float, *, count_bits: bool = False) -> Encoded:
+    """Encode a picture at a quality from 1 to the number of the model's λs; in between, gains are interpolated."""
+    quality = round(quality * 1000) / 1000  # what the header holds
+    gain, _ = model.gains(quality)
+    if picture.width * picture.height > fileformat.PIXELS_AT_MOST:
+        raise TooLargeError(
+            f"{picture.width}x{picture.height} pixels are more than the {fileformat.PIXELS_AT_MOST} a file can hold"
+        )
+    clock = _Clock(model.device)
+    x = clock.time("prepare", lambda: _prepare(picture, model))
+    y = clock.time("analysis", lambda: _analyse(model, x) * gain)
+    z = clock.time("hyper analysis", lambda: model.transforms.h_a(y))
+    writer = SliceWriter(model.z_tables, model.y_tables, count_bits=count_bits)
+    clock.time("entropy nets", lambda: walk(model.side, _channels_last(z), _channels_last(y), writer))
+    _separate_coder(clock, writer.seconds)
+    file = fileformat.assemble(
+        fingerprint=model.fingerprint,
+        quality=round(quality * 1000),
+        width=picture.width,
+        height=picture.height,
+        grey=picture.grey,
+        streams=writer.streams,
+        symbols=symbol_bytes(writer.symbols),
+        boxes=_boxes(picture),
+    )
+    return Encoded(fileformat.pack(file), clock.seconds, writer.bits, writer.symbols)
+
+
+@torch.inference_mode()
+def decode_file(file: FedsFile, model: Model) -> Decoded:
+    """Decode an unpacked file with the network that wrote it; FormatError where its streams are damaged."""
+    header = file.header
+    if header.fingerprint != model.fingerprint:
+        raise FormatError(
+            f"was written by the network {header.fingerprint.hex()}, but {model.name} is {model.fingerprint.hex()}"
+        )
+    if len(file.streams) != model.spec.slices + 1:
+        raise FormatError(f"holds {len(file.streams) - 1} slices, but {model.name} has {model.spec.slices}")
+    if not 1000 <= header.quality <= 1000 * len(model.spec.lambdas):
+        raise FormatError(f"asks for quality {header.quality / 1000:g}, which {model.name} does not have")
+    clock = _Clock(model.device)
+    _, inverse = model.gains(header.quality / 1000)
+    rows, columns = -(-header.height // STRIDE), -(-header.width // STRIDE)
+    z_shape = (1, rows, columns, model.spec.hyper_latents)
+    reader = SliceReader(file.streams, z_shape, model.z_tables, model.y_tables, model.device)
+    y_hat = clock.time("entropy nets", lambda: walk(model.side, None, None, reader))
+    _separate_coder(clock, reader.seconds)
+    if fileformat.symbol_checksum(header, symbol_bytes(reader.symbols)) != header.checksum:
+        raise FormatError("the checksum of its symbols is wrong: the file is damaged")
+    latents = (y_hat.permute(0, 3, 1, 2).float() / MEAN_UNIT) * inverse
+    x_hat = clock.time("synthesis", lambda: _synthesise(model, latents))
+    picture = clock.time("finish", lambda: _finish(file, x_hat))
+    return Decoded(picture, clock.seconds, reader.symbols)
+
+
+def psnr(a: Picture, b: Picture) -> float:
+    """Peak signal-to-noise ratio of two pictures of one size over their RGB samples, in decibels."""
+    if a.pixels.shape != b.pixels.shape:
+        raise FedsError(f"pictures of one size are compared, found {a.pixels.shape} and {b.pixels.shape}")
+    error = np.mean((a.pixels.astype(np.float64) - b.pixels.astype(np.float64)) ** 2)
+    return math.inf if error == 0 else float(10 * math.log10(255**2 / error))
+
+
+def _prepare(picture: Picture, model: Model) -> Tensor:
+    x = pad(to_tensor(picture).to(model.device), STRIDE)
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _analyse(model: Model, x: Tensor) -> Tensor:
+    with model.autocast():
+        return run_in_strips(lambda part: model.transforms.g_a(part).value.float(), x, 1 / 16, model.spec)
+
+
+def _synthesise(model: Model, latents: Tensor) -> Tensor:
+    with model.autocast():
+        latents = latents.contiguous(memory_format=torch.channels_last)
+        return run_in_strips(lambda part: model.transforms.g_s(part).value.float(), latents, 16, model.spec)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.float().permute(0, 2, 3, 1)
+
+
+def _separate_coder(clock: _Clock, coder: float) -> None:
+    """Move the coder's seconds out of those of the walk that called it."""
+    clock.seconds["entropy nets"] -= coder
+    clock.seconds["coder"] = coder
+
+
+def _boxes(picture: Picture) -> dict[bytes, bytes]:
+    boxes = {b"ICCP": picture.icc, b"EXIF": picture.exif, b"XMP ": picture.xmp}
+    return {kind: payload for kind, payload in boxes.items() if payload}
+
+
+def _finish(file: FedsFile, x_hat: Tensor) -> Picture:
+    header = file.header
+    pixels = from_tensor(crop(x_hat, header.height, header.width), grey=header.grey)
+    icc, exif, xmp = (file.boxes.get(kind) for kind in (b"ICCP", b"EXIF", b"XMP "))
+    return Picture(pixels, header.grey, icc, exif, xmp, ())

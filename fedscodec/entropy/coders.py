@@ -1,0 +1,205 @@
+"""The coders that are handed to the walk over the slices: estimate, write, read, or look.
+
+`RateEstimator` and `EntropyProbe` work on float tensors [B, C, H, W] in training and analysis. `SliceWriter` and
+`SliceReader` work on integers, channels last [1, H, W, C], and are all that touches bytes. None of them knows how
+means and table indices come about.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import zlib
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import FormatError
+from . import rangecoder
+from .fixedpoint import MEAN_UNIT, SYMBOL_LIMIT
+from .tables import Tables
+
+
+class Prior(Protocol):
+    """What a float coder needs of the prior of z."""
+
+    def likelihood(self, z: Tensor) -> Tensor:
+        """Probability mass of the unit interval around z."""
+
+
+def _bits(likelihood: Tensor) -> Tensor:
+    return -torch.log2(likelihood)
+
+
+class RateEstimator:
+    """Differentiable rate (Eq. 1): additive uniform noise for the likelihood, straight-through rounding for ŷ.
+
+    count, smallest, largest: the log-spaced scales that the table indices stand for. With noise=False the rate is that
+    of the rounded symbols, which is what a file costs up to its tables. After a walk, `bits_z` and `bits_y` hold the
+    bits of each sample [B].
+    """
+
+    def __init__(self, count: int, smallest: float, largest: float, *, noise: bool = True) -> None:
+        self.log_smallest = math.log(smallest)
+        self.log_step = math.log(largest / smallest) / (count - 1)
+        self.noise = noise
+        self.bits_z: Tensor | float = 0.0
+        self.bits_y: Tensor | float = 0.0
+
+    def hyper(self, z: Tensor | None, prior: Prior) -> Tensor:
+        """z [B, C, H, W] → ẑ, rounded with a straight-through gradient."""
+        z = _given(z)
+        rounded = z + (torch.round(z) - z).detach()
+        noisy = z + torch.rand_like(z) - 0.5 if self.noise else rounded
+        self.keep_hyper(_bits(prior.likelihood(noisy)))
+        return rounded
+
+    def slice(self, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
+        """y, mean and (real or integer) table index [B, C, H, W] → ŷ."""
+        residual = _given(y) - mean
+        rounded = residual + (torch.round(residual) - residual).detach()
+        noisy = residual + torch.rand_like(residual) - 0.5 if self.noise else rounded
+        scale = torch.exp(self.log_smallest + index * self.log_step)
+        self.keep_slice(_bits(gaussian_likelihood(noisy, scale)))
+        return rounded + mean
+
+    def keep_hyper(self, bits: Tensor) -> None:
+        """Account for the bits of each element of z."""
+        self.bits_z = bits.flatten(1).sum(1)
+
+    def keep_slice(self, bits: Tensor) -> None:
+        """Account for the bits of each element of a slice."""
+        self.bits_y = self.bits_y + bits.flatten(1).sum(1)
+
+    @property
+    def bits(self) -> Tensor:
+        """Bits of each sample, z and y together [B]."""
+        return torch.as_tensor(self.bits_z + self.bits_y)
+
+
+class EntropyProbe(RateEstimator):
+    """Keeps −log₂ p of every element (Eq. 10–11), for the heatmaps and the channel ranking of Eq. 6–7."""
+
+    def __init__(self, count: int, smallest: float, largest: float) -> None:
+        super().__init__(count, smallest, largest, noise=False)
+        self._maps: list[Tensor] = []
+
+    def keep_slice(self, bits: Tensor) -> None:
+        """Keep the map as well as the sum."""
+        super().keep_slice(bits)
+        self._maps.append(bits)
+
+    @property
+    def maps(self) -> Tensor:
+        """Entropy maps E of all channels, in bits [B, M, H/16, W/16] (Eq. 11)."""
+        return torch.cat(self._maps, 1)
+
+    @property
+    def channel_entropies(self) -> Tensor:
+        """Mean entropy of each channel in bits (Eq. 6, 12), [M]."""
+        return self.maps.mean((0, 2, 3))
+
+
+def gaussian_likelihood(residual: Tensor, scale: Tensor) -> Tensor:
+    """Mass of a zero-mean Gaussian in the unit interval around residual (Eq. 10), at least 1e-9."""
+    distance = residual.float().abs()
+    factor = math.sqrt(0.5) / scale.float()  # erfc keeps its precision in the tail, a difference of erf does not
+    mass = 0.5 * (torch.erfc((distance - 0.5) * factor) - torch.erfc((distance + 0.5) * factor))
+    return mass.clamp_min(1e-9)
+
+
+def _given(x: Tensor | None) -> Tensor:
+    if x is None:
+        raise ValueError("an encoder or estimator needs the latents; only a reader may go without")
+    return x
+
+
+class SliceWriter:
+    """Turns z and the slices of y into one byte string each; streams[0] is z.
+
+    symbols keeps the integers in coding order, for the file's checksum; seconds is the time spent in the coder. With
+    count_bits, bits sums −log₂ p by the integer tables.
+    """
+
+    def __init__(self, z_tables: Tables, y_tables: Tables, *, count_bits: bool = False) -> None:
+        self.z_tables, self.y_tables, self.count_bits = z_tables, y_tables, count_bits
+        self.streams: list[bytes] = []
+        self.symbols: list[np.ndarray] = []
+        self.bits = 0.0
+        self.seconds = 0.0
+
+    def hyper(self, z: Tensor | None, prior: Any = None) -> Tensor:
+        """z float [1, H, W, C] → ẑ int32."""
+        symbols = _round(_given(z))
+        self._write(symbols, _channel_index(tuple(symbols.shape)), self.z_tables)
+        return symbols
+
+    def slice(self, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
+        """y float, mean int32 in 1/16, index: [1, H, W, C] → ŷ int32 in 1/16."""
+        residual = _round(_given(y).to(torch.float64) - mean.to(torch.float64) / MEAN_UNIT)
+        if self.y_tables.skip:
+            residual = torch.where(index < self.y_tables.skip, 0, residual)
+        self._write(residual, index.numpy(force=True), self.y_tables)
+        return residual * MEAN_UNIT + mean
+
+    def _write(self, symbols: Tensor, index: np.ndarray, tables: Tables) -> None:
+        flat, begin = symbols.numpy(force=True).reshape(-1), time.perf_counter()
+        self.streams.append(rangecoder.encode(flat, index.reshape(-1), tables))
+        self.seconds += time.perf_counter() - begin
+        self.symbols.append(flat)
+        if self.count_bits:
+            self.bits += tables.bits(flat, index.reshape(-1))
+
+
+class SliceReader:
+    """Reads back what `SliceWriter` wrote; z_shape is [1, H/64, W/64, Z]. Raises FormatError on a broken stream."""
+
+    def __init__(
+        self, streams: tuple[bytes, ...], z_shape: tuple[int, ...], z_tables: Tables, y_tables: Tables,
+        device: torch.device | str = "cpu",
+    ) -> None:  # fmt: skip
+        self.z_tables, self.y_tables = z_tables, y_tables
+        self.streams, self.z_shape, self.device = streams, z_shape, device
+        self.symbols: list[np.ndarray] = []
+        self.seconds = 0.0
+
+    def hyper(self, z: Tensor | None, prior: Any = None) -> Tensor:
+        """ẑ int32 [1, H, W, C]; z is not looked at."""
+        return self._read(_channel_index(self.z_shape), self.z_tables, self.z_shape)
+
+    def slice(self, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
+        """ŷ int32 in 1/16 [1, H, W, C]; y is not looked at."""
+        residual = self._read(index.numpy(force=True), self.y_tables, tuple(index.shape))
+        return residual * MEAN_UNIT + mean
+
+    def _read(self, index: np.ndarray, tables: Tables, shape: tuple[int, ...]) -> Tensor:
+        number, begin = len(self.symbols), time.perf_counter()
+        try:
+            symbols = rangecoder.decode(self.streams[number], index.reshape(-1), tables)
+        except FormatError as error:
+            which = "the z stream" if number == 0 else f"the stream of slice {number - 1}"
+            raise FormatError(f"{which} is damaged: {error}") from None
+        self.seconds += time.perf_counter() - begin
+        self.symbols.append(symbols)
+        return torch.from_numpy(symbols.reshape(shape)).to(self.device)
+
+
+def symbol_bytes(symbols: list[np.ndarray]) -> list[bytes]:
+    """The integers of each stream as little-endian int16, in coding order: what a file's checksum is taken of."""
+    return [s.astype("<i2").tobytes() for s in symbols]
+
+
+def symbol_hash(symbols: list[np.ndarray]) -> str:
+    """CRC-32 of all symbols of a picture, in hexadecimal, for conformance lists."""
+    return f"{zlib.crc32(b''.join(symbol_bytes(symbols))):08x}"
+
+
+def _round(x: Tensor) -> Tensor:
+    return torch.floor(x + 0.5).nan_to_num(0.0).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).to(torch.int32)
+
+
+def _channel_index(shape: tuple[int, ...]) -> np.ndarray:
+    """The table of every element of z is its channel."""
+    return np.broadcast_to(np.arange(shape[-1], dtype=np.int16), shape).copy()

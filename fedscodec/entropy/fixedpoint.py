@@ -1,0 +1,12 @@
+"""Units and limits of the integers that the entropy side and the coders share."""
+
+from __future__ import annotations
+
+MEAN_UNIT = 16
+"""Means and ŷ are integers in 1/16 of a latent's quantisation step."""
+MEAN_LIMIT = 2**15 - 1
+"""Means lie within ± this many units, that is within ±2048 steps."""
+SYMBOL_LIMIT = 2**15 - 1
+"""Residuals are clamped to ± this many steps before they are coded; only pathological inputs get near it."""
+CONTEXT_LIMIT = 127
+"""What h_s sees of ẑ, and later slices of ŷ, is clamped to ± this, so that it is int8."""

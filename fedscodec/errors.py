@@ -1,0 +1,40 @@
+"""What can go wrong, as one tree of exceptions; every message is a sentence for the person at the other end.
+
+FedsError
+├── FormatError        the bytes are not a sound .feds file (or stop too early, or were changed)
+├── UnknownModelError  no network of that name or fingerprint is at hand
+├── WeightsError       a weights file is not what it claims to be
+├── TooLargeError      a picture is larger than the limit in force
+├── ImageError         a picture cannot be read, or not without loss that was not asked for
+└── OutputError        the result cannot be put where it was asked for
+"""
+
+from __future__ import annotations
+
+
+class FedsError(Exception):
+    """Any failure that feds foresees; its text names the file, what was expected and what was found."""
+
+
+class FormatError(FedsError):
+    """The bytes are not a sound .feds file: wrong magic, truncated, damaged, or from a later version."""
+
+
+class UnknownModelError(FedsError):
+    """No network of that name or fingerprint is registered, installed or readable."""
+
+
+class WeightsError(FedsError):
+    """A weights file has wrong tensors, a wrong fingerprint or a wrong description of itself."""
+
+
+class TooLargeError(FedsError):
+    """A picture has more pixels than the limit in force allows."""
+
+
+class ImageError(FedsError):
+    """A picture cannot be read as 8-bit colour or grey."""
+
+
+class OutputError(FedsError):
+    """The result cannot be written: the file exists, the folder is missing, the disk is full."""

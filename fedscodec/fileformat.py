@@ -1,0 +1,347 @@
+"""The .feds file, version 1, byte by byte.
+
+All integers are little-endian. A varint is an unsigned LEB128 number (seven bits a byte, low bits first, the
+top bit set in every byte but the last) below 2**32 in its shortest form: 1 to 5 bytes. CRC-32 is zlib's.
+
+    offset  bytes  content
+    ------  -----  -----------------------------------------------------------------------------------------
+       0      4    magic, the ASCII letters "FEDS"
+       4      1    format version, 1
+       5      1    layout: bits 0-5  number of slice streams, 1 to 63
+                           bit 6     the picture is grey: the decoder gives one channel back
+                           bit 7     boxes follow the streams
+       6      8    fingerprint: first 8 bytes of the SHA-256 of the integer weights that decode the streams
+      14      2    quality in thousandths: 1000 is q1, 7000 is q7, 0 is not allowed
+      16      v    width in pixels, varint, 1 to 2**31 - 1
+       .      v    height in pixels, varint, 1 to 2**31 - 1; width times height is at most 2**31
+       .      v    length in bytes of the z stream, varint; 0 is allowed, here and for the slices
+       .      v    length in bytes of each slice stream, one varint each, in order
+       .      4    symbol checksum: CRC-32 of every byte above (bit 7 of the layout taken as 0, so that boxes
+                   come and go without decoding) followed by the decoded symbols; see symbol_checksum
+       .      2    header check: the low 16 bits of the CRC-32 of every byte above, as it stands in the file
+    ------  -----  -----------------------------------------------------------------------------------------
+       .      .    z stream
+       .      .    slice streams, in order
+    ------  -----  only if bit 7 of the layout is set ------------------------------------------------------
+       .      v    number of boxes, varint, at least 1 (so that a file cut between two boxes is noticed)
+                   then each box:
+       .      4        type, printable ASCII (0x20 to 0x7e)
+       .      v        length of the payload in bytes, varint
+       .      .        payload
+       .      4        CRC-32 of type and payload
+
+The file ends where its last stream or box ends. Box types, each at most once: "ICCP" an ICC profile, "EXIF"
+an Exif block, "XMP " an XMP packet. A reader that does not know a type skips the box if the type starts with
+a-z, and gives the file up otherwise.
+
+Header and boxes tell of damage to themselves before anything is decoded. The symbol checksum tells, once they
+are decoded, of damage to the streams, of other weights and of arithmetic that differs.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from fedscodec.errors import FormatError, TooLargeError
+
+MAGIC = b"FEDS"
+FORMAT_VERSION = 1
+KNOWN_BOXES = (b"ICCP", b"EXIF", b"XMP ")  # also the order in which pack writes them
+
+SIDE_AT_MOST = 2**31 - 1
+PIXELS_AT_MOST = 2**31
+SLICES_AT_MOST = 63
+DEFAULT_MAX_PIXELS = 2**26
+
+_FIXED = struct.Struct("<4sBB8sH")  # magic, version, layout, fingerprint, quality
+_SLICES_MASK, _GREY_BIT, _BOXES_BIT = 0x3F, 0x40, 0x80
+_UINT32_END = 2**32
+_VARINT_BYTES = 5
+_SIZE_AND_LENGTHS_AT_MOST = 2 + 1 + SLICES_AT_MOST
+
+HEADER_BYTES_AT_MOST = _FIXED.size + _VARINT_BYTES * _SIZE_AND_LENGTHS_AT_MOST + 4 + 2
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a .feds file says about itself before its first stream.
+
+    `fingerprint` has 8 bytes, `quality` is in thousandths (1 to 65535), `width` and `height` are in pixels,
+    `stream_lengths` are in bytes with the z stream first, `checksum` is that of `symbol_checksum`.
+    """
+
+    fingerprint: bytes
+    quality: int
+    width: int
+    height: int
+    grey: bool
+    stream_lengths: tuple[int, ...]
+    checksum: int
+
+
+@dataclass(frozen=True, slots=True)
+class FedsFile:
+    """A whole file: its header, its streams (z first) and its boxes (type to payload, of `KNOWN_BOXES`)."""
+
+    header: Header
+    streams: tuple[bytes, ...]
+    boxes: dict[bytes, bytes] = field(default_factory=dict)
+
+
+def assemble(
+    *,
+    fingerprint: bytes,
+    quality: int,
+    width: int,
+    height: int,
+    grey: bool,
+    streams: Iterable[bytes],
+    symbols: Iterable[bytes],
+    boxes: Mapping[bytes, bytes] | None = None,
+) -> FedsFile:
+    """A file for `pack`; its stream lengths and checksum follow from `streams` (z first) and `symbols`.
+
+    Raises ValueError for values that no file can hold.
+    """
+    kept = tuple(streams)
+    header = Header(fingerprint, quality, width, height, grey, tuple(map(len, kept)), checksum=0)
+    header = replace(header, checksum=symbol_checksum(header, symbols))
+    return FedsFile(header, kept, dict(boxes or {}))
+
+
+def symbol_checksum(header: Header, chunks: Iterable[bytes]) -> int:
+    """CRC-32 of the decoded symbols, seeded with the CRC-32 of the header before its checksum field.
+
+    `chunks` are the symbols as bytes in coding order, z first; where they are cut makes no difference.
+    Through the seed a changed quality or size is a mismatch too. `header.checksum` is not read.
+    Raises ValueError for a header that no file can hold.
+    """
+    _require_possible(header)
+    checksum = zlib.crc32(_before_checksum(header, has_boxes=False))
+    for chunk in chunks:
+        checksum = zlib.crc32(chunk, checksum)
+    return checksum
+
+
+def pack(file: FedsFile) -> bytes:
+    """The bytes of `file`.
+
+    Raises ValueError for what no file can hold, for stream lengths that are not those of the streams, and for
+    boxes of an unknown type.
+    """
+    _require_possible(file.header)
+    if tuple(map(len, file.streams)) != file.header.stream_lengths:
+        raise ValueError("the stream lengths in the header are not those of the streams")
+    if unknown := set(file.boxes) - set(KNOWN_BOXES):
+        raise ValueError(f"boxes have one of the types {KNOWN_BOXES}, found {sorted(unknown)}")
+    head = _before_checksum(file.header, has_boxes=bool(file.boxes)) + _uint32(file.header.checksum)
+    return b"".join((head, _header_check(head), *file.streams, _pack_boxes(file.boxes)))
+
+
+def unpack(data: bytes, *, name: str = "the file", max_pixels: int | None = DEFAULT_MAX_PIXELS) -> FedsFile:
+    """The file that `data` holds, with everything checked that can be checked without decoding.
+
+    Errors start with `name`. Raises TooLargeError for more than `max_pixels` pixels (None: no limit but the
+    format's), FormatError for anything else that is wrong. Unknown boxes that may be skipped are left out.
+    """
+    cursor = _Cursor(data, name)
+    header, has_boxes = _unpack_header(cursor)
+    if max_pixels is not None and header.width * header.height > max_pixels:
+        raise TooLargeError(
+            f"{name}: {header.width}x{header.height} pixels are more than the limit of {max_pixels}; "
+            "allow them with --max-pixels"
+        )
+    streams = _unpack_streams(cursor, header.stream_lengths)
+    boxes = _unpack_boxes(cursor) if has_boxes else {}
+    if cursor.left:
+        last = "box" if has_boxes else "stream"
+        raise cursor.error(f"expected the end after the last {last}, found {cursor.left} bytes more")
+    return FedsFile(header, streams, boxes)
+
+
+def read_header(data: bytes, *, name: str = "the file") -> Header:
+    """The header of a file; its first `HEADER_BYTES_AT_MOST` bytes are always enough.
+
+    Raises FormatError, starting with `name`, if the header is cut, damaged or of a later version.
+    """
+    return _unpack_header(_Cursor(data, name))[0]
+
+
+def _fault(header: Header) -> str | None:
+    """What makes the header impossible, or None; the one list of rules, for writing and for reading."""
+    if len(header.fingerprint) != 8:
+        return f"a fingerprint has 8 bytes, found {len(header.fingerprint)}"
+    if not 1 <= header.quality <= 0xFFFF:
+        return f"the quality should be 1 to 65535 thousandths, found {header.quality}"
+    if not (1 <= header.width <= SIDE_AT_MOST and 1 <= header.height <= SIDE_AT_MOST):
+        return f"width and height should be 1 to {SIDE_AT_MOST}, found {header.width}x{header.height}"
+    if header.width * header.height > PIXELS_AT_MOST:
+        return f"the format holds at most {PIXELS_AT_MOST} pixels, found {header.width}x{header.height}"
+    if not 1 <= len(header.stream_lengths) - 1 <= SLICES_AT_MOST:
+        return f"expected 1 to {SLICES_AT_MOST} slice streams, found {len(header.stream_lengths) - 1}"
+    if not all(0 <= length < _UINT32_END for length in header.stream_lengths):
+        return f"stream lengths should be below 2**32, found {header.stream_lengths}"
+    if not 0 <= header.checksum < _UINT32_END:
+        return f"the checksum should be below 2**32, found {header.checksum}"
+    return None
+
+
+def _require_possible(header: Header) -> None:
+    if fault := _fault(header):
+        raise ValueError(fault)
+
+
+def _before_checksum(header: Header, *, has_boxes: bool) -> bytes:
+    layout = len(header.stream_lengths) - 1
+    layout |= (_GREY_BIT if header.grey else 0) | (_BOXES_BIT if has_boxes else 0)
+    fixed = _FIXED.pack(MAGIC, FORMAT_VERSION, layout, header.fingerprint, header.quality)
+    return fixed + b"".join(map(_varint, (header.width, header.height, *header.stream_lengths)))
+
+
+def _header_check(head: bytes) -> bytes:
+    return _uint32(zlib.crc32(head))[:2]
+
+
+def _pack_boxes(boxes: Mapping[bytes, bytes]) -> bytes:
+    if not boxes:
+        return b""
+    parts = [_varint(len(boxes))]
+    for kind in KNOWN_BOXES:
+        if kind in boxes:
+            payload = boxes[kind]
+            parts += [kind, _varint(len(payload)), payload, _box_check(kind, payload)]
+    return b"".join(parts)
+
+
+def _box_check(kind: bytes, payload: bytes) -> bytes:
+    return _uint32(zlib.crc32(payload, zlib.crc32(kind)))
+
+
+def _uint32(value: int) -> bytes:
+    return value.to_bytes(4, "little")
+
+
+def _varint(value: int) -> bytes:
+    if not 0 <= value < _UINT32_END:
+        raise ValueError(f"a varint is 0 or more and below 2**32, found {value}")
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+@dataclass(slots=True)
+class _Cursor:
+    """A place in the bytes of a file; it never hands out more than there is."""
+
+    data: bytes
+    name: str
+    at: int = 0
+
+    @property
+    def left(self) -> int:
+        return len(self.data) - self.at
+
+    def error(self, text: str) -> FormatError:
+        return FormatError(f"{self.name}: {text}")
+
+    def take(self, count: int, where: str) -> bytes:
+        if count > self.left:
+            raise self.error(f"ends after {len(self.data)} bytes inside {where}")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def varint(self, where: str) -> int:
+        start, value = self.at, 0
+        for place in range(_VARINT_BYTES):
+            byte = self.take(1, where)[0]
+            value |= (byte & 0x7F) << 7 * place
+            if byte == 0 and place:
+                raise self.error(f"the number at byte {start} inside {where} is not in its shortest form")
+            if byte < 0x80 and value < _UINT32_END:
+                return value
+        raise self.error(f"the number at byte {start} inside {where} is not below 2**32")
+
+
+def _unpack_header(cursor: _Cursor) -> tuple[Header, bool]:
+    """The header, and whether boxes follow the streams."""
+    where = "the header"
+    _check_magic_and_version(cursor)
+    _, _, layout, fingerprint, quality = _FIXED.unpack(cursor.take(_FIXED.size, where))
+    width, height = cursor.varint(where), cursor.varint(where)
+    lengths = tuple(cursor.varint(where) for _ in range(1 + (layout & _SLICES_MASK)))
+    checksum = int.from_bytes(cursor.take(4, where), "little")
+    # The check comes before the rules: a flipped bit is called damage, not a wrong width.
+    expected = _header_check(cursor.data[: cursor.at])
+    found = cursor.take(2, where)
+    if found != expected:
+        raise cursor.error(
+            f"the header is damaged (its bytes give the check {expected.hex()}, found {found.hex()})"
+        )
+    header = Header(fingerprint, quality, width, height, bool(layout & _GREY_BIT), lengths, checksum)
+    if fault := _fault(header):
+        raise cursor.error(fault)
+    return header, bool(layout & _BOXES_BIT)
+
+
+def _check_magic_and_version(cursor: _Cursor) -> None:
+    start = cursor.data[: len(MAGIC) + 1]
+    if not MAGIC.startswith(start[:4]):
+        raise cursor.error(
+            f"not a .feds file (expected the bytes FEDS at the start, found {start[:4].hex()})"
+        )
+    version = start[4] if len(start) > 4 else FORMAT_VERSION
+    if version > FORMAT_VERSION:
+        raise cursor.error(
+            f"format version {version} is newer than {FORMAT_VERSION}, the latest this release reads"
+        )
+    if version < 1:
+        raise cursor.error(f"format version {version} does not exist, the first is 1")
+
+
+def _unpack_streams(cursor: _Cursor, lengths: tuple[int, ...]) -> tuple[bytes, ...]:
+    left = cursor.left
+    for index, length in enumerate(lengths):
+        if length > left:
+            stream = f"slice {index}" if index else "z"
+            raise cursor.error(f"the {stream} stream needs {length} bytes but only {left} are left")
+        left -= length
+    return tuple(cursor.take(length, "the streams") for length in lengths)
+
+
+def _unpack_boxes(cursor: _Cursor) -> dict[bytes, bytes]:
+    boxes: dict[bytes, bytes] = {}
+    count = cursor.varint("the boxes")
+    if count == 0:
+        raise cursor.error("the header says that boxes follow the streams, found none")
+    for _ in range(count):
+        kind, payload = _unpack_box(cursor)
+        if kind in boxes:
+            raise cursor.error(f"expected one {kind.decode()} box, found a second")
+        if kind in KNOWN_BOXES:
+            boxes[kind] = payload
+        elif not kind[:1].islower():
+            raise cursor.error(
+                f"the box type {kind.decode()} is unknown, the file was written by a later version"
+            )
+    return boxes
+
+
+def _unpack_box(cursor: _Cursor) -> tuple[bytes, bytes]:
+    kind = cursor.take(4, "the boxes")
+    if not all(0x20 <= byte <= 0x7E for byte in kind):
+        raise cursor.error(f"a box type is four printable letters, found the bytes {kind.hex()}")
+    length = cursor.varint("the boxes")
+    if length + 4 > cursor.left:
+        raise cursor.error(
+            f"the {kind.decode()} box needs {length + 4} bytes but only {cursor.left} are left"
+        )
+    payload = cursor.take(length, "the boxes")
+    if cursor.take(4, "the boxes") != _box_check(kind, payload):
+        raise cursor.error(f"the {kind.decode()} box is damaged (its check does not fit its bytes)")
+    return kind, payload

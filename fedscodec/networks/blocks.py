@@ -1,0 +1,158 @@
+"""Bricks of the transforms: GDN, residual blocks and groups, down- and up-sampling, the Haar transform.
+
+All work on float tensors [B, C, H, W]. GDN runs in float32 even under bfloat16 autocast: it divides by a root, and
+eight bits of mantissa there cost tenths of a decibel at high rates.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .attention import WindowAttentionModule
+from .spec import ModelSpec
+
+SLOPE = 0.01
+"""Negative slope of LeakyReLU in the float networks."""
+
+
+class _LowerBound(torch.autograd.Function):
+    """max(x, bound) whose gradient still lets x move up from below the bound (Ballé et al. 2018)."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, bound: float) -> Tensor:  # noqa: ANN001
+        ctx.save_for_backward(x)
+        ctx.bound = bound
+        return x.clamp_min(bound)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ANN001
+        (x,) = ctx.saved_tensors
+        return grad * ((x >= ctx.bound) | (grad < 0)), None
+
+
+def lower_bound(x: Tensor, bound: float) -> Tensor:
+    """Element-wise max(x, bound); below the bound only gradients that raise x pass."""
+    return _LowerBound.apply(x, bound)
+
+
+class GDN(nn.Module):
+    """Generalised divisive normalisation, x / sqrt(β + γ·x²), or its inverse (Ballé et al. 2016)."""
+
+    PEDESTAL = 2.0**-36  # keeps the gradient of the squared parameters away from zero
+
+    def __init__(self, channels: int, inverse: bool = False) -> None:
+        super().__init__()
+        self.inverse = inverse
+        self.beta = nn.Parameter(torch.sqrt(torch.ones(channels) + self.PEDESTAL))
+        self.gamma = nn.Parameter(torch.sqrt(0.1 * torch.eye(channels) + self.PEDESTAL))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, C, H, W] → the same shape, in float32."""
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            floor = self.PEDESTAL**0.5
+            beta = lower_bound(self.beta, (1e-6 + self.PEDESTAL) ** 0.5) ** 2 - self.PEDESTAL
+            gamma = lower_bound(self.gamma, floor) ** 2 - self.PEDESTAL
+            norm = F.conv2d(x * x, gamma[:, :, None, None], beta)
+            return x * (torch.sqrt(norm) if self.inverse else torch.rsqrt(norm))
+
+
+class ResidualBlock(nn.Module):
+    """conv3×3 LeakyReLU conv3×3 LeakyReLU plus identity [17]."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, C, H, W] → the same shape."""
+        inner = F.leaky_relu(self.conv1(x), SLOPE)
+        return x + F.leaky_relu(self.conv2(inner), SLOPE)
+
+
+class MixedBlock(nn.Module):
+    """Half the channels through a residual block, half through Swin attention, as in the framework of Table 3."""
+
+    def __init__(self, channels: int, version: str, shift: bool) -> None:
+        super().__init__()
+        half = channels // 2
+        self.into = nn.Conv2d(channels, 2 * half, 1)
+        self.conv = ResidualBlock(half)
+        heads = max(h for h in (8, 4, 2, 1) if half % h == 0)
+        self.window = WindowAttentionModule(
+            half, version=version, window=8, heads=heads, blocks=1, first_shift=4 if shift else 0
+        )
+        self.out = nn.Conv2d(2 * half, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, C, H, W] → the same shape."""
+        local, distant = self.into(x).chunk(2, 1)
+        return x + self.out(torch.cat([self.conv(local), self.window(distant)], 1))
+
+
+def residual_group(spec: ModelSpec) -> nn.Sequential:
+    """The blocks of one group (RG of Fig. 6); empty where the spec has none."""
+    if spec.framework == "cnn":
+        return nn.Sequential(*(ResidualBlock(spec.filters) for _ in range(spec.blocks_per_group)))
+    version = spec.attention.version if spec.attention else "swin-v1"
+    return nn.Sequential(
+        *(MixedBlock(spec.filters, version, shift=bool(i % 2)) for i in range(spec.blocks_per_group))
+    )
+
+
+class DownBlock(nn.Module):
+    """Halve the size: conv3×3 stride 2, LeakyReLU, conv3×3, GDN, beside a 1×1 shortcut on every second pixel.
+
+    The shortcut slices before it convolves: a strided 1×1 convolution of three channels corrupts memory in the
+    backward pass of some CPU builds when its weights are channels_last.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)
+        self.conv = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.gdn = GDN(outputs)
+        self.skip = nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, inputs, H, W] → [B, outputs, H/2, W/2]; H and W even."""
+        inner = self.gdn(self.conv(F.leaky_relu(self.down(x), SLOPE)))
+        return inner + self.skip(x[:, :, ::2, ::2])
+
+
+class UpBlock(nn.Module):
+    """Double the size: sub-pixel conv3×3, LeakyReLU, conv3×3, inverse GDN, beside a sub-pixel 1×1 shortcut."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.up = nn.Conv2d(inputs, 4 * outputs, 3, padding=1)
+        self.conv = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.igdn = GDN(outputs, inverse=True)
+        self.skip = nn.Conv2d(inputs, 4 * outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, inputs, H, W] → [B, outputs, 2H, 2W]."""
+        inner = self.igdn(self.conv(F.leaky_relu(F.pixel_shuffle(self.up(x), 2), SLOPE)))
+        return inner + F.pixel_shuffle(self.skip(x), 2)
+
+
+_HAAR = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) * 0.5
+# rows: average, horizontal, vertical and diagonal detail; the matrix is orthonormal and its own inverse
+
+
+def haar(x: Tensor) -> Tensor:
+    """One level of the orthonormal Haar transform: [B, C, H, W] → [B, 4·C, H/2, W/2], bands outermost."""
+    b, c, h, w = x.shape
+    patches = F.pixel_unshuffle(x, 2).reshape(b, c, 4, h // 2, w // 2)
+    bands = torch.einsum("kp,bcpij->bkcij", _HAAR.to(x), patches)
+    return bands.reshape(b, 4 * c, h // 2, w // 2)
+
+
+def inverse_haar(x: Tensor) -> Tensor:
+    """Undo `haar`: [B, 4·C, H, W] → [B, C, 2H, 2W]."""
+    b, c, h, w = x.shape
+    patches = torch.einsum("kp,bkcij->bcpij", _HAAR.to(x), x.reshape(b, 4, c // 4, h, w))
+    return F.pixel_shuffle(patches.reshape(b, c, h, w), 2)

@@ -1,0 +1,83 @@
+"""`FedsModel`: transforms, gains and entropy side of one network, wired; and what a forward pass returns."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .slices import FloatSide, SymbolCoder, walk
+from .spec import ModelSpec
+from .transforms import Analysis, HyperAnalysis, Synthesis
+
+
+class Output(NamedTuple):
+    """One pass through a network; taps are the inner maps of g_a and g_s, in the order they are computed."""
+
+    x_hat: Tensor  # [B, 3, H, W]
+    y: Tensor  # [B, M, H/16, W/16], gained
+    y_hat: Tensor  # the same, quantised
+    taps: tuple[Tensor, ...]
+
+
+class Gains(nn.Module):
+    """A pair of gain vectors per quality; between neighbours both are interpolated geometrically (design of Cui 2020).
+
+    The encoder multiplies y before rounding, the decoder divides after the symbols are known: nothing here chooses a
+    probability table, so it may be float.
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        start = 0.5 * torch.log(torch.tensor(spec.lambdas) / 0.015)  # step ∝ 1/√λ at high rate
+        self.log_gain = nn.Parameter(start[:, None].repeat(1, spec.latents))
+        self.log_inverse = nn.Parameter(-start[:, None].repeat(1, spec.latents))
+
+    def forward(self, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """quality [B] in 1 … Q → gain and inverse gain, both [B, M, 1, 1]."""
+        position = (quality - 1).clamp(0, len(self.log_gain) - 1)
+        low = position.floor().long().clamp_max(max(len(self.log_gain) - 2, 0))
+        high = (low + 1).clamp_max(len(self.log_gain) - 1)
+        share = (position - low)[:, None]
+        gain = torch.lerp(self.log_gain[low], self.log_gain[high], share).exp()
+        inverse = torch.lerp(self.log_inverse[low], self.log_inverse[high], share).exp()
+        return gain[:, :, None, None], inverse[:, :, None, None]
+
+
+class FedsModel(nn.Module):
+    """The networks of Fig. 2 for one `ModelSpec`.
+
+                 ┌─────┐  y ┌──────┐      ┌─────┐ z   ┌───┐ ẑ  ┌─────┐ side
+          x ──►──┤ g_a ├─►──┤ gain ├─►─┬──┤ h_a ├──►──┤ Q ├─►──┤ h_s ├──►──┐
+                 └─────┘    └──────┘   │  └─────┘     └───┘    └─────┘      │
+                                       └──────────► slices, one after the other (ChARM)
+                 ┌─────┐    ┌────────┐  ŷ             │
+          x̂ ──◄──┤ g_s ├─◄──┤ 1/gain ├──────◄─────────┘
+                 └─────┘    └────────┘
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.g_a = Analysis(spec)
+        self.g_s = Synthesis(spec)
+        self.h_a = HyperAnalysis(spec)
+        self.gains = Gains(spec)
+        self.float_side = FloatSide(spec)
+
+    def forward(self, x: Tensor, quality: Tensor, coder: SymbolCoder) -> Output:
+        """x [B, 3, H, W] in 0..1, sides multiples of 64; quality [B] in 1 … Q; coder: what estimates the rate."""
+        gain, inverse = self.gains(quality)
+        analysed = self.g_a(x)
+        y = analysed.value.float() * gain
+        y_hat = walk(self.float_side, self.h_a(y), y, coder)
+        synthesised = self.g_s(y_hat * inverse)
+        return Output(synthesised.value, y, y_hat, (*analysed.taps, *synthesised.taps))
+
+    def linear(self, x: Tensor, quality: Tensor, coder: SymbolCoder) -> Output:
+        """The same pass through the wavelet shortcut alone: a linear transform codec with a learned entropy model."""
+        gain, inverse = self.gains(quality)
+        y = self.g_a.linear(x) * gain
+        y_hat = walk(self.float_side, self.h_a(y), y, coder)
+        return Output(self.g_s.linear(y_hat * inverse), y, y_hat, ())

@@ -1,0 +1,216 @@
+"""A weights file: safetensors that explain themselves.
+
+    tensors                         type      what
+    g_a.* g_s.* h_a.* gains.*       float16   transforms (float32 in a training checkpoint)
+    side.*                          int8/32   the integer entropy side, see `integer_side`
+    tables.z.* tables.y.*           int32     frequency tables, see `entropy.tables`
+    twin.*                          float32   steps and prior, so that training can go on from the integers
+    float_side.*                    float32   the float twin itself; only in a training checkpoint
+
+Metadata: format, spec (JSON), fingerprint (of side.* and tables.*), and whatever a training run has to say of itself.
+The fingerprint is what a .feds file names its network by: two files with equal integers decode each other's files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from ..entropy.tables import Tables, gaussian_tables, tables_from_probabilities
+from ..errors import WeightsError
+from .integer_side import Arrays, IntegerSide, export, restore_twins, twin_steps
+from .model import FedsModel
+from .spec import ModelSpec
+
+FORMAT = "feds-weights-1"
+FLOAT_PARTS = ("g_a", "g_s", "h_a", "gains")
+
+
+@dataclass
+class Weights:
+    """A weights file in memory."""
+
+    spec: ModelSpec
+    fingerprint: bytes  # 8 bytes
+    floats: Arrays
+    side: Arrays
+    z_tables: Tables
+    y_tables: Tables
+    twin: Arrays
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def fingerprint_of(side: Mapping[str, np.ndarray], z_tables: Tables, y_tables: Tables, spec: ModelSpec) -> bytes:
+    """First 8 bytes of the SHA-256 of everything integer, names and shapes included."""
+    digest = hashlib.sha256(f"{spec.latents} {spec.slices} {spec.hyper_latents} {spec.slice_filters}".encode())
+    arrays = {**{f"side.{k}": v for k, v in side.items()}, **_table_arrays(z_tables, y_tables)}
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape};".encode())
+        digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+    return digest.digest()[:8]
+
+
+def _table_arrays(z_tables: Tables, y_tables: Tables) -> Arrays:
+    z = {f"tables.z.{k}": v for k, v in z_tables.to_arrays().items()}
+    return {**z, **{f"tables.y.{k}": v for k, v in y_tables.to_arrays().items()}}
+
+
+def from_model(model: FedsModel, *, checkpoint: bool = False, skip: int = 0) -> Arrays:
+    """All tensors of a weights file, from a trained network; a checkpoint keeps the floats whole."""
+    side = model.float_side
+    z_tables = tables_from_probabilities(
+        side.prior.probabilities(), np.full(model.spec.hyper_latents, -127, dtype=np.int32)
+    )
+    spec = model.spec
+    y_tables = gaussian_tables(spec.scales, spec.smallest_scale, spec.largest_scale, skip=skip)
+    kind = np.float32 if checkpoint else np.float16
+    state = {k: v.numpy(force=True) for k, v in model.state_dict().items()}
+    arrays = {k: v.astype(kind) for k, v in state.items() if k.split(".")[0] in FLOAT_PARTS}
+    arrays |= {f"side.{k}": v for k, v in export(side).items()}
+    arrays |= _table_arrays(z_tables, y_tables)
+    arrays |= {f"twin.{k}": v for k, v in twin_steps(side).items()}
+    arrays |= {f"twin.{k.removeprefix('float_side.')}": v for k, v in state.items() if ".prior." in k}
+    if checkpoint:
+        arrays |= {k: v for k, v in state.items() if k.startswith("float_side.")}
+    return arrays
+
+
+def write_weights(
+    path: Path, model: FedsModel, metadata: Mapping[str, str], *, checkpoint: bool = False, skip: int = 0
+) -> None:
+    """Write a weights file next to its final place and rename it."""
+    arrays = {k: np.ascontiguousarray(v) for k, v in from_model(model, checkpoint=checkpoint, skip=skip).items()}
+    parts = _split(arrays, path)
+    words = {
+        **metadata,
+        "format": FORMAT,
+        "spec": json.dumps(model.spec.to_dict()),
+        "fingerprint": fingerprint_of(parts["side"], *_tables(parts["tables"], path), model.spec).hex(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        save_file(arrays, temporary, metadata=words)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The words of a weights file, without its tensors; WeightsError where it is not one."""
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: not a readable weights file ({error})") from None
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(f"{path}: expected a weights file of format {FORMAT}, found {metadata.get('format')}")
+    return dict(metadata)
+
+
+def spec_of(metadata: Mapping[str, str], path: Path) -> ModelSpec:
+    """The spec that a weights file carries."""
+    try:
+        return ModelSpec.from_dict(json.loads(metadata["spec"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: its description of the network cannot be used ({error})") from None
+
+
+def read_weights(path: Path) -> Weights:
+    """Read a weights file and check that its integers have the fingerprint that it names."""
+    metadata = read_metadata(path)
+    spec = spec_of(metadata, path)
+    try:
+        with safe_open(path, "numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: not a readable weights file ({error})") from None
+    parts = _split(arrays, path)
+    z_tables, y_tables = _tables(parts["tables"], path)
+    if len(z_tables) != spec.hyper_latents or len(y_tables) != spec.scales:
+        expected = f"{spec.hyper_latents} and {spec.scales} tables"
+        raise WeightsError(f"{path}: expected {expected}, found {len(z_tables)} and {len(y_tables)}")
+    found = fingerprint_of(parts["side"], z_tables, y_tables, spec)
+    if found.hex() != metadata.get("fingerprint"):
+        raise WeightsError(
+            f"{path}: its integers have the fingerprint {found.hex()}, but it says {metadata.get('fingerprint')}"
+        )
+    return Weights(spec, found, parts["floats"], parts["side"], z_tables, y_tables, parts["twin"], metadata)
+
+
+def _split(arrays: Arrays, path: Path) -> dict[str, Arrays]:
+    parts: dict[str, Arrays] = {"floats": {}, "side": {}, "tables": {}, "twin": {}}
+    for name, array in arrays.items():
+        head, _, rest = name.partition(".")
+        if head in FLOAT_PARTS or head == "float_side":
+            parts["floats"][name] = array
+        elif head in parts and rest:
+            parts[head][rest] = array
+        else:
+            raise WeightsError(f"{path}: holds a tensor of no known part, {name}")
+    return parts
+
+
+def _tables(arrays: Arrays, path: Path) -> tuple[Tables, Tables]:
+    try:
+        z, y = (
+            Tables.from_arrays({k[2:]: v for k, v in arrays.items() if k.startswith(which)}) for which in ("z.", "y.")
+        )
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+    return z, y
+
+
+def integer_side(weights: Weights) -> IntegerSide:
+    """The integer networks of a weights file."""
+    return IntegerSide(weights.spec, weights.side)
+
+
+def float_transforms(weights: Weights) -> FedsModel:
+    """A network in evaluation mode whose transforms are those of the file; its float twin stays empty.
+
+    Raises WeightsError where a tensor is missing or has another shape than the spec says.
+    """
+    with torch.device("meta"):
+        model = FedsModel(weights.spec)
+    state = {
+        k: torch.from_numpy(v.astype(np.float32)) for k, v in weights.floats.items() if not k.startswith("float_side.")
+    }
+    _load(model, state, partial=True)
+    return model.eval().requires_grad_(False)
+
+
+def trainable(weights: Weights) -> FedsModel:
+    """A whole network to train on from: the floats of a checkpoint, or the integers of a shipped file put back."""
+    model = FedsModel(weights.spec)
+    state = {k: torch.from_numpy(v.astype(np.float32)) for k, v in weights.floats.items()}
+    _load(model, state, partial=True)
+    if not any(k.startswith("float_side.") for k in state):
+        steps = {k: v for k, v in weights.twin.items() if not k.startswith("prior.")}
+        restore_twins(model.float_side, weights.side, steps)
+        prior = {k.removeprefix("prior."): torch.from_numpy(v) for k, v in weights.twin.items() if k[:6] == "prior."}
+        model.float_side.prior.load_state_dict(prior)
+    return model
+
+
+def _load(model: FedsModel, state: dict[str, torch.Tensor], *, partial: bool) -> None:
+    try:
+        missing, unexpected = model.load_state_dict(state, strict=False, assign=True)
+    except RuntimeError as error:
+        raise WeightsError(f"tensors do not fit the network that is described: {error}") from None
+    lacking = [name for name in missing if not (partial and name.startswith("float_side."))]
+    if lacking or unexpected:
+        raise WeightsError(f"tensors missing: {lacking[:3]}, not known: {list(unexpected)[:3]}")

@@ -1,0 +1,144 @@
+"""The one table of networks, and how a name, a path or a fingerprint becomes a network that is ready to run.
+
+Names are `network` or `network-qN` (student, student-q3, teacher-q4.5), or the path of a weights file. Weights are
+looked for in the folders of $FEDS_WEIGHTS, then inside the package, then in the repository's `weights/`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import UnknownModelError, WeightsError
+
+if TYPE_CHECKING:
+    from .codec import Model
+    from .networks.spec import ModelSpec
+
+DEFAULT_MODEL = "student-q3"
+DEFAULT_QUALITY = 4.0
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that is shipped or expected."""
+
+    name: str
+    weights: str  # file name
+    description: str
+
+
+NETWORKS: dict[str, Network] = {
+    network.name: network
+    for network in (
+        Network("student", "student.safetensors", "light and fast; the default"),
+        Network("teacher", "teacher.safetensors", "large; what the student is distilled from"),
+        Network("tiny", "tiny.safetensors", "20 kB, for tests only: its pictures look poor"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Where a model name leads."""
+
+    path: Path
+    network: str
+    quality: float | None
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """What the header of a weights file says."""
+
+    name: str
+    path: Path
+    spec: ModelSpec
+    fingerprint: str
+    bytes: int
+    metadata: dict[str, str]
+
+    @property
+    def qualities(self) -> tuple[float, ...]:
+        """λ of q1, q2, …"""
+        return self.spec.lambdas
+
+
+def folders() -> list[Path]:
+    """Where weights are looked for, first to last."""
+    here = Path(__file__).parent
+    own = [Path(p) for p in os.environ.get("FEDS_WEIGHTS", "").split(os.pathsep) if p]
+    return [*own, here / "weights", here.parent / "weights"]
+
+
+def _files() -> list[Path]:
+    """Every weights file at hand; of two with the same name the first folder's counts."""
+    found: dict[str, Path] = {}
+    for folder in folders():
+        for path in sorted(folder.glob("*.safetensors")):
+            found.setdefault(path.name, path)
+    return list(found.values())
+
+
+def resolve(name: str) -> Resolved:
+    """The weights file behind a model name or path; UnknownModelError says which names there are."""
+    if name.endswith(".safetensors") or os.sep in name:
+        path = Path(name)
+        if not path.is_file():
+            raise UnknownModelError(f"{name}: no such weights file")
+        return Resolved(path, path.stem, None)
+    match = re.fullmatch(r"(.+?)(?:-q(\d+(?:\.\d+)?))?", name)
+    network, quality = (match[1], match[2]) if match else (name, None)
+    file = NETWORKS[network].weights if network in NETWORKS else f"{network}.safetensors"
+    for path in _files():
+        if path.name == file:
+            return Resolved(path, network, float(quality) if quality else None)
+    if network in NETWORKS:
+        places = ", ".join(str(folder) for folder in folders())
+        raise UnknownModelError(f"{network}: its weights file {file} is in none of {places}")
+    known = ", ".join(path.stem for path in _files()) or "none"
+    raise UnknownModelError(f"{name}: no such model; installed are {known}, each also with -q1 … -q7")
+
+
+def installed() -> list[WeightsInfo]:
+    """Every weights file at hand that can be read, by its header alone."""
+    infos = []
+    for path in _files():
+        try:
+            infos.append(describe(path))
+        except WeightsError:
+            continue  # a stray file in a folder of one's own is not this command's business
+    return infos
+
+
+def describe(path: Path) -> WeightsInfo:
+    """What a weights file says of itself; WeightsError where it cannot be read."""
+    from .networks.weights import read_metadata, spec_of
+
+    metadata = read_metadata(path)
+    spec = spec_of(metadata, path)
+    return WeightsInfo(path.stem, path, spec, metadata.get("fingerprint", ""), path.stat().st_size, metadata)
+
+
+def load_model(name: str = DEFAULT_MODEL, device: str = "auto") -> Model:
+    """The network behind a name or a path, ready to encode and decode on a device ("auto", "cpu", "cuda")."""
+    from .codec import Model
+    from .networks.weights import read_weights
+
+    resolved = resolve(name)
+    quality = DEFAULT_QUALITY if resolved.quality is None else resolved.quality
+    return Model(read_weights(resolved.path), name=resolved.network, quality=quality, device=device)
+
+
+def model_by_fingerprint(fingerprint: bytes, device: str = "auto", *, name: str = "the file") -> Model:
+    """The installed network that wrote a file; UnknownModelError names the fingerprint that is missing."""
+    for info in installed():
+        if info.fingerprint == fingerprint.hex():
+            return load_model(str(info.path), device)
+    here = ", ".join(f"{info.name} ({info.fingerprint})" for info in installed()) or "none"
+    raise UnknownModelError(
+        f"{name}: was written by the network {fingerprint.hex()}, which is not installed; installed are {here}"
+    )
