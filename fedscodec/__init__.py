@@ -75,7 +75,8 @@ def decode(
 def load_model(name: str = DEFAULT_MODEL, device: str = "auto") -> Model:
     """The network of a name (student, student-q3, teacher-q4.5) or of a weights file, ready to run.
 
-    `device` is "cpu", "cuda", or "auto": a GPU where there is one. Its `encode` and `decode` work on `fedscodec.images.Picture`. Raises UnknownModelError or WeightsError.
+    `device` is "cpu", "cuda", or "auto": a GPU where there is one. Its `encode` and `decode` work on
+    `fedscodec.images.Picture`. Raises UnknownModelError or WeightsError.
     """
     from . import registry
 

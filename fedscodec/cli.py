@@ -1,8 +1,8 @@
 """The `feds` command: every subcommand parses, calls one function and prints one line or one table.
 
-Results go to a file or to standard output, words to standard error. What is heavy (torch, numpy, Pillow, rich)
-is imported inside the commands, so that `feds --help` and completion answer at once. The exit codes are listed
-in `cli_failures`.
+Results go to a file or to standard output, words to standard error. What is heavy (torch, numpy, Pillow,
+rich) is imported inside the commands, so that `feds --help` and completion answer at once. The exit codes are
+listed in `cli_failures`.
 """
 
 from __future__ import annotations
@@ -45,13 +45,9 @@ class Device(StrEnum):
 Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="OUT", help="By default beside IN.")]
 OnDevice = Annotated[Device, typer.Option("--device", help="auto is a GPU where there is one.")]
 ModelName = Annotated[str, typer.Option(metavar="NAME", help="As `feds models` lists it, or a weights file.")]
-Quality = Annotated[
-    float | None, typer.Option(metavar="Q", help="1 (small) to 7 (good), in place of NAME's.")
-]
-Format = Annotated[
-    str | None, typer.Option(metavar="F", help="png, jpg, webp, ...; by default OUT's suffix.")
-]
-Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite OUT if it exists.")]
+Quality = Annotated[float | None, typer.Option(metavar="Q", help="1 (small) to 7 (good), in place of NAME's.")]
+Format = Annotated[str | None, typer.Option(metavar="F", help="png, jpg, webp, ...; by default OUT's suffix.")]
+Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output if it exists.")]
 MaxPixels = Annotated[int, typer.Option(min=1, metavar="N", help="Refuse pictures with more pixels.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -104,19 +100,18 @@ def encode(
         from .images import read_picture  # before torch, which takes longer to load than a mistake to find
 
         picture = read_picture(_stream_or_path(source), name=_name(source), max_pixels=max_pixels)
+        for warning in picture.warnings:
+            _say(f"feds: {_name(source)}: {warning}", quiet)
         from . import codec, registry
 
         network = registry.load_model(model, device.value)
         wanted = network.quality if quality is None else quality
         encoded = codec.encode_picture(picture, network, wanted)
         write_output(target, encoded.data, force=force)
-        if not quiet:
-            for warning in picture.warnings:
-                typer.echo(f"feds: {_name(source)}: {warning}", err=True)
-            decibels = codec.psnr(picture, network.decode(encoded.data, max_pixels=None)) if psnr else None
-            seconds = sum(encoded.seconds.values())
-            line = cli_report.encoded_line(encoded.data, network.name, seconds, decibels)
-            typer.echo(f"{_name(target, 'output')}: {line}", err=True)
+        decibels = codec.psnr(picture, network.decode(encoded.data, max_pixels=None)) if psnr else None
+        seconds = sum(encoded.seconds.values())
+        line = cli_report.encoded_line(encoded.data, network.name, seconds, decibels)
+        _say(f"{_name(target, 'output')}: {line}", quiet)
 
 
 @app.command(
@@ -138,11 +133,11 @@ def decode(
 ) -> None:
     """Decode a .feds file into a picture."""
     with one_sentence(debug):
+        name = _name(source)
+        file = unpack(_read_feds(source), name=name, max_pixels=max_pixels)
         target = output_path(source, output, f".{(format or 'png').removeprefix('.')}")
         require_writable(target, force=force, source=source)
         kind = _writable_format(format or target.suffix or "png")
-        name = _name(source)
-        file = unpack(_read_feds(source), name=name, max_pixels=max_pixels)
         from . import codec, images, registry
 
         network = registry.model_by_fingerprint(file.header.fingerprint, device.value, name=name)
@@ -151,9 +146,8 @@ def decode(
         except FormatError as error:
             raise FormatError(f"{name}: {error}") from error
         write_output(target, images.encode_picture(decoded.picture, kind, name=str(target)), force=force)
-        if not quiet:
-            line = cli_report.decoded_line(file.header, network.name, sum(decoded.seconds.values()))
-            typer.echo(f"{_name(target, 'output')}: {line}", err=True)
+        line = cli_report.decoded_line(file.header, network.name, sum(decoded.seconds.values()))
+        _say(f"{_name(target, 'output')}: {line}", quiet)
 
 
 @app.command()
@@ -213,10 +207,11 @@ def _with_recipe_flags(command: Callable[..., None]) -> Callable[..., None]:
 def train(
     *,
     data: Annotated[list[Path], typer.Option(help="A folder or .tar of pictures; may be given again.")],
-    out: Annotated[Path, typer.Option(help="The weights file to write.")],
+    out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
     network: Annotated[str, typer.Option(help="A variant that `feds models --all` lists.")] = "student",
     init: Annotated[Path | None, typer.Option(help="Weights to start from.")] = None,
     device: OnDevice = Device.AUTO,
+    force: Force = False,
     debug: Debug = False,
     **recipe: Any,
 ) -> None:
@@ -227,6 +222,9 @@ def train(
             Recipe(**given)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
+        if out.suffix != ".safetensors":
+            raise typer.BadParameter(f"weights are written as .safetensors, found {out}")
+        require_writable(out, force=force)
         from .training.command import train as run
 
         run(data, out, network, given, init, device.value)
@@ -236,7 +234,9 @@ def train(
 def rounding(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A weights file of `feds train`.")],
     pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES...", help="What to measure on.")],
-    quality: Annotated[list[float], typer.Option(help="May be given again.")] = [1.0, 4.0, 7.0],  # noqa: B006
+    quality: Annotated[
+        list[float] | None, typer.Option(metavar="Q", help="May be given again.  [default: 1, 4 and 7]")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Measure the rate that integers cost a checkpoint.
@@ -246,11 +246,16 @@ def rounding(
     with one_sentence(debug):
         from .training.rounding import measure
 
-        cli_report.print_table(cli_report.rounding_table(measure(checkpoint, pictures, quality)))
+        cli_report.print_table(cli_report.rounding_table(measure(checkpoint, pictures, quality or [1.0, 4.0, 7.0])))
 
 
 def _name(path: Path, stream: str = "input") -> str:
     return f"standard {stream}" if path == STANDARD else str(path)
+
+
+def _say(text: str, quiet: bool) -> None:
+    if not quiet:
+        typer.echo(text, err=True)
 
 
 def _stream_or_path(source: Path) -> BinaryIO | Path:

@@ -19,7 +19,7 @@ _COLUMNS_OF_A_PIPE = 200  # where there is no terminal, no table is squeezed
 
 
 def encoded_line(data: bytes, model: str, seconds: float, decibels: float | None = None) -> str:
-    """What was written: `23,456 bytes, 0.477 bpp, 50.3:1, q3 of student, 0.61 s`, and `, 34.21 dB` if known."""
+    """What was written: `23,456 bytes, 0.477 bpp, 50.3:1, q3 of student, 0.61 s` (`, 34.21 dB`)."""
     header = read_header(data)
     quality = f"q{header.quality / 1000:g} of {model}"
     fidelity = "" if decibels is None else f", {decibels:.2f} dB"
@@ -112,9 +112,7 @@ def _table(*names: str) -> Table:
             "integer bpp",
             "cost",
         )
-        table.add_column(
-            name, justify="right" if numbers else "left", overflow="fold", no_wrap=name != "file"
-        )
+        table.add_column(name, justify="right" if numbers else "left", overflow="fold", no_wrap=name != "file")
     return table
 
 
@@ -122,4 +120,5 @@ def print_table(table: Table) -> None:
     """Print a table to standard output, as wide as the terminal if it is one."""
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else _COLUMNS_OF_A_PIPE).print(table)
+    width = None if sys.stdout.isatty() else _COLUMNS_OF_A_PIPE
+    Console(width=width, markup=False, emoji=False, highlight=False).print(table)

@@ -98,7 +98,13 @@ class Model:
     """A network that is ready to encode and decode. name and quality are those it was asked for by."""
 
     def __init__(
-        self, weights: Weights, *, name: str, quality: float, device: str = "auto", precision: torch.dtype | None = None
+        self,
+        weights: Weights,
+        *,
+        name: str,
+        quality: float,
+        device: str = "auto",
+        precision: torch.dtype | None = None,
     ) -> None:
         self.device = choose_device(device)
         self.precision = precision or choose_precision(self.device)
@@ -107,7 +113,7 @@ class Model:
         self.z_tables, self.y_tables = weights.z_tables, weights.y_tables
         self.transforms = float_transforms(weights)
         del self.transforms.float_side  # never leaves the meta device; the integers stand in for it
-        self.transforms.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.transforms.to(self.device).to(memory_format=torch.channels_last)
         self.side = integer_side(weights).to(self.device)
 
     def encode(self, picture: Picture, quality: float | None = None) -> bytes:

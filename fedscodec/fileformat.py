@@ -280,9 +280,7 @@ def _unpack_header(cursor: _Cursor) -> tuple[Header, bool]:
     expected = _header_check(cursor.data[: cursor.at])
     found = cursor.take(2, where)
     if found != expected:
-        raise cursor.error(
-            f"the header is damaged (its bytes give the check {expected.hex()}, found {found.hex()})"
-        )
+        raise cursor.error(f"the header is damaged (its bytes give the check {expected.hex()}, found {found.hex()})")
     header = Header(fingerprint, quality, width, height, bool(layout & _GREY_BIT), lengths, checksum)
     if fault := _fault(header):
         raise cursor.error(fault)
@@ -292,14 +290,10 @@ def _unpack_header(cursor: _Cursor) -> tuple[Header, bool]:
 def _check_magic_and_version(cursor: _Cursor) -> None:
     start = cursor.data[: len(MAGIC) + 1]
     if not MAGIC.startswith(start[:4]):
-        raise cursor.error(
-            f"not a .feds file (expected the bytes FEDS at the start, found {start[:4].hex()})"
-        )
+        raise cursor.error(f"not a .feds file (expected the bytes FEDS at the start, found {start[:4].hex()})")
     version = start[4] if len(start) > 4 else FORMAT_VERSION
     if version > FORMAT_VERSION:
-        raise cursor.error(
-            f"format version {version} is newer than {FORMAT_VERSION}, the latest this release reads"
-        )
+        raise cursor.error(f"format version {version} is newer than {FORMAT_VERSION}, the latest this release reads")
     if version < 1:
         raise cursor.error(f"format version {version} does not exist, the first is 1")
 
@@ -326,9 +320,7 @@ def _unpack_boxes(cursor: _Cursor) -> dict[bytes, bytes]:
         if kind in KNOWN_BOXES:
             boxes[kind] = payload
         elif not kind[:1].islower():
-            raise cursor.error(
-                f"the box type {kind.decode()} is unknown, the file was written by a later version"
-            )
+            raise cursor.error(f"the box type {kind.decode()} is unknown, the file was written by a later version")
     return boxes
 
 
@@ -338,9 +330,7 @@ def _unpack_box(cursor: _Cursor) -> tuple[bytes, bytes]:
         raise cursor.error(f"a box type is four printable letters, found the bytes {kind.hex()}")
     length = cursor.varint("the boxes")
     if length + 4 > cursor.left:
-        raise cursor.error(
-            f"the {kind.decode()} box needs {length + 4} bytes but only {cursor.left} are left"
-        )
+        raise cursor.error(f"the {kind.decode()} box needs {length + 4} bytes but only {cursor.left} are left")
     payload = cursor.take(length, "the boxes")
     if cursor.take(4, "the boxes") != _box_check(kind, payload):
         raise cursor.error(f"the {kind.decode()} box is damaged (its check does not fit its bytes)")

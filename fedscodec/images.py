@@ -137,9 +137,8 @@ def _take(image: Image.Image, max_pixels: int | None) -> Picture:
     stays_true = image.mode not in ("CMYK", "LAB") and icc[16:20] in (b"RGB ", b"GRAY")
     flat = _flattened(image, notes)
     flat = flat.transpose(_TURNS[orientation]) if orientation in _TURNS else flat
-    grey = flat.mode == "L"
-    pixels = np.array(flat.convert("RGB") if grey else flat)  # a copy, as torch wants to be able to write
-    return Picture(pixels, grey, icc if stays_true else None, exif, xmp, tuple(notes))
+    pixels = np.array(flat.convert("RGB") if flat.mode == "L" else flat)  # a copy, to which torch can write
+    return Picture(pixels, flat.mode == "L", icc if stays_true else None, exif, xmp, tuple(notes))
 
 
 def _frames_and_depth(image: Image.Image) -> list[str]:
@@ -204,7 +203,7 @@ def _exif_and_xmp(image: Image.Image, notes: list[str]) -> tuple[bytes | None, b
     xmp, orientation = image.info.get("xmp") or None, 1
     try:
         orientation, exif = image.getexif().get(_ORIENTATION, 1), _exif_bytes(image)
-        if orientation in _TURNS:
+        if orientation != 1:  # 0 and nonsense too, as writers trip over them
             exif = exif and _without_orientation(exif)
     except Exception:  # a damaged block makes Pillow's parser raise nearly anything; the pixels are sound
         exif = None
@@ -214,6 +213,7 @@ def _exif_and_xmp(image: Image.Image, notes: list[str]) -> tuple[bytes | None, b
 
 def _exif_bytes(image: Image.Image) -> bytes | None:
     raw = re.sub(rb"^(Exif\0\0)+", b"", image.info.get("exif") or b"")  # some cameras write it twice
+    Image.Exif().load(raw)  # raises if it is damaged, while getexif does so only when it is first called
     # TIFF has its Exif among its own tags; old PNG files have it in a text chunk that Pillow takes apart.
     described = None if raw else _described(image.getexif())
     return described.tobytes().removeprefix(_EXIF_PREFIX) if described else raw or None
@@ -264,8 +264,7 @@ def encode_picture(picture: Picture, format: str = "png", *, name: str = "the pi
     try:
         image.save(buffer, kind, **options, **_beside(image, kind))
     except Exception as error:  # each of Pillow's writers has its own way to say no
-        found = f"{picture.width} x {picture.height} pixels and: {error}"
-        raise OutputError(f"{name}: expected a picture that {kind} can hold, found {found}") from error
+        raise OutputError(f"{name}: expected a picture that {kind} can hold, found: {error}") from error
     return buffer.getvalue()
 
 

@@ -35,7 +35,7 @@ def output_path(source: Path, output: Path | None, suffix: str) -> Path:
     """Where the result of `source` goes: `output` if given, "-" for "-", else `source` with `suffix`."""
     if output is not None:
         return output
-    return STANDARD if source == STANDARD else source.with_suffix(suffix)
+    return STANDARD if source == STANDARD else source.parent / f"{source.stem}{suffix}"
 
 
 def require_writable(path: Path, *, force: bool = False, source: Path | None = None) -> None:
@@ -48,7 +48,7 @@ def require_writable(path: Path, *, force: bool = False, source: Path | None = N
         return _refuse_terminal(sys.stdout.isatty(), "standard output")
     with _errors_as_sentences(path):
         if source is not None and path.exists() and source.exists() and path.samefile(source):
-            raise OutputError(f"{path}: is the input, expected another file for the output")
+            raise OutputError(f"{path}: is the input, expected another name for the output")
         if path.is_file() and not force:
             raise OutputError(f"{path}: exists already, --force overwrites it")
         if fault := _fault_of_place(path):

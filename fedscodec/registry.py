@@ -116,7 +116,7 @@ def installed() -> list[WeightsInfo]:
 
 def describe(path: Path) -> WeightsInfo:
     """What a weights file says of itself; WeightsError where it cannot be read."""
-    from .networks.weights import read_metadata, spec_of
+    from .networks.metadata import read_metadata, spec_of
 
     metadata = read_metadata(path)
     spec = spec_of(metadata, path)

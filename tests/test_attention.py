@@ -46,9 +46,7 @@ def timm_twin(block: SwinBlock, version: Version, size: tuple[int, int], channel
         "norm1": "norm1",
         "norm2": "norm2",
     }
-    theirs = {
-        f"{their}.{p}": ours[f"{our}.{p}"] for their, our in renamed.items() for p in ("weight", "bias")
-    }
+    theirs = {f"{their}.{p}": ours[f"{our}.{p}"] for their, our in renamed.items() for p in ("weight", "bias")}
     theirs["attn.qkv.weight"] = ours["qkv.weight"]
     q_bias, v_bias = ours["q_bias"].flatten(), ours["v_bias"].flatten()
     if version == "swin-v1":
@@ -72,8 +70,10 @@ def test_equals_timm(version: Version, size: tuple[int, int], shift: int) -> Non
     x = picture(2, 32, *size)
     with torch.no_grad():
         expected = timm_twin(module.blocks[0], version, size, 32)(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        assert (module(x) - expected).abs().max() < 1e-5
+        found = module(x)
+        assert (found - expected).abs().max() < 1e-5
         assert (expected - x).abs().max() > 0.5  # the block does something
+    assert found.is_contiguous(memory_format=torch.channels_last)
 
 
 def dense_logits(block: SwinBlock, q: Tensor, k: Tensor, offsets: Tensor) -> Tensor:

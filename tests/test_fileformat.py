@@ -46,9 +46,7 @@ def crc(data: bytes) -> bytes:
     return zlib.crc32(data).to_bytes(4, "little")
 
 
-def sample(
-    streams: Sequence[bytes] = STREAMS, boxes: Mapping[bytes, bytes] = BOXES, grey: bool = True
-) -> FedsFile:
+def sample(streams: Sequence[bytes] = STREAMS, boxes: Mapping[bytes, bytes] = BOXES, grey: bool = True) -> FedsFile:
     return assemble(
         fingerprint=FINGERPRINT,
         quality=3500,

@@ -165,9 +165,9 @@ def test_exif_of_nothing_but_orientation_and_damaged_exif() -> None:
     xmp = b'<r:Description tiff:Make="feds" tiff:Orientation="3"/>'
     turned = read_picture(saved(Image.fromarray(SIX), "JPEG", exif=exif, xmp=xmp))
     assert (turned.exif, turned.xmp) == (None, b'<r:Description tiff:Make="feds"/>')
-    damaged = read_picture(saved(Image.fromarray(SIX), "PNG", exif=b"no exif at all"))
-    assert (damaged.exif, damaged.warnings) == (None, ("Exif was damaged and was not kept.",))
-    assert damaged.pixels[:, :, 0].tolist() == SIX.tolist()
+    for format, options in (("PNG", {}), ("JPEG", {"dpi": (72, 72)})):
+        damaged = read_picture(saved(Image.fromarray(SIX), format, exif=b"Exif\0\0no", **options))
+        assert (damaged.exif, damaged.warnings) == (None, ("Exif was damaged and was not kept.",))
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif", "avif"])
@@ -279,7 +279,7 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
         images.write_picture(Picture(NOISE), tmp_path / "a.xyz")
     with pytest.raises(OutputError, match="a.png: expected a place to write, found: No such file or direc"):
         images.write_picture(Picture(NOISE), tmp_path / "none" / "a.png")
-    with pytest.raises(OutputError, match="a.webp: expected a picture that WEBP can hold, found 70000 x 1 "):
+    with pytest.raises(OutputError, match="a.webp: expected a picture that WEBP can hold, found: .*16383"):
         images.write_picture(Picture(np.zeros((1, 70000, 3), dtype=np.uint8)), tmp_path / "a.webp")
     assert list(tmp_path.iterdir()) == []
 

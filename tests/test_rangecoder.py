@@ -271,9 +271,7 @@ class PanicException(BaseException):  # noqa: N818 - the name is what a panic of
 
 
 @pytest.mark.parametrize("raised", [PanicException("so"), ValueError("so"), KeyError("so")])
-def test_failures_of_the_native_coder_are_format_errors(
-    raised: BaseException, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failures_of_the_native_coder_are_format_errors(raised: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(data: bytes, count: int) -> None:
         raise raised
 

@@ -36,7 +36,7 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
-import constriction  # type: ignore[import-untyped]
+import constriction
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -134,9 +134,7 @@ def _models(tables: Tables) -> list[_Native]:
     if tables not in _models_of:
         tables.validate()
         used = tables.high - tables.low + 2
-        _models_of[tables] = [
-            _model(np.roll(row[:n], 1)) for row, n in zip(tables.frequencies, used, strict=True)
-        ]
+        _models_of[tables] = [_model(np.roll(row[:n], 1)) for row, n in zip(tables.frequencies, used, strict=True)]
     return _models_of[tables]
 
 
@@ -165,9 +163,7 @@ def _parts(counts: NDArray[np.intp]) -> Iterator[tuple[int, slice]]:
         yield k, slice(int(ends[k] - counts[k]), int(ends[k]))
 
 
-def _escape_planes(
-    values: NDArray[np.int32], low: NDArray[np.int32], high: NDArray[np.int32]
-) -> list[NDArray[Any]]:
+def _escape_planes(values: NDArray[np.int32], low: NDArray[np.int32], high: NDArray[np.int32]) -> list[NDArray[Any]]:
     """Return the bits after the ESCAPEs of `values`, in decoding order."""
     below = values < low
     distances = np.where(below, low - values, values - high)

@@ -129,9 +129,7 @@ class Cosine(nn.Module):
     def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         """Scale q and k [..., heads, n, d] so that their plain product is the logit."""
         inverse_tau = self.log_scale.clamp(max=LOG_SCALE_LIMIT).exp()
-        return F.normalize(q, dim=-1, eps=SMALLEST_NORM) * inverse_tau, F.normalize(
-            k, dim=-1, eps=SMALLEST_NORM
-        )
+        return F.normalize(q, dim=-1, eps=SMALLEST_NORM) * inverse_tau, F.normalize(k, dim=-1, eps=SMALLEST_NORM)
 
     def bias(self) -> Tensor:
         """Biases [heads, qi, qj, ki, kj]: B of Eq. 9."""
@@ -245,9 +243,7 @@ class WindowAttentionModule(nn.Module):
         if not 0 <= first_shift < window:
             raise ValueError(f"first_shift must be in 0..{window - 1}, found {first_shift}")
         shifts = (first_shift, 0 if first_shift else window // 2)
-        self.blocks = nn.ModuleList(
-            SwinBlock(channels, version, window, heads, shifts[i % 2]) for i in range(blocks)
-        )
+        self.blocks = nn.ModuleList(SwinBlock(channels, version, window, heads, shifts[i % 2]) for i in range(blocks))
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, H, W], any H and W from 1 up → the same shape and dtype, in channels_last order."""

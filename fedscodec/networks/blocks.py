@@ -6,6 +6,8 @@ eight bits of mantissa there cost tenths of a decibel at high rates.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,6 +17,13 @@ from .spec import ModelSpec
 
 SLOPE = 0.01
 """Negative slope of LeakyReLU in the float networks."""
+
+
+def in_float32(x: Tensor) -> AbstractContextManager[object]:
+    """A region where autocast is off for tensors like x; devices without autocast have nothing to switch off."""
+    if not torch.amp.is_autocast_available(x.device.type):
+        return nullcontext()
+    return torch.autocast(x.device.type, enabled=False)
 
 
 class _LowerBound(torch.autograd.Function):
@@ -50,7 +59,7 @@ class GDN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, H, W] → the same shape, in float32."""
-        with torch.autocast(x.device.type, enabled=False):
+        with in_float32(x):
             x = x.float()
             floor = self.PEDESTAL**0.5
             beta = lower_bound(self.beta, (1e-6 + self.PEDESTAL) ** 0.5) ** 2 - self.PEDESTAL
@@ -98,9 +107,7 @@ def residual_group(spec: ModelSpec) -> nn.Sequential:
     if spec.framework == "cnn":
         return nn.Sequential(*(ResidualBlock(spec.filters) for _ in range(spec.blocks_per_group)))
     version = spec.attention.version if spec.attention else "swin-v1"
-    return nn.Sequential(
-        *(MixedBlock(spec.filters, version, shift=bool(i % 2)) for i in range(spec.blocks_per_group))
-    )
+    return nn.Sequential(*(MixedBlock(spec.filters, version, shift=bool(i % 2)) for i in range(spec.blocks_per_group)))
 
 
 class DownBlock(nn.Module):

@@ -48,13 +48,13 @@ class Gains(nn.Module):
 class FedsModel(nn.Module):
     """The networks of Fig. 2 for one `ModelSpec`.
 
-                 ┌─────┐  y ┌──────┐      ┌─────┐ z   ┌───┐ ẑ  ┌─────┐ side
-          x ──►──┤ g_a ├─►──┤ gain ├─►─┬──┤ h_a ├──►──┤ Q ├─►──┤ h_s ├──►──┐
-                 └─────┘    └──────┘   │  └─────┘     └───┘    └─────┘      │
-                                       └──────────► slices, one after the other (ChARM)
-                 ┌─────┐    ┌────────┐  ŷ             │
-          x̂ ──◄──┤ g_s ├─◄──┤ 1/gain ├──────◄─────────┘
-                 └─────┘    └────────┘
+           ┌─────┐  y ┌──────┐      ┌─────┐ z   ┌───┐ ẑ  ┌─────┐ side
+    x ──►──┤ g_a ├─►──┤ gain ├─►─┬──┤ h_a ├──►──┤ Q ├─►──┤ h_s ├──►──┐
+           └─────┘    └──────┘   │  └─────┘     └───┘    └─────┘      │
+                                 └──────────► slices, one after the other (ChARM)
+           ┌─────┐    ┌────────┐  ŷ             │
+    x̂ ──◄──┤ g_s ├─◄──┤ 1/gain ├──────◄─────────┘
+           └─────┘    └────────┘
     """
 
     def __init__(self, spec: ModelSpec) -> None:

@@ -46,7 +46,11 @@ class ModelSpec:
     wavelet: bool = False  # linear Haar shortcut beside g_a and g_s; not in the paper
     hyper_latents: int = 192  # channels of z, and width of h_a
     hyper_filters: int = 624  # width of h_s
-    slice_filters: tuple[int, ...] = (224, 176, 128)  # hidden widths of every mean and scale network, 3x3 each
+    slice_filters: tuple[int, ...] = (
+        224,
+        176,
+        128,
+    )  # hidden widths of every mean and scale network, 3x3 each
     scales: int = 64  # probability tables of y, log-spaced
     smallest_scale: float = 0.11
     largest_scale: float = 128.0
@@ -60,7 +64,14 @@ class ModelSpec:
             raise ValueError(f"lambdas must be positive and increasing, found {self.lambdas}")
         if self.framework not in ("cnn", "transformer"):
             raise ValueError(f"framework is cnn or transformer, found {self.framework!r}")
-        numbers = (self.filters, self.latents, self.slices, self.hyper_latents, self.hyper_filters, self.scales)
+        numbers = (
+            self.filters,
+            self.latents,
+            self.slices,
+            self.hyper_latents,
+            self.hyper_filters,
+            self.scales,
+        )
         if min(*numbers, *self.slice_filters) < 1 or self.blocks_per_group < 0:
             raise ValueError(f"widths and counts must be positive: {self}")
 
@@ -90,9 +101,7 @@ class ModelSpec:
 
 
 TEACHER = ModelSpec()
-STUDENT = replace(
-    TEACHER, latents=160, slices=5, blocks_per_group=1, attention=None, hyper_filters=400
-)
+STUDENT = replace(TEACHER, latents=160, slices=5, blocks_per_group=1, attention=None, hyper_filters=400)
 BASELINE = replace(TEACHER, latents=320, blocks_per_group=0, attention=None)
 TINY = replace(  # some 40 kB, for the tests; every part of a student in small
     STUDENT, filters=8, latents=16, slices=2, blocks_per_group=0, wavelet=True, hyper_latents=8, hyper_filters=8,

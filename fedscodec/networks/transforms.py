@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import WindowAttentionModule
-from .blocks import SLOPE, DownBlock, UpBlock, haar, inverse_haar, residual_group
+from .blocks import SLOPE, DownBlock, UpBlock, haar, in_float32, inverse_haar, residual_group
 from .spec import ModelSpec
 
 
@@ -34,7 +34,12 @@ def _attention(spec: ModelSpec, shift: bool) -> nn.Module:
     a = spec.attention
     first_shift = a.window // 2 if shift else 0
     return WindowAttentionModule(
-        spec.filters, version=a.version, window=a.window, heads=a.heads, blocks=a.blocks, first_shift=first_shift
+        spec.filters,
+        version=a.version,
+        window=a.window,
+        heads=a.heads,
+        blocks=a.blocks,
+        first_shift=first_shift,
     )
 
 
@@ -63,7 +68,7 @@ class Analysis(nn.Module):
                 linear = self.shortcut[i](haar(linear))
                 x = x + linear
             taps.append(x)
-        with torch.autocast(x.device.type, enabled=False):
+        with in_float32(x):
             y = self.last(x.float())
             if self.shortcut:
                 y = y + self.shortcut[3](haar(linear.float()))
@@ -101,7 +106,7 @@ class Synthesis(nn.Module):
                 linear = inverse_haar(self.shortcut[i](linear))
                 x = x + linear
             taps.append(x)
-        with torch.autocast(x.device.type, enabled=False):
+        with in_float32(x):
             out = F.pixel_shuffle(self.last(x.float()), 2)
             if self.shortcut:
                 out = out + inverse_haar(self.shortcut[3](linear.float()))
@@ -127,7 +132,7 @@ class HyperAnalysis(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         """Large latents are compressed as sign(y)·log(1 + |y|) first: y of q7 is six times that of q1."""
-        with torch.autocast(y.device.type, enabled=False):
+        with in_float32(y):
             x = y.float().sign() * torch.log1p(y.float().abs())
             x = F.leaky_relu(self.conv(x), SLOPE)
             x = F.leaky_relu(self.down1(x), SLOPE)

@@ -29,10 +29,10 @@ from safetensors.numpy import save_file
 from ..entropy.tables import Tables, gaussian_tables, tables_from_probabilities
 from ..errors import WeightsError
 from .integer_side import Arrays, IntegerSide, export, restore_twins, twin_steps
+from .metadata import FORMAT, read_metadata, spec_of
 from .model import FedsModel
 from .spec import ModelSpec
 
-FORMAT = "feds-weights-1"
 FLOAT_PARTS = ("g_a", "g_s", "h_a", "gains")
 
 
@@ -107,26 +107,6 @@ def write_weights(
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """The words of a weights file, without its tensors; WeightsError where it is not one."""
-    try:
-        with safe_open(path, "numpy") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: not a readable weights file ({error})") from None
-    if metadata.get("format") != FORMAT:
-        raise WeightsError(f"{path}: expected a weights file of format {FORMAT}, found {metadata.get('format')}")
-    return dict(metadata)
-
-
-def spec_of(metadata: Mapping[str, str], path: Path) -> ModelSpec:
-    """The spec that a weights file carries."""
-    try:
-        return ModelSpec.from_dict(json.loads(metadata["spec"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path}: its description of the network cannot be used ({error})") from None
 
 
 def read_weights(path: Path) -> Weights:

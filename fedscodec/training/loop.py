@@ -47,7 +47,7 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.recipe, self.tiles, self.device = recipe, tiles, device
         self.generator = torch.Generator().manual_seed(recipe.seed)
-        self.model = model.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.model = model.to(device).to(memory_format=torch.channels_last).train()
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimizers = list(_optimizers(self.model, recipe))
         self.step = self.skipped = 0
@@ -72,23 +72,26 @@ class Trainer:
                     tell(self._report(result, progress, (now - begin) / 60, pixels / (now - told)))
                     told, told_step = now, self.step
                 if now - saved > 60 * self.recipe.save_every:
-                    save(self)
+                    self._save(save)
                     saved = time.monotonic()
-        if not self.average.float_side.quantised:
-            self._calibrate()
+        self._save(save)
+
+    def _save(self, save: Callable[[Trainer], None]) -> None:
+        if not self.average.float_side.quantised:  # so that what is saved can be turned into integers
+            self.calibrate()
         save(self)
 
     def _enter_stage(self, progress: float) -> None:
         if self.stage == "linear" and progress >= self.recipe.linear_share:
             self.stage = "full"
         if self.stage == "full" and progress >= 1 - self.recipe.quantised_share:
-            self._calibrate()
+            self.calibrate()
             self.model.float_side.set_mode(quantised=True)
             self.average.float_side.set_mode(quantised=True)
             self.stage = "quantised"
 
     @torch.no_grad()
-    def _calibrate(self) -> None:
+    def calibrate(self) -> None:
         """Fix the steps of all activations from the averaged network, and share them with the one in training."""
         side = self.average.float_side
         side.set_mode(observing=True)

@@ -1,0 +1,34 @@
+"""What a weights file says of itself, read without its tensors and without torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from ..errors import WeightsError
+from .spec import ModelSpec
+
+FORMAT = "feds-weights-1"
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The words of a weights file, without its tensors; WeightsError where it is not one."""
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: not a readable weights file ({error})") from None
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(f"{path}: expected a weights file of format {FORMAT}, found {metadata.get('format')}")
+    return dict(metadata)
+
+
+def spec_of(metadata: Mapping[str, str], path: Path) -> ModelSpec:
+    """The spec that a weights file carries."""
+    try:
+        return ModelSpec.from_dict(json.loads(metadata["spec"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: its description of the network cannot be used ({error})") from None

@@ -1,0 +1,396 @@
+"""The `feds` command as people use it: what it writes, what it says, and how it leaves."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import fedscodec
+from fedscodec import images, registry
+from fedscodec.cli import app
+from fedscodec.fileformat import HEADER_BYTES_AT_MOST, assemble, pack, read_header
+from fedscodec.training.recipe import Recipe
+
+COMMANDS = ("encode", "decode", "info", "models", "train", "rounding")
+SAMPLES = np.fromfunction(lambda i, j, c: 40 + 2 * i + j + 20 * c, (40, 56, 3)).astype(np.uint8)
+
+
+def feds(*arguments, stdin=None):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin, prog_name="feds")
+
+
+def told(result):
+    """Exit code, bytes on standard output, words on standard error; no command ever shows a traceback."""
+    assert "Traceback" not in result.stderr
+    return result.exit_code, result.stdout_bytes, result.stderr
+
+
+@pytest.fixture
+def photo(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(SAMPLES).save("photo.png")
+    return Path("photo.png")
+
+
+@pytest.fixture
+def encoded(photo):
+    assert feds("encode", photo, "--model", "tiny-q3", "--device", "cpu").exit_code == 0
+    return Path("photo.feds")
+
+
+# ── What is said before anything heavy is loaded ──────────────────────────────────────────────────────────
+
+
+def test_help_lists_every_command():
+    code, out, err = told(feds("--help"))
+    assert (code, err) == (0, "")
+    listed = out.decode().partition("Commands:\n")[2]
+    assert re.findall(r"^  (\w+)  ", listed, re.MULTILINE) == list(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command):
+    code, out, err = told(feds(command, "-h"))
+    assert (code, err) == (0, "")
+    assert out.startswith(f"Usage: feds {command} ".encode())
+    assert b"--debug" in out
+
+
+def test_examples_keep_their_lines():
+    out = feds("encode", "--help").stdout
+    assert "\n  Examples:\n    feds encode photo.png\n    feds encode photo.png --quality 4.5" in out
+
+
+def test_every_field_of_the_recipe_is_a_flag_with_its_default():
+    out = " ".join(feds("train", "--help").stdout.split())
+    for field in fields(Recipe):
+        flag = re.escape(f"--{field.name.replace('_', '-')}")
+        assert re.search(rf"{flag} <\S+> \[default: {re.escape(str(field.default))}\]", out), field.name
+
+
+def test_version():
+    assert told(feds("--version")) == (0, f"feds {fedscodec.__version__}\n".encode(), "")
+
+
+# ── Wrong usage: exit code 2 ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["encode"], "Missing argument 'IN'"),
+        (["encode", "photo.png", "--colour"], "No such option: --colour"),
+        (["encode", "photo.png", "--device", "tpu"], "Invalid value for '--device'"),
+        (["encode", "photo.png", "--quality", "good"], "Invalid value for '--quality'"),
+        (["encode", "photo.png", "--max-pixels", "0"], "Invalid value for '--max-pixels'"),
+        (["blur", "photo.png"], "No such command 'blur'"),
+        (["train", "--data", "."], "Missing option '--out'"),
+        (["train", "--data", ".", "--out", "a.safetensors", "--crop", "100"], "crop must be a multiple of 64"),
+        (["train", "--data", ".", "--out", "a.pt"], "weights are written as .safetensors, found a.pt"),
+        (["train", "--data", ".", "--out", "a.safetensors", "--optimizer", "sgd"], "Invalid value"),
+    ],
+)
+def test_wrong_usage(photo, arguments, complaint):
+    code, out, err = told(feds(*arguments))
+    assert (code, out) == (2, b"")
+    assert complaint in err
+
+
+# ── Foreseen failures: exit code 1 and one sentence ───────────────────────────────────────────────────────
+
+
+def a_feds_file(fingerprint=bytes(8), width=56, height=40):
+    file = assemble(
+        fingerprint=fingerprint,
+        quality=3000,
+        width=width,
+        height=height,
+        grey=False,
+        streams=(b"12", b"3456"),
+        symbols=(),
+    )
+    return pack(file)
+
+
+@pytest.mark.parametrize("command", ["encode", "decode", "info"])
+def test_a_missing_file(photo, command):
+    code, out, err = told(feds(command, "nothing.feds", *(["-o", "new"] if command != "info" else [])))
+    assert (code, out) == (1, b"")
+    assert re.fullmatch(r"feds: nothing\.feds: .*No such file or directory\)?\n", err)
+
+
+@pytest.mark.parametrize("command", ["decode", "info"])
+def test_what_is_no_feds_file(photo, command):
+    sentence = "not a .feds file (expected the bytes FEDS at the start, found 89504e47)"
+    assert told(feds(command, photo)) == (1, b"", f"feds: photo.png: {sentence}\n")
+    named = told(feds(command, "-", stdin=photo.read_bytes()))
+    assert named == (1, b"", f"feds: standard input: {sentence}\n")
+
+
+def test_a_cut_file(photo):
+    whole = a_feds_file()
+    Path("cut.feds").write_bytes(whole[:-1])
+    sentence = "feds: cut.feds: the slice 1 stream needs 4 bytes but only 3 are left\n"
+    assert told(feds("info", "cut.feds")) == (1, b"", sentence)
+    assert told(feds("decode", "cut.feds")) == (1, b"", sentence)
+    assert not Path("cut.png").exists()
+
+
+def test_what_is_no_feds_file_is_not_read_to_its_end(photo):
+    class Film(BytesIO):
+        def read(self, size=-1):
+            assert 0 <= size <= HEADER_BYTES_AT_MOST
+            return super().read(size)
+
+    assert told(feds("info", "-", stdin=Film(bytes(10_000))))[0] == 1
+
+
+def test_what_is_no_picture(photo):
+    Path("a.txt").write_text("no picture")
+    code, out, err = told(feds("encode", "a.txt"))
+    assert (code, out) == (1, b"")
+    assert err.startswith("feds: a.txt: expected a picture, found a file in no format that Pillow reads")
+
+
+def test_pictures_over_the_limit(photo):
+    code, _, err = told(feds("encode", photo, "--max-pixels", 2239))
+    assert (code, err) == (1, "feds: photo.png: expected at most 2239 pixels, found 56 x 40\n")
+    Path("a.feds").write_bytes(a_feds_file())
+    code, _, err = told(feds("decode", "a.feds", "--max-pixels", 2239))
+    assert (code, err.partition(";")[0]) == (1, "feds: a.feds: 56x40 pixels are more than the limit of 2239")
+
+
+def test_outputs_that_are_refused_before_the_work(photo, monkeypatch):
+    monkeypatch.setattr(registry, "load_model", None)  # which the work would need
+    Path("photo.feds").write_bytes(b"old")
+    refused = "feds: photo.feds: exists already, --force overwrites it\n"
+    assert told(feds("encode", photo)) == (1, b"", refused)
+    assert Path("photo.feds").read_bytes() == b"old"
+    refused = "feds: photo.png: is the input, expected another name for the output\n"
+    assert told(feds("encode", photo, "-o", photo, "--force")) == (1, b"", refused)
+    refused = "feds: none/a.feds: its folder does not exist\n"
+    assert told(feds("encode", photo, "-o", "none/a.feds")) == (1, b"", refused)
+    Path("a.feds").write_bytes(a_feds_file())
+    refused = "feds: photo.png: exists already, --force overwrites it\n"
+    assert told(feds("decode", "a.feds", "-o", photo)) == (1, b"", refused)
+    code, _, err = told(feds("decode", "a.feds", "-o", "a.xyz"))
+    assert code == 2
+    assert "pictures are written as .avif .bmp " in err
+    Path("a.safetensors").touch()
+    refused = "feds: a.safetensors: exists already, --force overwrites it\n"
+    assert told(feds("train", "--data", ".", "--out", "a.safetensors")) == (1, b"", refused)
+
+
+def test_a_model_that_is_not_there(photo):
+    code, out, err = told(feds("encode", photo, "--model", "nobody-q3"))
+    assert (code, out) == (1, b"")
+    assert err.startswith("feds: nobody-q3: no such model; installed are ")
+    Path("a.feds").write_bytes(a_feds_file(b"\xee" * 8))
+    code, out, err = told(feds("decode", "a.feds"))
+    assert (code, out) == (1, b"")
+    assert err.startswith("feds: a.feds: was written by the network eeeeeeeeeeeeeeee, which is not installed;")
+    assert sorted(path.name for path in Path().iterdir()) == ["a.feds", "photo.png"]
+
+
+def test_a_bug_is_told_in_one_sentence_and_shown_with_debug(photo, monkeypatch):
+    def divide(*_, **__):
+        return 1 / 0
+
+    monkeypatch.setattr(images, "read_picture", divide)
+    bug = "feds: internal error: ZeroDivisionError: division by zero"
+    hint = f"{bug} (run with --debug for the traceback)\n"
+    assert told(feds("encode", photo)) == (70, b"", hint)
+    result = feds("encode", photo, "--debug")
+    assert result.exit_code == 70
+    assert result.stderr.startswith("Traceback (most recent call last):\n")
+    assert result.stderr.endswith(hint)
+
+
+def test_ctrl_c_leaves_nothing(photo, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(registry, "load_model", interrupt)
+    assert told(feds("encode", photo)) == (130, b"", "")
+    assert [path.name for path in Path().iterdir()] == ["photo.png"]
+
+
+# ── Training and rounding are handed on ───────────────────────────────────────────────────────────────────
+
+
+def test_train_hands_on_only_the_flags_that_were_given(photo, monkeypatch):
+    from fedscodec.training import command
+
+    calls = []
+    monkeypatch.setattr(command, "train", lambda *arguments: calls.append(arguments))
+    flags = ["--batch", 4, "--side-lr", "1e-3", "--optimizer", "adam", "--network", "tiny"]
+    arguments = ["--data", "a", "--data", "b.tar", "--out", "c.safetensors", "--device", "cpu"]
+    assert told(feds("train", *arguments, *flags)) == (0, b"", "")
+    overrides = {"batch": 4, "side_lr": 1e-3, "optimizer": "adam"}
+    assert calls == [([Path("a"), Path("b.tar")], Path("c.safetensors"), "tiny", overrides, None, "cpu")]
+
+
+def test_rounding_prints_what_was_measured(photo, monkeypatch):
+    from fedscodec.training import rounding
+
+    calls = []
+    monkeypatch.setattr(rounding, "measure", lambda *arguments: calls.append(arguments) or [])
+    assert feds("rounding", "c.safetensors", photo).exit_code == 0
+    code, out, err = told(feds("rounding", "c.safetensors", photo, photo, "--quality", 2))
+    assert (code, err) == (0, "")
+    assert out.decode().split() == ["picture", "quality", "float", "bpp", "integer", "bpp", "cost", "─" * 47]
+    checkpoint = Path("c.safetensors")
+    assert calls == [(checkpoint, [photo], [1.0, 4.0, 7.0]), (checkpoint, [photo, photo], [2.0])]
+
+
+# ── From end to end, with the tiny network ────────────────────────────────────────────────────────────────
+
+
+def test_encode_writes_a_file_and_tells_of_it(photo):
+    code, out, err = told(feds("encode", photo, "--model", "tiny-q3"))
+    assert (code, out) == (0, b"")
+    data = Path("photo.feds").read_bytes()
+    header = read_header(data)
+    assert (header.width, header.height, header.quality, header.grey) == (56, 40, 3000, False)
+    size, rate, ratio = f"{len(data):,}", f"{8 * len(data) / 2240:.3f}", f"{6720 / len(data):.1f}"
+    expected = rf"photo\.feds: {size} bytes, {rate} bpp, {ratio}:1, q3 of tiny, \d+\.\d\d s\n"
+    assert re.fullmatch(expected, err)
+
+
+def test_quality_replaces_that_of_the_name(photo):
+    assert feds("encode", photo, "--model", "tiny-q3", "--quality", "5.25").exit_code == 0
+    assert read_header(Path("photo.feds").read_bytes()).quality == 5250
+
+
+@pytest.mark.parametrize("quality", ["0.999", "7.5", "-1", "nan", "inf"])
+def test_qualities_that_no_network_has(photo, quality):
+    code, out, err = told(feds("encode", photo, "--model", "tiny", f"--quality={quality}"))
+    assert (code, out) == (1, b"")
+    assert re.fullmatch(r"feds: quality must lie between 1 and 7 for tiny, found \S+\n", err)
+    assert not Path("photo.feds").exists()
+
+
+def test_psnr_is_that_of_what_was_written(photo):
+    _, _, err = told(feds("encode", photo, "--model", "tiny", "--psnr"))
+    decoded = np.asarray(fedscodec.decode(Path("photo.feds").read_bytes()), dtype=np.float64)
+    decibels = 10 * np.log10(255**2 / np.mean((decoded - SAMPLES) ** 2))
+    assert err.endswith(f" s, {decibels:.2f} dB\n")
+
+
+def test_decode_gives_the_picture_of_the_library(encoded):
+    Path("photo.png").unlink()
+    code, out, err = told(feds("decode", encoded))
+    assert (code, out) == (0, b"")
+    assert re.fullmatch(r"photo\.png: 56x40 pixels, q3 of tiny, \d+\.\d\d s\n", err)
+    with Image.open("photo.png") as image:
+        assert (image.format, image.mode) == ("PNG", "RGB")
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(fedscodec.decode(encoded)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "kind"),
+    [
+        (["--format", "webp"], "photo.webp", "WEBP"),
+        (["-o", "other.BMP"], "other.BMP", "BMP"),
+        (["-o", "other"], "other", "PNG"),
+        (["-o", "other.png", "--format", ".jpg"], "other.png", "JPEG"),
+    ],
+)
+def test_the_format_follows_the_flag_then_the_name(encoded, arguments, name, kind):
+    assert told(feds("decode", encoded, *arguments))[0] == 0
+    with Image.open(name) as image:
+        assert image.format == kind
+
+
+def test_streams_give_the_same_bytes_as_files(encoded):
+    data = encoded.read_bytes()
+    flags = ["--model", "tiny-q3", "--device", "cpu"]
+    code, out, err = told(feds("encode", "-", *flags, stdin=Path("photo.png").read_bytes()))
+    assert (code, out) == (0, data)
+    assert err.startswith(f"standard output: {len(data)} bytes, ")
+    code, out, err = told(feds("decode", "-", stdin=data))
+    assert (code, out[:8]) == (0, b"\x89PNG\r\n\x1a\n")
+    assert err.startswith("standard output: 56x40 pixels, ")
+    with Image.open(BytesIO(out)) as image:
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(fedscodec.decode(data)))
+
+
+def test_quiet_says_nothing(photo):
+    assert told(feds("encode", photo, "--model", "tiny", "--psnr", "-q")) == (0, b"", "")
+    assert told(feds("decode", "photo.feds", "--force", "--quiet")) == (0, b"", "")
+
+
+def test_what_was_not_kept_is_told_unless_quiet(photo):
+    clear = Image.fromarray(np.dstack([SAMPLES, np.full((40, 56), 9, np.uint8)]))
+    clear.save("clear.png")
+    warning = "feds: clear.png: Transparency was not kept: the picture was put on white.\n"
+    assert told(feds("encode", "clear.png", "--model", "tiny"))[2].startswith(f"{warning}clear.feds: ")
+    assert told(feds("encode", "clear.png", "--model", "tiny", "-f", "-q"))[2] == ""
+
+
+def test_grey_stays_grey(photo):
+    Image.fromarray(SAMPLES[:, :, 0]).save("grey.png")
+    assert told(feds("encode", "grey.png", "--model", "tiny"))[0] == 0
+    assert told(feds("decode", "grey.feds", "-o", "back.png"))[0] == 0
+    with Image.open("back.png") as image:
+        assert image.mode == "L"
+
+
+def test_force_overwrites(encoded):
+    before = encoded.read_bytes()
+    assert told(feds("encode", "photo.png", "--model", "tiny-q7", "--force"))[0] == 0
+    assert read_header(encoded.read_bytes()).quality == 7000
+    assert encoded.read_bytes() != before
+
+
+def test_damaged_symbols_are_an_error_and_no_picture(encoded):
+    data = bytearray(encoded.read_bytes())
+    data[-3] ^= 0x10
+    Path("bad.feds").write_bytes(data)
+    code, out, err = told(feds("decode", "bad.feds"))
+    assert (code, out) == (1, b"")
+    assert re.fullmatch(r"feds: bad\.feds: .+\n", err)
+    assert not Path("bad.png").exists()
+
+
+def test_info_names_the_model(encoded):
+    code, out, err = told(feds("info", encoded))
+    assert (code, err) == (0, "")
+    fingerprint = read_header(encoded.read_bytes()).fingerprint.hex()
+    lines = out.decode().splitlines()
+    assert lines[1:4] == [
+        "picture  56x40 pixels, colour",
+        f"model    tiny, fingerprint {fingerprint}",
+        "quality  q3",
+    ]
+    assert [line[:9].strip() for line in lines[4:]] == ["header", "z", "slice 1", "slice 2"]
+
+
+def test_models_lists_what_is_installed():
+    code, out, err = told(feds("models"))
+    assert (code, err) == (0, "")
+    rows = [line.split() for line in out.decode().splitlines() if line.strip()]
+    assert rows[0][:3] == ["name", "qualities", "lambda"]
+    tiny = next(row for row in rows if row[0] == "tiny")
+    assert tiny[1:7] == ["q1", "...", "q7", "0.0016", "...", "0.06"]
+    assert tiny[-1].endswith("tiny.safetensors")
+
+
+def test_no_models_at_all(monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "folders", lambda: [tmp_path])
+    code, _, err = told(feds("models"))
+    assert (code, err) == (0, f"feds: no weights files are in {tmp_path}\n")
+
+
+def test_all_variants_are_listed_with_their_size():
+    out = feds("models", "--all").stdout
+    listed = out.partition("variant")[2]
+    for name in ("teacher", "student-paper", "baseline+rg+sa+ic", "teacher-swin-v1", "tiny"):
+        assert re.search(rf"^ *{re.escape(name)} +\d+ +\d+ +\d+\.\d\d M +\d+", listed, re.MULTILINE), name

@@ -1,0 +1,81 @@
+"""The three functions that most programs need."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points, version
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import fedscodec
+from fedscodec.errors import TooLargeError, UnknownModelError
+from fedscodec.fileformat import read_header
+from fedscodec.images import from_array
+
+SAMPLES = np.fromfunction(lambda i, j, c: 200 - 3 * i + j - 20 * c, (24, 70, 3)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return fedscodec.load_model("tiny-q2", device="cpu")
+
+
+@pytest.fixture
+def path(tmp_path):
+    Image.fromarray(SAMPLES).save(tmp_path / "a.png")
+    return tmp_path / "a.png"
+
+
+def test_every_way_to_give_a_picture_gives_the_same_bytes(tiny, path):
+    expected = fedscodec.encode(SAMPLES, tiny)
+    assert read_header(expected).quality == 2000
+    with path.open("rb") as file, Image.open(path) as image:
+        ways = [str(path), path, path.read_bytes(), BytesIO(path.read_bytes()), file, image, from_array(SAMPLES)]
+        for way in ways:
+            assert fedscodec.encode(way, tiny) == expected
+
+
+def test_a_model_by_its_name_and_a_quality(tiny):
+    assert fedscodec.encode(SAMPLES, "tiny-q2", device="cpu") == fedscodec.encode(SAMPLES, tiny)
+    assert read_header(fedscodec.encode(SAMPLES, tiny, quality=4.5)).quality == 4500
+
+
+def test_decode_gives_a_pillow_image(tiny, tmp_path):
+    data = fedscodec.encode(SAMPLES, tiny)
+    image = fedscodec.decode(data)
+    assert (image.size, image.mode) == ((70, 24), "RGB")
+    (tmp_path / "a.feds").write_bytes(data)
+    for place in (tmp_path / "a.feds", str(tmp_path / "a.feds")):
+        np.testing.assert_array_equal(np.asarray(fedscodec.decode(place)), np.asarray(image))
+
+
+def test_limits_hold_both_ways(tiny, path):
+    with pytest.raises(TooLargeError):
+        fedscodec.encode(path, tiny, max_pixels=24 * 70 - 1)
+    data = fedscodec.encode(path, tiny, max_pixels=24 * 70)
+    with pytest.raises(TooLargeError):
+        fedscodec.decode(data, max_pixels=24 * 70 - 1)
+
+
+def test_errors_are_of_one_family():
+    with pytest.raises(fedscodec.FedsError, match="nobody") as caught:
+        fedscodec.load_model("nobody")
+    assert isinstance(caught.value, UnknownModelError)
+
+
+def test_public_names_exist_and_are_sorted():
+    assert fedscodec.__all__ == sorted(fedscodec.__all__)
+    assert all(hasattr(fedscodec, name) for name in fedscodec.__all__)
+
+
+def test_what_is_installed_is_this_package():
+    assert version("fedscodec") == fedscodec.__version__
+    (command,) = entry_points(group="console_scripts", name="feds")
+    assert command.load() is __import__("fedscodec.cli", fromlist=["main"]).main
+
+
+def test_the_package_carries_its_types():
+    assert Path(fedscodec.__file__).with_name("py.typed").is_file()
