@@ -63,12 +63,15 @@ def decode(
 
     In its info is what there is of icc_profile, exif and xmp. Raises children of `FedsError`.
     """
-    from . import codec, fileformat, images, registry
+    from . import codec, fileformat, images
 
     name = "the file" if isinstance(data, bytes) else str(data)
-    raw = data if isinstance(data, bytes) else Path(data).read_bytes()
+    try:
+        raw = data if isinstance(data, bytes) else Path(data).read_bytes()
+    except OSError as error:
+        raise FedsError(f"{name}: cannot be read ({error.strerror})") from error
     file = fileformat.unpack(raw, name=name, max_pixels=max_pixels)
-    network = registry.model_by_fingerprint(file.header.fingerprint, device, name=name)
+    network = codec.model_by_fingerprint(file.header.fingerprint, device, name=name)
     return images.to_pil(codec.decode_file(file, network).picture)
 
 
@@ -78,6 +81,6 @@ def load_model(name: str = DEFAULT_MODEL, device: str = "auto") -> Model:
     `device` is "cpu", "cuda", or "auto": a GPU where there is one. Its `encode` and `decode` work on
     `fedscodec.images.Picture`. Raises UnknownModelError or WeightsError.
     """
-    from . import registry
+    from . import codec
 
-    return registry.load_model(name, device)
+    return codec.load_model(name, device)

@@ -102,9 +102,9 @@ def encode(
         picture = read_picture(_stream_or_path(source), name=_name(source), max_pixels=max_pixels)
         for warning in picture.warnings:
             _say(f"feds: {_name(source)}: {warning}", quiet)
-        from . import codec, registry
+        from . import codec
 
-        network = registry.load_model(model, device.value)
+        network = codec.load_model(model, device.value)
         wanted = network.quality if quality is None else quality
         encoded = codec.encode_picture(picture, network, wanted)
         write_output(target, encoded.data, force=force)
@@ -138,9 +138,9 @@ def decode(
         target = output_path(source, output, f".{(format or 'png').removeprefix('.')}")
         require_writable(target, force=force, source=source)
         kind = _writable_format(format or target.suffix or "png")
-        from . import codec, images, registry
+        from . import codec, images
 
-        network = registry.model_by_fingerprint(file.header.fingerprint, device.value, name=name)
+        network = codec.model_by_fingerprint(file.header.fingerprint, device.value, name=name)
         try:
             decoded = codec.decode_file(file, network)
         except FormatError as error:
@@ -247,6 +247,32 @@ def rounding(
         from .training.rounding import measure
 
         cli_report.print_table(cli_report.rounding_table(measure(checkpoint, pictures, quality or [1.0, 4.0, 7.0])))
+
+
+@app.command(epilog=_examples("feds bench kodak/ --quality 1 --quality 4 --quality 7 --output results.json"))
+def bench(
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES...", help="Pictures, or folders of them.")],
+    model: ModelName = "student",
+    quality: Annotated[
+        list[float] | None, typer.Option(metavar="Q", help="May be given again.  [default: 1, 4 and 7]")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="A .json file for every figure.")] = None,
+    device: OnDevice = Device.AUTO,
+    force: Force = False,
+    debug: Debug = False,
+) -> None:
+    """Encode and decode pictures for real: bytes, PSNR and the seconds of every stage."""
+    with one_sentence(debug):
+        if output is not None:
+            require_writable(output, force=force)
+        from . import codec
+        from .bench import run
+
+        places, network = run.pictures_in(pictures), codec.load_model(model, device.value)
+        rows = cli_report.tracked(run.measure(places, network, quality or [1.0, 4.0, 7.0]))
+        cli_report.print_table(cli_report.bench_table(run.summarise(rows)))
+        if output is not None:
+            write_output(output, run.results(rows, network).encode(), force=force)
 
 
 def _name(path: Path, stream: str = "input") -> str:

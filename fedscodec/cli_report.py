@@ -11,6 +11,8 @@ from .fileformat import FedsFile, Header, read_header
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from .bench.run import Row as BenchRow
+    from .bench.run import Summary
     from .networks.spec import ModelSpec
     from .registry import WeightsInfo
     from .training.rounding import Row
@@ -83,17 +85,44 @@ def variants_table(variants: Mapping[str, ModelSpec]) -> Table:
 
 
 def rounding_table(rows: Iterable[Row]) -> Table:
-    """Rate of the integers against that of the floats, and their mean difference at the end."""
-    table = _table("picture", "quality", "float bpp", "integer bpp", "cost")
+    """Rate of the floats, of the integers made from them and of the file, and the mean cost at the end."""
+    table = _table("picture", "quality", "float bpp", "integer bpp", "file bpp", "cost")
     costs = []
     for row in rows:
-        costs.append(row.integer_bpp / row.float_bpp - 1)
-        rates = f"{row.float_bpp:.4f}", f"{row.integer_bpp:.4f}"
-        table.add_row(row.name, f"q{row.quality:g}", *rates, f"{costs[-1]:+.2%}")
+        costs.append(row.lost)
+        rates = (f"{rate:.4f}" for rate in (row.float_bpp, row.integer_bpp, row.file_bpp))
+        table.add_row(row.name, f"q{row.quality:g}", *rates, f"{row.lost:+.2%}")
     if costs:
         table.add_section()
-        table.add_row("mean", "", "", "", f"{sum(costs) / len(costs):+.2%}")
+        table.add_row("mean", "", "", "", "", f"{sum(costs) / len(costs):+.2%}")
     return table
+
+
+def bench_table(summaries: Iterable[Summary]) -> Table:
+    """Means over the pictures, and where the seconds of each half went."""
+    table = _table("quality", "pictures", "bpp", "PSNR", "bytes / estimate", "encode s", "decode s", "of which")
+    for row in summaries:
+        seconds = f"{row.encode_seconds:.3f}", f"{row.decode_seconds:.3f}"
+        stages = [f"{half} " + ", ".join(f"{name} {seconds:.3f}" for name, seconds in part.items())
+                  for half, part in (("encode:", row.encode), ("decode:", row.decode))]  # fmt: skip
+        table.add_row(
+            f"q{row.quality:g}", str(row.pictures), f"{row.bpp:.4f}", f"{row.psnr:.2f} dB",
+            f"{row.bytes_over_estimate:.4f}", *seconds, "\n".join(stages),
+        )  # fmt: skip
+    return table
+
+
+def tracked(rows: Iterator[BenchRow]) -> list[BenchRow]:
+    """All rows, telling each on standard error as it comes."""
+    done = []
+    for row in rows:
+        seconds = sum(row.encode.values()), sum(row.decode.values())
+        sys.stderr.write(
+            f"{row.name} q{row.quality:g}: {row.bytes:,} bytes, {row.bpp:.3f} bpp, {row.psnr:.2f} dB, "
+            f"{seconds[0]:.2f} s / {seconds[1]:.2f} s\n"
+        )
+        done.append(row)
+    return done
 
 
 def _table(*names: str) -> Table:
@@ -102,16 +131,7 @@ def _table(*names: str) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
-        numbers = name in (
-            "latents",
-            "slices",
-            "parameters",
-            "kMAC/px",
-            "bytes",
-            "float bpp",
-            "integer bpp",
-            "cost",
-        )
+        numbers = name.endswith(("bpp", "bytes", "px", "parameters", "cost", "latents", "slices"))
         table.add_column(name, justify="right" if numbers else "left", overflow="fold", no_wrap=name != "file")
     return table
 
@@ -121,4 +141,7 @@ def print_table(table: Table) -> None:
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else _COLUMNS_OF_A_PIPE
-    Console(width=width, markup=False, emoji=False, highlight=False).print(table)
+    console = Console(width=width, markup=False, emoji=False, highlight=False)
+    with console.capture() as capture:  # for where a pipe has no reader rich would end the process by itself
+        console.print(table)
+    print(capture.get(), end="")

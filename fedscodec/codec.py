@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import fileformat
+from . import fileformat, registry
 from .entropy.coders import SliceReader, SliceWriter, symbol_bytes
 from .entropy.fixedpoint import MEAN_UNIT
 from .errors import FedsError, FormatError, TooLargeError
@@ -30,7 +30,7 @@ from .images import Picture, crop, from_tensor, pad, to_tensor
 from .networks.slices import walk
 from .networks.spec import STRIDE
 from .networks.strips import run_in_strips
-from .networks.weights import Weights, float_transforms, integer_side
+from .networks.weights import Weights, float_transforms, integer_side, read_weights
 
 T = TypeVar("T")
 
@@ -130,20 +130,40 @@ class Model:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.precision)
 
-    def gains(self, quality: float) -> tuple[Tensor, Tensor]:
-        """Gain and inverse gain [1, M, 1, 1]; FedsError for a quality outside 1 … Q."""
+    def check_quality(self, quality: float) -> None:
+        """FedsError for a quality outside 1 … Q."""
         most = len(self.spec.lambdas)
-        if not 1 <= quality <= most or not math.isfinite(quality):
+        if not 1 <= quality <= most:  # so is nothing that is not a number
             raise FedsError(f"quality must lie between 1 and {most} for {self.name}, found {quality:g}")
+
+    def gains(self, quality: float) -> tuple[Tensor, Tensor]:
+        """Gain and inverse gain [1, M, 1, 1] of a quality in 1 … Q."""
+        self.check_quality(quality)
         gain, inverse = self.transforms.gains(torch.tensor([quality], device=self.device))
         return gain, inverse
+
+
+def load_model(name: str = registry.DEFAULT_MODEL, device: str = "auto") -> Model:
+    """The network behind a name or a path, ready to encode and decode on a device ("auto", "cpu", "cuda")."""
+    return _load(registry.resolve(name), device)
+
+
+def model_by_fingerprint(fingerprint: bytes, device: str = "auto", *, name: str = "the file") -> Model:
+    """The installed network that wrote a file; UnknownModelError names the fingerprint that is missing."""
+    return _load(registry.by_fingerprint(fingerprint, name=name), device)
+
+
+def _load(found: registry.Resolved, device: str) -> Model:
+    quality = registry.DEFAULT_QUALITY if found.quality is None else found.quality
+    return Model(read_weights(found.path), name=found.network, quality=quality, device=device)
 
 
 @torch.inference_mode()
 def encode_picture(picture: Picture, model: Model, quality: float, *, count_bits: bool = False) -> Encoded:
     """Encode a picture at a quality from 1 to the number of the model's λs; in between, gains are interpolated."""
-    quality = round(quality * 1000) / 1000  # what the header holds
-    gain, _ = model.gains(quality)
+    model.check_quality(quality)
+    thousandths = round(quality * 1000)  # what the header holds, and therefore what both sides use
+    gain, _ = model.gains(thousandths / 1000)
     if picture.width * picture.height > fileformat.PIXELS_AT_MOST:
         raise TooLargeError(
             f"{picture.width}x{picture.height} pixels are more than the {fileformat.PIXELS_AT_MOST} a file can hold"
@@ -157,7 +177,7 @@ def encode_picture(picture: Picture, model: Model, quality: float, *, count_bits
     _separate_coder(clock, writer.seconds)
     file = fileformat.assemble(
         fingerprint=model.fingerprint,
-        quality=round(quality * 1000),
+        quality=thousandths,
         width=picture.width,
         height=picture.height,
         grey=picture.grey,

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from fedscodec.errors import FedsError, ImageError, OutputError, TooLargeError
-from fedscodec.fileformat import DEFAULT_MAX_PIXELS
+from .errors import FedsError, ImageError, OutputError, TooLargeError
+from .fileformat import DEFAULT_MAX_PIXELS
 
 if TYPE_CHECKING:
     import torch

@@ -1,4 +1,4 @@
-"""The one table of networks, and how a name, a path or a fingerprint becomes a network that is ready to run.
+"""The one table of networks, and which weights file a name, a path or a fingerprint stands for.
 
 Names are `network` or `network-qN` (student, student-q3, teacher-q4.5), or the path of a weights file. Weights are
 looked for in the folders of $FEDS_WEIGHTS, then inside the package, then in the repository's `weights/`.
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from .errors import UnknownModelError, WeightsError
 
 if TYPE_CHECKING:
-    from .codec import Model
     from .networks.spec import ModelSpec
 
 DEFAULT_MODEL = "student-q3"
@@ -123,22 +122,13 @@ def describe(path: Path) -> WeightsInfo:
     return WeightsInfo(path.stem, path, spec, metadata.get("fingerprint", ""), path.stat().st_size, metadata)
 
 
-def load_model(name: str = DEFAULT_MODEL, device: str = "auto") -> Model:
-    """The network behind a name or a path, ready to encode and decode on a device ("auto", "cpu", "cuda")."""
-    from .codec import Model
-    from .networks.weights import read_weights
-
-    resolved = resolve(name)
-    quality = DEFAULT_QUALITY if resolved.quality is None else resolved.quality
-    return Model(read_weights(resolved.path), name=resolved.network, quality=quality, device=device)
-
-
-def model_by_fingerprint(fingerprint: bytes, device: str = "auto", *, name: str = "the file") -> Model:
-    """The installed network that wrote a file; UnknownModelError names the fingerprint that is missing."""
-    for info in installed():
+def by_fingerprint(fingerprint: bytes, *, name: str = "the file") -> Resolved:
+    """The installed weights that wrote a file; UnknownModelError names the fingerprint that is missing."""
+    found = installed()
+    for info in found:
         if info.fingerprint == fingerprint.hex():
-            return load_model(str(info.path), device)
-    here = ", ".join(f"{info.name} ({info.fingerprint})" for info in installed()) or "none"
+            return Resolved(info.path, info.name, None)
+    here = ", ".join(f"{info.name} ({info.fingerprint})" for info in found) or "none"
     raise UnknownModelError(
         f"{name}: was written by the network {fingerprint.hex()}, which is not installed; installed are {here}"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -13,9 +13,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import fedscodec
-from fedscodec import images, registry
+from fedscodec import codec, images, registry
 from fedscodec.cli import app
-from fedscodec.fileformat import HEADER_BYTES_AT_MOST, assemble, pack, read_header
+from fedscodec.fileformat import assemble, pack, read_header
+from fedscodec.networks import spec
 from fedscodec.training.recipe import Recipe
 
 COMMANDS = ("encode", "decode", "info", "models", "train", "rounding")
@@ -72,7 +73,7 @@ def test_every_field_of_the_recipe_is_a_flag_with_its_default():
     out = " ".join(feds("train", "--help").stdout.split())
     for field in fields(Recipe):
         flag = re.escape(f"--{field.name.replace('_', '-')}")
-        assert re.search(rf"{flag} <\S+> \[default: {re.escape(str(field.default))}\]", out), field.name
+        assert re.search(rf"{flag} \S+ \[default: {re.escape(str(field.default))}\]", out), field.name
 
 
 def test_version():
@@ -92,7 +93,7 @@ def test_version():
         (["encode", "photo.png", "--max-pixels", "0"], "Invalid value for '--max-pixels'"),
         (["blur", "photo.png"], "No such command 'blur'"),
         (["train", "--data", "."], "Missing option '--out'"),
-        (["train", "--data", ".", "--out", "a.safetensors", "--crop", "100"], "crop must be a multiple of 64"),
+        (["train", "--data", ".", "--out", "a.safetensors", "--crop", "100"], "multiple of 64, found 100"),
         (["train", "--data", ".", "--out", "a.pt"], "weights are written as .safetensors, found a.pt"),
         (["train", "--data", ".", "--out", "a.safetensors", "--optimizer", "sgd"], "Invalid value"),
     ],
@@ -144,12 +145,10 @@ def test_a_cut_file(photo):
 
 
 def test_what_is_no_feds_file_is_not_read_to_its_end(photo):
-    class Film(BytesIO):
-        def read(self, size=-1):
-            assert 0 <= size <= HEADER_BYTES_AT_MOST
-            return super().read(size)
-
-    assert told(feds("info", "-", stdin=Film(bytes(10_000))))[0] == 1
+    with Path("film").open("wb") as film:
+        film.truncate(2**40)  # takes no room on the disk, and would not fit into memory
+    sentence = "feds: film: not a .feds file (expected the bytes FEDS at the start, found 00000000)\n"
+    assert told(feds("info", "film")) == (1, b"", sentence)
 
 
 def test_what_is_no_picture(photo):
@@ -168,7 +167,7 @@ def test_pictures_over_the_limit(photo):
 
 
 def test_outputs_that_are_refused_before_the_work(photo, monkeypatch):
-    monkeypatch.setattr(registry, "load_model", None)  # which the work would need
+    monkeypatch.setattr(codec, "load_model", None)  # which the work would need
     Path("photo.feds").write_bytes(b"old")
     refused = "feds: photo.feds: exists already, --force overwrites it\n"
     assert told(feds("encode", photo)) == (1, b"", refused)
@@ -217,7 +216,7 @@ def test_ctrl_c_leaves_nothing(photo, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(registry, "load_model", interrupt)
+    monkeypatch.setattr(codec, "load_model", interrupt)
     assert told(feds("encode", photo)) == (130, b"", "")
     assert [path.name for path in Path().iterdir()] == ["photo.png"]
 
@@ -245,7 +244,7 @@ def test_rounding_prints_what_was_measured(photo, monkeypatch):
     assert feds("rounding", "c.safetensors", photo).exit_code == 0
     code, out, err = told(feds("rounding", "c.safetensors", photo, photo, "--quality", 2))
     assert (code, err) == (0, "")
-    assert out.decode().split() == ["picture", "quality", "float", "bpp", "integer", "bpp", "cost", "─" * 47]
+    assert out.decode().split()[:6] == ["picture", "quality", "float", "bpp", "integer", "bpp"]
     checkpoint = Path("c.safetensors")
     assert calls == [(checkpoint, [photo], [1.0, 4.0, 7.0]), (checkpoint, [photo, photo], [2.0])]
 
@@ -389,8 +388,9 @@ def test_no_models_at_all(monkeypatch, tmp_path):
     assert (code, err) == (0, f"feds: no weights files are in {tmp_path}\n")
 
 
-def test_all_variants_are_listed_with_their_size():
-    out = feds("models", "--all").stdout
-    listed = out.partition("variant")[2]
-    for name in ("teacher", "student-paper", "baseline+rg+sa+ic", "teacher-swin-v1", "tiny"):
-        assert re.search(rf"^ *{re.escape(name)} +\d+ +\d+ +\d+\.\d\d M +\d+", listed, re.MULTILINE), name
+def test_all_variants_are_listed_with_their_size(monkeypatch):
+    wide = replace(spec.TINY, latents=32)
+    monkeypatch.setattr(spec, "VARIANTS", {"tiny": spec.TINY, "tiny-wide": wide})
+    listed = feds("models", "--all").stdout.partition("variant")[2]
+    assert re.search(r"^ *tiny +16 +2 +0\.\d\d M +\d+ *$", listed, re.MULTILINE)
+    assert re.search(r"^ *tiny-wide +32 +2 +0\.\d\d M +\d+ *$", listed, re.MULTILINE)

@@ -11,6 +11,7 @@ import pytest
 from fedscodec import cli_report
 from fedscodec.fileformat import assemble, pack
 from fedscodec.networks.spec import TINY
+from fedscodec.training.rounding import Row
 
 
 def a_file(*, grey=False, quality=3500, boxes=None):
@@ -97,14 +98,11 @@ def test_variants_table(capsys):
 
 
 def test_rounding_table(capsys):
-    rows = [
-        SimpleNamespace(name="a.png", quality=1.0, float_bpp=0.1, integer_bpp=0.101),
-        SimpleNamespace(name="b.png", quality=4.5, float_bpp=2.0, integer_bpp=1.99),
-    ]
+    rows = [Row("a.png", 1.0, 0.1, 0.101, 0.11), Row("b.png", 4.5, 2.0, 1.99, 2.0)]
     assert printed(cli_report.rounding_table(rows), capsys) == [
-        ["picture", "quality", "float", "bpp", "integer", "bpp", "cost"],
-        ["a.png", "q1", "0.1000", "0.1010", "+1.00%"],
-        ["b.png", "q4.5", "2.0000", "1.9900", "-0.50%"],
+        ["picture", "quality", "float", "bpp", "integer", "bpp", "file", "bpp", "cost"],
+        ["a.png", "q1", "0.1000", "0.1010", "0.1100", "+1.00%"],
+        ["b.png", "q4.5", "2.0000", "1.9900", "2.0000", "-0.50%"],
         ["mean", "+0.25%"],
     ]
     assert len(printed(cli_report.rounding_table([]), capsys)) == 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points, version
+import subprocess
+import sys
+import tomllib
 from io import BytesIO
 from pathlib import Path
 
@@ -11,10 +13,12 @@ import pytest
 from PIL import Image
 
 import fedscodec
+from fedscodec import cli
 from fedscodec.errors import TooLargeError, UnknownModelError
 from fedscodec.fileformat import read_header
 from fedscodec.images import from_array
 
+ROOT = Path(__file__).parent.parent
 SAMPLES = np.fromfunction(lambda i, j, c: 200 - 3 * i + j - 20 * c, (24, 70, 3)).astype(np.uint8)
 
 
@@ -71,10 +75,18 @@ def test_public_names_exist_and_are_sorted():
     assert all(hasattr(fedscodec, name) for name in fedscodec.__all__)
 
 
-def test_what_is_installed_is_this_package():
-    assert version("fedscodec") == fedscodec.__version__
-    (command,) = entry_points(group="console_scripts", name="feds")
-    assert command.load() is __import__("fedscodec.cli", fromlist=["main"]).main
+def test_what_gets_installed_is_this_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["name"] == "fedscodec"
+    assert project["project"]["scripts"] == {"feds": "fedscodec.cli:main"}
+    assert callable(cli.main)
+    source = (ROOT / project["tool"]["hatch"]["version"]["path"]).read_text()
+    assert f'__version__ = "{fedscodec.__version__}"\n' in source
+
+
+def test_the_package_runs_as_a_module():
+    run = subprocess.run([sys.executable, "-m", "fedscodec", "--version"], capture_output=True, cwd=ROOT)
+    assert (run.returncode, run.stdout, run.stderr) == (0, f"feds {fedscodec.__version__}\n".encode(), b"")
 
 
 def test_the_package_carries_its_types():

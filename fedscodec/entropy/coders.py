@@ -179,7 +179,7 @@ class SliceReader:
         try:
             symbols = rangecoder.decode(self.streams[number], index.reshape(-1), tables)
         except FormatError as error:
-            which = "the z stream" if number == 0 else f"the stream of slice {number - 1}"
+            which = "the z stream" if number == 0 else f"the slice {number} stream"
             raise FormatError(f"{which} is damaged: {error}") from None
         self.seconds += time.perf_counter() - begin
         self.symbols.append(symbols)

@@ -1,7 +1,8 @@
 """How large a network is and how much it multiplies, counted on a pass without data.
 
 The paper's Table 2 gives multiply-accumulates (under the name of FLOPs) of the whole forward pass, encoder, decoder and
-entropy networks together, on a 2560×1440 picture padded to 2560×1536; ours are counted on the same size.
+entropy networks together, on a 2560×1440 picture padded to 2560×1536. Ours are counted on 512×512: every layer's cost grows
+with the area, so the figure for a pixel is the same.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from .model import FedsModel
 from .spec import ModelSpec
 
-HEIGHT, WIDTH = 1536, 2560
+HEIGHT, WIDTH = 512, 512
 
 PAPER = {"student-paper": (35.34, 483.0), "teacher": (95.43, 1572.0)}
 """Millions of parameters (Table 1) and thousands of multiply-accumulates a pixel (Table 2) that the paper gives."""

@@ -7,9 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .blocks import SLOPE, ResidualBlock
 from .slices import FloatSide, SymbolCoder, walk
 from .spec import ModelSpec
 from .transforms import Analysis, HyperAnalysis, Synthesis
+from .twins import EntropyConv
 
 
 class Output(NamedTuple):
@@ -65,6 +67,7 @@ class FedsModel(nn.Module):
         self.h_a = HyperAnalysis(spec)
         self.gains = Gains(spec)
         self.float_side = FloatSide(spec)
+        _initialise(self)
 
     def forward(self, x: Tensor, quality: Tensor, coder: SymbolCoder) -> Output:
         """x [B, 3, H, W] in 0..1, sides multiples of 64; quality [B] in 1 … Q; coder: what estimates the rate."""
@@ -81,3 +84,21 @@ class FedsModel(nn.Module):
         y = self.g_a.linear(x) * gain
         y_hat = walk(self.float_side, self.h_a(y), y, coder)
         return Output(self.g_s.linear(y_hat * inverse), y, y_hat, ())
+
+
+@torch.no_grad()
+def _initialise(model: FedsModel) -> None:
+    """He initialisation, which keeps signals alive through the ten layers from z to a table index.
+
+    Residual branches begin small, so that depth does not make activations grow.
+    """
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, EntropyConv)):
+            nn.init.kaiming_normal_(module.weight, a=SLOPE, nonlinearity="leaky_relu")
+            if isinstance(module, EntropyConv) and module.kind in ("mean", "index"):
+                module.weight.mul_(0.05)  # the first guess is the bias alone
+            if not isinstance(module, EntropyConv):
+                nn.init.zeros_(module.bias)
+    for module in model.modules():
+        if isinstance(module, ResidualBlock):
+            module.conv2.weight.mul_(0.2)

@@ -58,22 +58,15 @@ class ModelSpec:
     metric: Literal["mse", "ms-ssim"] = "mse"
 
     def __post_init__(self) -> None:
+        numbers = (self.filters, self.latents, self.slices, self.hyper_latents, self.hyper_filters, self.scales)
+        if not self.slice_filters or min(*numbers, *self.slice_filters) < 1 or self.blocks_per_group < 0:
+            raise ValueError(f"widths and counts must be positive: {self}")
         if self.latents % self.slices:
             raise ValueError(f"{self.latents} latents do not split into {self.slices} slices")
         if not self.lambdas or list(self.lambdas) != sorted(set(self.lambdas)) or self.lambdas[0] <= 0:
             raise ValueError(f"lambdas must be positive and increasing, found {self.lambdas}")
         if self.framework not in ("cnn", "transformer"):
             raise ValueError(f"framework is cnn or transformer, found {self.framework!r}")
-        numbers = (
-            self.filters,
-            self.latents,
-            self.slices,
-            self.hyper_latents,
-            self.hyper_filters,
-            self.scales,
-        )
-        if min(*numbers, *self.slice_filters) < 1 or self.blocks_per_group < 0:
-            raise ValueError(f"widths and counts must be positive: {self}")
 
     @property
     def slice_channels(self) -> int:
@@ -103,9 +96,9 @@ class ModelSpec:
 TEACHER = ModelSpec()
 STUDENT = replace(TEACHER, latents=160, slices=5, blocks_per_group=1, attention=None, hyper_filters=400)
 BASELINE = replace(TEACHER, latents=320, blocks_per_group=0, attention=None)
-TINY = replace(  # some 40 kB, for the tests; every part of a student in small
-    STUDENT, filters=8, latents=16, slices=2, blocks_per_group=0, wavelet=True, hyper_latents=8, hyper_filters=8,
-    slice_filters=(16, 8), scales=24, largest_scale=16.0,
+TINY = replace(  # a toy for the tests; every part of a student in small
+    STUDENT, filters=8, latents=12, slices=2, blocks_per_group=0, wavelet=True, hyper_latents=4, hyper_filters=8,
+    slice_filters=(12, 8), scales=24, largest_scale=16.0,
 )  # fmt: skip
 
 VARIANTS: dict[str, ModelSpec] = {

@@ -122,6 +122,8 @@ class Synthesis(nn.Module):
 class HyperAnalysis(nn.Module):
     """h_a: the gained y [B, M, H/16, W/16] → z [B, Z, H/64, W/64]; only the encoder runs it, in float."""
 
+    GAIN = 2.0  # a fresh network's z should not all round to zero
+
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         z = spec.hyper_latents
@@ -131,10 +133,10 @@ class HyperAnalysis(nn.Module):
         self.down2 = nn.Conv2d(z, z, 3, stride=2, padding=1)
 
     def forward(self, y: Tensor) -> Tensor:
-        """Large latents are compressed as sign(y)·log(1 + |y|) first: y of q7 is six times that of q1."""
+        """z before rounding. y goes in as sign(y)·log(1 + |y|): that of q7 is six times that of q1."""
         with in_float32(y):
             x = y.float().sign() * torch.log1p(y.float().abs())
             x = F.leaky_relu(self.conv(x), SLOPE)
             x = F.leaky_relu(self.down1(x), SLOPE)
             x = F.leaky_relu(self.middle(x), SLOPE)
-            return self.down2(x)
+            return self.GAIN * self.down2(x)

@@ -53,6 +53,9 @@ def train(
     """Train and write `out`, a weights file, every few minutes and at the end or at Ctrl-C; a log stands beside it."""
     recipe, console = recipe_from(recipe_overrides), Console(stderr=True)
     chosen = choose_device(device)
+    if init is not None:
+        recipe = replace(recipe, linear_share=0.0)  # its transforms are past being linear
+    torch.manual_seed(recipe.seed)
     model, origin = start(network, init)
     with console.status("reading pictures") as status:
         tiles = Tiles.read(

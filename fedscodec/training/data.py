@@ -18,18 +18,27 @@ from ..images import read_picture
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm"}
 
 
-def picture_files(root: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of every picture under root: files found recursively, and members of .tar shards."""
-    paths = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
-    for path in paths:
-        if path.suffix == ".tar":
-            with tarfile.open(path) as tar:
-                for member in tar:
-                    stream = tar.extractfile(member) if member.isfile() else None
-                    if stream and Path(member.name).suffix.lower() in SUFFIXES:
-                        yield f"{path}:{member.name}", stream.read()
-        elif path.suffix.lower() in SUFFIXES:
-            yield str(path), path.read_bytes()
+def picture_files(root: Path, skipped: list[str]) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of every picture under root: files found recursively, and members of .tar shards.
+
+    A file or shard that cannot be read is left out, with a sentence in `skipped`.
+    """
+    for path in [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file()):
+        try:
+            if path.suffix == ".tar":
+                yield from _members(path)
+            elif path.suffix.lower() in SUFFIXES:
+                yield str(path), path.read_bytes()
+        except (tarfile.TarError, OSError) as error:
+            skipped.append(f"{path}: expected a readable file, found: {error}")
+
+
+def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(path) as tar:
+        for member in tar:
+            stream = tar.extractfile(member) if member.isfile() else None
+            if stream and Path(member.name).suffix.lower() in SUFFIXES:
+                yield f"{path}:{member.name}", stream.read()
 
 
 @dataclass
@@ -49,7 +58,7 @@ class Tiles:
         for root in roots:
             if not root.exists():
                 raise ImageError(f"{root}: no such file or folder of training pictures")
-            for name, data in picture_files(root):
+            for name, data in picture_files(root, tiles.skipped):
                 if limit is not None and len(tiles.pictures) >= limit:
                     return tiles
                 tiles._add(name, data, smallest, device)

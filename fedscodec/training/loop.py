@@ -22,6 +22,8 @@ from .recipe import Recipe
 from .warm_start import start_linear
 
 CALIBRATION_BATCHES = 8
+PRIOR_LR = 2e-2
+"""Of the prior of z: logarithms of scales, which must travel by whole units, not by the size of a weight."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ class Trainer:
         """Fix the steps of all activations from the averaged network, and share them with the one in training."""
         side = self.average.float_side
         side.set_mode(observing=True)
+        for layer in side.entropy_convs():
+            layer.peak.zero_()  # of an earlier calibration, for an earlier checkpoint
         for _ in range(CALIBRATION_BATCHES):
             quality = self._qualities()
             self.average(self._batch(self.recipe.batch), quality, self._estimator())
@@ -156,11 +160,12 @@ def _optimizers(model: FedsModel, recipe: Recipe) -> Iterator[torch.optim.Optimi
     The matrices of the entropy side are too wide to precondition. The shortcuts start as principal components, whose
     entries are small and already right, so they move at a slower pace of their own.
     """
-    groups: dict[str, list[nn.Parameter]] = {"transforms": [], "shortcut": [], "side": []}
+    groups: dict[str, list[nn.Parameter]] = {"transforms": [], "shortcut": [], "side": [], "prior": []}
     for name, parameter in model.named_parameters():
         kind = "side" if name.startswith(("float_side.", "h_a.", "gains.")) else "transforms"
-        groups["shortcut" if ".shortcut." in name else kind].append(parameter)
-    peaks = {"transforms": recipe.lr, "shortcut": recipe.shortcut_lr, "side": recipe.side_lr}
+        kind = "shortcut" if ".shortcut." in name else kind
+        groups["prior" if ".prior." in name else kind].append(parameter)
+    peaks = {"transforms": recipe.lr, "shortcut": recipe.shortcut_lr, "side": recipe.side_lr, "prior": PRIOR_LR}
     by_kind = {kind: {"params": groups[kind], "peak": peaks[kind], "lr": peaks[kind]} for kind in groups}
     slow = [group for kind, group in by_kind.items() if group["params"] and kind != "transforms"]
     if recipe.optimizer == "adam":
@@ -179,8 +184,15 @@ def json_log(path: Path, recipe: Recipe) -> Callable[[Report], None]:
         log.write(json.dumps({"recipe": asdict(recipe)}) + "\n")
 
     def tell(report: Report) -> None:
-        row = {k: (round(v, 5) if isinstance(v, float) and math.isfinite(v) else v) for k, v in asdict(report).items()}
+        row = {k: _plain(v) for k, v in asdict(report).items()}
         with path.open("a") as log:
             log.write(json.dumps(row) + "\n")
 
     return tell
+
+
+def _plain(value: object) -> object:
+    """A number as strict JSON takes it: rounded, and None where it is not finite."""
+    if not isinstance(value, float):
+        return value
+    return round(value, 5) if math.isfinite(value) else None

@@ -21,7 +21,7 @@ class Recipe:
     crop: int = 256  # pixels, a multiple of 64
     optimizer: Literal["adam", "soap"] = "soap"  # of the transforms; the entropy side always runs Adam
     lr: float = 5e-4  # of the transforms
-    side_lr: float = 5e-4  # of the entropy side, h_a and the gains
+    side_lr: float = 1e-3  # of the entropy side, h_a and the gains
     shortcut_lr: float = 1e-4  # of the wavelet shortcut
     warm_up: float = 0.02
     decay_from: float = 0.4  # from here the learning rate falls to zero along a cosine
@@ -33,8 +33,12 @@ class Recipe:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if self.crop % 64:
-            raise ValueError(f"crop must be a multiple of 64, found {self.crop}")
+        if self.crop < 64 or self.crop % 64:
+            raise ValueError(f"crop must be a positive multiple of 64, found {self.crop}")
+        if self.optimizer not in ("adam", "soap"):
+            raise ValueError(f"optimizer must be adam or soap, found {self.optimizer}")
+        if not 0 <= self.decay_from < 1:
+            raise ValueError(f"decay_from must lie in 0..1, found {self.decay_from}")
         if self.minutes <= 0 or self.batch < 1:
             raise ValueError(f"minutes and batch must be positive, found {self.minutes} and {self.batch}")
 

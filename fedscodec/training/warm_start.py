@@ -47,6 +47,10 @@ def start_linear(model: FedsModel, pictures: Tensor) -> None:
     """
     if not model.g_a.shortcut:
         raise ValueError("only a network with a wavelet shortcut can start from principal components")
+    if model.spec.latents > 4 * model.spec.filters:
+        raise ValueError(
+            f"{model.spec.latents} latents are more than the {4 * model.spec.filters} bands of the shortcut"
+        )
     step = math.sqrt(18 / (math.log(2) * 255**2 * MIDDLE_LAMBDA))
     features = pictures
     for stage, (into, out) in enumerate(zip(model.g_a.shortcut, reversed(model.g_s.shortcut), strict=True)):
@@ -59,5 +63,16 @@ def start_linear(model: FedsModel, pictures: Tensor) -> None:
     for conv in (model.g_a.last, model.g_s.last):
         conv.weight.mul_(DAMPING)
         conv.bias.zero_()
-    spread = variances.sqrt() / step * model.gains.log_gain.max().exp()
-    model.float_side.context_steps.copy_((6 * spread / 127).clamp_min(1 / 16))
+    spread = variances.sqrt() / step  # of y at the middle quality
+    model.float_side.context_steps.copy_((6 * spread * model.gains.log_gain.max().exp() / 127).clamp_min(1 / 16))
+    _start_scales(model, spread)
+
+
+def _start_scales(model: FedsModel, spread: Tensor) -> None:
+    """Let every slice network begin with the table of its channels' own spread [M]."""
+    spec = model.spec
+    log_step = math.log(spec.largest_scale / spec.smallest_scale) / (spec.scales - 1)
+    index = (spread.clamp_min(spec.smallest_scale).log() - math.log(spec.smallest_scale)) / log_step
+    for net, part in zip(model.float_side.nets, index.split(spec.slice_channels), strict=True):
+        last = net.index[-1]
+        last.bias.copy_(part.clamp(0, spec.scales - 1) / last.gain)

@@ -1,0 +1,120 @@
+"""What several test files share: pictures made from a seed, and tiny networks that are random but alive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fedscodec.codec import Model
+from fedscodec.entropy.coders import RateEstimator
+from fedscodec.images import Picture
+from fedscodec.networks.model import FedsModel
+from fedscodec.networks.slices import walk
+from fedscodec.networks.spec import TINY
+from fedscodec.networks.twins import EntropyConv
+from fedscodec.networks.weights import Weights, read_weights, write_weights
+
+MakePicture = Callable[..., Picture]
+MakeModel = Callable[..., FedsModel]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def make_picture(kind: str = "waves", width: int = 64, height: int = 48, seed: int = 0) -> Picture:
+    """A picture of a kind: smooth waves with some noise, pure noise, one colour, or a checkerboard."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:height, :width]
+    if kind == "noise":
+        return Picture(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    if kind == "constant":
+        return Picture(np.full((height, width, 3), (200, 30, 90), dtype=np.uint8))
+    if kind == "checkerboard":
+        return Picture(np.repeat(((rows + columns) % 2 * 255).astype(np.uint8)[..., None], 3, axis=2))
+    phases = rng.uniform(0, 6, 3)
+    waves = 128 + 80 * np.sin(rows[..., None] / 9 + columns[..., None] / 5 + phases)
+    return Picture(np.clip(waves + rng.normal(0, 6, waves.shape), 0, 255).astype(np.uint8))
+
+
+def make_model(seed: int = 0, **changes: Any) -> FedsModel:
+    """A network of the tiny spec with random weights, however training would start it, with symbols of all sizes.
+
+    Its entropy side is calibrated as in training.
+    """
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        model = FedsModel(replace(TINY, **changes)).eval()
+        _draw(model)
+        _calibrate(model)
+    return model
+
+
+def _draw(model: FedsModel) -> None:
+    side = model.float_side
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d | EntropyConv):
+            torch.nn.init.kaiming_normal_(module.weight, a=0.01)
+            module.bias.uniform_(-0.1, 0.1)
+    for convolution in (model.g_a.last, *model.g_a.shortcut[-1:]):
+        convolution.weight.mul_(1.5)
+    model.h_a.down2.weight.mul_(2)
+    for net in side.nets:
+        net.mean[-1].weight.mul_(1.5)
+        net.index[-1].weight.mul_(0.8)
+        net.index[-1].bias.fill_(0.5 * model.spec.scales / net.index[-1].gain)
+    side.prior.logits.normal_()
+    side.prior.means.normal_(0, 2)
+    side.prior.log_scales.normal_(0.3, 0.5)
+
+
+def _calibrate(model: FedsModel) -> None:
+    side, spec = model.float_side, model.spec
+    x = torch.rand(2, 3, 64, 64)
+    y = model.g_a(x).value
+    side.context_steps.copy_(4 * y.std((0, 2, 3)).clamp_min(1.0) / 127)
+    side.set_mode(observing=True)
+    estimator = RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=False)
+    walk(side, model.h_a(y), y, estimator)
+    for layer in side.entropy_convs():
+        layer.calibrate()
+    side.set_mode()
+
+
+@pytest.fixture(scope="session")
+def picture() -> MakePicture:
+    """Makes pictures, see `make_picture`."""
+    return make_picture
+
+
+@pytest.fixture(scope="session")
+def tiny() -> MakeModel:
+    """Makes tiny networks, see `make_model`."""
+    return make_model
+
+
+@pytest.fixture(scope="session")
+def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shipped weights file of a random tiny network; not to be changed."""
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    write_weights(path, make_model(), {"origin": "random"})
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tiny_file: Path) -> Weights:
+    """What is in `tiny_file`."""
+    return read_weights(tiny_file)
+
+
+@pytest.fixture(scope="session")
+def codec(tiny_weights: Weights) -> Model:
+    """The random tiny network, ready to encode and decode on the CPU in float32."""
+    return Model(tiny_weights, name="tiny", quality=4.0, device="cpu", precision=torch.float32)

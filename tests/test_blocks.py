@@ -1,0 +1,154 @@
+"""The bricks of the transforms against a few lines of numpy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from fedscodec.networks.blocks import (
+    GDN,
+    SLOPE,
+    DownBlock,
+    MixedBlock,
+    ResidualBlock,
+    UpBlock,
+    haar,
+    inverse_haar,
+    lower_bound,
+    residual_group,
+)
+from fedscodec.networks.spec import TINY, VARIANTS
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(1)
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_gdn_is_its_formula(inverse: bool) -> None:
+    gdn = GDN(3, inverse=inverse)
+    with torch.no_grad():
+        gdn.beta.uniform_(0.5, 1.5)
+        gdn.gamma.uniform_(0.1, 0.9)
+    x = torch.randn(2, 3, 4, 5) * 3
+    beta, gamma, values = (t.double().numpy(force=True) for t in (gdn.beta**2, gdn.gamma**2, x))
+    norm = np.sqrt(beta[:, None, None] + np.einsum("oi,bihw->bohw", gamma, values**2))
+    np.testing.assert_allclose(gdn(x).detach(), values * norm if inverse else values / norm, rtol=2e-6)
+
+
+def test_fresh_gdn() -> None:
+    x = torch.tensor([3.0, 0.0, -1.0]).reshape(1, 3, 1, 1)
+    expected = [3 / np.sqrt(1 + 0.1 * 9), 0.0, -1 / np.sqrt(1.1)]  # beta 1, gamma 0.1 on the diagonal
+    np.testing.assert_allclose(GDN(3)(x).detach().flatten(), expected, rtol=1e-6)
+
+
+def test_gdn_survives_parameters_below_their_bounds() -> None:
+    gdn = GDN(2)
+    with torch.no_grad():
+        gdn.beta.fill_(-5.0)  # counts as the square root of 1e-6
+        gdn.gamma.fill_(-5.0)  # counts as zero
+    x = torch.tensor([1.0, -2.0]).reshape(1, 2, 1, 1)
+    np.testing.assert_allclose(gdn(x).detach().flatten(), [1e3, -2e3], rtol=1e-4)
+    gdn(x * x).sum().backward()  # smaller outputs want larger parameters, and up is where these may move
+    assert gdn.beta.grad is not None
+    assert torch.all(gdn.beta.grad < 0)
+
+
+def test_gdn_is_float32_under_autocast() -> None:
+    gdn, x = GDN(3), torch.randn(1, 3, 2, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = gdn(x.bfloat16())
+    assert y.dtype == torch.float32
+    assert torch.equal(y, gdn(x.bfloat16().float()))
+
+
+def test_lower_bound_passes_only_gradients_that_lead_up() -> None:
+    x = torch.tensor([-1.0, -1.0, 2.0, 2.0], requires_grad=True)
+    y = lower_bound(x, 0.5)
+    y.backward(torch.tensor([1.0, -1.0, 1.0, -1.0]))
+    assert y.tolist() == [0.5, 0.5, 2.0, 2.0]
+    assert x.grad is not None
+    assert x.grad.tolist() == [0.0, -1.0, 1.0, -1.0]
+
+
+def test_haar_of_one_patch() -> None:
+    x = torch.tensor([[1.0, 2.0], [5.0, 10.0]])[None, None]
+    assert haar(x).flatten().tolist() == [9.0, -3.0, -6.0, 2.0]  # average, horizontal, vertical, diagonal
+
+
+def test_haar_is_orthonormal() -> None:
+    matrix = haar(torch.eye(4).reshape(4, 1, 2, 2)).reshape(4, 4).double()
+    assert torch.equal(matrix @ matrix.T, torch.eye(4, dtype=torch.float64))
+
+
+def test_inverse_haar_undoes_haar_and_bands_are_outermost() -> None:
+    x = torch.randn(2, 3, 6, 8)
+    bands = haar(x)
+    assert bands.shape == (2, 12, 3, 4)
+    torch.testing.assert_close(inverse_haar(bands), x, rtol=0, atol=1e-6)
+    torch.testing.assert_close(bands[:, :3], 2 * functional.avg_pool2d(x, 2), rtol=0, atol=1e-6)
+    torch.testing.assert_close(haar(inverse_haar(bands)), bands, rtol=0, atol=1e-6)
+
+
+def test_residual_block_is_its_formula() -> None:
+    block, x = ResidualBlock(4), torch.randn(1, 4, 5, 6)
+    inner = functional.conv2d(x, block.conv1.weight, block.conv1.bias, padding=1)
+    inner = torch.where(inner > 0, inner, SLOPE * inner)
+    outer = functional.conv2d(inner, block.conv2.weight, block.conv2.bias, padding=1)
+    torch.testing.assert_close(block(x), x + torch.where(outer > 0, outer, SLOPE * outer))
+
+
+@pytest.mark.parametrize(("height", "width"), [(2, 2), (6, 10), (48, 16)])
+def test_down_block_halves_and_up_block_doubles(height: int, width: int) -> None:
+    x = torch.randn(2, 3, height, width)
+    down, up = DownBlock(3, 5), UpBlock(5, 4)
+    assert down(x).shape == (2, 5, height // 2, width // 2)
+    assert up(down(x)).shape == (2, 4, height, width)
+
+
+def test_shortcuts_of_down_and_up_block() -> None:
+    down, up = DownBlock(3, 5), UpBlock(5, 4)
+    with torch.no_grad():
+        for conv in (down.conv, up.conv):  # what passes the main branches is zero then
+            conv.weight.zero_()
+            conv.bias.zero_()
+    x, y = torch.randn(1, 3, 4, 6), torch.randn(1, 5, 2, 3)
+    torch.testing.assert_close(down(x), functional.conv2d(x, down.skip.weight, down.skip.bias, stride=2))
+    torch.testing.assert_close(up(y), functional.pixel_shuffle(up.skip(y), 2))
+
+
+@pytest.mark.parametrize(("name", "count", "kind"), [
+    ("baseline", 0, ResidualBlock), ("student", 1, ResidualBlock), ("teacher", 6, ResidualBlock),
+    ("transformer-teacher", 3, MixedBlock), ("transformer-student", 1, MixedBlock),
+])  # fmt: skip
+def test_sizes_of_residual_groups(name: str, count: int, kind: type) -> None:
+    with torch.device("meta"):
+        group = residual_group(VARIANTS[name])
+    assert [type(block) for block in group] == [kind] * count
+
+
+def test_an_empty_group_is_the_identity() -> None:
+    x = torch.randn(1, 8, 3, 3)
+    assert residual_group(TINY)(x) is x
+
+
+def test_mixed_blocks_alternate_their_windows_and_keep_any_size() -> None:
+    group = residual_group(replace(TINY, framework="transformer", blocks_per_group=3))
+    shifts = [block.window.blocks[0].shift for block in group]
+    assert shifts == [0, 4, 0]
+    x = torch.randn(1, 8, 5, 11)
+    y = group(x)
+    assert y.shape == x.shape
+    assert not torch.equal(y, x)
+
+
+def test_each_half_of_a_mixed_block_sees_its_own_channels() -> None:
+    block, x = MixedBlock(8, "swin-v2", shift=False), torch.randn(1, 8, 9, 9)
+    local, distant = block.into(x)[:, :4], block.into(x)[:, 4:]
+    both = torch.cat([block.conv(local), block.window(distant)], 1)
+    torch.testing.assert_close(block(x), x + block.out(both))

@@ -1,0 +1,67 @@
+"""What integers cost is measured on the same latents under the float twin and under the integers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from fedscodec.networks.model import FedsModel
+from fedscodec.networks.spec import TINY
+from fedscodec.networks.weights import write_weights
+from fedscodec.training.data import Tiles
+from fedscodec.training.loop import Trainer
+from fedscodec.training.recipe import Recipe
+from fedscodec.training.rounding import Row, measure
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    """A checkpoint of a tiny network after its warm start, and a picture that it was calibrated on."""
+    folder = tmp_path_factory.mktemp("rounding")
+    torch.manual_seed(0)
+    x = F.interpolate(torch.rand(1, 3, 12, 12), size=(96, 128), mode="bicubic").clamp(0, 1)
+    pixels = (x[0] * 255).to(torch.uint8)
+    Image.fromarray(np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())).save(folder / "x.png")
+    recipe = Recipe(batch=2, crop=64, optimizer="adam")
+    trainer = Trainer(FedsModel(TINY), Tiles([pixels]), recipe, torch.device("cpu"))
+    trainer.warm_start(8)
+    for net in trainer.average.float_side.nets:
+        net.index[-1].bias.fill_(20 / 8)  # to wide tables, whose tails the residuals of a fresh network stay out of
+    trainer.calibrate()
+    write_weights(folder / "tiny.safetensors", trainer.average, {}, checkpoint=True)
+    write_weights(folder / "shipped.safetensors", trainer.average, {})
+    return folder
+
+
+def test_lost_is_the_share_by_which_integers_cost_more():
+    assert Row("x.png", 3.0, 0.5, 0.51, 0.52).lost == pytest.approx(0.02)
+    assert Row("x.png", 3.0, 0.5, 0.5, 0.6).lost == 0.0
+    assert Row("x.png", 3.0, 2.0, 1.0, 1.5).lost == -0.5
+
+
+def test_a_row_for_every_picture_and_quality(paths):
+    rows = list(measure(paths / "tiny.safetensors", [paths / "x.png"] * 2, [2.0, 5.5]))
+    assert [(row.name, row.quality) for row in rows] == [("x.png", 2.0), ("x.png", 5.5)] * 2
+    assert rows[:2] == rows[2:]
+    assert rows[0].float_bpp < rows[1].float_bpp
+    for row in rows:
+        assert all(math.isfinite(v) and v > 0 for v in (row.float_bpp, row.integer_bpp, row.file_bpp))
+
+
+def test_integers_cost_little_and_the_file_little_more(paths):
+    (row,) = measure(paths / "tiny.safetensors", [paths / "x.png"], [4.0])
+    assert abs(row.lost) < 0.01
+    overhead = (row.file_bpp - row.integer_bpp) * 96 * 128 / 8
+    assert 0 < overhead < 60  # bytes: header, lengths, and the last word of each stream
+
+
+def test_a_shipped_file_is_measured_by_the_twin_of_its_integers(paths):
+    (whole,) = measure(paths / "tiny.safetensors", [paths / "x.png"], [4.0])
+    (row,) = measure(paths / "shipped.safetensors", [paths / "x.png"], [4.0])
+    assert row.float_bpp == pytest.approx(whole.float_bpp, rel=0.01)
+    assert abs(row.lost) < 0.01

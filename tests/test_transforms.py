@@ -1,0 +1,186 @@
+"""g_a, g_s and h_a: shapes, inner maps, the linear shortcut, and strips that equal the whole picture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fedscodec.networks import strips
+from fedscodec.networks.model import FedsModel, Gains
+from fedscodec.networks.spec import STUDENT, TEACHER, TINY, VARIANTS, ModelSpec, WindowAttention
+from fedscodec.networks.strips import margin, run_in_strips
+from fedscodec.networks.transforms import Analysis, HyperAnalysis, Synthesis
+
+ATTENTIVE = replace(TINY, attention=WindowAttention(window=4, heads=2))
+MIXED = replace(TINY, framework="transformer", blocks_per_group=1)
+GROUPED = replace(TINY, blocks_per_group=1)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(2)
+
+
+@pytest.mark.parametrize("spec", [TINY, replace(TINY, wavelet=False), ATTENTIVE, MIXED, GROUPED])
+@torch.no_grad()
+def test_shapes_and_taps_for_odd_multiples_of_16(spec: ModelSpec) -> None:
+    analysed = Analysis(spec)(torch.rand(2, 3, 48, 80))
+    assert analysed.value.shape == (2, 16, 3, 5)
+    assert [tuple(tap.shape) for tap in analysed.taps] == [(2, 8, 24, 40), (2, 8, 12, 20), (2, 8, 6, 10)]
+    synthesised = Synthesis(spec)(analysed.value)
+    assert synthesised.value.shape == (2, 3, 48, 80)
+    assert [tuple(tap.shape) for tap in synthesised.taps] == [(2, 8, 6, 10), (2, 8, 12, 20), (2, 8, 24, 40)]
+
+
+@torch.no_grad()
+def test_hyper_analysis_quarters_and_takes_large_latents() -> None:
+    h_a = HyperAnalysis(TINY)
+    assert h_a(torch.randn(2, 16, 8, 12)).shape == (2, 8, 2, 3)
+    assert h_a(torch.randn(1, 16, 3, 5)).shape == (1, 8, 1, 2)
+    assert torch.isfinite(h_a(torch.full((1, 16, 4, 4), 1e30))).all()
+    y = torch.randn(1, 16, 4, 4)
+    h_a.conv.bias.zero_()
+    layers = [h_a.conv, h_a.down1, h_a.middle]
+    x = torch.sign(y) * torch.log(1 + y.abs())
+    for layer in layers:
+        x = nn.functional.leaky_relu(layer(x), 0.01)
+    torch.testing.assert_close(h_a(y), h_a.GAIN * h_a.down2(x))
+
+
+@pytest.mark.parametrize("transform", [Analysis, Synthesis])
+@torch.no_grad()
+def test_without_its_last_convolution_a_transform_is_its_linear_shortcut(transform: type[nn.Module]) -> None:
+    net = transform(TINY)
+    net.last.weight.zero_()
+    net.last.bias.zero_()
+    x = torch.randn(1, 3, 32, 48) if transform is Analysis else torch.randn(1, 16, 2, 3)
+    assert torch.equal(net.linear(x), net(x).value)
+    double = net.linear(x + x) - net.linear(torch.zeros_like(x))  # affine: additive but for the bias
+    torch.testing.assert_close(double, 2 * (net.linear(x) - net.linear(torch.zeros_like(x))), atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_the_shortcut_reaches_inner_maps() -> None:
+    net, x = Analysis(TINY), torch.rand(1, 3, 32, 32)
+    before = net(x).taps
+    net.shortcut[0].bias[0] += 1.0
+    after = net(x).taps
+    torch.testing.assert_close(after[0][:, 0], before[0][:, 0] + 1.0)
+    torch.testing.assert_close(after[0][:, 1:], before[0][:, 1:])
+
+
+@torch.no_grad()
+def test_results_are_float32_under_autocast() -> None:
+    g_a, g_s = Analysis(TINY), Synthesis(TINY)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = g_a(torch.rand(1, 3, 32, 32)).value
+        assert y.dtype == g_s(y).value.dtype == HyperAnalysis(TINY)(y).dtype == torch.float32
+        torch.testing.assert_close(y, g_a(torch.zeros(1, 3, 32, 32)).value, atol=2.0, rtol=0)
+
+
+def test_model_forward_is_wired_as_drawn() -> None:
+    class Shift:
+        """Adds one to everything, so that what is coded is told from what was."""
+
+        def hyper(self, z: Tensor | None, prior: object) -> Tensor:
+            return z + 1
+
+        def slice(self, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
+            return y + 1
+
+    model, x = FedsModel(TINY), torch.rand(2, 3, 64, 128)
+    quality = torch.tensor([1.0, 6.5])
+    with torch.no_grad():
+        out = model(x, quality, Shift())
+        gain, inverse = model.gains(quality)
+        torch.testing.assert_close(out.y, model.g_a(x).value * gain)
+        torch.testing.assert_close(out.y_hat, out.y + 1)
+        torch.testing.assert_close(out.x_hat, model.g_s(out.y_hat * inverse).value)
+        linear = model.linear(x, quality, Shift())
+        torch.testing.assert_close(linear.y, model.g_a.linear(x) * gain)
+        torch.testing.assert_close(linear.x_hat, model.g_s.linear((linear.y + 1) * inverse))
+    assert len(out.taps) == 6
+    assert linear.taps == ()
+
+
+def test_gains_are_interpolated_geometrically() -> None:
+    gains = Gains(replace(TINY, lambdas=(0.001, 0.004, 0.064)))
+    with torch.no_grad():
+        gain, inverse = gains(torch.tensor([1.0, 1.5, 2.0, 2.5, 3.0, 9.0]))
+    expected = [(0.001 / 0.015) ** 0.5 * factor for factor in (1, 2**0.5, 2, 4, 8, 8)]
+    assert gain.shape == inverse.shape == (6, 16, 1, 1)
+    torch.testing.assert_close(gain[:, 3, 0, 0], torch.tensor(expected))
+    torch.testing.assert_close(gain * inverse, torch.ones(6, 16, 1, 1))
+
+
+def test_a_single_quality_has_a_gain() -> None:
+    gain, _ = Gains(replace(TINY, lambdas=(0.015,)))(torch.tensor([1.0]))
+    torch.testing.assert_close(gain.detach(), torch.ones(1, 16, 1, 1))
+
+
+# ── Strips ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_margins() -> None:
+    assert [margin(spec) for spec in (TINY, STUDENT, replace(TEACHER, attention=None))] == [64, 96, 240]
+
+
+@pytest.mark.parametrize("spec", [TINY, GROUPED])
+@pytest.mark.parametrize("scale", [1 / 16, 16])
+@torch.no_grad()
+def test_strips_equal_the_whole(spec: ModelSpec, scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strips, "STRIP", 128)
+    net: nn.Module = Analysis(spec) if scale < 1 else Synthesis(spec)
+    x = torch.randn(1, 3, 448, 32) if scale < 1 else torch.randn(1, 16, 28, 2)
+    heights: list[int] = []
+
+    def transform(part: Tensor) -> Tensor:
+        heights.append(part.shape[2])
+        return net(part).value
+
+    out = run_in_strips(transform, x, scale, spec)
+    assert len(heights) == 4
+    assert max(heights) * (1 if scale < 1 else 16) == 128 + 2 * margin(spec)
+    whole = net(x).value
+    assert whole.std() > 0.1
+    torch.testing.assert_close(out, whole, atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("transform", "spec", "above", "below"),
+    [(Analysis, TINY, 29, 14), (Analysis, GROUPED, 57, 42), (Synthesis, TINY, 48, 48), (Synthesis, GROUPED, 80, 80)],
+)
+def test_nothing_is_seen_from_beyond_the_margin(
+    transform: type[nn.Module], spec: ModelSpec, above: int, below: int
+) -> None:
+    # The rows of x that have a gradient are those that the middle of the result depends on.
+    net = transform(spec)
+    unit, grain = (1, 16) if transform is Analysis else (16, 1)
+    x = torch.randn((1, 3, 480, 16) if transform is Analysis else (1, 16, 30, 1), requires_grad=True)
+    top, bottom = 224, 256  # in rows of the picture
+    net(x).value[:, :, top // grain : bottom // grain].sum().backward()
+    assert x.grad is not None
+    seen = torch.nonzero(x.grad.abs().sum((0, 1, 3))).flatten()
+    first, last = int(seen[0]) * unit, (int(seen[-1]) + 1) * unit
+    assert (top - first, last - bottom) == (above, below)
+    assert max(above, below) <= margin(spec)
+
+
+@pytest.mark.parametrize("spec", [ATTENTIVE, MIXED, VARIANTS["transformer-student"], TEACHER])
+def test_networks_with_attention_run_whole(spec: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strips, "STRIP", 16)
+    x = torch.rand(1, 3, 1024, 2)
+    assert run_in_strips(lambda part: part, x, 1 / 16, spec) is x
+
+
+def test_small_pictures_run_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strips, "STRIP", 128)
+    seen: list[int] = []
+    for rows in (128 + 2 * 64, 128 + 2 * 64 + 16):
+        run_in_strips(
+            lambda part: seen.append(part.shape[2]) or part[:, :, ::16], torch.rand(1, 1, rows, 1), 1 / 16, TINY
+        )
+    assert seen == [256, 192, 256 - 48, 80]

@@ -1,0 +1,232 @@
+"""Weights files: what goes in comes out, and nothing that was changed passes for what it was."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+
+from fedscodec.errors import WeightsError
+from fedscodec.networks.integer_side import export
+from fedscodec.networks.metadata import read_metadata
+from fedscodec.networks.model import FedsModel
+from fedscodec.networks.spec import TINY
+from fedscodec.networks.weights import (
+    Weights,
+    fingerprint_of,
+    float_transforms,
+    integer_side,
+    read_weights,
+    trainable,
+    write_weights,
+)
+
+MakeModel = Callable[..., FedsModel]
+
+
+def rewrite(source: Path, target: Path, *, words: dict[str, str] | None = None, **tensors: np.ndarray | None) -> Path:
+    """A copy of a weights file with some tensors replaced (None: left out) and other metadata."""
+    arrays = {**load_file(source), **tensors}
+    save_file({k: v for k, v in arrays.items() if v is not None}, target, {**read_metadata(source), **(words or {})})
+    return target
+
+
+def test_what_is_written_is_read(tiny: MakeModel, tiny_file: Path, tiny_weights: Weights) -> None:
+    model = tiny()
+    assert tiny_weights.spec == TINY
+    assert tiny_weights.metadata["origin"] == "random"
+    assert tiny_weights.metadata["format"] == "feds-weights-1"
+    assert tiny_weights.metadata["fingerprint"] == tiny_weights.fingerprint.hex()
+    expected = export(model.float_side)
+    assert tiny_weights.side.keys() == expected.keys()
+    assert all(np.array_equal(tiny_weights.side[name], array) for name, array in expected.items())
+    state = model.state_dict()
+    assert tiny_weights.floats.keys() == {k for k in state if not k.startswith("float_side.")}
+    for name, array in tiny_weights.floats.items():
+        assert array.dtype == np.float16
+        assert np.array_equal(array, state[name].numpy().astype(np.float16))
+    assert (len(tiny_weights.z_tables), len(tiny_weights.y_tables)) == (8, 24)
+    assert tiny_weights.y_tables.skip == 0
+    assert tiny_file.stat().st_size < 140_000
+    assert [p.name for p in tiny_file.parent.iterdir()] == ["tiny.safetensors"]  # no temporary file is left
+
+
+def test_writing_twice_gives_the_same_tensors(tiny: MakeModel, tiny_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "again.safetensors"
+    write_weights(path, tiny(), {"origin": "random"})
+    # safetensors puts the words of the metadata into any order; what follows them is alike
+    tensors = [data[8 + struct.unpack("<Q", data[:8])[0] :] for data in (path.read_bytes(), tiny_file.read_bytes())]
+    assert tensors[0] == tensors[1]
+    assert read_metadata(path) == read_metadata(tiny_file)
+
+
+def test_transforms_of_a_file_are_those_of_the_model(tiny: MakeModel, tiny_weights: Weights) -> None:
+    model, loaded = tiny(), float_transforms(tiny_weights)
+    assert not loaded.training
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        y = model.g_a(x).value
+        torch.testing.assert_close(loaded.g_a(x).value, y, atol=0.02 * float(y.std()), rtol=0)
+    assert all(not p.requires_grad and p.dtype == torch.float32 for p in loaded.g_a.parameters())
+    assert all(p.is_meta for p in loaded.float_side.parameters())
+
+
+def test_skip_travels_with_the_tables(tiny: MakeModel, tmp_path: Path) -> None:
+    write_weights(tmp_path / "a.safetensors", tiny(), {}, skip=3)
+    assert read_weights(tmp_path / "a.safetensors").y_tables.skip == 3
+
+
+# ── Fingerprints ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", ["h_s.0.weight", "nets.1.mean.1.bias", "nets.0.first.multiplier", "context.shift"])
+def test_one_integer_changes_the_fingerprint(name: str, tiny_weights: Weights) -> None:
+    tables = tiny_weights.z_tables, tiny_weights.y_tables
+    assert fingerprint_of(tiny_weights.side, *tables, TINY) == tiny_weights.fingerprint
+    changed = tiny_weights.side[name].copy()
+    changed.flat[-1] += 1
+    other = fingerprint_of({**tiny_weights.side, name: changed}, *tables, TINY)
+    assert other != tiny_weights.fingerprint
+    assert len(other) == 8
+
+
+def test_tables_names_and_shapes_are_part_of_the_fingerprint(tiny: MakeModel, tiny_weights: Weights) -> None:
+    side, z, y = tiny_weights.side, tiny_weights.z_tables, tiny_weights.y_tables
+    renamed = {("x" + k if k == "h_s.0.bias" else k): v for k, v in side.items()}
+    reshaped = {k: v.reshape(-1) if k == "h_s.0.weight" else v for k, v in side.items()}
+    found = {fingerprint_of(side, z, y, TINY), fingerprint_of(side, y, z, TINY)}
+    found |= {fingerprint_of(renamed, z, y, TINY), fingerprint_of(reshaped, z, y, TINY)}
+    assert len(found) == 4
+
+
+def test_floats_and_words_are_not_part_of_the_fingerprint(
+    tiny: MakeModel, tmp_path: Path, tiny_weights: Weights
+) -> None:
+    model = tiny()
+    with torch.no_grad():
+        model.g_a.last.weight.mul_(2)
+    write_weights(tmp_path / "a.safetensors", model, {"origin": "elsewhere"}, checkpoint=True)
+    assert read_weights(tmp_path / "a.safetensors").fingerprint == tiny_weights.fingerprint
+
+
+# ── Damage ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("tensor", ["side.h_s.0.weight", "side.context.multiplier", "tables.y.frequencies"])
+def test_a_flipped_bit_of_an_integer_is_noticed(tensor: str, tiny_file: Path, tmp_path: Path) -> None:
+    data = bytearray(tiny_file.read_bytes())
+    (length,) = struct.unpack("<Q", data[:8])
+    start = 8 + length + json.loads(data[8 : 8 + length])[tensor]["data_offsets"][0]
+    data[start] ^= 1
+    path = tmp_path / "flipped.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match=r"flipped\.safetensors: (its integers have the fingerprint|.*sum to)"):
+        read_weights(path)
+
+
+def test_what_is_no_weights_file_is_refused(tiny_file: Path, tmp_path: Path) -> None:
+    data = tiny_file.read_bytes()
+    for name, content in {"empty": b"", "noise": b"\xff" * 64, "cut": data[:5000], "half": data[:-1]}.items():
+        path = tmp_path / f"{name}.safetensors"
+        path.write_bytes(content)
+        with pytest.raises(WeightsError, match=rf"{name}\.safetensors: not a readable weights file"):
+            read_weights(path)
+    with pytest.raises(WeightsError, match="not a readable weights file"):
+        read_weights(tmp_path / "absent.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ({"format": "feds-weights-9"}, "expected a weights file of format feds-weights-1, found feds-weights-9"),
+        ({"fingerprint": "00" * 8}, "but it says 0000000000000000"),
+        ({"spec": "{"}, "description of the network cannot be used"),
+        ({"spec": '{"colour": 1}'}, "description of the network cannot be used"),
+        ({"spec": '{"slices": 0}'}, "description of the network cannot be used"),
+        ({"spec": '{"slice_filters": []}'}, "description of the network cannot be used"),
+        ({"spec": json.dumps({**TINY.to_dict(), "scales": 23})}, "expected 8 and 23 tables, found 8 and 24"),
+        (
+            {"spec": json.dumps({**TINY.to_dict(), "slice_filters": [16, 9]})},
+            "has the fingerprint|have the fingerprint",
+        ),
+    ],
+)
+def test_wrong_metadata_is_refused(words: dict[str, str], sentence: str, tiny_file: Path, tmp_path: Path) -> None:
+    path = rewrite(tiny_file, tmp_path / "wrong.safetensors", words=words)
+    with pytest.raises(WeightsError, match=rf"wrong\.safetensors: .*({sentence})"):
+        read_weights(path)
+
+
+def test_a_file_without_metadata_is_refused(tmp_path: Path) -> None:
+    save_file({"a": np.zeros(1)}, tmp_path / "plain.safetensors")
+    with pytest.raises(WeightsError, match=r"expected a weights file of format feds-weights-1, found None"):
+        read_weights(tmp_path / "plain.safetensors")
+
+
+def test_missing_and_strange_tensors_are_refused(tiny_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.safetensors"
+    for name in ("side.h_s.0.weight", "tables.z.low"):
+        with pytest.raises(WeightsError):
+            read_weights(rewrite(tiny_file, path, **{name: None}))
+    for name in ("extra", "extra.weight", "side"):
+        with pytest.raises(WeightsError, match=f"no known part, {name}"):
+            read_weights(rewrite(tiny_file, path, **{name: np.zeros(1)}))
+
+
+def test_transforms_that_do_not_fit_are_refused(tiny_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.safetensors"
+    name = "g_s.last.bias"
+    with pytest.raises(WeightsError, match=rf"missing: \['{name}'\]"):
+        float_transforms(read_weights(rewrite(tiny_file, path, **{name: None})))
+    with pytest.raises(WeightsError, match=r"(?s)do not fit.*g_s\.last\.bias"):
+        float_transforms(read_weights(rewrite(tiny_file, path, **{name: np.zeros(5, np.float16)})))
+    with pytest.raises(WeightsError, match=r"not known: \['g_s\.more'\]"):
+        float_transforms(read_weights(rewrite(tiny_file, path, **{"g_s.more": np.zeros(5, np.float16)})))
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tiny: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "kept.safetensors"
+    path.write_bytes(b"old")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("fedscodec.networks.weights.save_file", full)
+    with pytest.raises(OSError, match="disk full"):
+        write_weights(path, tiny(), {})
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# ── Training on ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_checkpoint_keeps_the_floats_exactly(tiny: MakeModel, tmp_path: Path, tiny_weights: Weights) -> None:
+    model = tiny()
+    write_weights(tmp_path / "c.safetensors", model, {}, checkpoint=True)
+    weights = read_weights(tmp_path / "c.safetensors")
+    again = trainable(weights)
+    state, found = model.state_dict(), again.state_dict()
+    assert state.keys() == found.keys()
+    for name, value in state.items():
+        assert torch.equal(found[name], value), name
+    assert all(p.requires_grad for p in again.parameters())
+    assert weights.fingerprint == tiny_weights.fingerprint
+    integer_side(weights)  # a checkpoint is also a network to run
+
+
+def test_a_shipped_file_can_be_trained_on_and_written_again(tiny_weights: Weights, tmp_path: Path) -> None:
+    model = trainable(tiny_weights)
+    assert all(p.requires_grad and not p.is_meta for p in model.parameters())
+    write_weights(tmp_path / "again.safetensors", model, {})
+    again = read_weights(tmp_path / "again.safetensors")
+    assert again.fingerprint == tiny_weights.fingerprint
+    assert all(np.array_equal(again.floats[k], v) for k, v in tiny_weights.floats.items())
