@@ -35,7 +35,7 @@ NETWORKS: dict[str, Network] = {
     for network in (
         Network("student", "student.safetensors", "light and fast; the default"),
         Network("teacher", "teacher.safetensors", "large; what the student is distilled from"),
-        Network("tiny", "tiny.safetensors", "20 kB, for tests only: its pictures look poor"),
+        Network("tiny", "tiny.safetensors", "a toy of 100 kB for the tests; its pictures look poor"),
     )
 }
 

@@ -16,9 +16,15 @@ from fedscodec.entropy.coders import RateEstimator
 from fedscodec.images import Picture
 from fedscodec.networks.model import FedsModel
 from fedscodec.networks.slices import walk
-from fedscodec.networks.spec import TINY
+from fedscodec.networks.spec import ModelSpec
 from fedscodec.networks.twins import EntropyConv
 from fedscodec.networks.weights import Weights, read_weights, write_weights
+
+SMALL = ModelSpec(
+    filters=8, latents=16, slices=2, blocks_per_group=0, attention=None, wavelet=True, hyper_latents=8,
+    hyper_filters=8, slice_filters=(16, 8), scales=24, largest_scale=16.0,
+)  # fmt: skip
+"""What random networks are built from: every part of a student in small."""
 
 MakePicture = Callable[..., Picture]
 MakeModel = Callable[..., FedsModel]
@@ -45,13 +51,13 @@ def make_picture(kind: str = "waves", width: int = 64, height: int = 48, seed: i
 
 
 def make_model(seed: int = 0, **changes: Any) -> FedsModel:
-    """A network of the tiny spec with random weights, however training would start it, with symbols of all sizes.
+    """A small network with random weights, however training would start it, with symbols of all sizes.
 
     Its entropy side is calibrated as in training.
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        model = FedsModel(replace(TINY, **changes)).eval()
+        model = FedsModel(replace(SMALL, **changes)).eval()
         _draw(model)
         _calibrate(model)
     return model
@@ -62,7 +68,7 @@ def _draw(model: FedsModel) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.Conv2d | EntropyConv):
             torch.nn.init.kaiming_normal_(module.weight, a=0.01)
-            module.bias.uniform_(-0.1, 0.1)
+            module.bias.uniform_(0.0, 0.2)  # so that no channel is silent
     for convolution in (model.g_a.last, *model.g_a.shortcut[-1:]):
         convolution.weight.mul_(1.5)
     model.h_a.down2.weight.mul_(2)
@@ -77,12 +83,11 @@ def _draw(model: FedsModel) -> None:
 
 def _calibrate(model: FedsModel) -> None:
     side, spec = model.float_side, model.spec
-    x = torch.rand(2, 3, 64, 64)
-    y = model.g_a(x).value
-    side.context_steps.copy_(4 * y.std((0, 2, 3)).clamp_min(1.0) / 127)
+    z = 3 * torch.randn(2, spec.hyper_latents, 4, 4)
+    y = 6 * torch.randn(2, spec.latents, 16, 16)
+    side.context_steps.copy_(4 * y.std((0, 2, 3)) / 127)
     side.set_mode(observing=True)
-    estimator = RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=False)
-    walk(side, model.h_a(y), y, estimator)
+    walk(side, z, y, RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=False))
     for layer in side.entropy_convs():
         layer.calibrate()
     side.set_mode()

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from conftest import SMALL
 from torch.nn import functional
 
 from fedscodec.networks.blocks import (
@@ -21,7 +22,7 @@ from fedscodec.networks.blocks import (
     lower_bound,
     residual_group,
 )
-from fedscodec.networks.spec import TINY, VARIANTS
+from fedscodec.networks.spec import VARIANTS
 
 
 @pytest.fixture(autouse=True)
@@ -134,11 +135,11 @@ def test_sizes_of_residual_groups(name: str, count: int, kind: type) -> None:
 
 def test_an_empty_group_is_the_identity() -> None:
     x = torch.randn(1, 8, 3, 3)
-    assert residual_group(TINY)(x) is x
+    assert residual_group(SMALL)(x) is x
 
 
 def test_mixed_blocks_alternate_their_windows_and_keep_any_size() -> None:
-    group = residual_group(replace(TINY, framework="transformer", blocks_per_group=3))
+    group = residual_group(replace(SMALL, framework="transformer", blocks_per_group=3))
     shifts = [block.window.blocks[0].shift for block in group]
     assert shifts == [0, 4, 0]
     x = torch.randn(1, 8, 5, 11)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from conftest import SMALL
 from torch import Tensor
 
 from fedscodec.entropy import exact_matmul
@@ -17,7 +18,6 @@ from fedscodec.errors import WeightsError
 from fedscodec.networks.integer_side import Arrays, IntegerSide, export, restore_twins, twin_steps
 from fedscodec.networks.model import FedsModel
 from fedscodec.networks.slices import FloatSide, walk
-from fedscodec.networks.spec import TINY
 from fedscodec.networks.weights import Weights
 
 MakeModel = Callable[..., FedsModel]
@@ -64,7 +64,7 @@ def arrays(model: FedsModel) -> Arrays:
 
 @pytest.fixture(scope="module")
 def side(arrays: Arrays) -> IntegerSide:
-    return IntegerSide(TINY, arrays)
+    return IntegerSide(SMALL, arrays)
 
 
 def test_names_and_types_of_what_is_exported(arrays: Arrays) -> None:
@@ -204,7 +204,7 @@ def test_symbols_do_not_depend_on_backend_and_threads(backend: str, side: Intege
 
 def test_twins_made_of_integers_export_the_same_integers(model: FedsModel, arrays: Arrays) -> None:
     torch.manual_seed(9)
-    fresh = FloatSide(TINY)
+    fresh = FloatSide(SMALL)
     restore_twins(fresh, arrays, twin_steps(model.float_side))
     again = export(fresh)
     assert again.keys() == arrays.keys()
@@ -213,7 +213,7 @@ def test_twins_made_of_integers_export_the_same_integers(model: FedsModel, array
 
 
 def test_restored_twins_compute_what_the_quantised_ones_did(model: FedsModel, arrays: Arrays) -> None:
-    fresh = FloatSide(TINY)
+    fresh = FloatSide(SMALL)
     restore_twins(fresh, arrays, twin_steps(model.float_side))
     fresh.set_mode(quantised=True)
     model.float_side.set_mode(quantised=True)
@@ -231,11 +231,11 @@ def test_restored_twins_compute_what_the_quantised_ones_did(model: FedsModel, ar
 @pytest.mark.parametrize("name", ["h_s.0.weight", "nets.1.first.bias", "nets.0.mean.1.shift", "context.multiplier"])
 def test_what_is_missing_or_does_not_fit_is_named(name: str, arrays: Arrays) -> None:
     with pytest.raises(WeightsError, match=rf"the array {name} is missing"):
-        IntegerSide(TINY, {k: v for k, v in arrays.items() if k != name})
+        IntegerSide(SMALL, {k: v for k, v in arrays.items() if k != name})
     with pytest.raises(WeightsError, match=rf"{name} must be int"):
-        IntegerSide(TINY, {**arrays, name: arrays[name][:0]})
+        IntegerSide(SMALL, {**arrays, name: arrays[name][:0]})
     with pytest.raises(WeightsError, match=rf"{name} must be int"):
-        IntegerSide(TINY, {**arrays, name: arrays[name].astype(np.int64)})
+        IntegerSide(SMALL, {**arrays, name: arrays[name].astype(np.int64)})
 
 
 @pytest.mark.parametrize(
@@ -250,9 +250,9 @@ def test_what_is_missing_or_does_not_fit_is_named(name: str, arrays: Arrays) -> 
 )
 def test_impossible_numbers_are_refused(name: str, value: int, arrays: Arrays) -> None:
     with pytest.raises(WeightsError, match=r"negative|1\.\.62"):
-        IntegerSide(TINY, {**arrays, name: np.full_like(arrays[name], value)})
+        IntegerSide(SMALL, {**arrays, name: np.full_like(arrays[name], value)})
 
 
 def test_another_spec_does_not_fit(arrays: Arrays) -> None:
     with pytest.raises(WeightsError, match=r"must be int8 \[8, 9, 3, 3\], but it is int8 \[8, 8, 3, 3\]"):
-        IntegerSide(replace(TINY, hyper_latents=9), arrays)
+        IntegerSide(replace(SMALL, hyper_latents=9), arrays)

@@ -6,17 +6,18 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import SMALL
 from torch import Tensor, nn
 
 from fedscodec.networks import strips
 from fedscodec.networks.model import FedsModel, Gains
-from fedscodec.networks.spec import STUDENT, TEACHER, TINY, VARIANTS, ModelSpec, WindowAttention
+from fedscodec.networks.spec import STUDENT, TEACHER, VARIANTS, ModelSpec, WindowAttention
 from fedscodec.networks.strips import margin, run_in_strips
 from fedscodec.networks.transforms import Analysis, HyperAnalysis, Synthesis
 
-ATTENTIVE = replace(TINY, attention=WindowAttention(window=4, heads=2))
-MIXED = replace(TINY, framework="transformer", blocks_per_group=1)
-GROUPED = replace(TINY, blocks_per_group=1)
+ATTENTIVE = replace(SMALL, attention=WindowAttention(window=4, heads=2))
+MIXED = replace(SMALL, framework="transformer", blocks_per_group=1)
+GROUPED = replace(SMALL, blocks_per_group=1)
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,7 @@ def _seed() -> None:
     torch.manual_seed(2)
 
 
-@pytest.mark.parametrize("spec", [TINY, replace(TINY, wavelet=False), ATTENTIVE, MIXED, GROUPED])
+@pytest.mark.parametrize("spec", [SMALL, replace(SMALL, wavelet=False), ATTENTIVE, MIXED, GROUPED])
 @torch.no_grad()
 def test_shapes_and_taps_for_odd_multiples_of_16(spec: ModelSpec) -> None:
     analysed = Analysis(spec)(torch.rand(2, 3, 48, 80))
@@ -37,7 +38,7 @@ def test_shapes_and_taps_for_odd_multiples_of_16(spec: ModelSpec) -> None:
 
 @torch.no_grad()
 def test_hyper_analysis_quarters_and_takes_large_latents() -> None:
-    h_a = HyperAnalysis(TINY)
+    h_a = HyperAnalysis(SMALL)
     assert h_a(torch.randn(2, 16, 8, 12)).shape == (2, 8, 2, 3)
     assert h_a(torch.randn(1, 16, 3, 5)).shape == (1, 8, 1, 2)
     assert torch.isfinite(h_a(torch.full((1, 16, 4, 4), 1e30))).all()
@@ -53,7 +54,7 @@ def test_hyper_analysis_quarters_and_takes_large_latents() -> None:
 @pytest.mark.parametrize("transform", [Analysis, Synthesis])
 @torch.no_grad()
 def test_without_its_last_convolution_a_transform_is_its_linear_shortcut(transform: type[nn.Module]) -> None:
-    net = transform(TINY)
+    net = transform(SMALL)
     net.last.weight.zero_()
     net.last.bias.zero_()
     x = torch.randn(1, 3, 32, 48) if transform is Analysis else torch.randn(1, 16, 2, 3)
@@ -64,7 +65,7 @@ def test_without_its_last_convolution_a_transform_is_its_linear_shortcut(transfo
 
 @torch.no_grad()
 def test_the_shortcut_reaches_inner_maps() -> None:
-    net, x = Analysis(TINY), torch.rand(1, 3, 32, 32)
+    net, x = Analysis(SMALL), torch.rand(1, 3, 32, 32)
     before = net(x).taps
     net.shortcut[0].bias[0] += 1.0
     after = net(x).taps
@@ -74,10 +75,10 @@ def test_the_shortcut_reaches_inner_maps() -> None:
 
 @torch.no_grad()
 def test_results_are_float32_under_autocast() -> None:
-    g_a, g_s = Analysis(TINY), Synthesis(TINY)
+    g_a, g_s = Analysis(SMALL), Synthesis(SMALL)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y = g_a(torch.rand(1, 3, 32, 32)).value
-        assert y.dtype == g_s(y).value.dtype == HyperAnalysis(TINY)(y).dtype == torch.float32
+        assert y.dtype == g_s(y).value.dtype == HyperAnalysis(SMALL)(y).dtype == torch.float32
         torch.testing.assert_close(y, g_a(torch.zeros(1, 3, 32, 32)).value, atol=2.0, rtol=0)
 
 
@@ -91,7 +92,7 @@ def test_model_forward_is_wired_as_drawn() -> None:
         def slice(self, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
             return y + 1
 
-    model, x = FedsModel(TINY), torch.rand(2, 3, 64, 128)
+    model, x = FedsModel(SMALL), torch.rand(2, 3, 64, 128)
     quality = torch.tensor([1.0, 6.5])
     with torch.no_grad():
         out = model(x, quality, Shift())
@@ -107,7 +108,7 @@ def test_model_forward_is_wired_as_drawn() -> None:
 
 
 def test_gains_are_interpolated_geometrically() -> None:
-    gains = Gains(replace(TINY, lambdas=(0.001, 0.004, 0.064)))
+    gains = Gains(replace(SMALL, lambdas=(0.001, 0.004, 0.064)))
     with torch.no_grad():
         gain, inverse = gains(torch.tensor([1.0, 1.5, 2.0, 2.5, 3.0, 9.0]))
     expected = [(0.001 / 0.015) ** 0.5 * factor for factor in (1, 2**0.5, 2, 4, 8, 8)]
@@ -117,7 +118,7 @@ def test_gains_are_interpolated_geometrically() -> None:
 
 
 def test_a_single_quality_has_a_gain() -> None:
-    gain, _ = Gains(replace(TINY, lambdas=(0.015,)))(torch.tensor([1.0]))
+    gain, _ = Gains(replace(SMALL, lambdas=(0.015,)))(torch.tensor([1.0]))
     torch.testing.assert_close(gain.detach(), torch.ones(1, 16, 1, 1))
 
 
@@ -125,10 +126,10 @@ def test_a_single_quality_has_a_gain() -> None:
 
 
 def test_margins() -> None:
-    assert [margin(spec) for spec in (TINY, STUDENT, replace(TEACHER, attention=None))] == [64, 96, 240]
+    assert [margin(spec) for spec in (SMALL, STUDENT, replace(TEACHER, attention=None))] == [64, 96, 240]
 
 
-@pytest.mark.parametrize("spec", [TINY, GROUPED])
+@pytest.mark.parametrize("spec", [SMALL, GROUPED])
 @pytest.mark.parametrize("scale", [1 / 16, 16])
 @torch.no_grad()
 def test_strips_equal_the_whole(spec: ModelSpec, scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +152,7 @@ def test_strips_equal_the_whole(spec: ModelSpec, scale: float, monkeypatch: pyte
 
 @pytest.mark.parametrize(
     ("transform", "spec", "above", "below"),
-    [(Analysis, TINY, 29, 14), (Analysis, GROUPED, 57, 42), (Synthesis, TINY, 48, 48), (Synthesis, GROUPED, 80, 80)],
+    [(Analysis, SMALL, 29, 14), (Analysis, GROUPED, 57, 42), (Synthesis, SMALL, 48, 48), (Synthesis, GROUPED, 80, 80)],
 )
 def test_nothing_is_seen_from_beyond_the_margin(
     transform: type[nn.Module], spec: ModelSpec, above: int, below: int
@@ -181,6 +182,6 @@ def test_small_pictures_run_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     for rows in (128 + 2 * 64, 128 + 2 * 64 + 16):
         run_in_strips(
-            lambda part: seen.append(part.shape[2]) or part[:, :, ::16], torch.rand(1, 1, rows, 1), 1 / 16, TINY
+            lambda part: seen.append(part.shape[2]) or part[:, :, ::16], torch.rand(1, 1, rows, 1), 1 / 16, SMALL
         )
     assert seen == [256, 192, 256 - 48, 80]

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import SMALL
 from safetensors.numpy import load_file, save_file
 
 from fedscodec.errors import WeightsError
 from fedscodec.networks.integer_side import export
 from fedscodec.networks.metadata import read_metadata
 from fedscodec.networks.model import FedsModel
-from fedscodec.networks.spec import TINY
 from fedscodec.networks.weights import (
     Weights,
     fingerprint_of,
@@ -39,7 +39,7 @@ def rewrite(source: Path, target: Path, *, words: dict[str, str] | None = None, 
 
 def test_what_is_written_is_read(tiny: MakeModel, tiny_file: Path, tiny_weights: Weights) -> None:
     model = tiny()
-    assert tiny_weights.spec == TINY
+    assert tiny_weights.spec == SMALL
     assert tiny_weights.metadata["origin"] == "random"
     assert tiny_weights.metadata["format"] == "feds-weights-1"
     assert tiny_weights.metadata["fingerprint"] == tiny_weights.fingerprint.hex()
@@ -88,10 +88,10 @@ def test_skip_travels_with_the_tables(tiny: MakeModel, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["h_s.0.weight", "nets.1.mean.1.bias", "nets.0.first.multiplier", "context.shift"])
 def test_one_integer_changes_the_fingerprint(name: str, tiny_weights: Weights) -> None:
     tables = tiny_weights.z_tables, tiny_weights.y_tables
-    assert fingerprint_of(tiny_weights.side, *tables, TINY) == tiny_weights.fingerprint
+    assert fingerprint_of(tiny_weights.side, *tables, SMALL) == tiny_weights.fingerprint
     changed = tiny_weights.side[name].copy()
     changed.flat[-1] += 1
-    other = fingerprint_of({**tiny_weights.side, name: changed}, *tables, TINY)
+    other = fingerprint_of({**tiny_weights.side, name: changed}, *tables, SMALL)
     assert other != tiny_weights.fingerprint
     assert len(other) == 8
 
@@ -100,8 +100,8 @@ def test_tables_names_and_shapes_are_part_of_the_fingerprint(tiny: MakeModel, ti
     side, z, y = tiny_weights.side, tiny_weights.z_tables, tiny_weights.y_tables
     renamed = {("x" + k if k == "h_s.0.bias" else k): v for k, v in side.items()}
     reshaped = {k: v.reshape(-1) if k == "h_s.0.weight" else v for k, v in side.items()}
-    found = {fingerprint_of(side, z, y, TINY), fingerprint_of(side, y, z, TINY)}
-    found |= {fingerprint_of(renamed, z, y, TINY), fingerprint_of(reshaped, z, y, TINY)}
+    found = {fingerprint_of(side, z, y, SMALL), fingerprint_of(side, y, z, SMALL)}
+    found |= {fingerprint_of(renamed, z, y, SMALL), fingerprint_of(reshaped, z, y, SMALL)}
     assert len(found) == 4
 
 
@@ -150,9 +150,9 @@ def test_what_is_no_weights_file_is_refused(tiny_file: Path, tmp_path: Path) -> 
         ({"spec": '{"colour": 1}'}, "description of the network cannot be used"),
         ({"spec": '{"slices": 0}'}, "description of the network cannot be used"),
         ({"spec": '{"slice_filters": []}'}, "description of the network cannot be used"),
-        ({"spec": json.dumps({**TINY.to_dict(), "scales": 23})}, "expected 8 and 23 tables, found 8 and 24"),
+        ({"spec": json.dumps({**SMALL.to_dict(), "scales": 23})}, "expected 8 and 23 tables, found 8 and 24"),
         (
-            {"spec": json.dumps({**TINY.to_dict(), "slice_filters": [16, 9]})},
+            {"spec": json.dumps({**SMALL.to_dict(), "slice_filters": [16, 9]})},
             "has the fingerprint|have the fingerprint",
         ),
     ],

@@ -1,7 +1,7 @@
 """How large a network is and how much it multiplies, counted on a pass without data.
 
-The paper's Table 2 gives multiply-accumulates (under the name of FLOPs) of the whole forward pass, encoder, decoder and
-entropy networks together, on a 2560×1440 picture padded to 2560×1536. Ours are counted on 512×512: every layer's cost grows
+The paper's Table 2 gives multiply-accumulates (under the name of FLOPs) of the whole forward pass, encoder, decoder
+and entropy networks together, on 2560×1440 padded to 2560×1536. Ours are counted on 512×512: every layer's cost grows
 with the area, so the figure for a pixel is the same.
 """
 

@@ -88,17 +88,16 @@ class FedsModel(nn.Module):
 
 @torch.no_grad()
 def _initialise(model: FedsModel) -> None:
-    """He initialisation, which keeps signals alive through the ten layers from z to a table index.
+    """He initialisation where signals must survive the ten layers from y to a table index.
 
-    Residual branches begin small, so that depth does not make activations grow.
+    g_a and g_s keep torch's smaller default: three inverse GDNs in a row would turn large activations into enormous
+    ones. Their residual branches begin smaller still, so that depth does not make activations grow.
     """
-    for module in model.modules():
+    for module in (*model.h_a.modules(), *model.float_side.modules()):
         if isinstance(module, (nn.Conv2d, EntropyConv)):
             nn.init.kaiming_normal_(module.weight, a=SLOPE, nonlinearity="leaky_relu")
-            if isinstance(module, EntropyConv) and module.kind in ("mean", "index"):
-                module.weight.mul_(0.05)  # the first guess is the bias alone
-            if not isinstance(module, EntropyConv):
-                nn.init.zeros_(module.bias)
+        if isinstance(module, EntropyConv) and module.kind in ("mean", "index"):
+            module.weight.mul_(0.05)  # the first guess is the bias alone
     for module in model.modules():
         if isinstance(module, ResidualBlock):
-            module.conv2.weight.mul_(0.2)
+            module.conv2.weight.mul_(0.5)

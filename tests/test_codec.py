@@ -1,0 +1,311 @@
+"""Pictures to bytes and back, with a random network: what must hold whatever the weights are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from fedscodec import fileformat
+from fedscodec.codec import Encoded, Model, choose_device, choose_precision, decode_file, encode_picture, psnr
+from fedscodec.errors import FedsError, FormatError, TooLargeError
+from fedscodec.images import Picture
+from fedscodec.networks import strips
+from fedscodec.networks.weights import Weights
+
+MakePicture = Callable[..., Picture]
+
+
+def decode(data: bytes, model: Model) -> Picture:
+    return model.decode(data)
+
+
+def same_symbols(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
+    return len(a) == len(b) and all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.fixture(scope="module")
+def encoded(codec: Model, picture: MakePicture) -> Encoded:
+    """A picture of 64x48, encoded at q4."""
+    return encode_picture(picture(), codec, 4.0, count_bits=True)
+
+
+# ── Round trips ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 50), (64, 64), (65, 127), (3, 200), (129, 64)])
+def test_every_size_comes_back(width: int, height: int, codec: Model, picture: MakePicture) -> None:
+    encoded = encode_picture(picture(width=width, height=height), codec, 3.0)
+    file = fileformat.unpack(encoded.data)
+    assert (file.header.width, file.header.height) == (width, height)
+    decoded = decode_file(file, codec)
+    assert decoded.picture.pixels.shape == (height, width, 3)
+    assert decoded.picture.pixels.dtype == np.uint8
+    assert same_symbols(encoded.symbols, decoded.symbols)
+    rows, columns = -(-height // 64), -(-width // 64)
+    assert [len(s) for s in decoded.symbols] == [8 * rows * columns] + [8 * 16 * rows * columns] * 2
+
+
+@pytest.mark.parametrize("kind", ["noise", "constant", "checkerboard"])
+@pytest.mark.parametrize("quality", [1.0, 7.0])
+def test_every_content_comes_back(kind: str, quality: float, codec: Model, picture: MakePicture) -> None:
+    encoded = encode_picture(picture(kind), codec, quality, count_bits=True)
+    decoded = decode_file(fileformat.unpack(encoded.data), codec)
+    assert same_symbols(encoded.symbols, decoded.symbols)
+    assert max(int(np.abs(s).max()) for s in encoded.symbols) > 3  # there was something to code
+    assert len(encoded.data) * 8 <= encoded.bits * 1.01 + 64 * 8
+
+
+def test_the_decoder_shows_what_the_encoder_meant(codec: Model, picture: MakePicture) -> None:
+    # transforms by hand: analysis, gain, symbols from the file in place of rounding, inverse gain, synthesis
+    original = picture(width=64, height=64)
+    encoded = encode_picture(original, codec, 5.5)
+    decoded = decode_file(fileformat.unpack(encoded.data), codec)
+    x = torch.from_numpy(original.pixels.astype(np.float32) / 255).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        gain, inverse = codec.gains(5.5)
+        y = codec.transforms.g_a(x).value * gain
+        rounded = codec.transforms.g_s(y * inverse).value  # without quantisation
+    exact = (rounded[0].permute(1, 2, 0).clamp(0, 1) * 255).numpy()
+    error = np.abs(decoded.picture.pixels - exact)
+    assert error.mean() < 12
+    symbols_off = np.abs(decoded.picture.pixels.astype(float) - 255 * 0.5)
+    assert symbols_off.max() > 50  # not a grey nothing
+
+
+def test_encoding_twice_gives_the_same_bytes(codec: Model, picture: MakePicture, encoded: Encoded) -> None:
+    assert encode_picture(picture(), codec, 4.0).data == encoded.data
+    assert codec.encode(picture()) == encoded.data  # the model's own quality is 4
+    assert codec.encode(picture(), 4.0) == encoded.data
+    assert codec.encode(picture(seed=1)) != encoded.data
+    assert codec.encode(picture(), 5.0) != encoded.data
+
+
+def test_stages_are_timed_and_bits_counted(codec: Model, encoded: Encoded, picture: MakePicture) -> None:
+    stages = {"prepare", "analysis", "hyper analysis", "entropy nets", "coder"}
+    assert encoded.seconds.keys() == stages
+    decoded = decode_file(fileformat.unpack(encoded.data), codec)
+    assert decoded.seconds.keys() == {"entropy nets", "coder", "synthesis", "finish"}
+    assert all(value >= 0 for value in (*encoded.seconds.values(), *decoded.seconds.values()))
+    file = fileformat.unpack(encoded.data)
+    tables = [codec.z_tables.bits(encoded.symbols[0], np.tile(np.arange(8), 1))]
+    assert tables[0] < encoded.bits
+    assert encode_picture(picture(), codec, 4.0).bits == 0.0
+    assert 8 * sum(map(len, file.streams)) <= encoded.bits * 1.01 + 3 * 32
+
+
+def test_bytes_are_near_the_entropy(codec: Model, picture: MakePicture) -> None:
+    encoded = encode_picture(picture("noise", 256, 192), codec, 7.0, count_bits=True)
+    assert encoded.bits / 8 > 4000
+    assert len(encoded.data) <= encoded.bits / 8 * 1.01 + 64
+    assert len(encoded.data) >= encoded.bits / 8 * 0.99
+
+
+# ── What travels with the pixels ──────────────────────────────────────────────────────────────────────────
+
+
+def test_boxes_survive(codec: Model, picture: MakePicture, encoded: Encoded) -> None:
+    plain = picture()
+    with_boxes = Picture(plain.pixels, icc=b"profile", exif=b"II*\0exif", xmp=b"<x/>")
+    data = codec.encode(with_boxes)
+    back = codec.decode(data)
+    assert (back.icc, back.exif, back.xmp, back.grey) == (b"profile", b"II*\0exif", b"<x/>", False)
+    bare = codec.decode(encoded.data)
+    assert (bare.icc, bare.exif, bare.xmp) == (None, None, None)
+    assert np.array_equal(bare.pixels, back.pixels)
+    assert fileformat.unpack(data).streams == fileformat.unpack(encoded.data).streams
+
+
+def test_grey_stays_grey(codec: Model, picture: MakePicture) -> None:
+    grey = Picture(np.repeat(picture().pixels[..., :1], 3, axis=2), grey=True)
+    back = codec.decode(codec.encode(grey))
+    assert back.grey
+    assert np.array_equal(back.pixels[..., 0], back.pixels[..., 1])
+    assert np.array_equal(back.pixels[..., 0], back.pixels[..., 2])
+    coloured = codec.decode(codec.encode(Picture(grey.pixels)))
+    assert not coloured.grey
+    assert not np.array_equal(coloured.pixels[..., 0], coloured.pixels[..., 1])
+
+
+# ── Damage ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_truncation_is_a_format_error(codec: Model, encoded: Encoded) -> None:
+    data = encoded.data
+    for length in [*range(50), *range(50, len(data), 37), len(data) - 1]:
+        with pytest.raises(FormatError):
+            codec.decode(data[:length])
+    with pytest.raises(FormatError, match="expected the end after the last stream"):
+        codec.decode(data + b"\0")
+
+
+def test_any_flipped_bit_is_a_format_error(codec: Model, encoded: Encoded) -> None:
+    rng = np.random.default_rng(7)
+    sizes = fileformat.unpack(encoded.data).header.stream_lengths
+    first = len(encoded.data) - sum(sizes)
+    positions = [*range(0, first, 5), first, *rng.choice(np.arange(first, len(encoded.data)), 50, replace=False)]
+    for position in positions:
+        data = bytearray(encoded.data)
+        data[position] ^= 1 << int(rng.integers(8))
+        with pytest.raises(FormatError):
+            codec.decode(bytes(data))
+    assert first < 40 < len(positions)
+
+
+def test_streams_that_change_places_are_noticed(codec: Model, encoded: Encoded) -> None:
+    file = fileformat.unpack(encoded.data)
+    z, one, two = file.streams
+    for streams in ((z, two, one), (b"", one, two), (z, one, b""), (z, one, one)):
+        header = fileformat.Header(
+            file.header.fingerprint, file.header.quality, 64, 48, False, tuple(map(len, streams)), file.header.checksum
+        )
+        with pytest.raises(FormatError):
+            decode_file(fileformat.FedsFile(header, streams), codec)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"fingerprint": b"\1" * 8}, r"written by the network 0101010101010101, but tiny is [0-9a-f]{16}"),
+        ({"quality": 999}, r"asks for quality 0\.999, which tiny does not have"),
+        ({"quality": 7001}, r"asks for quality 7\.001, which tiny does not have"),
+        ({"quality": 3999}, "checksum of its symbols is wrong"),
+        ({"grey": True}, "checksum of its symbols is wrong"),
+        ({"width": 63}, "checksum of its symbols is wrong"),
+        ({"width": 65}, "stream is damaged"),
+        ({"checksum": 0}, "checksum of its symbols is wrong"),
+    ],
+)
+def test_a_header_that_lies_is_noticed(changes: dict, sentence: str, codec: Model, encoded: Encoded) -> None:
+    file = fileformat.unpack(encoded.data)
+    fields = {name: getattr(file.header, name) for name in file.header.__dataclass_fields__}
+    header = fileformat.Header(**{**fields, **changes})
+    with pytest.raises(FormatError, match=sentence):
+        decode_file(fileformat.FedsFile(header, file.streams), codec)
+
+
+def test_the_number_of_slices_is_the_networks(codec: Model, encoded: Encoded) -> None:
+    file = fileformat.unpack(encoded.data)
+    fewer = fileformat.assemble(
+        fingerprint=file.header.fingerprint, quality=4000, width=64, height=48, grey=False,
+        streams=file.streams[:2], symbols=[],
+    )  # fmt: skip
+    with pytest.raises(FormatError, match="holds 1 slices, but tiny has 2"):
+        decode_file(fewer, codec)
+
+
+def test_other_weights_do_not_decode(codec: Model, encoded: Encoded) -> None:
+    other = object.__new__(Model)
+    other.__dict__ = {**codec.__dict__, "fingerprint": b"\2" * 8}
+    with pytest.raises(FormatError, match="but tiny is 0202020202020202"):
+        decode(encoded.data, other)
+
+
+# ── Limits and choices ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("quality", [0.0, 0.99, 7.01, 8.0, -1.0, 1e9])
+def test_qualities_out_of_range_are_refused(quality: float, codec: Model, picture: MakePicture) -> None:
+    with pytest.raises(FedsError, match=r"quality must lie between 1 and 7 for tiny, found"):
+        codec.encode(picture(), quality)
+
+
+@pytest.mark.parametrize("quality", [math.nan, math.inf, -math.inf])
+def test_qualities_that_are_no_number_are_refused(quality: float, codec: Model, picture: MakePicture) -> None:
+    with pytest.raises(FedsError, match=r"quality must lie between 1 and 7 for tiny, found"):
+        codec.encode(picture(), quality)
+
+
+def test_the_header_holds_the_quality_in_thousandths(codec: Model, picture: MakePicture) -> None:
+    data = codec.encode(picture(), 3.14159)
+    assert fileformat.read_header(data).quality == 3142
+    assert codec.encode(picture(), 3.142) == data  # the gain is that of the header, not of what was asked for
+
+
+def test_the_pixel_limit_holds(codec: Model, encoded: Encoded, picture: MakePicture, monkeypatch) -> None:
+    with pytest.raises(TooLargeError, match="64x48 pixels are more than the limit of 3071"):
+        codec.decode(encoded.data, max_pixels=3071)
+    assert codec.decode(encoded.data, max_pixels=3072).width == 64
+    monkeypatch.setattr(fileformat, "PIXELS_AT_MOST", 3071)
+    with pytest.raises(TooLargeError, match="64x48 pixels are more than the 3071 a file can hold"):
+        codec.encode(picture())
+
+
+def test_strips_change_nothing(codec: Model, picture: MakePicture, monkeypatch: pytest.MonkeyPatch) -> None:
+    tall = picture(width=40, height=320)
+    whole = encode_picture(tall, codec, 6.0)
+    pixels = codec.decode(whole.data).pixels.astype(int)
+    monkeypatch.setattr(strips, "STRIP", 64)
+    stripped = encode_picture(tall, codec, 6.0)
+    different = sum(int((a != b).sum()) for a, b in zip(whole.symbols, stripped.symbols, strict=True))
+    assert different <= 2  # a float that lay on the edge of two symbols
+    assert np.abs(codec.decode(whole.data).pixels - pixels).max() <= 1
+
+
+def test_devices_and_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    assert choose_device("cpu") == cpu
+    for name in ("gpu", "mps", "cuda0", ""):
+        with pytest.raises(FedsError, match=f"device must be auto, cpu or cuda, found {name}"):
+            choose_device(name)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto") == cpu
+    with pytest.raises(FedsError, match="device cuda:1 was asked for, but torch finds no CUDA device here"):
+        choose_device("cuda:1")
+    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        monkeypatch.setenv("FEDS_PRECISION", name)
+        assert choose_precision(cpu) == dtype
+    monkeypatch.setenv("FEDS_PRECISION", "float16")
+    with pytest.raises(FedsError, match="FEDS_PRECISION must be float32 or bfloat16, found float16"):
+        choose_precision(cpu)
+    monkeypatch.delenv("FEDS_PRECISION")
+    assert choose_precision(cpu) in (torch.float32, torch.bfloat16)
+
+
+def test_bfloat16_decodes_what_float32_encoded(
+    codec: Model, encoded: Encoded, tiny_weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEDS_PRECISION", "bfloat16")
+    model = Model(tiny_weights, name="tiny", quality=4.0, device="cpu")
+    assert model.precision == torch.bfloat16
+    decoded = decode_file(fileformat.unpack(encoded.data), model)
+    assert same_symbols(decoded.symbols, encoded.symbols)
+    exact = codec.decode(encoded.data).pixels.astype(int)
+    assert 0 < np.abs(decoded.picture.pixels - exact).mean() < 3
+
+
+def test_float32_decodes_what_bfloat16_encoded(codec: Model, tiny_weights: Weights, picture: MakePicture) -> None:
+    model = Model(tiny_weights, name="tiny", quality=4.0, device="cpu", precision=torch.bfloat16)
+    encoded = encode_picture(picture(), model, 4.0)
+    assert same_symbols(decode_file(fileformat.unpack(encoded.data), codec).symbols, encoded.symbols)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("kind", ["waves", "noise", "checkerboard"])
+def test_cpu_and_gpu_decode_each_other(kind: str, codec: Model, tiny_weights: Weights, picture: MakePicture) -> None:
+    gpu = Model(tiny_weights, name="tiny", quality=4.0, device="cuda")
+    for writer, reader in ((codec, gpu), (gpu, codec)):
+        encoded = encode_picture(picture(kind, 130, 70), writer, 7.0)
+        file = fileformat.unpack(encoded.data)
+        found, own = decode_file(file, reader), decode_file(file, writer)
+        assert same_symbols(found.symbols, encoded.symbols)
+        assert same_symbols(own.symbols, encoded.symbols)
+        assert np.abs(found.picture.pixels.astype(int) - own.picture.pixels).mean() < 3
+
+
+# ── PSNR ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_psnr_against_numpy(picture: MakePicture) -> None:
+    a, b = picture(seed=0), picture(seed=1)
+    error = ((a.pixels.astype(float) - b.pixels.astype(float)) ** 2).mean()
+    assert psnr(a, b) == pytest.approx(10 * np.log10(255**2 / error), rel=1e-12)
+    assert psnr(a, a) == math.inf
+    black, white = (Picture(np.full((2, 3, 3), v, dtype=np.uint8)) for v in (0, 255))
+    assert psnr(black, white) == 0.0
+    assert psnr(black, Picture(np.full((2, 3, 3), 1, dtype=np.uint8))) == pytest.approx(48.1308036)
+    with pytest.raises(FedsError, match="pictures of one size are compared"):
+        psnr(a, black)
