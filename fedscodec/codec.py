@@ -173,7 +173,7 @@ def encode_picture(picture: Picture, model: Model, quality: float, *, count_bits
     y = clock.time("analysis", lambda: _analyse(model, x) * gain)
     z = clock.time("hyper analysis", lambda: model.transforms.h_a(y))
     writer = SliceWriter(model.z_tables, model.y_tables, count_bits=count_bits)
-    clock.time("entropy nets", lambda: walk(model.side, _channels_last(z), _channels_last(y), writer))
+    clock.time("entropy nets", lambda: walk(model.side, _channels_last(z), _channels_last(y), thousandths, writer))
     _separate_coder(clock, writer.seconds)
     file = fileformat.assemble(
         fingerprint=model.fingerprint,
@@ -205,7 +205,7 @@ def decode_file(file: FedsFile, model: Model) -> Decoded:
     rows, columns = -(-header.height // STRIDE), -(-header.width // STRIDE)
     z_shape = (1, rows, columns, model.spec.hyper_latents)
     reader = SliceReader(file.streams, z_shape, model.z_tables, model.y_tables, model.device)
-    y_hat = clock.time("entropy nets", lambda: walk(model.side, None, None, reader))
+    y_hat = clock.time("entropy nets", lambda: walk(model.side, None, None, header.quality, reader))
     _separate_coder(clock, reader.seconds)
     if fileformat.symbol_checksum(header, symbol_bytes(reader.symbols)) != header.checksum:
         raise FormatError("the checksum of its symbols is wrong: the file is damaged")

@@ -87,7 +87,8 @@ def _calibrate(model: FedsModel) -> None:
     y = 6 * torch.randn(2, spec.latents, 16, 16)
     side.context_steps.copy_(4 * y.std((0, 2, 3)) / 127)
     side.set_mode(observing=True)
-    walk(side, z, y, RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=False))
+    both_ends = torch.tensor([1.0, float(len(spec.lambdas))])
+    walk(side, z, y, both_ends, RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=False))
     for layer in side.entropy_convs():
         layer.calibrate()
     side.set_mode()

@@ -14,12 +14,16 @@ from fedscodec.networks.blocks import (
     GDN,
     SLOPE,
     DownBlock,
+    HaarDown,
+    HaarUp,
     MixedBlock,
     ResidualBlock,
     UpBlock,
     haar,
     inverse_haar,
+    leaky_relu,
     lower_bound,
+    pointwise,
     residual_group,
 )
 from fedscodec.networks.spec import VARIANTS
@@ -94,6 +98,58 @@ def test_inverse_haar_undoes_haar_and_bands_are_outermost() -> None:
     torch.testing.assert_close(inverse_haar(bands), x, rtol=0, atol=1e-6)
     torch.testing.assert_close(bands[:, :3], 2 * functional.avg_pool2d(x, 2), rtol=0, atol=1e-6)
     torch.testing.assert_close(haar(inverse_haar(bands)), bands, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "height", "width"), [(3, 8, 6, 10), (8, 5, 2, 2), (1, 1, 4, 64)])
+def test_haar_down_is_haar_and_then_its_convolution(inputs: int, outputs: int, height: int, width: int) -> None:
+    layer, x = HaarDown(inputs, outputs), torch.randn(2, inputs, height, width)
+    assert layer.weight.shape == (outputs, 4 * inputs, 1, 1)
+    expected = functional.conv2d(haar(x), layer.weight, layer.bias)
+    assert expected.shape == (2, outputs, height // 2, width // 2)
+    torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "height", "width"), [(8, 3, 3, 5), (5, 8, 1, 1), (1, 1, 2, 32)])
+def test_haar_up_is_its_convolution_and_then_inverse_haar(inputs: int, outputs: int, height: int, width: int) -> None:
+    layer, x = HaarUp(inputs, outputs), torch.randn(2, inputs, height, width)
+    assert layer.weight.shape == (4 * outputs, inputs, 1, 1)
+    expected = inverse_haar(functional.conv2d(x, layer.weight, layer.bias))
+    assert expected.shape == (2, outputs, 2 * height, 2 * width)
+    torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-5)
+
+
+def test_gradients_of_haar_layers_are_those_of_the_two_steps() -> None:
+    down, up = HaarDown(3, 4), HaarUp(4, 3)
+    x, y = torch.randn(1, 3, 6, 6), torch.randn(1, 4, 3, 3)
+    fused = down(x).square().sum() + up(y).square().sum()
+    parted = functional.conv2d(haar(x), down.weight, down.bias).square().sum()
+    parted = parted + inverse_haar(functional.conv2d(y, up.weight, up.bias)).square().sum()
+    parameters = [*down.parameters(), *up.parameters()]
+    for found, expected in zip(*(torch.autograd.grad(loss, parameters) for loss in (fused, parted)), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_pointwise_is_a_convolution_of_one_pixel(layout: torch.memory_format) -> None:
+    x, weight, bias = torch.randn(2, 3, 4, 5).to(memory_format=layout), torch.randn(6, 3), torch.randn(6)
+    expected = functional.conv2d(x, weight[:, :, None, None], bias)
+    torch.testing.assert_close(pointwise(x, weight, bias), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(pointwise(x, weight, None), expected - bias[:, None, None], rtol=0, atol=1e-5)
+
+
+def test_leaky_relu_works_in_place_only_where_no_gradient_needs_its_input() -> None:
+    values = torch.tensor([-2.0, 0.0, 3.0])
+    x = values.clone().requires_grad_()
+    y = leaky_relu(x * 1)
+    y.sum().backward()
+    torch.testing.assert_close(y.detach(), torch.tensor([-0.02, 0.0, 3.0]))
+    torch.testing.assert_close(x.grad, torch.tensor([0.01, 0.01, 1.0]))
+    kept, overwritten = values.clone(), values.clone()
+    assert leaky_relu(kept) is not kept
+    assert torch.equal(kept, values)
+    with torch.no_grad():
+        assert torch.equal(leaky_relu(overwritten), y)
+    assert torch.equal(overwritten, y)
 
 
 def test_residual_block_is_its_formula() -> None:

@@ -19,7 +19,7 @@ from fedscodec.fileformat import assemble, pack, read_header
 from fedscodec.networks import spec
 from fedscodec.training.recipe import Recipe
 
-COMMANDS = ("encode", "decode", "info", "models", "train", "rounding")
+COMMANDS = ("encode", "decode", "info", "models", "train", "rounding", "bench")
 SAMPLES = np.fromfunction(lambda i, j, c: 40 + 2 * i + j + 20 * c, (40, 56, 3)).astype(np.uint8)
 
 
@@ -392,5 +392,5 @@ def test_all_variants_are_listed_with_their_size(monkeypatch):
     wide = replace(spec.TINY, latents=32)
     monkeypatch.setattr(spec, "VARIANTS", {"tiny": spec.TINY, "tiny-wide": wide})
     listed = feds("models", "--all").stdout.partition("variant")[2]
-    assert re.search(r"^ *tiny +16 +2 +0\.\d\d M +\d+ *$", listed, re.MULTILINE)
-    assert re.search(r"^ *tiny-wide +32 +2 +0\.\d\d M +\d+ *$", listed, re.MULTILINE)
+    assert re.search(r"^ *tiny +12 +2 +0\.04 M +1 *$", listed, re.MULTILINE)
+    assert re.search(r"^ *tiny-wide +32 +2 +0\.08 M +1 *$", listed, re.MULTILINE)

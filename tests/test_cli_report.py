@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from fedscodec import cli_report
+from fedscodec.bench.run import Row as BenchRow
+from fedscodec.bench.run import Summary
 from fedscodec.fileformat import assemble, pack
 from fedscodec.networks.spec import TINY
 from fedscodec.training.rounding import Row
@@ -86,7 +88,7 @@ def two_networks():
 def test_models_table(two_networks, capsys):
     header, tiny, one = printed(cli_report.models_table(two_networks), capsys)
     assert header == ["name", "qualities", "lambda", "parameters", "kMAC/px", "bytes", "fingerprint", "file"]
-    assert tiny[:8] == ["tiny", "q1", "...", "q7", "0.0016", "...", "0.06", "0.06"]
+    assert tiny[:8] == ["tiny", "q1", "...", "q7", "0.0016", "...", "0.06", "0.04"]
     assert one[:3] == ["one", "q1", "0.0075"]
     assert one[-16:] == ["21,345", "ab", *str(two_networks[0].path).split()]
 
@@ -94,7 +96,7 @@ def test_models_table(two_networks, capsys):
 def test_variants_table(capsys):
     header, row = printed(cli_report.variants_table({"tiny": TINY}), capsys)
     assert header == ["variant", "latents", "slices", "parameters", "kMAC/px"]
-    assert row[:5] == ["tiny", "16", "2", "0.06", "M"]
+    assert row[:5] == ["tiny", "12", "2", "0.04", "M"]
 
 
 def test_rounding_table(capsys):
@@ -106,3 +108,26 @@ def test_rounding_table(capsys):
         ["mean", "+0.25%"],
     ]
     assert len(printed(cli_report.rounding_table([]), capsys)) == 1
+
+
+def test_bench_table(capsys):
+    encode, decode = {"prepare": 0.25, "entropy nets": 1.0}, {"finish": 0.5}
+    summary = Summary(4.5, 24, 0.123456, 31.236, 1.25, 0.5, encode, decode, 1.00214)
+    lines = printed(cli_report.bench_table([summary]), capsys)
+    assert [" ".join(line) for line in lines] == [
+        "quality pictures bpp PSNR bytes / estimate encode s decode s of which",
+        "q4.5 24 0.1235 31.24 dB 1.0021 1.250 0.500 encode: prepare 0.250, entropy nets 1.000",
+        "decode: finish 0.500",
+    ]
+
+
+def test_tracked_tells_each_row_before_the_next_is_measured(capsys):
+    row = BenchRow("a.png", 80, 50, 4.5, 1234, 9800.0, 2.468, 31.236, {"prepare": 0.25, "coder": 1.0}, {"finish": 0.5})
+
+    def measured():
+        yield row
+        assert capsys.readouterr().err == "a.png q4.5: 1,234 bytes, 2.468 bpp, 31.24 dB, 1.25 s / 0.50 s\n"
+        yield replace(row, name="b.png")
+
+    assert cli_report.tracked(measured()) == [row, replace(row, name="b.png")]
+    assert capsys.readouterr() == ("", "b.png q4.5: 1,234 bytes, 2.468 bpp, 31.24 dB, 1.25 s / 0.50 s\n")

@@ -16,6 +16,7 @@ from fedscodec.errors import FedsError
 from fedscodec.images import from_array
 from fedscodec.networks.spec import TINY
 from fedscodec.networks.weights import read_weights
+from fedscodec.training import command
 from fedscodec.training.command import export, recipe_from, start, train
 from fedscodec.training.recipe import Recipe
 
@@ -137,10 +138,37 @@ def test_training_goes_on_from_a_weights_file(which, photos, tmp_path, request):
     before, after = read_weights(init), read_weights(out)
     assert after.spec == TINY  # of the file, whatever network was asked for
     assert (after.metadata["network"], after.metadata["start"]) == ("tiny", init.name)
+    recipe = json.loads(after.metadata["recipe"])
+    assert recipe["linear_share"] == 0.0
     for name, array in before.floats.items():
         if name.split(".")[0] in ("g_a", "g_s", "h_a", "gains"):
-            step = 5.1e-4  # as far as one step of Adam can go; a fresh network would lie 0.1 away
+            peak = "shortcut_lr" if ".shortcut." in name else "lr" if name[:2] == "g_" else "side_lr"
+            step = 0.9 * recipe[peak] + 1e-6  # what the average moves in one step of Adam; a fresh network is 0.1 away
             np.testing.assert_allclose(after.floats[name], array.astype(np.float32), rtol=0, atol=step)
+
+
+def test_a_start_from_weights_trains_all_of_the_network_at_once(checkpoint, photos, tmp_path, monkeypatch):
+    stages = []
+    monkeypatch.setattr(command.Trainer, "run", lambda run, tell, save: stages.append(run.stage))
+    recipe = {**SHORT, "linear_share": 0.9}
+    train([photos], tmp_path / "a.safetensors", "tiny", recipe, checkpoint, "cpu")
+    train([photos], tmp_path / "b.safetensors", "tiny", recipe, None, "cpu")
+    assert stages == ["full", "linear"]
+
+
+def test_fresh_starts_with_one_seed_are_equal(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(command.Trainer, "run", lambda run, tell, save: save(run))  # as it is before any step
+    starts = []
+    for number, seed in enumerate((3, 3, 4)):
+        torch.manual_seed(100 + number)  # whatever went before
+        out = tmp_path / f"{number}.safetensors"
+        train([photos], out, "tiny", {**SHORT, "seed": seed}, None, "cpu")
+        starts.append(read_weights(out).floats)
+    one, same, other = starts
+    assert one.keys() == same.keys()
+    assert all(np.array_equal(array, same[name]) for name, array in one.items())
+    assert not np.array_equal(one["g_a.down.0.conv.weight"], other["g_a.down.0.conv.weight"])
+    assert not np.array_equal(one["float_side.h_s.0.weight"], other["float_side.h_s.0.weight"])
 
 
 def test_a_start_from_a_missing_file_is_an_error(tmp_path):

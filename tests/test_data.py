@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,9 +52,11 @@ def test_folders_are_read_recursively_and_in_order(tmp_path):
     (tmp_path / "b" / "deep" / "x.PNG").write_bytes(png(64, 65, 2))
     (tmp_path / "a.png").write_bytes(png(66, 64, 1))
     (tmp_path / "notes.txt").write_text("no picture")
-    assert [name for name, _ in picture_files(tmp_path)] == [
+    skipped = []
+    assert [name for name, _ in picture_files(tmp_path, skipped)] == [
         str(tmp_path / name) for name in ("a.png", "b/deep/x.PNG", "z.png")
     ]
+    assert skipped == []
     tiles = Tiles.read([tmp_path], smallest=64)
     assert [tuple(p.shape) for p in tiles.pictures] == [(3, 66, 64), (3, 64, 65), (3, 64, 64)]
     assert [int(p.amax()) for p in tiles.pictures] == [1, 2, 3]
@@ -63,10 +66,12 @@ def test_folders_are_read_recursively_and_in_order(tmp_path):
 
 def test_members_of_tar_shards_are_read(tmp_path):
     shard(tmp_path / "s.tar", {"x/one.png": png(64, 64, 7), "x/label.json": b"{}", "two.jpg": png(64, 64, 8)})
-    assert [name for name, _ in picture_files(tmp_path)] == [
+    skipped = []
+    assert [name for name, _ in picture_files(tmp_path, skipped)] == [
         f"{tmp_path / 's.tar'}:x/one.png",
         f"{tmp_path / 's.tar'}:two.jpg",
     ]
+    assert skipped == []
     assert [int(p[0, 0, 0]) for p in Tiles.read([tmp_path / "s.tar"], smallest=64).pictures] == [7, 8]
 
 
@@ -90,14 +95,40 @@ def test_unfit_pictures_are_skipped_by_name(tmp_path):
     assert bad.startswith(f"{tmp_path / 's.tar'}:bad.png: ")
 
 
-@pytest.mark.xfail(reason="tarfile.ReadError ends the reading of all folders")
 def test_a_damaged_shard_is_skipped_by_name(tmp_path):
     (tmp_path / "good.png").write_bytes(png(64, 64))
     (tmp_path / "s.tar").write_bytes(b"this is no shard" * 100)
     tiles = Tiles.read([tmp_path], smallest=64)
     assert len(tiles.pictures) == 1
     (sentence,) = tiles.skipped
-    assert sentence.startswith(f"{tmp_path / 's.tar'}: ")
+    assert sentence.startswith(f"{tmp_path / 's.tar'}: expected a readable file, found: ")
+
+
+def test_pictures_before_the_damage_of_a_shard_are_kept(tmp_path):
+    shard(tmp_path / "s.tar", {"a.png": png(64, 64, 5), "b.png": bytes(5000)})
+    data = (tmp_path / "s.tar").read_bytes()
+    (tmp_path / "s.tar").write_bytes(data[: data.index(b"b.png") + 1000])
+    (tmp_path / "t.png").write_bytes(png(64, 64, 6))
+    skipped = []
+    found = [name for name, _ in picture_files(tmp_path, skipped)]
+    assert found == [f"{tmp_path / 's.tar'}:a.png", str(tmp_path / "t.png")]
+    assert skipped == [f"{tmp_path / 's.tar'}: expected a readable file, found: unexpected end of data"]
+
+
+def test_a_file_that_cannot_be_read_is_skipped_by_name(tmp_path, monkeypatch):
+    for name in ("a.png", "b.png", "c.png"):
+        (tmp_path / name).write_bytes(png(64, 64))
+    read = Path.read_bytes
+
+    def refuse(path):
+        if path.name == "b.png":
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    tiles = Tiles.read([tmp_path], smallest=64)
+    assert len(tiles.pictures) == 2
+    assert tiles.skipped == [f"{tmp_path / 'b.png'}: expected a readable file, found: [Errno 13] Permission denied"]
 
 
 def test_limit_and_progress(tmp_path):

@@ -123,7 +123,11 @@ def test_the_learning_rate_is_a_share_of_each_groups_peak():
     run = trainer(lr=1e-3, side_lr=2e-3, shortcut_lr=4e-3)
     run._train_step(0.5)
     groups = [group for optimizer in run.optimizers for group in optimizer.param_groups]
-    assert sorted(group["lr"] for group in groups) == pytest.approx([5e-4, 1e-3, 2e-3])
+    assert sorted(group["lr"] for group in groups) == pytest.approx([5e-4, 1e-3, 2e-3, 0.5 * loop.PRIOR_LR])
+    named = {id(p): name for name, p in run.model.named_parameters()}
+    prior = {named[id(p)] for group in groups if group["peak"] == loop.PRIOR_LR for p in group["params"]}
+    assert prior == {f"float_side.prior.{part}" for part in ("logits", "means", "log_scales")}
+    assert loop.PRIOR_LR == 0.02
     assert sum(len(group["params"]) for group in groups) == len(list(run.model.parameters()))
 
 
@@ -151,11 +155,20 @@ def test_calibration_fixes_the_steps_of_both_networks():
             assert (layer.steps > 0).all()
             assert not (layer.steps == fresh).any()
             fired = layer.peak > layer.peak.mean() * 0.01
-            torch.testing.assert_close(layer.steps[fired], layer.peak[fired] / 127)
+            torch.testing.assert_close(layer.steps[fired], 1.1 * layer.peak[fired] / 127)
         else:
             assert (layer.steps == {"mean": 1 / 16, "index": 1.0}[layer.kind]).all()
         assert not layer.observing
         assert not layer.quantised
+
+
+def test_calibration_sees_both_ends_of_the_qualities_and_all_between():
+    run, seen = trainer(), []
+    run.average.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[1].tolist()))
+    run.calibrate()
+    expected = [1 + 6 * n / 15 for n in range(16)]
+    assert seen == [pytest.approx([quality, quality]) for quality in expected]  # batches of two
+    assert (seen[0], seen[-1]) == ([1.0, 1.0], [7.0, 7.0])
 
 
 def test_calibration_forgets_the_peaks_of_earlier_ones():
@@ -222,7 +235,17 @@ def test_the_log_is_json_lines(tmp_path):
     first, second, third = (json.loads(line) for line in path.read_text().splitlines())
     assert first == {"recipe": asdict(Recipe(minutes=2.0))}
     assert second == {**asdict(report), "loss": 1.23457}
-    assert third["loss"] == float("inf")
+    assert third == {**asdict(report), "step": 8, "loss": None}
+    assert path.read_text().splitlines()[2].count("null") == 1
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_what_is_not_finite_is_null_in_the_log(tmp_path, value):
+    tell = json_log(tmp_path / "run.jsonl", Recipe())
+    tell(Report(1, 0.5, 0.25, "full", value, value, value, 1.0, 1000.0, 2))
+    refuse = {"parse_constant": pytest.fail}  # Infinity and NaN are no JSON
+    row = json.loads((tmp_path / "run.jsonl").read_text().splitlines()[1], **refuse)
+    assert (row["loss"], row["bpp"], row["psnr"], row["minutes"]) == (None, None, None, 0.5)
 
 
 def test_a_log_starts_anew(tmp_path):

@@ -30,6 +30,20 @@ def test_minutes_and_batch_are_positive(values):
         Recipe(**values)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "", "Adam"])
+def test_only_known_optimizers_are_taken(optimizer):
+    with pytest.raises(ValueError, match=f"^optimizer must be adam or soap, found {optimizer}$"):
+        Recipe(optimizer=optimizer)
+    assert Recipe(optimizer="adam").optimizer == "adam"
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, 1.5, math.nan])
+def test_the_decay_begins_within_the_run(share):
+    with pytest.raises(ValueError, match=f"^decay_from must lie in 0..1, found {share}$"):
+        Recipe(decay_from=share)
+    assert Recipe(decay_from=0.0, warm_up=0.0).rate(0.5) == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize(
     ("progress", "rate"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -13,36 +14,53 @@ from fedscodec.networks import counts
 from fedscodec.networks.model import FedsModel
 from fedscodec.networks.spec import LAMBDAS, STUDENT, TEACHER, VARIANTS, ModelSpec, WindowAttention
 
+WIDTHS = "^widths and counts must be whole numbers from 1 to 4096: "
+
+
+@pytest.mark.parametrize("field", ["filters", "latents", "slices", "hyper_latents", "hyper_filters"])
+@pytest.mark.parametrize("value", [0, -3, 4097, 8.0, True, "8", None])
+def test_widths_are_whole_numbers_from_1_to_4096(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=WIDTHS):
+        replace(TEACHER, **{field: value})
+    with pytest.raises(ValueError, match=WIDTHS):
+        replace(TEACHER, slice_filters=(16, value))
+
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "sentence"),
     [
-        {"latents": 401},
-        {"slices": 0},
-        {"slices": -1},
-        {"filters": 0},
-        {"latents": 0},
-        {"hyper_latents": 0},
-        {"hyper_filters": -3},
-        {"scales": 0},
-        {"slice_filters": ()},
-        {"slice_filters": (16, 0)},
-        {"blocks_per_group": -1},
-        {"lambdas": ()},
-        {"lambdas": (0.0, 0.1)},
-        {"lambdas": (0.2, 0.1)},
-        {"lambdas": (0.1, 0.1)},
-        {"framework": "rnn"},
+        ({"slice_filters": ()}, WIDTHS),
+        ({"latents": 401}, "^401 latents do not split into 8 slices, of which 63 are the most$"),
+        ({"latents": 128, "slices": 64}, "^128 latents do not split into 64 slices, of which 63 are the most$"),
+        *(
+            ({"blocks_per_group": n}, f"^blocks_per_group must be a whole number from 0 to 64, found {n}$")
+            for n in (-1, 65, 1.0, False)
+        ),
+        *(({"scales": n}, f"^scales must be a whole number from 2 to 128, found {n}$") for n in (0, 1, 129, 64.0)),
+        ({"smallest_scale": 0.0}, "^scales must grow, found 0.0 … 128.0$"),
+        ({"smallest_scale": -1.0}, "^scales must grow, found -1.0 … 128.0$"),
+        ({"smallest_scale": 128.0}, "^scales must grow, found 128.0 … 128.0$"),
+        ({"largest_scale": 1000.0}, "^scales must grow, found 0.11 … 1000.0$"),
+        ({"largest_scale": math.nan}, "^scales must grow, found 0.11 … nan$"),
+        ({"lambdas": ()}, r"^lambdas must be positive and increasing, found \(\)$"),
+        ({"lambdas": (0.0, 0.1)}, r"^lambdas must be positive and increasing, found \(0.0, 0.1\)$"),
+        ({"lambdas": (0.2, 0.1)}, r"^lambdas must be positive and increasing, found \(0.2, 0.1\)$"),
+        ({"lambdas": (0.1, 0.1)}, r"^lambdas must be positive and increasing, found \(0.1, 0.1\)$"),
+        ({"framework": "rnn"}, "^framework is cnn or transformer, found 'rnn'$"),
+        ({"metric": "lpips"}, "^metric is mse or ms-ssim, found 'lpips'$"),
     ],
 )
-def test_impossible_values_are_refused(changes: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"latents|lambdas|framework|positive"):
+def test_impossible_values_are_refused(changes: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
         replace(TEACHER, **changes)
 
 
-def test_the_least_that_is_possible_is_accepted() -> None:
-    spec = ModelSpec(1, 1, 1, 0, None, "cnn", False, 1, 1, (1,), 1, lambdas=(0.1,))
+def test_the_least_and_the_most_that_is_possible_is_accepted() -> None:
+    spec = ModelSpec(1, 1, 1, 0, None, "cnn", False, 1, 1, (1,), 2, lambdas=(0.1,))
     assert (spec.slice_channels, spec.side_channels) == (1, 2)
+    most = ModelSpec(4096, 63 * 65, 63, 64, None, "transformer", True, 4096, 4096, (4096,), 128, 1e-9, 999.9)
+    assert (most.slice_channels, most.side_channels) == (65, 8190)
+    assert replace(TEACHER, metric="ms-ssim").metric == "ms-ssim"
 
 
 def test_papers_numbers() -> None:
@@ -65,10 +83,15 @@ def test_missing_fields_take_the_teachers_values() -> None:
     assert ModelSpec.from_dict({"attention": {"version": "swin-v1"}}) == VARIANTS["teacher-swin-v1"]
 
 
-@pytest.mark.parametrize("values", [{"colour": 1}, {"attention": {"colour": 1}}, {"lambdas": 3}, {"filters": "x"}])
+@pytest.mark.parametrize("values", [{"colour": 1}, {"attention": {"colour": 1}}, {"lambdas": 3}])
 def test_unknown_fields_and_types_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(TypeError):
         ModelSpec.from_dict(values)
+
+
+def test_values_of_another_type_are_refused() -> None:
+    with pytest.raises(ValueError, match=WIDTHS + r"ModelSpec\(filters='x', "):
+        ModelSpec.from_dict({"filters": "x"})
 
 
 def test_variants_are_the_rows_of_the_paper() -> None:
@@ -95,7 +118,7 @@ def test_every_variant_builds(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "parameters", "kmacs"),
-    [("student-paper", 35_194_604, 441.76725), ("teacher", 96_708_604, 1682.9733281)],
+    [("student-paper", 35_198_204, 441.76725), ("teacher", 96_714_220, 1682.9733281)],
 )
 def test_size_and_cost_are_those_of_the_paper(name: str, parameters: int, kmacs: float) -> None:
     millions, thousands = counts.PAPER[name]
@@ -108,7 +131,7 @@ def test_size_and_cost_are_those_of_the_paper(name: str, parameters: int, kmacs:
 
 def test_size_of_the_tiny_network_is_the_sum_of_its_parts(tiny) -> None:
     model = tiny()
-    assert counts.parameters(SMALL) == sum(p.numel() for p in model.parameters()) == 59_528
+    assert counts.parameters(SMALL) == sum(p.numel() for p in model.parameters()) == 59_600
     # g_a by hand: three down blocks of 8 channels, the last convolution, the four 1x1 of the shortcut
     down = [(i * 9 + 1) * 8 + (8 * 9 + 1) * 8 + (8 + 64) + (i + 1) * 8 for i in (3, 8, 8)]
     shortcut = [(4 * i + 1) * o for i, o in ((3, 8), (8, 8), (8, 8), (8, 16))]
@@ -123,11 +146,11 @@ def test_cost_of_the_tiny_network_by_hand() -> None:
     gdn, same = 8 * 8, conv(8, 8)
     down = [(conv(i, 8) + same + gdn + conv(i, 8, 1)) / 4**s for s, i in ((1, 3), (2, 8), (3, 8))]
     up = [(conv(i, 32) + conv(i, 32, 1)) / 4**s + (same + gdn) / 4 ** (s - 1) for s, i in ((4, 16), (3, 8), (2, 8))]
-    shortcut = 12 * 8 / 4 + 32 * 8 / 16 + 32 * 8 / 64 + 32 * 16 / 256  # the same in g_s
-    shortcut += 4 * (3 + 8 / 4 + 8 / 16 + 8 / 64)  # Haar: four products for every number
-    transforms = sum(down) + conv(8, 16) / 256 + sum(up) + conv(8, 12) / 4 + 2 * shortcut
+    shortcut = 12 * 8 / 4 + 32 * 8 / 16 + 32 * 8 / 64 + 32 * 16 / 256  # the same in g_s; no products for Haar itself,
+    folding = 2 * 16 * (3 * 8 + 8 * 8 + 8 * 8 + 8 * 16) + 16 * (8 + 8 + 8 + 3)  # which goes into weights and biases
+    transforms = sum(down) + conv(8, 16) / 256 + sum(up) + conv(8, 12) / 4 + 2 * shortcut + folding / 512**2
     h_a = conv(16, 8) / 256 + 2 * same / 1024 + same / 4096
-    h_s = (same + conv(8, 32)) / 4096 + (same + conv(8, 32)) / 1024 + conv(8, 32) / 256
+    h_s = (conv(8 + 1, 8) + conv(8, 32)) / 4096 + (same + conv(8, 32)) / 1024 + conv(8, 32) / 256
     nets = sum(conv(32 + 8 * i, 32) + 2 * (conv(16, 8) + conv(8, 8)) for i in range(2)) / 256
     assert counts.kmacs_per_pixel(SMALL) == pytest.approx((transforms + h_a + h_s + nets) / 1000, rel=1e-9)
-    assert counts.kmacs_per_pixel(SMALL) == pytest.approx(1.23378125, rel=1e-9)
+    assert counts.kmacs_per_pixel(SMALL) == pytest.approx(1.188798828125 + 9.392 / 512**2, rel=1e-9)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +21,7 @@ from fedscodec.errors import WeightsError
 from fedscodec.networks.integer_side import export
 from fedscodec.networks.metadata import read_metadata
 from fedscodec.networks.model import FedsModel
+from fedscodec.networks.spec import WindowAttention
 from fedscodec.networks.weights import (
     Weights,
     fingerprint_of,
@@ -190,6 +195,55 @@ def test_transforms_that_do_not_fit_are_refused(tiny_file: Path, tmp_path: Path)
         float_transforms(read_weights(rewrite(tiny_file, path, **{"g_s.more": np.zeros(5, np.float16)})))
 
 
+@pytest.mark.parametrize("value", [7e4, -7e4, np.inf, np.nan])
+def test_values_beyond_float16_are_not_written(value: float, tiny: MakeModel, tmp_path: Path) -> None:
+    model = tiny()
+    with torch.no_grad():
+        model.g_s.last.bias[3] = value
+    with pytest.raises(WeightsError, match=r"^g_s\.last\.bias holds values that float16 cannot$"):
+        write_weights(tmp_path / "a.safetensors", model, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_holds_what_float32_can(tiny: MakeModel, tmp_path: Path) -> None:
+    model, path = tiny(), tmp_path / "c.safetensors"
+    with torch.no_grad():
+        model.g_s.last.bias[3] = 7e4
+        write_weights(path, model, {}, checkpoint=True)
+        assert read_weights(path).floats["g_s.last.bias"][3] == 7e4
+        model.g_s.last.bias[3] = torch.nan
+    with pytest.raises(WeightsError, match=r"^g_s\.last\.bias holds values that float32 cannot$"):
+        write_weights(path, model, {}, checkpoint=True)
+    assert read_weights(path).floats["g_s.last.bias"][3] == 7e4
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_others_may_read_what_the_umask_lets_them(mask: int, mode: int, tiny: MakeModel, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        write_weights(tmp_path / "a.safetensors", tiny(), {})
+        assert os.umask(mask) == mask  # as it was found
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.safetensors").stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.parametrize("load", [float_transforms, trainable])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attention": WindowAttention(window=8, heads=3)},
+        {"attention": WindowAttention(window=8, heads=0)},
+        {"attention": WindowAttention(version="swin-v3")},  # type: ignore[arg-type]
+    ],
+)
+def test_a_network_that_cannot_be_built_is_refused(
+    load: Callable[[Weights], FedsModel], changes: dict[str, Any], tiny_weights: Weights
+) -> None:
+    with pytest.raises(WeightsError, match="^no network can be built as described: "):
+        load(replace(tiny_weights, spec=replace(SMALL, **changes)))
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     tiny: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,3 +284,52 @@ def test_a_shipped_file_can_be_trained_on_and_written_again(tiny_weights: Weight
     again = read_weights(tmp_path / "again.safetensors")
     assert again.fingerprint == tiny_weights.fingerprint
     assert all(np.array_equal(again.floats[k], v) for k, v in tiny_weights.floats.items())
+
+
+@torch.no_grad()
+def test_layers_without_weights_survive_being_trained_on(tiny: MakeModel, tmp_path: Path) -> None:
+    # what is left of such a layer is its bias, which sets the scale of its integers
+    model = tiny()
+    for layer in (model.float_side.h_s[0], model.float_side.nets[1].mean[-1], model.float_side.nets[0].index[-1]):
+        layer.weight.zero_()
+    write_weights(tmp_path / "a.safetensors", model, {})
+    weights = read_weights(tmp_path / "a.safetensors")
+    found = trainable(weights)
+    for name in ("h_s.0", "nets.1.mean.1", "nets.0.index.1"):
+        assert not weights.side[f"{name}.weight"].any()
+        assert (np.abs(weights.side[f"{name}.bias"]) == 2**24).all()
+        expected = model.float_side.get_submodule(name).bias
+        torch.testing.assert_close(found.float_side.get_submodule(name).bias, expected, rtol=1e-6, atol=0)
+    write_weights(tmp_path / "b.safetensors", found, {})
+    assert read_weights(tmp_path / "b.safetensors").fingerprint == weights.fingerprint
+
+
+def test_a_checkpoint_that_lacks_a_part_of_its_twin_is_refused(tiny: MakeModel, tmp_path: Path) -> None:
+    write_weights(tmp_path / "c.safetensors", tiny(), {}, checkpoint=True)
+    for name in ("float_side.h_s.0.weight", "float_side.nets.1.mean.0.steps", "float_side.prior.means"):
+        broken = rewrite(tmp_path / "c.safetensors", tmp_path / "d.safetensors", **{name: None})
+        with pytest.raises(WeightsError, match=rf"^tensors missing: \['{re.escape(name)}'\], not known: \[\]$"):
+            trainable(read_weights(broken))
+        float_transforms(read_weights(broken))  # which needs no twin
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"twin.h_s.0.steps": None},
+        {"twin.nets.1.index.1.steps": None},
+        {"twin.context_steps": None},
+        {"twin.prior.means": None},
+        {"twin.h_s.0.steps": np.ones(7, np.float32)},
+        {"twin.context_steps": np.ones((2, 16), np.float32)},
+        {"twin.prior.logits": np.zeros((8, 2), np.float32)},
+        {"twin.prior.more": np.zeros(1, np.float32)},
+    ],
+)
+def test_a_twin_that_does_not_fit_is_refused(
+    changes: dict[str, np.ndarray | None], tiny_file: Path, tmp_path: Path
+) -> None:
+    weights = read_weights(rewrite(tiny_file, tmp_path / "wrong.safetensors", **changes))
+    with pytest.raises(WeightsError, match="^the steps or the prior of the float twin do not fit: "):
+        trainable(weights)
+    integer_side(weights)  # to decode, no twin is needed

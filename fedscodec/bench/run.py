@@ -7,6 +7,7 @@ them so that the two can be compared. The model is loaded and warmed up before t
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -126,5 +127,10 @@ def results(rows: list[Row], model: Model) -> str:
         "model": model.name,
         "fingerprint": model.fingerprint.hex(),
     }
-    document = {"where": where, "summaries": [asdict(s) for s in summarise(rows)], "rows": [asdict(r) for r in rows]}
-    return json.dumps(document, indent=1) + "\n"
+    figures = {name: [_plain(of) for of in given] for name, given in (("summaries", summarise(rows)), ("rows", rows))}
+    return json.dumps({"where": where, **figures}, indent=1) + "\n"
+
+
+def _plain(figures: Row | Summary) -> dict[str, object]:
+    """As strict JSON takes it: null for the infinite PSNR of a picture that came back without any error."""
+    return {name: None if value == math.inf else value for name, value in asdict(figures).items()}

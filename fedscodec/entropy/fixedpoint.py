@@ -10,3 +10,11 @@ SYMBOL_LIMIT = 2**15 - 1
 """Residuals are clamped to ± this many steps before they are coded; only pathological inputs get near it."""
 CONTEXT_LIMIT = 127
 """What h_s sees of ẑ, and later slices of ŷ, is clamped to ± this, so that it is int8."""
+
+
+def quality_plane(thousandths: int, qualities: int) -> int:
+    """What the entropy side is told of a file's quality: its distance from the middle one, int8.
+
+    thousandths: as in the header, 1000 for q1. qualities: how many λs the network has. One unit is 0.032 of a quality.
+    """
+    return max(-CONTEXT_LIMIT, min(CONTEXT_LIMIT, (thousandths - 500 * (qualities + 1)) // 32))

@@ -46,6 +46,19 @@ def lower_bound(x: Tensor, bound: float) -> Tensor:
     return _LowerBound.apply(x, bound)
 
 
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A 1×1 convolution as the matrix product it is: x [B, I, H, W], weight [O, I] → [B, O, H, W], channels last.
+
+    With one thread, torch otherwise takes a slow path for 1×1 convolutions that copies to contiguous and back.
+    """
+    return F.linear(x.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)
+
+
+def leaky_relu(x: Tensor) -> Tensor:
+    """LeakyReLU, in place where no gradient needs x."""
+    return F.leaky_relu(x, SLOPE, inplace=not torch.is_grad_enabled())
+
+
 class GDN(nn.Module):
     """Generalised divisive normalisation, x / sqrt(β + γ·x²), or its inverse (Ballé et al. 2016)."""
 
@@ -54,8 +67,9 @@ class GDN(nn.Module):
     def __init__(self, channels: int, inverse: bool = False) -> None:
         super().__init__()
         self.inverse = inverse
-        self.beta = nn.Parameter(torch.sqrt(torch.ones(channels) + self.PEDESTAL))
-        self.gamma = nn.Parameter(torch.sqrt(0.1 * torch.eye(channels) + self.PEDESTAL))
+        gamma = torch.full((channels, channels), self.PEDESTAL**0.5)
+        self.beta = nn.Parameter(torch.full((channels,), (1 + self.PEDESTAL) ** 0.5))
+        self.gamma = nn.Parameter(gamma.fill_diagonal_((0.1 + self.PEDESTAL) ** 0.5))
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, H, W] → the same shape, in float32."""
@@ -64,7 +78,7 @@ class GDN(nn.Module):
             floor = self.PEDESTAL**0.5
             beta = lower_bound(self.beta, (1e-6 + self.PEDESTAL) ** 0.5) ** 2 - self.PEDESTAL
             gamma = lower_bound(self.gamma, floor) ** 2 - self.PEDESTAL
-            norm = F.conv2d(x * x, gamma[:, :, None, None], beta)
+            norm = pointwise(x * x, gamma, beta)
             return x * (torch.sqrt(norm) if self.inverse else torch.rsqrt(norm))
 
 
@@ -78,8 +92,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, H, W] → the same shape."""
-        inner = F.leaky_relu(self.conv1(x), SLOPE)
-        return x + F.leaky_relu(self.conv2(inner), SLOPE)
+        inner = leaky_relu(self.conv1(x))
+        return leaky_relu(self.conv2(inner)) + x
 
 
 class MixedBlock(nn.Module):
@@ -126,8 +140,8 @@ class DownBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, inputs, H, W] → [B, outputs, H/2, W/2]; H and W even."""
-        inner = self.gdn(self.conv(F.leaky_relu(self.down(x), SLOPE)))
-        return inner + self.skip(x[:, :, ::2, ::2])
+        inner = self.gdn(self.conv(leaky_relu(self.down(x))))
+        return inner + pointwise(x[:, :, ::2, ::2], self.skip.weight[:, :, 0, 0], self.skip.bias)
 
 
 class UpBlock(nn.Module):
@@ -142,8 +156,8 @@ class UpBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, inputs, H, W] → [B, outputs, 2H, 2W]."""
-        inner = self.igdn(self.conv(F.leaky_relu(F.pixel_shuffle(self.up(x), 2), SLOPE)))
-        return inner + F.pixel_shuffle(self.skip(x), 2)
+        inner = self.igdn(self.conv(leaky_relu(F.pixel_shuffle(self.up(x), 2))))
+        return inner + F.pixel_shuffle(pointwise(x, self.skip.weight[:, :, 0, 0], self.skip.bias), 2)
 
 
 _HAAR = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) * 0.5
@@ -163,3 +177,30 @@ def inverse_haar(x: Tensor) -> Tensor:
     b, c, h, w = x.shape
     patches = torch.einsum("kp,bkcij->bcpij", _HAAR.to(x), x.reshape(b, 4, c // 4, h, w))
     return F.pixel_shuffle(patches.reshape(b, c, h, w), 2)
+
+
+class HaarDown(nn.Conv2d):
+    """`haar` and then this 1×1 convolution, computed as one 2×2 convolution of stride 2."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(4 * inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, inputs, H, W] → [B, outputs, H/2, W/2]."""
+        bands = self.weight.reshape(self.out_channels, 4, -1)
+        taps = torch.einsum("okc,kp->ocp", bands, _HAAR.to(bands))
+        return F.conv2d(x, taps.reshape(self.out_channels, -1, 2, 2), self.bias, stride=2)
+
+
+class HaarUp(nn.Conv2d):
+    """This 1×1 convolution and then `inverse_haar`, computed as one matrix product and a pixel shuffle."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, 4 * outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, inputs, H, W] → [B, outputs, 2H, 2W]."""
+        transform = _HAAR.to(self.weight)
+        weight = torch.einsum("kp,kci->cpi", transform, self.weight.reshape(4, -1, self.in_channels))
+        bias = torch.einsum("kp,kc->cp", transform, self.bias.reshape(4, -1))
+        return F.pixel_shuffle(pointwise(x, weight.reshape(-1, self.in_channels), bias.reshape(-1)), 2)

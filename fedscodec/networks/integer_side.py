@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..entropy.fixedpoint import CONTEXT_LIMIT, MEAN_UNIT
+from ..entropy.fixedpoint import CONTEXT_LIMIT, MEAN_UNIT, quality_plane
 from ..entropy.integer import IntegerConv, quantised_multiplier, requantise
 from ..errors import WeightsError
-from .slices import FloatSide
+from .slices import FloatSide, side_steps
 from .spec import ModelSpec
 from .twins import CONTEXT_UNIT, EntropyConv
 
@@ -35,22 +35,29 @@ def export(side: FloatSide) -> Arrays:
     steps = _input_steps(side)
     for name, twin in named_twins(side).items():
         integers = twin.integers(steps[name])
-        multiplier, shift = quantised_multiplier(integers.factor)
         arrays[f"{name}.weight"] = integers.weight
         arrays[f"{name}.bias"] = integers.bias
-        arrays[f"{name}.multiplier"] = multiplier
-        arrays[f"{name}.shift"] = np.array([shift], dtype=np.int32)
+        arrays[f"{name}.multiplier"], arrays[f"{name}.shift"] = _multipliers(integers.factor)
     factor = 1.0 / (side.context_steps.double().numpy(force=True) * MEAN_UNIT)
-    multiplier, shift = quantised_multiplier(factor)
-    arrays["context.multiplier"], arrays["context.shift"] = multiplier, np.array([shift], dtype=np.int32)
+    arrays["context.multiplier"], arrays["context.shift"] = _multipliers(factor)
     return arrays
+
+
+def _multipliers(factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Multiplier and shift of every channel, both int32 [C].
+
+    Each channel has a shift of its own: one that never fires has a tiny step and so a huge factor, which would leave
+    few digits for the others if they had to share.
+    """
+    pairs = [quantised_multiplier(np.array([value])) for value in factor]
+    return np.concatenate([m for m, _ in pairs]), np.array([shift for _, shift in pairs], dtype=np.int32)
 
 
 def _input_steps(side: FloatSide) -> dict[str, Tensor]:
     """Steps of what reaches each layer, by the wiring of `FloatSide` and `SliceNet`."""
     steps: dict[str, Tensor] = {}
     spec = side.spec
-    before = torch.ones(spec.hyper_latents, device=side.context_steps.device)
+    before = side_steps(spec).to(side.context_steps)
     for j, layer in enumerate(side.h_s):
         steps[f"h_s.{j}"] = before
         before = layer.steps
@@ -92,13 +99,15 @@ class IntegerSide(nn.Module):
         if (multiplier < 0).any():
             raise WeightsError("context.multiplier must not be negative")
         self.register_buffer("context_multiplier", multiplier)
-        self.context_shift = int(_array(arrays, "context.shift", np.int32, (1,)))
-        if not 1 <= self.context_shift <= 62:
-            raise WeightsError(f"context.shift must lie in 1..62, but it is {self.context_shift}")
+        shift = _array(arrays, "context.shift", np.int32, (spec.latents,))
+        if (shift < 1).any() or (shift > 62).any():
+            raise WeightsError(f"context.shift must lie in 1..62, but it is {int(shift.min())}..{int(shift.max())}")
+        self.register_buffer("context_shift", shift)
 
-    def side(self, z_hat: Tensor) -> Tensor:
-        """ẑ int32 [1, H/64, W/64, Z] → side int8 [1, H/16, W/16, 2M]."""
-        x = z_hat.clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT).to(torch.int8)
+    def side(self, z_hat: Tensor, quality: int) -> Tensor:
+        """ẑ int32 [1, H/64, W/64, Z] and quality in thousandths → side int8 [1, H/16, W/16, 2M]."""
+        plane = quality_plane(quality, len(self.spec.lambdas))
+        x = F.pad(z_hat.clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT).to(torch.int8), (0, 1), value=plane)
         for layer in self.h_s:
             x = layer(x)
         return x
@@ -111,8 +120,9 @@ class IntegerSide(nn.Module):
     def context(self, i: int, y_hat: Tensor) -> Tensor:
         """ŷ of slice i (int32, 1/16) as int8 in the steps of its channels."""
         count = self.spec.slice_channels
-        multiplier = self.context_multiplier[i * count : (i + 1) * count]
-        return requantise(y_hat, multiplier, self.context_shift, -CONTEXT_LIMIT, CONTEXT_LIMIT)
+        part = slice(i * count, (i + 1) * count)
+        multiplier, shift = self.context_multiplier[part], self.context_shift[part]
+        return requantise(y_hat, multiplier, shift, -CONTEXT_LIMIT, CONTEXT_LIMIT)
 
     def part(self, y: Tensor, i: int) -> Tensor:
         """Channels of slice i."""
@@ -141,7 +151,7 @@ def _layer(name: str, twin: EntropyConv, arrays: Mapping[str, np.ndarray]) -> In
         _array(arrays, f"{name}.weight", np.int8, shape),
         _array(arrays, f"{name}.bias", np.int32, shape[:1]),
         _array(arrays, f"{name}.multiplier", np.int32, shape[:1]),
-        _array(arrays, f"{name}.shift", np.int32, (1,)).reshape(()),
+        _array(arrays, f"{name}.shift", np.int32, shape[:1]),
         twin.low, twin.high, twin.upsample,
     )  # fmt: skip
 
@@ -158,7 +168,7 @@ def restore_twins(side: FloatSide, arrays: Mapping[str, np.ndarray], steps: Mapp
     inputs = _input_steps(side)
     for name, twin in named_twins(side).items():
         out_steps = twin.steps.double().repeat_interleave(twin.upsample**2)
-        factor = np.ldexp(arrays[f"{name}.multiplier"].astype(np.float64), -int(arrays[f"{name}.shift"][0]))
+        factor = np.ldexp(arrays[f"{name}.multiplier"].astype(np.float64), -arrays[f"{name}.shift"])
         scale = torch.from_numpy(factor) * out_steps / twin.gain
         weight = torch.from_numpy(arrays[f"{name}.weight"]).double() * scale[:, None, None, None]
         twin.weight.copy_(weight / inputs[name].double()[None, :, None, None])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -32,9 +33,9 @@ class Gains(nn.Module):
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
-        start = 0.5 * torch.log(torch.tensor(spec.lambdas) / 0.015)  # step ∝ 1/√λ at high rate
-        self.log_gain = nn.Parameter(start[:, None].repeat(1, spec.latents))
-        self.log_inverse = nn.Parameter(-start[:, None].repeat(1, spec.latents))
+        start = [0.5 * math.log(lam / 0.015) for lam in spec.lambdas]  # step ∝ 1/√λ at high rate
+        self.log_gain = nn.Parameter(torch.tensor([[s] * spec.latents for s in start]))
+        self.log_inverse = nn.Parameter(torch.tensor([[-s] * spec.latents for s in start]))
 
     def forward(self, quality: Tensor) -> tuple[Tensor, Tensor]:
         """quality [B] in 1 … Q → gain and inverse gain, both [B, M, 1, 1]."""
@@ -74,7 +75,7 @@ class FedsModel(nn.Module):
         gain, inverse = self.gains(quality)
         analysed = self.g_a(x)
         y = analysed.value.float() * gain
-        y_hat = walk(self.float_side, self.h_a(y), y, coder)
+        y_hat = walk(self.float_side, self.h_a(y), y, quality, coder)
         synthesised = self.g_s(y_hat * inverse)
         return Output(synthesised.value, y, y_hat, (*analysed.taps, *synthesised.taps))
 
@@ -82,7 +83,7 @@ class FedsModel(nn.Module):
         """The same pass through the wavelet shortcut alone: a linear transform codec with a learned entropy model."""
         gain, inverse = self.gains(quality)
         y = self.g_a.linear(x) * gain
-        y_hat = walk(self.float_side, self.h_a(y), y, coder)
+        y_hat = walk(self.float_side, self.h_a(y), y, quality, coder)
         return Output(self.g_s.linear(y_hat * inverse), y, y_hat, ())
 
 
@@ -93,6 +94,8 @@ def _initialise(model: FedsModel) -> None:
     g_a and g_s keep torch's smaller default: three inverse GDNs in a row would turn large activations into enormous
     ones. Their residual branches begin smaller still, so that depth does not make activations grow.
     """
+    if model.gains.log_gain.is_meta:
+        return  # nothing to fill, and asking costs seconds of imports
     for module in (*model.h_a.modules(), *model.float_side.modules()):
         if isinstance(module, (nn.Conv2d, EntropyConv)):
             nn.init.kaiming_normal_(module.weight, a=SLOPE, nonlinearity="leaky_relu")

@@ -13,7 +13,7 @@ class HyperPrior(nn.Module):
 
     def __init__(self, channels: int, components: int = 3) -> None:
         super().__init__()
-        spread = torch.linspace(-1, 1, components).repeat(channels, 1)
+        spread = torch.tensor([[2 * k / max(components - 1, 1) - 1 for k in range(components)]] * channels)
         self.logits = nn.Parameter(torch.zeros(channels, components))
         self.means = nn.Parameter(spread)
         self.log_scales = nn.Parameter(torch.zeros(channels, components))

@@ -1,6 +1,6 @@
 """ChARM (Sec. 7): h_s, the slice networks, and the one walk over the slices that everything shares.
 
-           ẑ ─► h_s ─► side [2M] ──────────────┬──────────────────┬─────────── … slice networks, in order
+   ẑ, quality ─► h_s ─► side [2M] ──────────────┬──────────────────┬─────────── … slice networks, in order
                                                ▼                  ▼
         slice 0:  side ─► mean, index ─► coder ─► ŷ₀ ─► context ──┐
         slice 1:  side, context₀ ─► mean, index ─► coder ─► ŷ₁ ───┴─► …
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..entropy.fixedpoint import CONTEXT_LIMIT
+from ..entropy.fixedpoint import CONTEXT_LIMIT, quality_plane
 from .prior import HyperPrior
 from .spec import ModelSpec
 from .twins import CONTEXT_UNIT, EntropyConv, Signal, clamp, join, straight_through_round
@@ -40,8 +40,8 @@ class SideNets(Protocol):
     slices: int
     prior: Any
 
-    def side(self, z_hat: Tensor) -> Any:
-        """h_s."""
+    def side(self, z_hat: Tensor, quality: Any) -> Any:
+        """h_s, of ẑ and of the quality: as the gains scale y, so must what is expected of it."""
 
     def parameters_of(self, i: int, side: Any, contexts: list[Any]) -> tuple[Tensor, Tensor]:
         """Mean and table index of every latent of slice i."""
@@ -56,9 +56,14 @@ class SideNets(Protocol):
         """All slices of ŷ as one tensor; those that were not walked are filled with zeros."""
 
 
-def walk(nets: SideNets, z: Tensor | None, y: Tensor | None, coder: SymbolCoder, slices: int | None = None) -> Tensor:
-    """Code z and then y slice by slice; returns ŷ of the first `slices` slices (all by default)."""
-    side = nets.side(coder.hyper(z, nets.prior))
+def walk(
+    nets: SideNets, z: Tensor | None, y: Tensor | None, quality: Any, coder: SymbolCoder, slices: int | None = None
+) -> Tensor:
+    """Code z and then y slice by slice; returns ŷ of the first `slices` slices (all by default).
+
+    quality: real numbers [B] from 1 for a `FloatSide`, thousandths as in a file's header for an `IntegerSide`.
+    """
+    side = nets.side(coder.hyper(z, nets.prior), quality)
     done: list[Tensor] = []
     contexts: list[Any] = []
     for i in range(nets.slices if slices is None else slices):
@@ -100,6 +105,11 @@ class SliceNet(nn.Module):
         return mean, index
 
 
+def side_steps(spec: ModelSpec) -> Tensor:
+    """Steps of what reaches h_s: those of ẑ, and of the quality."""
+    return torch.tensor([1.0] * spec.hyper_latents + [1.0 / CONTEXT_UNIT])
+
+
 class FloatSide(nn.Module):
     """The entropy side in float: h_s, the slice networks and the context, as trained."""
 
@@ -109,7 +119,7 @@ class FloatSide(nn.Module):
         h, z = spec.hyper_filters, spec.hyper_latents
         self.prior = HyperPrior(z)
         self.h_s = nn.ModuleList([
-            EntropyConv(z, h, "relu"),
+            EntropyConv(z + 1, h, "relu"),
             EntropyConv(h, h, "relu", upsample=2),
             EntropyConv(h, h, "relu"),
             EntropyConv(h, h, "relu", upsample=2),
@@ -119,9 +129,13 @@ class FloatSide(nn.Module):
         self.register_buffer("context_steps", torch.ones(spec.latents))
         self.quantised = False
 
-    def side(self, z_hat: Tensor) -> Signal:
-        """ẑ [B, Z, H/64, W/64], integers → side [B, 2M, H/16, W/16]."""
-        signal = Signal(z_hat.clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT), torch.ones_like(z_hat[0, :, 0, 0]))
+    def side(self, z_hat: Tensor, quality: Tensor) -> Signal:
+        """ẑ [B, Z, H/64, W/64], integers, and quality [B] → side [B, 2M, H/16, W/16]."""
+        most = len(self.spec.lambdas)
+        numbers = [quality_plane(round(1000 * q), most) / CONTEXT_UNIT for q in quality.tolist()]
+        plane = z_hat.new_tensor(numbers)[:, None, None, None].expand(-1, 1, *z_hat.shape[2:])
+        values = torch.cat([z_hat.clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT), plane], 1)
+        signal = Signal(values, side_steps(self.spec).to(z_hat))
         for layer in self.h_s:
             signal = layer(signal)
         return signal

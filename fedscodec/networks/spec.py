@@ -58,15 +58,23 @@ class ModelSpec:
     metric: Literal["mse", "ms-ssim"] = "mse"
 
     def __post_init__(self) -> None:
-        numbers = (self.filters, self.latents, self.slices, self.hyper_latents, self.hyper_filters, self.scales)
-        if not self.slice_filters or min(*numbers, *self.slice_filters) < 1 or self.blocks_per_group < 0:
-            raise ValueError(f"widths and counts must be positive: {self}")
-        if self.latents % self.slices:
-            raise ValueError(f"{self.latents} latents do not split into {self.slices} slices")
+        widths = (self.filters, self.latents, self.slices, self.hyper_latents, self.hyper_filters, *self.slice_filters)
+        if not self.slice_filters or any(type(w) is not int or not 1 <= w <= 4096 for w in widths):
+            raise ValueError(f"widths and counts must be whole numbers from 1 to 4096: {self}")
+        if type(self.blocks_per_group) is not int or not 0 <= self.blocks_per_group <= 64:
+            raise ValueError(f"blocks_per_group must be a whole number from 0 to 64, found {self.blocks_per_group}")
+        if self.latents % self.slices or self.slices > 63:
+            raise ValueError(f"{self.latents} latents do not split into {self.slices} slices, of which 63 are the most")
+        if type(self.scales) is not int or not 2 <= self.scales <= 128:  # an index is int8
+            raise ValueError(f"scales must be a whole number from 2 to 128, found {self.scales}")
+        if not 0 < self.smallest_scale < self.largest_scale < 1000:
+            raise ValueError(f"scales must grow, found {self.smallest_scale} … {self.largest_scale}")
         if not self.lambdas or list(self.lambdas) != sorted(set(self.lambdas)) or self.lambdas[0] <= 0:
             raise ValueError(f"lambdas must be positive and increasing, found {self.lambdas}")
         if self.framework not in ("cnn", "transformer"):
             raise ValueError(f"framework is cnn or transformer, found {self.framework!r}")
+        if self.metric not in ("mse", "ms-ssim"):
+            raise ValueError(f"metric is mse or ms-ssim, found {self.metric!r}")
 
     @property
     def slice_channels(self) -> int:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import WindowAttentionModule
-from .blocks import SLOPE, DownBlock, UpBlock, haar, in_float32, inverse_haar, residual_group
+from .blocks import DownBlock, HaarDown, HaarUp, UpBlock, in_float32, leaky_relu, residual_group
 from .spec import ModelSpec
 
 
@@ -56,7 +56,7 @@ class Analysis(nn.Module):
         self.shortcut = nn.ModuleList()
         if spec.wavelet:
             widths = [3, n, n, n, spec.latents]
-            self.shortcut.extend(nn.Conv2d(4 * i, o, 1) for i, o in zip(widths, widths[1:], strict=False))
+            self.shortcut.extend(HaarDown(i, o) for i, o in zip(widths, widths[1:], strict=False))
 
     def forward(self, x: Tensor) -> Transformed:
         """Analyse x; the last layer runs in float32 whatever the autocast of the caller."""
@@ -65,19 +65,19 @@ class Analysis(nn.Module):
         for i, (down, attention, group) in enumerate(zip(self.down, self.attention, self.groups, strict=True)):
             x = group(attention(down(x)))
             if self.shortcut:
-                linear = self.shortcut[i](haar(linear))
+                linear = self.shortcut[i](linear)
                 x = x + linear
             taps.append(x)
         with in_float32(x):
             y = self.last(x.float())
             if self.shortcut:
-                y = y + self.shortcut[3](haar(linear.float()))
+                y = y + self.shortcut[3](linear.float())
         return Transformed(y, tuple(taps))
 
     def linear(self, x: Tensor) -> Tensor:
         """The wavelet shortcut alone, [B, 3, H, W] → [B, M, H/16, W/16]: a linear transform codec's analysis."""
         for conv in self.shortcut:
-            x = conv(haar(x))
+            x = conv(x)
         return x
 
 
@@ -94,7 +94,7 @@ class Synthesis(nn.Module):
         self.shortcut = nn.ModuleList()
         if spec.wavelet:
             widths = [spec.latents, n, n, n, 3]
-            self.shortcut.extend(nn.Conv2d(i, 4 * o, 1) for i, o in zip(widths, widths[1:], strict=False))
+            self.shortcut.extend(HaarUp(i, o) for i, o in zip(widths, widths[1:], strict=False))
 
     def forward(self, y_hat: Tensor) -> Transformed:
         """Synthesise ŷ; the last layer runs in float32 whatever the autocast of the caller."""
@@ -103,19 +103,19 @@ class Synthesis(nn.Module):
         for i, (up, attention, group) in enumerate(zip(self.up, self.attention, self.groups, strict=True)):
             x = group(attention(up(x)))
             if self.shortcut:
-                linear = inverse_haar(self.shortcut[i](linear))
+                linear = self.shortcut[i](linear)
                 x = x + linear
             taps.append(x)
         with in_float32(x):
             out = F.pixel_shuffle(self.last(x.float()), 2)
             if self.shortcut:
-                out = out + inverse_haar(self.shortcut[3](linear.float()))
+                out = out + self.shortcut[3](linear.float())
         return Transformed(out, tuple(taps))
 
     def linear(self, y_hat: Tensor) -> Tensor:
         """The wavelet shortcut alone: a linear transform codec's synthesis."""
         for conv in self.shortcut:
-            y_hat = inverse_haar(conv(y_hat))
+            y_hat = conv(y_hat)
         return y_hat
 
 
@@ -136,7 +136,7 @@ class HyperAnalysis(nn.Module):
         """z before rounding. y goes in as sign(y)·log(1 + |y|): that of q7 is six times that of q1."""
         with in_float32(y):
             x = y.float().sign() * torch.log1p(y.float().abs())
-            x = F.leaky_relu(self.conv(x), SLOPE)
-            x = F.leaky_relu(self.down1(x), SLOPE)
-            x = F.leaky_relu(self.middle(x), SLOPE)
+            x = leaky_relu(self.conv(x))
+            x = leaky_relu(self.down1(x))
+            x = leaky_relu(self.middle(x))
             return self.GAIN * self.down2(x)

@@ -25,6 +25,8 @@ from torch import Tensor, nn
 
 from ..entropy.fixedpoint import MEAN_LIMIT, MEAN_UNIT
 
+HEADROOM = 1.1
+"""Calibrated ranges go beyond the peak that was seen: clipping costs far more rate than coarser steps."""
 CONTEXT_UNIT = 32
 """A float twin sees context and hidden values as integer/32 or so, which keeps them near one."""
 
@@ -125,7 +127,7 @@ class EntropyConv(nn.Module):
         """Weights with the input's steps folded in, and the scale of each output channel that makes them int8."""
         folded = self.weight * steps[None, :, None, None]
         scale = folded.detach().abs().amax((1, 2, 3)).clamp_min(1e-12) / 127
-        return folded, scale
+        return folded, torch.maximum(scale, self.bias.detach().abs() / 2**24)  # so that the bias fits its integer
 
     def _effective(self, steps: Tensor) -> tuple[Tensor, Tensor]:
         """Weights and bias rounded as `integers()` rounds them, in the units of the float convolution."""
@@ -138,7 +140,7 @@ class EntropyConv(nn.Module):
         """Fix the steps of a hidden or signed layer from the peaks seen while `observing`."""
         if self.kind in ("relu", "signed"):
             floor = self.peak.mean() * 1e-3 + 1e-6  # a channel that never fires still needs a step
-            self.steps.copy_(torch.maximum(self.peak, floor) / 127)
+            self.steps.copy_(torch.maximum(self.peak, floor) * HEADROOM / 127)
 
     @torch.no_grad()
     def integers(self, input_steps: Tensor) -> ConvIntegers:

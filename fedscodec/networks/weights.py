@@ -75,7 +75,11 @@ def from_model(model: FedsModel, *, checkpoint: bool = False, skip: int = 0) -> 
     y_tables = gaussian_tables(spec.scales, spec.smallest_scale, spec.largest_scale, skip=skip)
     kind = np.float32 if checkpoint else np.float16
     state = {k: v.numpy(force=True) for k, v in model.state_dict().items()}
-    arrays = {k: v.astype(kind) for k, v in state.items() if k.split(".")[0] in FLOAT_PARTS}
+    floats = {k: v for k, v in state.items() if k.split(".")[0] in FLOAT_PARTS}
+    for name, values in floats.items():
+        if not np.abs(values).max(initial=0) <= np.finfo(kind).max:  # nor is NaN
+            raise WeightsError(f"{name} holds values that {np.dtype(kind).name} cannot")
+    arrays = {k: v.astype(kind) for k, v in floats.items()}
     arrays |= {f"side.{k}": v for k, v in export(side).items()}
     arrays |= _table_arrays(z_tables, y_tables)
     arrays |= {f"twin.{k}": v for k, v in twin_steps(side).items()}
@@ -101,10 +105,17 @@ def write_weights(
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         save_file(arrays, temporary, metadata=words)
+        temporary.chmod(0o666 & ~_umask())  # safetensors makes files that only their owner may read
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def read_weights(path: Path) -> Weights:
@@ -162,8 +173,7 @@ def float_transforms(weights: Weights) -> FedsModel:
 
     Raises WeightsError where a tensor is missing or has another shape than the spec says.
     """
-    with torch.device("meta"):
-        model = FedsModel(weights.spec)
+    model = _build(weights.spec)
     state = {
         k: torch.from_numpy(v.astype(np.float32)) for k, v in weights.floats.items() if not k.startswith("float_side.")
     }
@@ -172,19 +182,36 @@ def float_transforms(weights: Weights) -> FedsModel:
 
 
 def trainable(weights: Weights) -> FedsModel:
-    """A whole network to train on from: the floats of a checkpoint, or the integers of a shipped file put back."""
-    model = FedsModel(weights.spec)
+    """A whole network to train on from: the floats of a checkpoint, or the integers of a shipped file put back.
+
+    Raises WeightsError where something is missing or does not fit.
+    """
+    model = _build(weights.spec, "cpu")
     state = {k: torch.from_numpy(v.astype(np.float32)) for k, v in weights.floats.items()}
-    _load(model, state, partial=True)
-    if not any(k.startswith("float_side.") for k in state):
+    shipped = not any(k.startswith("float_side.") for k in state)
+    _load(model, state, partial=shipped)
+    if shipped:
+        integer_side(weights)  # checks every array before any is used
         steps = {k: v for k, v in weights.twin.items() if not k.startswith("prior.")}
-        restore_twins(model.float_side, weights.side, steps)
         prior = {k.removeprefix("prior."): torch.from_numpy(v) for k, v in weights.twin.items() if k[:6] == "prior."}
-        model.float_side.prior.load_state_dict(prior)
+        try:
+            restore_twins(model.float_side, weights.side, steps)
+            model.float_side.prior.load_state_dict(prior)
+        except (KeyError, RuntimeError) as error:
+            raise WeightsError(f"the steps or the prior of the float twin do not fit: {error}") from None
     return model
 
 
+def _build(spec: ModelSpec, device: str = "meta") -> FedsModel:
+    try:
+        with torch.device(device):
+            return FedsModel(spec)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"no network can be built as described: {error}") from None
+
+
 def _load(model: FedsModel, state: dict[str, torch.Tensor], *, partial: bool) -> None:
+    """Load; with partial, the float twin may be missing."""
     try:
         missing, unexpected = model.load_state_dict(state, strict=False, assign=True)
     except RuntimeError as error:

@@ -21,7 +21,7 @@ from .data import Tiles
 from .recipe import Recipe
 from .warm_start import start_linear
 
-CALIBRATION_BATCHES = 8
+CALIBRATION_BATCHES = 16
 PRIOR_LR = 2e-2
 """Of the prior of z: logarithms of scales, which must travel by whole units, not by the size of a weight."""
 
@@ -99,9 +99,10 @@ class Trainer:
         side.set_mode(observing=True)
         for layer in side.entropy_convs():
             layer.peak.zero_()  # of an earlier calibration, for an earlier checkpoint
-        for _ in range(CALIBRATION_BATCHES):
-            quality = self._qualities()
-            self.average(self._batch(self.recipe.batch), quality, self._estimator())
+        for number in range(CALIBRATION_BATCHES):
+            share = number / (CALIBRATION_BATCHES - 1)  # both ends of the range: what is clipped costs most
+            quality = torch.full((self.recipe.batch,), 1 + share * (len(self.model.spec.lambdas) - 1))
+            self.average(self._batch(self.recipe.batch), quality.to(self.device), self._estimator())
         side.set_mode()
         twins = zip(side.entropy_convs(), self.model.float_side.entropy_convs(), strict=True)
         for layer, trained in twins:

@@ -51,7 +51,7 @@ def measure(checkpoint: Path, pictures: list[Path], qualities: list[float]) -> I
             y = model.transforms.g_a(x).value * gain
             spec = model.spec
             estimator = RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=False)
-            walk(twin.float_side, model.transforms.h_a(y), y, estimator)
+            walk(twin.float_side, model.transforms.h_a(y), y, torch.tensor([quality]), estimator)
             encoded = encode_picture(picture, model, quality, count_bits=True)
             yield Row(
                 path.name,

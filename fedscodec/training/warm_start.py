@@ -59,7 +59,7 @@ def start_linear(model: FedsModel, pictures: Tensor) -> None:
         scale = 1 / step if last else 1.0
         _assign(into, matrix * scale, -(matrix @ mean) * scale if last else 0.0)
         _assign(out, matrix.T / scale, mean if last else 0.0)
-        features = into(bands)
+        features = into(features)
     for conv in (model.g_a.last, model.g_s.last):
         conv.weight.mul_(DAMPING)
         conv.bias.zero_()
