@@ -59,6 +59,11 @@ def leaky_relu(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE, inplace=not torch.is_grad_enabled())
 
 
+def add(x: Tensor, y: Tensor) -> Tensor:
+    """x + y, into x where no gradient needs it: fresh memory for large maps costs more than the sum itself."""
+    return x + y if torch.is_grad_enabled() or x.dtype != y.dtype else x.add_(y)
+
+
 class GDN(nn.Module):
     """Generalised divisive normalisation, x / sqrt(β + γ·x²), or its inverse (Ballé et al. 2016)."""
 
@@ -79,7 +84,9 @@ class GDN(nn.Module):
             beta = lower_bound(self.beta, (1e-6 + self.PEDESTAL) ** 0.5) ** 2 - self.PEDESTAL
             gamma = lower_bound(self.gamma, floor) ** 2 - self.PEDESTAL
             norm = pointwise(x * x, gamma, beta)
-            return x * (torch.sqrt(norm) if self.inverse else torch.rsqrt(norm))
+            if torch.is_grad_enabled():
+                return x * (torch.sqrt(norm) if self.inverse else torch.rsqrt(norm))
+            return (norm.sqrt_() if self.inverse else norm.rsqrt_()).mul_(x)
 
 
 class ResidualBlock(nn.Module):
@@ -93,7 +100,7 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, H, W] → the same shape."""
         inner = leaky_relu(self.conv1(x))
-        return leaky_relu(self.conv2(inner)) + x
+        return add(leaky_relu(self.conv2(inner)), x)
 
 
 class MixedBlock(nn.Module):
@@ -113,7 +120,7 @@ class MixedBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, H, W] → the same shape."""
         local, distant = self.into(x).chunk(2, 1)
-        return x + self.out(torch.cat([self.conv(local), self.window(distant)], 1))
+        return add(self.out(torch.cat([self.conv(local), self.window(distant)], 1)), x)
 
 
 def residual_group(spec: ModelSpec) -> nn.Sequential:
@@ -141,7 +148,7 @@ class DownBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, inputs, H, W] → [B, outputs, H/2, W/2]; H and W even."""
         inner = self.gdn(self.conv(leaky_relu(self.down(x))))
-        return inner + pointwise(x[:, :, ::2, ::2], self.skip.weight[:, :, 0, 0], self.skip.bias)
+        return add(inner, pointwise(x[:, :, ::2, ::2], self.skip.weight[:, :, 0, 0], self.skip.bias))
 
 
 class UpBlock(nn.Module):
@@ -157,7 +164,7 @@ class UpBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, inputs, H, W] → [B, outputs, 2H, 2W]."""
         inner = self.igdn(self.conv(leaky_relu(F.pixel_shuffle(self.up(x), 2))))
-        return inner + F.pixel_shuffle(pointwise(x, self.skip.weight[:, :, 0, 0], self.skip.bias), 2)
+        return add(inner, F.pixel_shuffle(pointwise(x, self.skip.weight[:, :, 0, 0], self.skip.bias), 2))
 
 
 _HAAR = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) * 0.5

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import WindowAttentionModule
-from .blocks import DownBlock, HaarDown, HaarUp, UpBlock, in_float32, leaky_relu, residual_group
+from .blocks import DownBlock, HaarDown, HaarUp, UpBlock, add, in_float32, leaky_relu, residual_group
 from .spec import ModelSpec
 
 
@@ -66,12 +66,12 @@ class Analysis(nn.Module):
             x = group(attention(down(x)))
             if self.shortcut:
                 linear = self.shortcut[i](linear)
-                x = x + linear
+                x = add(x, linear)
             taps.append(x)
         with in_float32(x):
             y = self.last(x.float())
             if self.shortcut:
-                y = y + self.shortcut[3](linear.float())
+                y = add(y, self.shortcut[3](linear.float()))
         return Transformed(y, tuple(taps))
 
     def linear(self, x: Tensor) -> Tensor:
@@ -104,12 +104,12 @@ class Synthesis(nn.Module):
             x = group(attention(up(x)))
             if self.shortcut:
                 linear = self.shortcut[i](linear)
-                x = x + linear
+                x = add(x, linear)
             taps.append(x)
         with in_float32(x):
             out = F.pixel_shuffle(self.last(x.float()), 2)
             if self.shortcut:
-                out = out + self.shortcut[3](linear.float())
+                out = add(out, self.shortcut[3](linear.float()))
         return Transformed(out, tuple(taps))
 
     def linear(self, y_hat: Tensor) -> Tensor:
