@@ -78,7 +78,7 @@ def test_stages_follow_each_other(monkeypatch):
     run = trainer(linear_share=0.2, quantised_share=0.3)
     seen = []
 
-    def step(rate):
+    def step(rate, price_of_z):
         modes = {layer.quantised for layer in run.model.float_side.entropy_convs()}
         seen.append((run.stage, *modes))
         run.step += 1
@@ -200,10 +200,10 @@ def test_an_interrupt_saves_what_there_is(monkeypatch):
     run = trainer()
     saved, step = [], run._train_step
 
-    def interrupted(rate):
+    def interrupted(rate, price_of_z):
         if run.step == 1:
             raise KeyboardInterrupt
-        return step(rate)
+        return step(rate, price_of_z)
 
     monkeypatch.setattr(run, "_train_step", interrupted)
     run.run(no_report, lambda run: saved.append(run.average.float_side.h_s[0].steps.clone()))
@@ -254,3 +254,13 @@ def test_a_log_starts_anew(tmp_path):
     json_log(path, Recipe())
     assert len(path.read_text().splitlines()) == 1
     assert "old" not in path.read_text()
+
+
+def test_z_that_is_free_is_not_paid_for():
+    """With z free, the gradient of its prior is zero; with its price, it is not."""
+    for price, moves in ((0.0, False), (1.0, True)):
+        run = trainer()
+        prior = run.model.float_side.prior
+        before = prior.log_scales.detach().clone()
+        run._train_step(1.0, price)
+        assert bool((prior.log_scales != before).any()) is moves

@@ -71,3 +71,11 @@ def test_rate_never_rises_after_the_plateau():
     rates = [Recipe().rate(0.4 + i / 100) for i in range(61)]
     assert rates[0] == 1.0
     assert rates == sorted(rates, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("progress", "price"), [(0.0, 0.0), (0.1, 0.0), (0.125, 0.25), (0.15, 0.5), (0.2, 1.0), (1.0, 1.0)]
+)
+def test_z_is_free_at_first_and_then_rises_to_its_price(progress, price):
+    assert Recipe(free_z=0.1).price_of_z(progress) == pytest.approx(price)
+    assert Recipe(free_z=0.0).price_of_z(progress) == 1.0

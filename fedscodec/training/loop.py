@@ -67,7 +67,7 @@ class Trainer:
         with contextlib.suppress(KeyboardInterrupt):
             while (progress := (time.monotonic() - begin) / 60 / self.recipe.minutes) < 1:
                 self._enter_stage(progress)
-                result = self._train_step(self.recipe.rate(progress))
+                result = self._train_step(self.recipe.rate(progress), self.recipe.price_of_z(progress))
                 now = time.monotonic()
                 if now - told > 5:
                     pixels = (self.step - told_step) * self.recipe.batch * self.recipe.crop**2
@@ -121,13 +121,14 @@ class Trainer:
         spec = self.model.spec
         return RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale)
 
-    def _train_step(self, rate: float) -> losses.RateDistortion:
+    def _train_step(self, rate: float, price_of_z: float = 1.0) -> losses.RateDistortion:
         x, quality, coder = self._batch(self.recipe.batch), self._qualities(), self._estimator()
         forward = self.model.linear if self.stage == "linear" else self.model
         output: Output = forward(x, quality, coder)
         lam = losses.interpolated_lambda(quality, self.model.spec.lambdas)
         result = losses.rate_distortion(x, output.x_hat, coder.bits, lam)
-        result.loss.backward()
+        free = (1 - price_of_z) * torch.as_tensor(coder.bits_z).mean() / self.recipe.crop**2
+        (result.loss - free).backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         if torch.isfinite(norm) and torch.isfinite(result.loss):
             for optimizer in self.optimizers:

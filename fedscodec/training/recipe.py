@@ -27,6 +27,7 @@ class Recipe:
     decay_from: float = 0.4  # from here the learning rate falls to zero along a cosine
     linear_share: float = 0.15
     quantised_share: float = 0.12
+    free_z: float = 0.1  # until here z costs nothing, then its price rises to the full one over as long again
     clip: float = 1.0  # norm of the gradient
     ema: float = 0.998  # decay of the moving average of the weights, which is what is kept
     save_every: float = 4.0  # minutes
@@ -41,6 +42,15 @@ class Recipe:
             raise ValueError(f"decay_from must lie in 0..1, found {self.decay_from}")
         if self.minutes <= 0 or self.batch < 1:
             raise ValueError(f"minutes and batch must be positive, found {self.minutes} and {self.batch}")
+
+    def price_of_z(self, progress: float) -> float:
+        """Share of the rate of z that the loss is charged at `progress`.
+
+        Charged from the start, z falls silent before h_s has learned to listen, and does not recover.
+        """
+        if self.free_z <= 0:
+            return 1.0
+        return min(max(progress / self.free_z - 1.0, 0.0), 1.0)
 
     def rate(self, progress: float) -> float:
         """Learning rate at `progress` in 0..1, as a share of its peak: warm-up, plateau, cosine to zero."""
