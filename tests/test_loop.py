@@ -264,3 +264,16 @@ def test_z_that_is_free_is_not_paid_for():
         before = prior.log_scales.detach().clone()
         run._train_step(1.0, price)
         assert bool((prior.log_scales != before).any()) is moves
+
+
+def test_the_decoder_stage_trains_g_s_alone():
+    run = trainer(decoder_share=0.5, quantised_share=0.2, linear_share=0.0)
+    before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
+    run._enter_stage(0.4)
+    assert run.stage == "quantised"
+    run._enter_stage(0.6)
+    assert run.stage == "decoder"
+    for _ in range(3):  # the first step of the optimizer of the transforms only looks
+        run._train_step(1.0)
+    moved = {name.split(".")[0] for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == {"g_s"}

@@ -79,6 +79,15 @@ class FedsModel(nn.Module):
         synthesised = self.g_s(y_hat * inverse)
         return Output(synthesised.value, y, y_hat, (*analysed.taps, *synthesised.taps))
 
+    def decoder_only(self, x: Tensor, quality: Tensor, coder: SymbolCoder) -> Output:
+        """The same pass with gradients for g_s alone: files stay as they are, only their pictures get better."""
+        with torch.no_grad():
+            gain, inverse = self.gains(quality)
+            y = self.g_a(x).value.float() * gain
+            y_hat = walk(self.float_side, self.h_a(y), y, quality, coder)
+        synthesised = self.g_s(y_hat * inverse)
+        return Output(synthesised.value, y, y_hat, synthesised.taps)
+
     def linear(self, x: Tensor, quality: Tensor, coder: SymbolCoder) -> Output:
         """The same pass through the wavelet shortcut alone: a linear transform codec with a learned entropy model."""
         gain, inverse = self.gains(quality)

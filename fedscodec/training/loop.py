@@ -86,11 +86,14 @@ class Trainer:
     def _enter_stage(self, progress: float) -> None:
         if self.stage == "linear" and progress >= self.recipe.linear_share:
             self.stage = "full"
-        if self.stage == "full" and progress >= 1 - self.recipe.quantised_share:
+        decoder = self.recipe.decoder_share
+        if self.stage == "full" and progress >= 1 - self.recipe.quantised_share - decoder:
             self.calibrate()
             self.model.float_side.set_mode(quantised=True)
             self.average.float_side.set_mode(quantised=True)
             self.stage = "quantised"
+        if self.stage == "quantised" and progress >= 1 - decoder:
+            self.stage = "decoder"
 
     @torch.no_grad()
     def calibrate(self) -> None:
@@ -119,11 +122,12 @@ class Trainer:
 
     def _estimator(self) -> RateEstimator:
         spec = self.model.spec
-        return RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale)
+        noise = self.stage != "decoder"
+        return RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=noise)
 
     def _train_step(self, rate: float, price_of_z: float = 1.0) -> losses.RateDistortion:
         x, quality, coder = self._batch(self.recipe.batch), self._qualities(), self._estimator()
-        forward = self.model.linear if self.stage == "linear" else self.model
+        forward = {"linear": self.model.linear, "decoder": self.model.decoder_only}.get(self.stage, self.model)
         output: Output = forward(x, quality, coder)
         lam = losses.interpolated_lambda(quality, self.model.spec.lambdas)
         result = losses.rate_distortion(x, output.x_hat, coder.bits, lam)

@@ -13,7 +13,8 @@ class Recipe:
 
     Shares are parts of the whole run. In the first `linear_share` only the wavelet shortcut and the entropy side are
     trained, which costs a quarter of a full step and gives the entropy model a settled transform to learn from. In the
-    last `quantised_share` the entropy side runs with fake quantisation, so that the integers that ship were tuned.
+    last `quantised_share` the entropy side runs with fake quantisation, so that the integers that ship were tuned. A
+    `decoder_share` after that trains g_s alone, which changes no file and costs half a step.
     """
 
     minutes: float = 30.0
@@ -27,6 +28,7 @@ class Recipe:
     decay_from: float = 0.4  # from here the learning rate falls to zero along a cosine
     linear_share: float = 0.15
     quantised_share: float = 0.12
+    decoder_share: float = 0.0  # at the very end: g_s alone, on latents as files hold them
     free_z: float = 0.1  # until here z costs nothing, then its price rises to the full one over as long again
     clip: float = 1.0  # norm of the gradient
     ema: float = 0.998  # decay of the moving average of the weights, which is what is kept
