@@ -65,7 +65,8 @@ class Analysis(nn.Module):
         for i, (down, attention, group) in enumerate(zip(self.down, self.attention, self.groups, strict=True)):
             x = group(attention(down(x)))
             if self.shortcut:
-                linear = self.shortcut[i](linear)
+                with in_float32(linear):  # it carries the picture itself, which eight bits of mantissa would blur
+                    linear = self.shortcut[i](linear.float())
                 x = add(x, linear)
             taps.append(x)
         with in_float32(x):
@@ -103,7 +104,8 @@ class Synthesis(nn.Module):
         for i, (up, attention, group) in enumerate(zip(self.up, self.attention, self.groups, strict=True)):
             x = group(attention(up(x)))
             if self.shortcut:
-                linear = self.shortcut[i](linear)
+                with in_float32(linear):  # it carries the picture itself, which eight bits of mantissa would blur
+                    linear = self.shortcut[i](linear.float())
                 x = add(x, linear)
             taps.append(x)
         with in_float32(x):
