@@ -102,9 +102,3 @@ def _describe(report: Report) -> str:
         f"{report.stage} step {report.step}: loss {report.loss:.3f}, {report.bpp:.3f} bpp, {report.psnr:.2f} dB, "
         f"{report.pixels_per_second / 1000:.0f} kpx/s"
     )
-
-
-def set_threads(count: int | None) -> None:
-    """Limit torch to this many CPU threads; None leaves it alone."""
-    if count is not None:
-        torch.set_num_threads(count)
