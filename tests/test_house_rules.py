@@ -22,20 +22,19 @@ FLOORS = [
     {"images", "networks"},
     {"registry"},
     {"codec", "training", "bench"},
-    {"cli", "cli_failures", "cli_report", "pillow_plugin", "__init__", "__main__"},
+    {"commands", "pillow_plugin"},
+    {"cli", "__init__", "__main__"},
 ]
 NEIGHBOURS = {
     ("bench", "codec"),  # it measures real files
     ("training", "codec"),  # so does the rate that rounding costs
-    ("cli", "cli_failures"),
-    ("cli", "cli_report"),
     ("__main__", "cli"),
 }
 NOWHERE = ()
 ONLY_HERE = {  # what comes from outside, and where the names of the files begin that may load it
     "constriction": ("entropy/rangecoder.py",),
     "PIL": ("images.py", "pillow_plugin.py"),
-    "typer": ("cli.py", "cli_failures.py"),
+    "typer": ("cli.py", "commands/"),
     **dict.fromkeys(("timm", "torchvision", "compressai"), ("bench/",)),
     **dict.fromkeys(("pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"), NOWHERE),
 }

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 
 import typer
 
-from .errors import FedsError
+from ..errors import FedsError
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import warnings
 import pytest
 import typer
 
-from fedscodec.cli_failures import one_sentence
+from fedscodec.commands.failures import one_sentence
 from fedscodec.errors import FormatError
 
 
@@ -73,7 +73,7 @@ def test_warnings_for_developers_are_kept_back_unless_debugging():
 
 SCRIPT = """
 import typer
-from fedscodec.cli_failures import one_sentence
+from fedscodec.commands.failures import one_sentence
 
 def command():
     with one_sentence():

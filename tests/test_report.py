@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from fedscodec import cli_report
 from fedscodec.bench.run import Row as BenchRow
 from fedscodec.bench.run import Summary
+from fedscodec.commands import report
 from fedscodec.fileformat import assemble, pack
 from fedscodec.networks.spec import TINY
 from fedscodec.training.rounding import Row
@@ -33,22 +33,22 @@ def a_file(*, grey=False, quality=3500, boxes=None):
 def test_encoded_line():
     data = pack(a_file())  # 31 bytes of header and 3,969 of streams, for 20,000 pixels of 24 bits
     line = "4,000 bytes, 1.600 bpp, 15.0:1, q3.5 of student, 0.61 s"
-    assert cli_report.encoded_line(data, "student", 0.6149) == line
-    assert cli_report.encoded_line(data, "student", 0.6149, 34.206) == line + ", 34.21 dB"
+    assert report.encoded_line(data, "student", 0.6149) == line
+    assert report.encoded_line(data, "student", 0.6149, 34.206) == line + ", 34.21 dB"
 
 
 def test_a_grey_picture_is_compared_with_eight_bits_a_pixel():
-    line = cli_report.encoded_line(pack(a_file(grey=True, quality=3000)), "tiny", 0)
+    line = report.encoded_line(pack(a_file(grey=True, quality=3000)), "tiny", 0)
     assert line == "4,000 bytes, 1.600 bpp, 5.0:1, q3 of tiny, 0.00 s"
 
 
 def test_decoded_line():
-    assert cli_report.decoded_line(a_file().header, "tiny", 1.5) == "200x100 pixels, q3.5 of tiny, 1.50 s"
+    assert report.decoded_line(a_file().header, "tiny", 1.5) == "200x100 pixels, q3.5 of tiny, 1.50 s"
 
 
 def test_info_lines():
     file = a_file(boxes={b"XMP ": bytes(100)})  # 10 bytes more: count, type, length and check
-    assert list(cli_report.info_lines(file, len(pack(file)), ["student", "mine"])) == [
+    assert list(report.info_lines(file, len(pack(file)), ["student", "mine"])) == [
         "size     4,110 bytes, 1.644 bpp, 14.6:1",
         "picture  200x100 pixels, colour",
         "model    student, mine, fingerprint 0123456789abcdef",
@@ -62,7 +62,7 @@ def test_info_lines():
 
 
 def test_info_lines_of_an_unknown_model_and_a_grey_picture():
-    lines = list(cli_report.info_lines(a_file(grey=True), 4000, []))
+    lines = list(report.info_lines(a_file(grey=True), 4000, []))
     assert lines[1:3] == [
         "picture  200x100 pixels, grey",
         "model    not installed, fingerprint 0123456789abcdef",
@@ -70,7 +70,7 @@ def test_info_lines_of_an_unknown_model_and_a_grey_picture():
 
 
 def printed(table, capsys):
-    cli_report.print_table(table)
+    report.print_table(table)
     lines = capsys.readouterr().out.splitlines()
     return [line.split() for line in lines if line.strip() and "─" not in line]
 
@@ -86,7 +86,7 @@ def two_networks():
 
 
 def test_models_table(two_networks, capsys):
-    header, tiny, one = printed(cli_report.models_table(two_networks), capsys)
+    header, tiny, one = printed(report.models_table(two_networks), capsys)
     assert header == ["name", "qualities", "lambda", "parameters", "kMAC/px", "bytes", "fingerprint", "file"]
     assert tiny[:8] == ["tiny", "q1", "...", "q7", "0.0016", "...", "0.06", "0.04"]
     assert one[:3] == ["one", "q1", "0.0075"]
@@ -94,26 +94,26 @@ def test_models_table(two_networks, capsys):
 
 
 def test_variants_table(capsys):
-    header, row = printed(cli_report.variants_table({"tiny": TINY}), capsys)
+    header, row = printed(report.variants_table({"tiny": TINY}), capsys)
     assert header == ["variant", "latents", "slices", "parameters", "kMAC/px"]
     assert row[:5] == ["tiny", "12", "2", "0.04", "M"]
 
 
 def test_rounding_table(capsys):
     rows = [Row("a.png", 1.0, 0.1, 0.101, 0.11), Row("b.png", 4.5, 2.0, 1.99, 2.0)]
-    assert printed(cli_report.rounding_table(rows), capsys) == [
+    assert printed(report.rounding_table(rows), capsys) == [
         ["picture", "quality", "float", "bpp", "integer", "bpp", "file", "bpp", "cost"],
         ["a.png", "q1", "0.1000", "0.1010", "0.1100", "+1.00%"],
         ["b.png", "q4.5", "2.0000", "1.9900", "2.0000", "-0.50%"],
         ["mean", "+0.25%"],
     ]
-    assert len(printed(cli_report.rounding_table([]), capsys)) == 1
+    assert len(printed(report.rounding_table([]), capsys)) == 1
 
 
 def test_bench_table(capsys):
     encode, decode = {"prepare": 0.25, "entropy nets": 1.0}, {"finish": 0.5}
     summary = Summary(4.5, 24, 0.123456, 31.236, 1.25, 0.5, encode, decode, 1.00214)
-    lines = printed(cli_report.bench_table([summary]), capsys)
+    lines = printed(report.bench_table([summary]), capsys)
     assert [" ".join(line) for line in lines] == [
         "quality pictures bpp PSNR bytes / estimate encode s decode s of which",
         "q4.5 24 0.1235 31.24 dB 1.0021 1.250 0.500 encode: prepare 0.250, entropy nets 1.000",
@@ -129,5 +129,5 @@ def test_tracked_tells_each_row_before_the_next_is_measured(capsys):
         assert capsys.readouterr().err == "a.png q4.5: 1,234 bytes, 2.468 bpp, 31.24 dB, 1.25 s / 0.50 s\n"
         yield replace(row, name="b.png")
 
-    assert cli_report.tracked(measured()) == [row, replace(row, name="b.png")]
+    assert report.tracked(measured()) == [row, replace(row, name="b.png")]
     assert capsys.readouterr() == ("", "b.png q4.5: 1,234 bytes, 2.468 bpp, 31.24 dB, 1.25 s / 0.50 s\n")

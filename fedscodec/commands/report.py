@@ -6,16 +6,16 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from .fileformat import FedsFile, Header, read_header
+from ..fileformat import FedsFile, Header, read_header
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from .bench.run import Row as BenchRow
-    from .bench.run import Summary
-    from .networks.spec import ModelSpec
-    from .registry import WeightsInfo
-    from .training.rounding import Row
+    from ..bench.run import Row as BenchRow
+    from ..bench.run import Summary
+    from ..networks.spec import ModelSpec
+    from ..registry import WeightsInfo
+    from ..training.rounding import Row
 
 _COLUMNS_OF_A_PIPE = 200  # where there is no terminal, no table is squeezed
 
@@ -55,7 +55,7 @@ def info_lines(file: FedsFile, size: int, models: list[str]) -> Iterator[str]:
 
 def models_table(found: Iterable[WeightsInfo]) -> Table:
     """Networks that are installed: what they are called, what they cost, where they lie."""
-    from .networks.counts import kmacs_per_pixel, parameters
+    from ..networks.counts import kmacs_per_pixel, parameters
 
     table = _table("name", "qualities", "lambda", "parameters", "kMAC/px", "bytes", "fingerprint", "file")
     for info in found:
@@ -75,7 +75,7 @@ def models_table(found: Iterable[WeightsInfo]) -> Table:
 
 def variants_table(variants: Mapping[str, ModelSpec]) -> Table:
     """Networks that can be trained: what they cost."""
-    from .networks.counts import kmacs_per_pixel, parameters
+    from ..networks.counts import kmacs_per_pixel, parameters
 
     table = _table("variant", "latents", "slices", "parameters", "kMAC/px")
     for name, spec in variants.items():

@@ -1,0 +1,1 @@
+"""The subcommands of `feds`, one file each, and what they share; `cli` puts them together."""
