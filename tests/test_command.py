@@ -67,7 +67,7 @@ def test_recipe_from_replaces_what_is_given():
 
 
 def test_recipe_from_names_an_unknown_field():
-    with pytest.raises(FedsError, match="^a recipe has no field epochs, rate; it has batch, clip, crop, "):
+    with pytest.raises(FedsError, match="^a recipe has no field epochs, rate; it has balance, batch, clip, crop, "):
         recipe_from({"rate": 1, "epochs": 3, "batch": 2})
 
 

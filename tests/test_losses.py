@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fedscodec.networks.spec import LAMBDAS
-from fedscodec.training.losses import interpolated_lambda, rate_distortion
+from fedscodec.training.losses import interpolated_lambda, rate_distortion, sample_weights
 
 
 def test_rate_distortion_by_hand():
@@ -53,3 +53,14 @@ def test_lambda_outside_the_qualities_is_that_of_the_nearest():
 
 def test_lambda_of_a_network_with_one_quality():
     assert interpolated_lambda(torch.tensor([1.0, 1.0]), (0.015,)).tolist() == pytest.approx([0.015, 0.015])
+
+
+def test_balanced_samples_weigh_as_lambda_says():
+    rng = np.random.default_rng(4)
+    x, x_hat = rng.random((2, 3, 3, 4, 4), dtype=np.float32)
+    bits, lam = rng.random(3, dtype=np.float32) * 90, np.array([0.0016, 0.015, 0.06], dtype=np.float32)
+    weights = (lam / 0.015) ** -0.5
+    expected = np.mean(weights * (bits / 16 + lam * 65025 * ((x - x_hat) ** 2).mean(axis=(1, 2, 3))))
+    result = rate_distortion(*(torch.from_numpy(a) for a in (x, x_hat, bits, lam)), balance=0.5)
+    assert float(result.loss) == pytest.approx(float(expected), rel=1e-5)
+    assert sample_weights(torch.from_numpy(lam), 0.5).tolist() == pytest.approx([3.0619, 1.0, 0.5], rel=1e-4)

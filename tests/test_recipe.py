@@ -79,3 +79,8 @@ def test_rate_never_rises_after_the_plateau():
 def test_z_is_free_at_first_and_then_rises_to_its_price(progress, price):
     assert Recipe(free_z=0.1).price_of_z(progress) == pytest.approx(price)
     assert Recipe(free_z=0.0).price_of_z(progress) == 1.0
+
+
+def test_only_known_precisions_are_taken():
+    with pytest.raises(ValueError, match="^precision must be auto, float32 or bfloat16, found float16$"):
+        Recipe(precision="float16")

@@ -253,3 +253,12 @@ def test_join_keeps_steps_beside_their_channels() -> None:
     joined = join(parts)
     assert joined.values[0, :, 0, 0].tolist() == [1.0, 2.0, 2.0]
     torch.testing.assert_close(joined.steps, torch.tensor([0.1, 0.2, 0.2]))
+
+
+def test_autocast_does_not_reach_the_entropy_side():
+    torch.manual_seed(0)
+    layer = EntropyConv(4, 3, "mean")
+    x = Signal(torch.randn(1, 4, 5, 5), torch.ones(4))
+    plain = layer(x).values
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer(x).values, plain)

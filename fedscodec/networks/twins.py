@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..entropy.fixedpoint import MEAN_LIMIT, MEAN_UNIT
+from .blocks import in_float32
 
 HEADROOM = 1.1
 """Calibrated ranges go beyond the peak that was seen: clipping costs far more rate than coarser steps."""
@@ -107,7 +108,11 @@ class EntropyConv(nn.Module):
         self.observing = False
 
     def forward(self, x: Signal) -> Signal:
-        """x [B, I, H, W] → [B, O, H·upsample, W·upsample]."""
+        """x [B, I, H, W] → [B, O, H·upsample, W·upsample], in float32: integers would not fit bfloat16."""
+        with in_float32(x.values):
+            return self._convolve(x)
+
+    def _convolve(self, x: Signal) -> Signal:
         weight, bias = self._effective(x.steps) if self.quantised else (self.weight, self.bias)
         out = F.conv2d(x.values, weight, bias, padding=weight.shape[-1] // 2) * self.gain
         if self.upsample > 1:

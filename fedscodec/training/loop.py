@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..codec import choose_precision
 from ..entropy.coders import RateEstimator
 from ..networks.model import FedsModel, Output
 from . import losses
@@ -48,6 +49,8 @@ class Trainer:
     def __init__(self, model: FedsModel, tiles: Tiles, recipe: Recipe, device: torch.device) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.tiles, self.device = recipe, tiles, device
+        asked = recipe.precision
+        self.precision = choose_precision(device) if asked == "auto" else getattr(torch, asked)
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.model = model.to(device).to(memory_format=torch.channels_last).train()
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
@@ -128,10 +131,12 @@ class Trainer:
     def _train_step(self, rate: float, price_of_z: float = 1.0) -> losses.RateDistortion:
         x, quality, coder = self._batch(self.recipe.batch), self._qualities(), self._estimator()
         forward = {"linear": self.model.linear, "decoder": self.model.decoder_only}.get(self.stage, self.model)
-        output: Output = forward(x, quality, coder)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
+            output: Output = forward(x, quality, coder)
         lam = losses.interpolated_lambda(quality, self.model.spec.lambdas)
-        result = losses.rate_distortion(x, output.x_hat, coder.bits, lam)
-        free = (1 - price_of_z) * torch.as_tensor(coder.bits_z).mean() / self.recipe.crop**2
+        result = losses.rate_distortion(x, output.x_hat, coder.bits, lam, self.recipe.balance)
+        weighted = losses.sample_weights(lam, self.recipe.balance) * coder.bits_z
+        free = (1 - price_of_z) * weighted.mean() / self.recipe.crop**2
         (result.loss - free).backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         if torch.isfinite(norm) and torch.isfinite(result.loss):

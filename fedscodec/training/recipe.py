@@ -30,6 +30,8 @@ class Recipe:
     quantised_share: float = 0.12
     decoder_share: float = 0.0  # at the very end: g_s alone, on latents as files hold them
     free_z: float = 0.1  # until here z costs nothing, then its price rises to the full one over as long again
+    balance: float = 0.5  # exponent by which samples of high λ weigh less, see losses.rate_distortion
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of the transforms; auto: the fastest of the device
     clip: float = 1.0  # norm of the gradient
     ema: float = 0.998  # decay of the moving average of the weights, which is what is kept
     save_every: float = 4.0  # minutes
@@ -40,6 +42,8 @@ class Recipe:
             raise ValueError(f"crop must be a positive multiple of 64, found {self.crop}")
         if self.optimizer not in ("adam", "soap"):
             raise ValueError(f"optimizer must be adam or soap, found {self.optimizer}")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise ValueError(f"precision must be auto, float32 or bfloat16, found {self.precision}")
         if not 0 <= self.decay_from < 1:
             raise ValueError(f"decay_from must lie in 0..1, found {self.decay_from}")
         if self.minutes <= 0 or self.batch < 1:
