@@ -1,0 +1,212 @@
+"""results.json: what a bench measured, as values; how it is written and read back.
+
+    {"format": "feds-results-1", "where": {}, "dataset": {}, "codecs": {key: {}}, "rows": [{}], "summaries": [{}]}
+
+The keys inside are the fields of the classes below. A row is one picture at one setting of one codec. Strict JSON has
+no infinity, so the decibels of a picture that came back without any error are null there, and `math.inf` here.
+Summaries follow from the rows; they are written for those who read the file without this module.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from statistics import mean
+from typing import Any, TypeVar
+
+from ..errors import FedsError
+
+FORMAT = "feds-results-1"
+_INFINITE_AS_NULL = ("psnr", "ms_ssim_db")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Where:
+    """The machine and the versions that the figures belong to."""
+
+    feds: str
+    torch: str
+    device: str
+    precision: str  # of the transforms: float32 or bfloat16
+    threads: int
+    cpu: str  # as the system calls it
+    cpu_capability: str  # as torch calls it
+    machine: str
+    python: str
+    date: str  # ISO 8601, UTC
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The pictures that were measured, and how sure it is that they are those of that name."""
+
+    name: str
+    pictures: int
+    pixels: int
+    checked: str = ""  # for instance "SHA-256 of the files", "names and sizes only"
+
+
+@dataclass(frozen=True)
+class Codec:
+    """One codec as it was measured."""
+
+    title: str  # "feds student", "JPEG"
+    kind: str  # "feds" or "peer"
+    version: str  # of the library that coded
+    colour: str  # colour space and subsampling inside: "RGB", "YCbCr 4:2:0"
+    setting: str = "quality"  # what the setting of its rows is called: quality, QP, distance
+    options: str = ""  # what else was asked of it: "effort 7", "preset slow"
+    memory: str = ""  # what peak_bytes of its rows holds
+    parameters: int | None = None
+    kmacs_per_pixel: float | None = None
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture at one setting of one codec, encoded to real bytes and decoded from them."""
+
+    codec: str  # key in Results.codecs
+    picture: str
+    width: int
+    height: int
+    setting: float
+    bytes: int
+    bpp: float
+    psnr: float  # RGB, decibels
+    ms_ssim: float  # RGB, 0..1
+    encode_seconds: float
+    decode_seconds: float
+    encode: dict[str, float]  # seconds of each stage
+    decode: dict[str, float]
+    estimated_bits: float | None = None  # −log₂ p of all symbols, where the codec is ours
+    peak_bytes: int | None = None  # see Codec.memory
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Means over the pictures of one codec at one setting."""
+
+    codec: str
+    setting: float
+    pictures: int
+    bpp: float
+    psnr: float
+    ms_ssim: float
+    ms_ssim_db: float  # of the mean, as published curves have it
+    encode_seconds: float
+    decode_seconds: float
+    encode: dict[str, float]
+    decode: dict[str, float]
+    bytes_over_estimate: float | None = None  # all bytes over all −log₂ p
+    peak_bytes: int | None = None  # the largest
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that one bench measured."""
+
+    where: Where
+    dataset: Dataset
+    codecs: dict[str, Codec]
+    rows: list[Row]
+    summaries: list[Summary] = field(default_factory=list)
+
+
+def decibels(ms_ssim: float) -> float:
+    """MS-SSIM in decibels, −10·log₁₀(1 − MS-SSIM); infinite for 1."""
+    return math.inf if ms_ssim >= 1 else -10 * math.log10(1 - ms_ssim)
+
+
+def summarise(rows: Iterable[Row]) -> list[Summary]:
+    """One summary for each codec and setting: codecs as they come, settings in order of their mean rate."""
+    groups: dict[tuple[str, float], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.codec, row.setting), []).append(row)
+    codecs = list(dict.fromkeys(codec for codec, _ in groups))
+    return sorted((_mean(of) for of in groups.values()), key=lambda s: (codecs.index(s.codec), s.bpp))
+
+
+def _mean(rows: list[Row]) -> Summary:
+    estimates = [row.estimated_bits for row in rows if row.estimated_bits is not None]
+    peaks = [row.peak_bytes for row in rows if row.peak_bytes is not None]
+    similarity = mean(row.ms_ssim for row in rows)
+    return Summary(
+        codec=rows[0].codec,
+        setting=rows[0].setting,
+        pictures=len(rows),
+        bpp=mean(row.bpp for row in rows),
+        psnr=mean(row.psnr for row in rows),
+        ms_ssim=similarity,
+        ms_ssim_db=decibels(similarity),
+        encode_seconds=mean(row.encode_seconds for row in rows),
+        decode_seconds=mean(row.decode_seconds for row in rows),
+        encode=_mean_stages([row.encode for row in rows]),
+        decode=_mean_stages([row.decode for row in rows]),
+        bytes_over_estimate=8 * sum(row.bytes for row in rows) / sum(estimates)
+        if len(estimates) == len(rows)
+        else None,
+        peak_bytes=max(peaks, default=None),
+    )
+
+
+def _mean_stages(stages: list[dict[str, float]]) -> dict[str, float]:
+    return {name: mean(s[name] for s in stages) for name in stages[0]}
+
+
+def to_json(results: Results) -> str:
+    """Results as strict JSON, with summaries made anew from the rows."""
+    document = {
+        "format": FORMAT,
+        "where": asdict(results.where),
+        "dataset": asdict(results.dataset),
+        "codecs": {key: asdict(codec) for key, codec in results.codecs.items()},
+        "rows": [_plain(row) for row in results.rows],
+        "summaries": [_plain(summary) for summary in summarise(results.rows)],
+    }
+    return json.dumps(document, indent=1, allow_nan=False) + "\n"
+
+
+def _plain(figures: Row | Summary) -> dict[str, Any]:
+    return {name: None if value == math.inf else value for name, value in asdict(figures).items()}
+
+
+def from_json(text: str | bytes, *, name: str = "results.json") -> Results:
+    """Results from JSON; summaries follow from the rows. FedsError, about `name`, for anything else."""
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise FedsError(f"{name}: expected JSON, found: {error}") from error
+    found = document.get("format") if isinstance(document, dict) else type(document).__name__
+    if found != FORMAT:
+        raise FedsError(f"{name}: expected format {FORMAT}, found {found}")
+    try:
+        rows = [_value(Row, row) for row in document["rows"]]
+        codecs = {key: _value(Codec, codec) for key, codec in document["codecs"].items()}
+        where, dataset = _value(Where, document["where"]), _value(Dataset, document["dataset"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise FedsError(f"{name}: expected the fields of {FORMAT}, found: {error}") from error
+    if missing := {row.codec for row in rows} - set(codecs):
+        raise FedsError(f"{name}: expected codecs for every row, found none for {', '.join(sorted(missing))}")
+    return Results(where, dataset, codecs, rows, summarise(rows))
+
+
+def _value(kind: type[T], plain: Mapping[str, Any]) -> T:
+    # Fields of later versions are passed over.
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    given = {key: value for key, value in plain.items() if key in known}
+    infinite = {key: math.inf for key in _INFINITE_AS_NULL if key in given and given[key] is None}
+    return kind(**given | infinite)
+
+
+def read_results(path: Path) -> Results:
+    """Results from a file, or from the results.json inside a folder; FedsError if there is none that is sound."""
+    path = path / "results.json" if path.is_dir() else path
+    try:
+        return from_json(path.read_bytes(), name=str(path))
+    except OSError as error:
+        raise FedsError(f"{path}: cannot be read ({error.strerror})") from error

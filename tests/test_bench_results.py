@@ -1,0 +1,99 @@
+"""results.json: what goes in comes back, means are means, and nothing else is taken for results."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from fedscodec.bench.results import (
+    Codec,
+    Dataset,
+    Results,
+    Row,
+    Where,
+    decibels,
+    from_json,
+    read_results,
+    summarise,
+    to_json,
+)
+from fedscodec.errors import FedsError
+
+WHERE = Where("0.1.0", "2.14", "cpu", "float32", 2, "a CPU", "AVX2", "x86_64", "3.12.1", "2026-01-02T03:04:05+00:00")
+ROW = Row("ours", "a.png", 8, 4, 4.0, 100, 25.0, 30.0, 0.9, 1.5, 0.5, {"x": 1.0, "y": 0.5}, {"x": 0.5}, 790.0, 10)
+PEER = Row("jpeg", "a.png", 8, 4, 75, 80, 20.0, math.inf, 1.0, 0.1, 0.1, {"encode": 0.1}, {"decode": 0.1})
+
+
+@pytest.fixture
+def results():
+    codecs = {"ours": Codec("ours", "feds", "0.1.0", "RGB", fingerprint="ab"), "jpeg": Codec("JPEG", "peer", "", "RGB")}
+    rows = [ROW, PEER, replace(ROW, picture="b.png", bytes=300, bpp=75.0, ms_ssim=0.99, peak_bytes=30)]
+    return Results(WHERE, Dataset("some", 2, 64), codecs, rows)
+
+
+def test_what_goes_in_comes_back(results):
+    again = from_json(to_json(results))
+    assert again == replace(results, summaries=summarise(results.rows))
+    assert again.rows[1].psnr == math.inf
+
+
+def test_json_is_strict_and_says_what_it_is(results):
+    document = json.loads(to_json(results), parse_constant=pytest.fail)
+    assert list(document) == ["format", "where", "dataset", "codecs", "rows", "summaries"]
+    assert document["format"] == "feds-results-1"
+    assert (document["rows"][1]["psnr"], document["summaries"][1]["ms_ssim_db"]) == (None, None)
+
+
+def test_summaries_are_means_over_the_pictures_of_a_setting(results):
+    ours, jpeg = summarise(results.rows)
+    assert (ours.codec, ours.setting, ours.pictures, ours.bpp, ours.psnr) == ("ours", 4.0, 2, 50.0, 30.0)
+    assert ours.ms_ssim == pytest.approx(0.945)
+    assert ours.ms_ssim_db == pytest.approx(-10 * math.log10(0.055))  # of the mean, not the mean of 10 and 20
+    assert (ours.encode, ours.decode_seconds, ours.peak_bytes) == ({"x": 1.0, "y": 0.5}, 0.5, 30)
+    assert ours.bytes_over_estimate == 8 * 400 / 1580
+    assert (jpeg.psnr, jpeg.ms_ssim_db, jpeg.bytes_over_estimate, jpeg.peak_bytes) == (math.inf, math.inf, None, None)
+
+
+def test_summaries_stand_in_order_of_rate_within_a_codec():
+    rows = [replace(PEER, setting=s, bpp=b) for s, b in ((20, 3.0), (30, 1.0))] + [ROW, replace(PEER, setting=25)]
+    rows[-1] = replace(rows[-1], bpp=2.0)
+    assert [(s.codec, s.setting) for s in summarise(rows)] == [("jpeg", 30), ("jpeg", 25), ("jpeg", 20), ("ours", 4.0)]
+
+
+def test_decibels_of_ms_ssim():
+    assert (decibels(0.9), decibels(0.0), decibels(1.0)) == (pytest.approx(10.0), 0.0, math.inf)
+
+
+def test_fields_of_later_versions_are_passed_over(results):
+    document = json.loads(to_json(results))
+    document["rows"][0]["new"] = 1
+    assert from_json(json.dumps(document)).rows[0] == ROW
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda d: d.update(format="feds-results-2"), "expected format feds-results-1, found feds-results-2"),
+        (lambda d: d.pop("dataset"), "expected the fields of feds-results-1, found: 'dataset'"),
+        (lambda d: d["codecs"].pop("jpeg"), "expected codecs for every row, found none for jpeg"),
+        (lambda d: d["rows"][0].pop("bpp"), "expected the fields of feds-results-1, found: .*'bpp'"),
+    ],
+)
+def test_what_is_no_results_file_is_told(results, change, found):
+    document = json.loads(to_json(results))
+    change(document)
+    with pytest.raises(FedsError, match=f"^x: {found}$"):
+        from_json(json.dumps(document), name="x")
+
+
+def test_a_file_or_its_folder_is_read(results, tmp_path):
+    (tmp_path / "results.json").write_text(to_json(results))
+    assert read_results(tmp_path) == read_results(tmp_path / "results.json") == from_json(to_json(results))
+    with pytest.raises(FedsError, match=r"none\.json: cannot be read \(No such file or directory\)$"):
+        read_results(tmp_path / "none.json")
+    (tmp_path / "results.json").write_text("[1")
+    with pytest.raises(FedsError, match="expected JSON, found: "):
+        read_results(tmp_path)
