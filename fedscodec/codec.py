@@ -1,6 +1,6 @@
 """Pixels ↔ bytes: the one place where pictures, networks, coder and file format meet.
 
-    encode: pad → g_a → gain → h_a → walk with a SliceWriter → pack
+    encode: pad → g_a │ gain → h_a → walk with a SliceWriter → pack    (what stands before │ knows no quality)
     decode: unpack → walk with a SliceReader → checksum → 1/gain → g_s → crop
 
 Everything between ẑ and the table indices is integers (`networks.integer_side`), so symbols do not depend on the
@@ -35,14 +35,27 @@ from .networks.weights import Weights, float_transforms, integer_side, read_weig
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Analysed:
+    """A picture and its latents g_a(x) [1, M, H/16, W/16] before any gain: what every quality has in common."""
+
+    picture: Picture
+    latents: Tensor = field(repr=False)
+    seconds: dict[str, float]
+
+
 @dataclass
 class Encoded:
-    """A picture as a file: its bytes, seconds of each stage, −log₂ p of its symbols (if counted), and the symbols."""
+    """A picture as a file: its bytes, seconds of each stage, −log₂ p of its symbols (if counted), and the symbols.
+
+    y_hat are the latents that a decoder finds in the file, int32 in 1/16 [1, H/16, W/16, M].
+    """
 
     data: bytes
     seconds: dict[str, float]
     bits: float
     symbols: list[np.ndarray] = field(repr=False)
+    y_hat: Tensor = field(repr=False)
 
 
 @dataclass
@@ -158,22 +171,40 @@ def _load(found: registry.Resolved, device: str) -> Model:
     return Model(read_weights(found.path), name=found.network, quality=quality, device=device)
 
 
-@torch.inference_mode()
 def encode_picture(picture: Picture, model: Model, quality: float, *, count_bits: bool = False) -> Encoded:
     """Encode a picture at a quality from 1 to the number of the model's λs; in between, gains are interpolated."""
-    model.check_quality(quality)
-    thousandths = round(quality * 1000)  # what the header holds, and therefore what both sides use
-    gain, _ = model.gains(thousandths / 1000)
+    model.check_quality(quality)  # before the work
+    return encode_analysed(analyse_picture(picture, model), model, quality, count_bits=count_bits)
+
+
+@torch.inference_mode()
+def analyse_picture(picture: Picture, model: Model) -> Analysed:
+    """The half of encoding that knows no quality, and takes most of its time; TooLargeError for what no file can hold.
+
+    `encode_analysed` does the other half, as often as there are qualities to try.
+    """
     if picture.width * picture.height > fileformat.PIXELS_AT_MOST:
         raise TooLargeError(
             f"{picture.width}x{picture.height} pixels are more than the {fileformat.PIXELS_AT_MOST} a file can hold"
         )
     clock = _Clock(model.device)
     x = clock.time("prepare", lambda: _prepare(picture, model))
-    y = clock.time("analysis", lambda: _analyse(model, x) * gain)
+    latents = clock.time("analysis", lambda: _analyse(model, x))
+    return Analysed(picture, latents, clock.seconds)
+
+
+@torch.inference_mode()
+def encode_analysed(analysed: Analysed, model: Model, quality: float, *, count_bits: bool = False) -> Encoded:
+    """The file of an analysed picture at a quality; its seconds are those of both halves."""
+    model.check_quality(quality)
+    thousandths = round(quality * 1000)  # what the header holds, and therefore what both sides use
+    gain, _ = model.gains(thousandths / 1000)
+    picture, clock = analysed.picture, _Clock(model.device)
+    y = analysed.latents * gain
     z = clock.time("hyper analysis", lambda: model.transforms.h_a(y))
     writer = SliceWriter(model.z_tables, model.y_tables, count_bits=count_bits)
-    clock.time("entropy nets", lambda: walk(model.side, _channels_last(z), _channels_last(y), thousandths, writer))
+    y, z = _channels_last(y), _channels_last(z)
+    y_hat = clock.time("entropy nets", lambda: walk(model.side, z, y, thousandths, writer))
     _separate_coder(clock, writer.seconds)
     file = fileformat.assemble(
         fingerprint=model.fingerprint,
@@ -185,7 +216,7 @@ def encode_picture(picture: Picture, model: Model, quality: float, *, count_bits
         symbols=symbol_bytes(writer.symbols),
         boxes=_boxes(picture),
     )
-    return Encoded(fileformat.pack(file), clock.seconds, writer.bits, writer.symbols)
+    return Encoded(fileformat.pack(file), {**analysed.seconds, **clock.seconds}, writer.bits, writer.symbols, y_hat)
 
 
 @torch.inference_mode()
@@ -201,7 +232,6 @@ def decode_file(file: FedsFile, model: Model) -> Decoded:
     if not 1000 <= header.quality <= 1000 * len(model.spec.lambdas):
         raise FormatError(f"asks for quality {header.quality / 1000:g}, which {model.name} does not have")
     clock = _Clock(model.device)
-    _, inverse = model.gains(header.quality / 1000)
     rows, columns = -(-header.height // STRIDE), -(-header.width // STRIDE)
     z_shape = (1, rows, columns, model.spec.hyper_latents)
     reader = SliceReader(file.streams, z_shape, model.z_tables, model.y_tables, model.device)
@@ -209,10 +239,21 @@ def decode_file(file: FedsFile, model: Model) -> Decoded:
     _separate_coder(clock, reader.seconds)
     if fileformat.symbol_checksum(header, symbol_bytes(reader.symbols)) != header.checksum:
         raise FormatError("the checksum of its symbols is wrong: the file is damaged")
+    return Decoded(_picture_of(file, y_hat, model, clock), clock.seconds, reader.symbols)
+
+
+@torch.inference_mode()
+def reconstruct(encoded: Encoded, model: Model) -> Picture:
+    """The picture that a decoder will show, without reading the file: its ŷ are at hand."""
+    file = fileformat.unpack(encoded.data, max_pixels=None)
+    return _picture_of(file, encoded.y_hat, model, _Clock(model.device))
+
+
+def _picture_of(file: FedsFile, y_hat: Tensor, model: Model, clock: _Clock) -> Picture:
+    _, inverse = model.gains(file.header.quality / 1000)
     latents = (y_hat.permute(0, 3, 1, 2).float() / MEAN_UNIT) * inverse
     x_hat = clock.time("synthesis", lambda: _synthesise(model, latents))
-    picture = clock.time("finish", lambda: _finish(file, x_hat))
-    return Decoded(picture, clock.seconds, reader.symbols)
+    return clock.time("finish", lambda: _finish(file, x_hat))
 
 
 def psnr(a: Picture, b: Picture) -> float:

@@ -10,7 +10,18 @@ import pytest
 import torch
 
 from fedscodec import fileformat
-from fedscodec.codec import Encoded, Model, choose_device, choose_precision, decode_file, encode_picture, psnr
+from fedscodec.codec import (
+    Encoded,
+    Model,
+    analyse_picture,
+    choose_device,
+    choose_precision,
+    decode_file,
+    encode_analysed,
+    encode_picture,
+    psnr,
+    reconstruct,
+)
 from fedscodec.entropy.coders import SliceReader
 from fedscodec.errors import FedsError, FormatError, TooLargeError
 from fedscodec.images import Picture
@@ -83,6 +94,21 @@ def test_encoding_twice_gives_the_same_bytes(codec: Model, picture: MakePicture,
     assert codec.encode(picture(), 4.0) == encoded.data
     assert codec.encode(picture(seed=1)) != encoded.data
     assert codec.encode(picture(), 5.0) != encoded.data
+
+
+def test_one_analysis_serves_every_quality(codec: Model, picture: MakePicture, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = picture(width=70, height=50)
+    files = {quality: encode_picture(original, codec, quality) for quality in (1.0, 3.456, 7.0)}
+    analysed = analyse_picture(original, codec)
+    monkeypatch.setattr("fedscodec.codec._analyse", None)  # which is not needed again
+    assert analysed.latents.shape == (1, 16, 4, 8)
+    for quality, whole in files.items():
+        encoded = encode_analysed(analysed, codec, quality)
+        assert encoded.data == whole.data
+        assert encoded.seconds.keys() == whole.seconds.keys()
+        assert np.array_equal(reconstruct(encoded, codec).pixels, codec.decode(whole.data).pixels)
+    with pytest.raises(FedsError, match="quality must lie between 1 and 7 for tiny, found 7.5"):
+        encode_analysed(analysed, codec, 7.5)
 
 
 def test_stages_are_timed_and_bits_counted(codec: Model, encoded: Encoded, picture: MakePicture) -> None:
