@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from . import __version__
-from .commands import bench, decode, encode, info, models, rounding, train
+from .commands import bench, decode, encode, info, models, rounding, train, verify
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command(epilog=encode.EXAMPLES)(encode.encode)
 app.command(epilog=decode.EXAMPLES)(decode.decode)
 app.command()(info.info)
+app.command(epilog=verify.EXAMPLES)(verify.verify)
 app.command()(models.models)
 app.command(epilog=train.EXAMPLES)(train.train)
 app.command()(rounding.rounding)

@@ -222,6 +222,34 @@ def encode_analysed(analysed: Analysed, model: Model, quality: float, *, count_b
 @torch.inference_mode()
 def decode_file(file: FedsFile, model: Model) -> Decoded:
     """Decode an unpacked file with the network that wrote it; FormatError where its streams are damaged."""
+    clock = _Clock(model.device)
+    y_hat, symbols = _read_latents(file, model, clock)
+    picture = _picture_of(file, y_hat, model, clock)
+    return Decoded(picture, clock.seconds, symbols)
+
+
+@torch.inference_mode()
+def read_symbols(file: FedsFile, model: Model) -> list[np.ndarray]:
+    """The symbols of an unpacked file, z first, as `decode_file` reads and checks them; no pixel is made."""
+    return _read_latents(file, model, _Clock(model.device))[1]
+
+
+def _read_latents(file: FedsFile, model: Model, clock: _Clock) -> tuple[Tensor, list[np.ndarray]]:
+    """ŷ int32 in 1/16 [1, H/16, W/16, M] and all symbols; FormatError unless they have the file's checksum."""
+    header = file.header
+    _require_fit(file, model)
+    rows, columns = -(-header.height // STRIDE), -(-header.width // STRIDE)
+    z_shape = (1, rows, columns, model.spec.hyper_latents)
+    reader = SliceReader(file.streams, z_shape, model.z_tables, model.y_tables, model.device)
+    y_hat = clock.time("entropy nets", lambda: walk(model.side, None, None, header.quality, reader))
+    _separate_coder(clock, reader.seconds)
+    if fileformat.symbol_checksum(header, symbol_bytes(reader.symbols)) != header.checksum:
+        raise FormatError("the checksum of its symbols is wrong: the file is damaged")
+    return y_hat, reader.symbols
+
+
+def _require_fit(file: FedsFile, model: Model) -> None:
+    """FormatError unless the file is of this network, and asks for what it has."""
     header = file.header
     if header.fingerprint != model.fingerprint:
         raise FormatError(
@@ -231,15 +259,6 @@ def decode_file(file: FedsFile, model: Model) -> Decoded:
         raise FormatError(f"holds {len(file.streams) - 1} slices, but {model.name} has {model.spec.slices}")
     if not 1000 <= header.quality <= 1000 * len(model.spec.lambdas):
         raise FormatError(f"asks for quality {header.quality / 1000:g}, which {model.name} does not have")
-    clock = _Clock(model.device)
-    rows, columns = -(-header.height // STRIDE), -(-header.width // STRIDE)
-    z_shape = (1, rows, columns, model.spec.hyper_latents)
-    reader = SliceReader(file.streams, z_shape, model.z_tables, model.y_tables, model.device)
-    y_hat = clock.time("entropy nets", lambda: walk(model.side, None, None, header.quality, reader))
-    _separate_coder(clock, reader.seconds)
-    if fileformat.symbol_checksum(header, symbol_bytes(reader.symbols)) != header.checksum:
-        raise FormatError("the checksum of its symbols is wrong: the file is damaged")
-    return Decoded(_picture_of(file, y_hat, model, clock), clock.seconds, reader.symbols)
 
 
 @torch.inference_mode()

@@ -22,6 +22,7 @@ FLOORS = [
     {"images", "networks"},
     {"registry"},
     {"codec", "training", "bench"},
+    {"verification"},
     {"commands", "pillow_plugin"},
     {"cli", "__init__", "__main__"},
 ]

@@ -31,6 +31,7 @@ def encode(
     device: OnDevice = Device.AUTO,
     force: Force = False,
     psnr: Annotated[bool, typer.Option("--psnr", help="Decode what was written and tell its PSNR.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Decode before writing; compare the symbols.")] = False,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -49,6 +50,10 @@ def encode(
         network = codec.load_model(model, device.value)
         wanted = network.quality if quality is None else quality
         encoded = codec.encode_picture(picture, network, wanted)
+        if verify:
+            from ..verification import require_same_symbols
+
+            require_same_symbols(encoded, network, name=name_of(source))
         write_output(target, encoded.data, force=force)
         decibels = codec.psnr(picture, network.decode(encoded.data, max_pixels=None)) if psnr else None
         seconds = sum(encoded.seconds.values())

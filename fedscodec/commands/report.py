@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..networks.spec import ModelSpec
     from ..registry import WeightsInfo
     from ..training.rounding import Row
+    from ..verification import Verdict
 
 _COLUMNS_OF_A_PIPE = 200  # where there is no terminal, no table is squeezed
 
@@ -31,6 +32,14 @@ def encoded_line(data: bytes, model: str, seconds: float, decibels: float | None
 def decoded_line(header: Header, model: str, seconds: float) -> str:
     """What was read: `768x512 pixels, q3 of student, 0.40 s`."""
     return f"{header.width}x{header.height} pixels, q{header.quality / 1000:g} of {model}, {seconds:.2f} s"
+
+
+def verdict_line(verdict: Verdict) -> str:
+    """`a.feds: sound, 768x512 pixels, q3 of student, symbols 0123456789abcdef`, or what is wrong with it."""
+    if verdict.fault is not None:
+        return f"{verdict.file}: NOT SOUND: {' '.join(verdict.fault.split())}"
+    size, symbols = f"{verdict.width}x{verdict.height} pixels", f"symbols {(verdict.symbols_sha256 or '')[:16]}"
+    return f"{verdict.file}: sound, {size}, q{verdict.quality:g} of {verdict.model}, {symbols}"
 
 
 def _rate(header: Header, size: int) -> str:

@@ -1,0 +1,81 @@
+"""`feds verify`: do .feds files decode to the symbols that were written?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import FedsError
+from ..fileformat import DEFAULT_MAX_PIXELS
+from . import report
+from .failures import one_sentence
+from .options import Debug, Device, MaxPixels, OnDevice, Quiet, examples
+from .streams import name_of, read_feds
+
+if TYPE_CHECKING:
+    from ..codec import Model
+    from ..verification import ModelOf, Verdict
+
+EXAMPLES = examples(
+    "feds verify photo.feds",
+    "feds verify --quiet archive/*.feds && echo all sound",
+    "feds verify --json *.feds > here.jsonl",
+)
+
+
+def verify(
+    sources: Annotated[list[Path], typer.Argument(metavar="FILE...", help=".feds files; - is standard input.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line in place of words.")] = False,
+    device: OnDevice = Device.AUTO,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Decode the symbols of .feds files and compare them with their checksums.
+
+    One line a file, the stream that broke in it; exit code 1 if any file is not sound. --json gives the SHA-256 of
+    the symbols too, which is the same on every machine.
+    """
+    with one_sentence(debug):
+        models = _models(device.value)
+        sound = True
+        for source in sources:
+            verdict = _verdict(source, models, max_pixels)
+            sound &= verdict.sound
+            if as_json:
+                typer.echo(json.dumps({"sound": verdict.sound, **asdict(verdict)}))
+            elif not (quiet and verdict.sound):
+                typer.echo(report.verdict_line(verdict))
+        if not sound:
+            raise typer.Exit(1)
+
+
+def _models(device: str) -> ModelOf:
+    """Every network that the files need, loaded once."""
+    loaded: dict[bytes, Model] = {}
+
+    def model_of(fingerprint: bytes, name: str) -> Model:
+        from ..codec import model_by_fingerprint
+
+        if fingerprint not in loaded:
+            loaded[fingerprint] = model_by_fingerprint(fingerprint, device, name=name)
+        return loaded[fingerprint]
+
+    return model_of
+
+
+def _verdict(source: Path, model_of: ModelOf, max_pixels: int) -> Verdict:
+    name = name_of(source)
+    try:
+        data = read_feds(source)
+    except FedsError as error:
+        from ..verification import unsound
+
+        return unsound(name, error)
+    from ..verification import verify as check
+
+    return check(data, name, model_of, max_pixels=max_pixels)

@@ -1,0 +1,84 @@
+"""Is a .feds file sound? Its symbols are read and compared with the checksum that it carries; no pixel is made.
+
+Symbols are what feds promises to be the same everywhere. Their SHA-256 is in every verdict, so that two machines can be
+compared by more than the 32 bits that a file has room for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .codec import Encoded, Model, read_symbols
+from .entropy.coders import symbol_bytes
+from .errors import FedsError, FormatError
+from .fileformat import unpack
+
+ModelOf = Callable[[bytes, str], Model]
+"""The network of a fingerprint, for the file of that name."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found of a file; `fault` is None where it is sound, and then all the other fields are known."""
+
+    file: str
+    fault: str | None = None
+    model: str | None = None
+    fingerprint: str | None = None
+    quality: float | None = None
+    width: int | None = None
+    height: int | None = None
+    bytes: int | None = None
+    symbols_sha256: str | None = None
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong with the file."""
+        return self.fault is None
+
+
+def verify(data: bytes, name: str, model_of: ModelOf, *, max_pixels: int | None = None) -> Verdict:
+    """The verdict on the bytes of a file; whatever `FedsError` stands in its way is its fault, without its name."""
+    try:
+        file = unpack(data, name=name, max_pixels=max_pixels)
+        header = file.header
+        model = model_of(header.fingerprint, name)
+        symbols = read_symbols(file, model)
+    except FedsError as error:
+        return unsound(name, error)
+    return Verdict(
+        name,
+        model=model.name,
+        fingerprint=header.fingerprint.hex(),
+        quality=header.quality / 1000,
+        width=header.width,
+        height=header.height,
+        bytes=len(data),
+        symbols_sha256=symbols_sha256(symbols),
+    )
+
+
+def unsound(name: str, error: FedsError) -> Verdict:
+    """The verdict on a file that ended in `error`."""
+    return Verdict(name, str(error).removeprefix(f"{name}: "))
+
+
+def symbols_sha256(symbols: list[np.ndarray]) -> str:
+    """SHA-256 of symbols as little-endian int16 in coding order, z first, in hexadecimal."""
+    return hashlib.sha256(b"".join(symbol_bytes(symbols))).hexdigest()
+
+
+def require_same_symbols(encoded: Encoded, model: Model, *, name: str = "the picture") -> None:
+    """FormatError, starting with `name`, unless the bytes decode to the symbols that were encoded."""
+    try:
+        found = read_symbols(unpack(encoded.data, name=name, max_pixels=None), model)
+    except FormatError as error:
+        raise FormatError(f"{name}: what was encoded does not decode again ({error}); nothing was written") from error
+    for number, (written, read) in enumerate(zip(encoded.symbols, found, strict=True)):
+        if not np.array_equal(written, read):
+            stream = f"slice {number}" if number else "z"
+            raise FormatError(f"{name}: the {stream} stream decodes to other symbols; nothing was written")

@@ -1,0 +1,138 @@
+"""`feds verify` and `feds encode --verify`: sound files pass, everything else is named and nothing of it is written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from fedscodec import codec
+from fedscodec.cli import app
+from fedscodec.codec import encode_picture
+from fedscodec.errors import FormatError
+from fedscodec.verification import Verdict, require_same_symbols, symbols_sha256, verify
+
+CORPUS = Path(__file__).parent / "conformance" / "v1"
+NOISE = "03ab044de800b6e01adbbac6a111f131e0899dcf507ea7a9ed9366c6487a0db0"
+
+
+def feds(*arguments, stdin=None):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin, prog_name="feds")
+    assert "Traceback" not in result.stderr
+    return result
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A sound file, one whose last stream is changed, and one that is cut, in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(CORPUS / "noise-q7.feds", "sound.feds")
+    data = bytearray(Path("sound.feds").read_bytes())
+    Path("cut.feds").write_bytes(data[:-1])
+    data[-3] ^= 4
+    Path("flipped.feds").write_bytes(data)
+
+
+def test_one_line_a_file_and_an_exit_code(files):
+    result = feds("verify", "sound.feds", "cut.feds", "flipped.feds", "absent.feds", "--device", "cpu")
+    lines = result.stdout.splitlines()
+    assert (result.exit_code, result.stderr, len(lines)) == (1, "", 4)
+    assert lines[0] == f"sound.feds: sound, 80x96 pixels, q7 of tiny, symbols {NOISE[:16]}"
+    assert lines[1] == "cut.feds: NOT SOUND: the slice 2 stream needs 228 bytes but only 227 are left"
+    assert lines[2].startswith("flipped.feds: NOT SOUND: ")
+    assert lines[3] == "absent.feds: NOT SOUND: cannot be read (No such file or directory)"
+    assert feds("verify", "sound.feds", "sound.feds").exit_code == 0
+
+
+def test_quiet_tells_of_unsound_files_only(files):
+    result = feds("verify", "--quiet", "sound.feds", "cut.feds")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "cut.feds: NOT SOUND: the slice 2 stream needs 228 bytes but only 227 are left"
+    ]
+
+
+def test_json_has_an_object_a_line(files):
+    result = feds("verify", "--json", "sound.feds", "cut.feds")
+    sound, cut = map(json.loads, result.stdout.splitlines())
+    assert sound == {
+        "sound": True,
+        "file": "sound.feds",
+        "fault": None,
+        "model": "tiny",
+        "fingerprint": "ee506800deecf45c",
+        "quality": 7.0,
+        "width": 80,
+        "height": 96,
+        "bytes": 533,
+        "symbols_sha256": NOISE,
+    }
+    assert (cut["sound"], cut["file"], cut["symbols_sha256"]) == (False, "cut.feds", None)
+    assert cut["fault"] == "the slice 2 stream needs 228 bytes but only 227 are left"
+
+
+def test_standard_input(files):
+    result = feds("verify", "-", stdin=Path("sound.feds").read_bytes())
+    assert result.exit_code == 0
+    assert result.stdout.startswith("standard input: sound, ")
+
+
+def test_a_limit_is_a_fault_like_any_other(files):
+    result = feds("verify", "sound.feds", "--max-pixels", "7679")
+    assert result.exit_code == 1
+    assert "80x96 pixels are more than the limit of 7679" in result.stdout
+
+
+def test_the_network_is_asked_for_by_the_files_fingerprint(codec, picture):
+    data = codec.encode(picture())
+    asked = []
+
+    def model_of(fingerprint, name):
+        asked.append((fingerprint, name))
+        return codec
+
+    verdict = verify(data, "a", model_of)
+    assert asked == [(codec.fingerprint, "a")]
+    assert verdict.sound
+    assert verdict.symbols_sha256 == symbols_sha256(encode_picture(picture(), codec, 4.0).symbols)
+    assert not Verdict("a", fault="").sound
+
+
+def test_the_hash_is_of_little_endian_int16():
+    symbols = [np.array([1, -2], dtype=np.int32), np.array([300], dtype=np.int32)]
+    # SHA-256 of 01 00 fe ff 2c 01
+    assert symbols_sha256(symbols) == "449c6a1f60e95b7c5cbc273adb0b1500608f742c10489e5cc45e6cdf549cf45b"
+
+
+def test_what_decodes_to_other_symbols_is_named(codec, picture):
+    encoded = encode_picture(picture(), codec, 4.0)
+    require_same_symbols(encoded, codec)
+    encoded.symbols[1][5] += 1
+    with pytest.raises(FormatError, match="^a.png: the slice 1 stream decodes to other symbols; nothing was written$"):
+        require_same_symbols(encoded, codec, name="a.png")
+    encoded.data = encoded.data[:-1]
+    with pytest.raises(FormatError, match=r"^a.png: what was encoded does not decode again \(.*\); nothing was"):
+        require_same_symbols(encoded, codec, name="a.png")
+
+
+def test_encode_verifies_before_it_writes(files, monkeypatch):
+    shutil.copy(CORPUS / "noise-q7.png", "photo.png")
+    command = ("encode", "photo.png", "--model", "tiny", "--device", "cpu", "--verify", "--force")
+    assert feds(*command).exit_code == 0
+    good = Path("photo.feds").read_bytes()
+    honest = codec.encode_picture
+
+    def flawed(*arguments, **options):
+        encoded = honest(*arguments, **options)
+        encoded.symbols[0][0] += 1
+        return encoded
+
+    monkeypatch.setattr(codec, "encode_picture", flawed)
+    result = feds(*command, "--quality", "1")
+    assert result.exit_code == 1
+    assert result.stderr == "feds: photo.png: the z stream decodes to other symbols; nothing was written\n"
+    assert Path("photo.feds").read_bytes() == good
