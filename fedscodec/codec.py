@@ -220,10 +220,14 @@ def encode_analysed(analysed: Analysed, model: Model, quality: float, *, count_b
 
 
 @torch.inference_mode()
-def decode_file(file: FedsFile, model: Model) -> Decoded:
-    """Decode an unpacked file with the network that wrote it; FormatError where its streams are damaged."""
+def decode_file(file: FedsFile, model: Model, *, slices: int | None = None) -> Decoded:
+    """Decode an unpacked file with the network that wrote it; FormatError where its streams are damaged.
+
+    With slices, from 1 to the network's number, only the first so many are read and the others taken as zero, which
+    gives a preview. The checksum covers all symbols, so then only the streams' own checks stand against damage.
+    """
     clock = _Clock(model.device)
-    y_hat, symbols = _read_latents(file, model, clock)
+    y_hat, symbols = _read_latents(file, model, clock, slices)
     picture = _picture_of(file, y_hat, model, clock)
     return Decoded(picture, clock.seconds, symbols)
 
@@ -234,16 +238,22 @@ def read_symbols(file: FedsFile, model: Model) -> list[np.ndarray]:
     return _read_latents(file, model, _Clock(model.device))[1]
 
 
-def _read_latents(file: FedsFile, model: Model, clock: _Clock) -> tuple[Tensor, list[np.ndarray]]:
+def _read_latents(
+    file: FedsFile, model: Model, clock: _Clock, slices: int | None = None
+) -> tuple[Tensor, list[np.ndarray]]:
     """ŷ int32 in 1/16 [1, H/16, W/16, M] and all symbols; FormatError unless they have the file's checksum."""
     header = file.header
     _require_fit(file, model)
+    wanted = model.spec.slices if slices is None else slices
+    if not 1 <= wanted <= model.spec.slices:
+        raise FedsError(f"slices must lie between 1 and {model.spec.slices} for {model.name}, found {wanted}")
     rows, columns = -(-header.height // STRIDE), -(-header.width // STRIDE)
     z_shape = (1, rows, columns, model.spec.hyper_latents)
     reader = SliceReader(file.streams, z_shape, model.z_tables, model.y_tables, model.device)
-    y_hat = clock.time("entropy nets", lambda: walk(model.side, None, None, header.quality, reader))
+    y_hat = clock.time("entropy nets", lambda: walk(model.side, None, None, header.quality, reader, wanted))
     _separate_coder(clock, reader.seconds)
-    if fileformat.symbol_checksum(header, symbol_bytes(reader.symbols)) != header.checksum:
+    whole = wanted == model.spec.slices
+    if whole and fileformat.symbol_checksum(header, symbol_bytes(reader.symbols)) != header.checksum:
         raise FormatError("the checksum of its symbols is wrong: the file is damaged")
     return y_hat, reader.symbols
 

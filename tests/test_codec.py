@@ -130,6 +130,27 @@ def test_bytes_are_near_the_entropy(codec: Model, picture: MakePicture) -> None:
     assert len(encoded.data) >= encoded.bits / 8 * 0.99
 
 
+def test_the_first_slices_alone_give_a_preview(codec: Model, picture: MakePicture, encoded: Encoded) -> None:
+    file = fileformat.unpack(encoded.data)
+    whole, preview = decode_file(file, codec), decode_file(file, codec, slices=1)
+    assert same_symbols(preview.symbols, encoded.symbols[:2])
+    assert np.array_equal(decode_file(file, codec, slices=2).picture.pixels, whole.picture.pixels)
+    rest = np.zeros((1, 4, 4, 8), dtype=np.float32)  # the other slice is taken as zero
+    reader = SliceReader(file.streams, (1, 1, 1, 8), codec.z_tables, codec.y_tables)
+    y_hat = walk(codec.side, None, None, 4000, reader, 1)[..., :8].numpy() / 16
+    with torch.no_grad():
+        latents = torch.from_numpy(np.concatenate([y_hat, rest], 3)).permute(0, 3, 1, 2) * codec.gains(4.0)[1]
+        x_hat = codec.transforms.g_s(latents.float()).value[0, :, :48, :64].clamp(0, 1).permute(1, 2, 0).numpy()
+    assert np.abs(preview.picture.pixels - np.floor(x_hat * 255 + 0.5)).max() <= 1
+    assert not np.array_equal(preview.picture.pixels, whole.picture.pixels)
+    header = file.header
+    broken = fileformat.FedsFile(header, (*file.streams[:2], bytes(len(file.streams[2]))))
+    assert np.array_equal(decode_file(broken, codec, slices=1).picture.pixels, preview.picture.pixels)
+    for wrong in (0, 3, -1):
+        with pytest.raises(FedsError, match=f"slices must lie between 1 and 2 for tiny, found {wrong}"):
+            decode_file(file, codec, slices=wrong)
+
+
 # ── What travels with the pixels ──────────────────────────────────────────────────────────────────────────
 
 

@@ -34,7 +34,7 @@ NEIGHBOURS = {
 NOWHERE = ()
 ONLY_HERE = {  # what comes from outside, and where the names of the files begin that may load it
     "constriction": ("entropy/rangecoder.py",),
-    "PIL": ("images.py", "pillow_plugin.py"),
+    "PIL": ("images/", "pillow_plugin.py"),
     "typer": ("cli.py", "commands/"),
     **dict.fromkeys(("timm", "torchvision", "compressai"), ("bench/",)),
     **dict.fromkeys(("pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"), NOWHERE),

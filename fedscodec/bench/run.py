@@ -20,9 +20,7 @@ from .. import __version__
 from ..codec import Model, decode_file, encode_picture, psnr
 from ..errors import FedsError, ImageError
 from ..fileformat import unpack
-from ..images import read_picture
-
-PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm"}
+from ..images import PICTURE_SUFFIXES, read_picture
 
 
 @dataclass(frozen=True)
@@ -62,10 +60,12 @@ def pictures_in(places: Iterable[Path]) -> list[Path]:
         path
         for place in places
         for path in (sorted(place.iterdir()) if place.is_dir() else [place])
-        if path.suffix.lower() in PICTURES
+        if path.suffix.lower() in PICTURE_SUFFIXES
     ]
     if not found:
-        raise ImageError(f"{', '.join(map(str, places))}: no pictures here (looked for {' '.join(sorted(PICTURES))})")
+        raise ImageError(
+            f"{', '.join(map(str, places))}: no pictures here (looked for {' '.join(sorted(PICTURE_SUFFIXES))})"
+        )
     return found
 
 

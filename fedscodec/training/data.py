@@ -13,9 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import FedsError, ImageError
-from ..images import read_picture
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm"}
+from ..images import PICTURE_SUFFIXES, read_picture
 
 
 def picture_files(root: Path, skipped: list[str]) -> Iterator[tuple[str, bytes]]:
@@ -27,7 +25,7 @@ def picture_files(root: Path, skipped: list[str]) -> Iterator[tuple[str, bytes]]
         try:
             if path.suffix == ".tar":
                 yield from _members(path)
-            elif path.suffix.lower() in SUFFIXES:
+            elif path.suffix.lower() in PICTURE_SUFFIXES:
                 yield str(path), path.read_bytes()
         except (tarfile.TarError, OSError) as error:
             skipped.append(f"{path}: expected a readable file, found: {error}")
@@ -37,7 +35,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
     with tarfile.open(path) as tar:
         for member in tar:
             stream = tar.extractfile(member) if member.isfile() else None
-            if stream and Path(member.name).suffix.lower() in SUFFIXES:
+            if stream and Path(member.name).suffix.lower() in PICTURE_SUFFIXES:
                 yield f"{path}:{member.name}", stream.read()
 
 

@@ -1,0 +1,47 @@
+"""`Picture`: samples, and what travels with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ImageError
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded picture and what travels with it.
+
+    `pixels` is uint8 [H, W, 3], 0..255. `grey`: the source had one channel, which `pixels` has three times.
+    `exif` starts with its TIFF header (II or MM). `warnings` are sentences on what was not kept.
+    """
+
+    pixels: NDArray[np.uint8]
+    grey: bool = False
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return int(self.pixels.shape[1])
+
+
+def from_array(array: NDArray[np.uint8]) -> Picture:
+    """A picture of uint8 samples [H, W, 3], not copied, or [H, W], which is grey; ImageError for others."""
+    shape, dtype = np.shape(array), getattr(array, "dtype", type(array).__name__)
+    if not isinstance(array, np.ndarray) or dtype != np.uint8:
+        hint = "; floats in 0..1 become uint8 by np.floor(array * 255 + 0.5)" if "float" in str(dtype) else ""
+        raise ImageError(f"the array: expected a numpy array of uint8, found {dtype}{hint}")
+    if 0 in shape or len(shape) not in (2, 3) or shape[2:] not in ((), (3,)):
+        raise ImageError(f"the array: expected shape [H, W, 3] or [H, W], no side 0, found {list(shape)}")
+    return Picture(array if len(shape) == 3 else np.repeat(array[:, :, None], 3, axis=2), len(shape) == 2)
