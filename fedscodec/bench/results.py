@@ -210,3 +210,12 @@ def read_results(path: Path) -> Results:
         return from_json(path.read_bytes(), name=str(path))
     except OSError as error:
         raise FedsError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def decoded_path(folder: Path, codec: str, setting: float | None, picture: str) -> Path:
+    """Where the decoded pixels of a picture lie under the folder of a run, for the viewer of its report.
+
+    Lossless WebP: decoded/CODEC/SETTING/PICTURE.webp, and decoded/original/PICTURE.webp where setting is None.
+    """
+    inner = Path("original") if setting is None else Path(codec, f"{setting:g}")
+    return folder / "decoded" / inner / f"{Path(picture).stem}.webp"

@@ -1,0 +1,81 @@
+"""Bjøntegaard's delta rate: how many more bytes a codec needs than another for the same quality, in percent.
+
+log(rate) is interpolated over quality by PCHIP and compared where both curves are defined. The integral is that of
+the `bjontegaard` library; what is ours is saying where it is taken, and when it means little.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+from ..errors import FedsError
+from .curves import SHORT, Curve, Metric
+
+LEAST_SHARE = 0.75
+"""Share of the shorter curve that both must cover, or the figure is called uncertain."""
+LEAST_POINTS = 4
+"""Points of each curve, as in Bjøntegaard's proposal, or the figure is called uncertain."""
+
+
+@dataclass(frozen=True)
+class BdRate:
+    """Percent more rate than the anchor (negative: less), over `low` … `high` decibels; NaN where it is not defined.
+
+    `share` is how much of the shorter curve that interval is. `warning` says why not to lean on the figure.
+    """
+
+    percent: float
+    low: float = math.nan
+    high: float = math.nan
+    share: float = 0.0
+    warning: str | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a figure at all."""
+        return not math.isnan(self.percent)
+
+
+def bd_rate(anchor: Curve, test: Curve, metric: Metric = "psnr") -> BdRate:
+    """The delta rate of `test` over `anchor`; FedsError where the `bjontegaard` library is not installed."""
+    curves = [anchor.points(metric), test.points(metric)]
+    if fault := _fault(curves, (anchor, test), metric):
+        return BdRate(math.nan, warning=fault)
+    spans = [(min(q for _, q in points), max(q for _, q in points)) for points in curves]
+    low, high = max(s[0] for s in spans), min(s[1] for s in spans)
+    if low >= high:
+        return BdRate(math.nan, warning="the curves do not overlap")
+    share = (high - low) / min(top - bottom for bottom, top in spans)
+    return BdRate(_percent(curves), low, high, share, _doubt(curves, share))
+
+
+def _fault(curves: list[list[tuple[float, float]]], whose: tuple[Curve, Curve], metric: Metric) -> str | None:
+    for points, curve in zip(curves, whose, strict=True):
+        if not points:
+            return f"the {SHORT[metric]} of {curve.title} is not known"
+        if len(points) < 2:
+            return f"{curve.title} has one point only"
+        if not all(math.isfinite(q) for _, q in points):
+            return f"{curve.title} is without loss at one point"
+        if any(b[1] <= a[1] or b[0] <= a[0] for a, b in pairwise(points)):
+            return f"the {SHORT[metric]} of {curve.title} does not rise with its rate"
+    return None
+
+
+def _doubt(curves: list[list[tuple[float, float]]], share: float) -> str | None:
+    if share < LEAST_SHARE:
+        return f"only {share:.0%} of the shorter curve overlaps"
+    fewest = min(len(points) for points in curves)
+    return f"one curve has {fewest} points only" if fewest < LEAST_POINTS else None
+
+
+def _percent(curves: list[list[tuple[float, float]]]) -> float:
+    try:
+        import bjontegaard
+    except ImportError as error:
+        raise FedsError("BD-rates need the bjontegaard library: pip install 'fedscodec[bench]'") from error
+    anchor, test = (list(zip(*points, strict=True)) for points in curves)
+    given = (*anchor, *test)
+    return float(bjontegaard.bd_rate(*given, method="pchip", require_matching_points=False, min_overlap=0))
