@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from . import fileformat, registry
-from .entropy.coders import SliceReader, SliceWriter, symbol_bytes
+from .entropy.coders import SliceReader, SliceWriter, require_long_enough, symbol_bytes
 from .entropy.fixedpoint import MEAN_UNIT
 from .errors import FedsError, FormatError, TooLargeError
 from .fileformat import FedsFile
@@ -249,6 +249,8 @@ def _read_latents(
         raise FedsError(f"slices must lie between 1 and {model.spec.slices} for {model.name}, found {wanted}")
     rows, columns = -(-header.height // STRIDE), -(-header.width // STRIDE)
     z_shape = (1, rows, columns, model.spec.hyper_latents)
+    counts = [math.prod(z_shape), *[16 * rows * columns * model.spec.slice_channels] * model.spec.slices]
+    require_long_enough(file.streams, counts, model.z_tables, model.y_tables)
     reader = SliceReader(file.streams, z_shape, model.z_tables, model.y_tables, model.device)
     y_hat = clock.time("entropy nets", lambda: walk(model.side, None, None, header.quality, reader, wanted))
     _separate_coder(clock, reader.seconds)

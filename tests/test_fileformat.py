@@ -17,6 +17,7 @@ from fedscodec.fileformat import (
     FedsFile,
     Header,
     assemble,
+    excess,
     pack,
     read_header,
     symbol_checksum,
@@ -255,6 +256,25 @@ def test_pixel_limit() -> None:
         unpack(large, max_pixels=40000 * 30000 - 1)
     most = header_bytes(size=b"\x80\x80\x04\x80\x80\x02")
     assert unpack(most, max_pixels=2**31).header.width == 65536
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "limit", "fault"),
+    [
+        (1, 1, 1, None),
+        (64, 48, 3072, None),
+        (64, 48, 3071, "64x48 pixels are more than the limit of 3071"),
+        (1, 16384, 16384, None),
+        (1, 16385, 2**20, "1x16385 pixels, as much work as 1048640, are more than the limit of 1048576"),
+        (1, 16385, 2**20 + 64, None),
+        (2**26, 1, 2**26, "67108864x1 pixels, as much work as 4294967296, are more than the limit of 67108864"),
+        (2**20, 64, 2**26, None),
+        (2**31 - 1, 1, None, None),
+    ],
+)
+def test_thin_pictures_count_as_the_work_that_they_are(width: int, height: int, limit: int, fault: str | None) -> None:
+    assert excess(width, height, limit) == fault
+    assert (excess(height, width, limit) is None) == (fault is None)
 
 
 @pytest.mark.parametrize(

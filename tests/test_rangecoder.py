@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fedscodec.entropy import rangecoder
-from fedscodec.entropy.rangecoder import decode, encode
+from fedscodec.entropy.rangecoder import decode, encode, least_bytes
 from fedscodec.entropy.tables import TOTAL, Tables, gaussian_tables, scale_table, tables_from_counts
 from fedscodec.errors import FormatError, WeightsError
 
@@ -214,7 +214,39 @@ def test_data_that_no_symbol_could_need_is_an_error() -> None:
 
 def test_an_endless_escape_is_an_error() -> None:
     with pytest.raises(FormatError, match="within 65535"):
-        decode(b"", [0], QUARTERS)  # the first symbol of a table is ESCAPE, the first bit 0: go on
+        decode(coded([0] * 16 + [1]), [0], QUARTERS)
+
+
+def test_a_stream_that_has_run_empty_is_not_read_to_its_end() -> None:
+    with pytest.raises(FormatError, match="^A stream of 1 symbols should not end after 0 of them.$"):
+        decode(b"", [0], QUARTERS)
+    data = encode([5] * 3, [60] * 3, GAUSSIAN)
+    with pytest.raises(FormatError, match=r"^A stream of 40000 symbols should not end after \d+ of them.$"):
+        decode(data, np.arange(40_000) % 64, GAUSSIAN)
+
+
+@pytest.mark.parametrize("count", [1, 100, 70_000, 2_000_000])
+def test_no_stream_is_shorter_than_the_least(count: int) -> None:
+    # the cheapest symbol of the cheapest table, and the first one behind ESCAPE, which adds least to an empty head
+    cheapest = encode(np.zeros(count, np.int8), np.zeros(count, np.int8), GAUSSIAN)
+    first = encode(np.full(min(count, 70_000), GAUSSIAN.low[0]), np.zeros(min(count, 70_000), np.int8), GAUSSIAN)
+    assert 1 <= least_bytes(count, GAUSSIAN) <= len(cheapest)
+    assert least_bytes(min(count, 70_000), GAUSSIAN) <= len(first)
+
+
+def test_the_least_is_a_third_of_what_the_cheapest_symbols_take() -> None:
+    count = 4_000_000
+    data = encode(np.zeros(count, np.int8), np.zeros(count, np.int8), GAUSSIAN)
+    assert (least_bytes(count, GAUSSIAN), len(data)) == (5, 14)
+    assert least_bytes(0, GAUSSIAN) == 0
+    assert least_bytes(count, gaussian_tables(skip=1)) == 0  # for all of them might be skipped
+
+
+@settings(max_examples=200, deadline=None)
+@given(pairs=st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 63)), min_size=1, max_size=50))
+def test_any_stream_is_as_long_as_the_least(pairs: list[tuple[int, int]]) -> None:
+    symbols, indexes = np.array(pairs, dtype=np.int64).T
+    assert len(encode(symbols, indexes, GAUSSIAN)) >= least_bytes(len(pairs), GAUSSIAN)
 
 
 def coded(bits: list[int]) -> bytes:

@@ -186,6 +186,16 @@ class SliceReader:
         return torch.from_numpy(symbols.reshape(shape)).to(self.device)
 
 
+def require_long_enough(streams: tuple[bytes, ...], counts: list[int], z_tables: Tables, y_tables: Tables) -> None:
+    """FormatError if a stream, z first, is too short for its count of symbols, whatever these are."""
+    for number, (stream, count) in enumerate(zip(streams, counts, strict=True)):
+        least = rangecoder.least_bytes(count, y_tables if number else z_tables)
+        if len(stream) < least:
+            which = f"slice {number}" if number else "z"
+            found = f"its {count} symbols take {least} bytes or more, found {len(stream)}"
+            raise FormatError(f"the {which} stream is too short: {found}")
+
+
 def symbol_bytes(symbols: list[np.ndarray]) -> list[bytes]:
     """The integers of each stream as little-endian int16, in coding order: what a file's checksum is taken of."""
     return [s.astype("<i2").tobytes() for s in symbols]
