@@ -126,7 +126,8 @@ def least_bytes(count: int, tables: Tables) -> int:
 
 
 def _escape_frequencies(tables: Tables) -> NDArray[np.int32]:
-    return tables.frequencies[np.arange(len(tables)), tables.high - tables.low + 1]
+    frequencies: NDArray[np.int32] = tables.frequencies[np.arange(len(tables)), tables.high - tables.low + 1]
+    return frequencies
 
 
 @contextmanager

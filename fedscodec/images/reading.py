@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import FedsError, ImageError, TooLargeError
-from ..fileformat import DEFAULT_MAX_PIXELS
+from ..fileformat import DEFAULT_MAX_PIXELS, excess
 from .metadata import TURNS, exif_and_xmp
 from .picture import Picture
 
@@ -77,8 +77,8 @@ def _identify(stream: BinaryIO) -> Image.Image:
 def _take(image: Image.Image, max_pixels: int | None) -> Picture:
     if 0 in image.size:
         raise ImageError(f"expected a picture of at least 1 x 1 pixel, found {image.width} x {image.height}")
-    if max_pixels is not None and image.width * image.height > max_pixels:
-        raise TooLargeError(f"expected at most {max_pixels} pixels, found {image.width} x {image.height}")
+    if fault := excess(image.width, image.height, max_pixels):
+        raise TooLargeError(fault)
     notes = _frames_and_depth(image)
     image.load()
     exif, xmp, orientation = exif_and_xmp(image, notes)
