@@ -6,6 +6,7 @@ FedsError
 ├── WeightsError       a weights file is not what it claims to be
 ├── TooLargeError      a picture is larger than the limit in force
 ├── ImageError         a picture cannot be read, or not without loss that was not asked for
+├── TargetError        no quality of the network reaches the size or fidelity that was asked for
 └── OutputError        the result cannot be put where it was asked for
 """
 
@@ -34,6 +35,10 @@ class TooLargeError(FedsError):
 
 class ImageError(FedsError):
     """A picture cannot be read as 8-bit colour or grey."""
+
+
+class TargetError(FedsError):
+    """Even the smallest file is too large, or the best one not good enough; the text names the nearest there is."""
 
 
 class OutputError(FedsError):

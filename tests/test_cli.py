@@ -90,6 +90,9 @@ def test_version():
         (["encode", "photo.png", "--colour"], "No such option: --colour"),
         (["encode", "photo.png", "--device", "tpu"], "Invalid value for '--device'"),
         (["encode", "photo.png", "--quality", "good"], "Invalid value for '--quality'"),
+        (["encode", "photo.png", "--size", "2 boxes"], "200k, 1.5M or 200KiB, found 2 boxes"),
+        (["encode", "photo.png", "--bpp", "1", "--psnr", "30"], "only one of --quality, --bpp, --size, --psnr and "),
+        (["encode", "photo.png", "--bpp", "1", "--quality", "3"], "only one of --quality, --bpp, --size, --psnr and "),
         (["encode", "photo.png", "--max-pixels", "0"], "Invalid value for '--max-pixels'"),
         (["blur", "photo.png"], "No such command 'blur'"),
         (["train", "--data", "."], "Missing option '--out'"),
@@ -277,10 +280,67 @@ def test_qualities_that_no_network_has(photo, quality):
 
 
 def test_psnr_is_that_of_what_was_written(photo):
-    _, _, err = told(feds("encode", photo, "--model", "tiny", "--psnr"))
-    decoded = np.asarray(fedscodec.decode(Path("photo.feds").read_bytes()), dtype=np.float64)
-    decibels = 10 * np.log10(255**2 / np.mean((decoded - SAMPLES) ** 2))
+    _, _, err = told(feds("encode", photo, "--model", "tiny", "--measure"))
+    decibels = psnr_of("photo.feds", photo)
     assert err.endswith(f" s, {decibels:.2f} dB\n")
+
+
+@pytest.fixture
+def noise(photo):
+    Image.fromarray(np.random.default_rng(3).integers(0, 256, (96, 128, 3), dtype=np.uint8)).save("noise.png")
+    return Path("noise.png")
+
+
+@pytest.mark.parametrize("flag", ["--size", "--bpp"])
+def test_a_size_chooses_the_quality(noise, flag):
+    sizes = [len(fedscodec.encode(noise, "tiny", quality=quality)) for quality in (1, 7)]
+    most = sum(sizes) // 2
+    value = most if flag == "--size" else 8 * most / (96 * 128)
+    code, out, err = told(feds("encode", noise, "--model", "tiny", flag, value))
+    assert (code, out) == (0, b"")
+    header, size = read_header(Path("noise.feds").read_bytes()), Path("noise.feds").stat().st_size
+    assert max(0.99 * most, sizes[0] + 1) <= size <= most < sizes[1]
+    assert err.startswith(f"noise.feds: {size:,} bytes, {8 * size / (96 * 128):.3f} bpp, ")
+    assert f", q{header.quality / 1000:g} of tiny, " in err
+
+
+def test_a_psnr_chooses_the_quality(noise):
+    code, out, err = told(feds("encode", noise, "--model", "tiny", "--psnr", "6"))
+    assert (code, out) == (0, b"")
+    decibels = psnr_of("noise.feds", noise)
+    assert err.splitlines()[0] == (
+        f"feds: noise.png: q1, the lowest quality of tiny, comes to {decibels:.2f} dB, where 6 dB would do"
+    )
+    assert err.endswith(f" s, {decibels:.2f} dB\n")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "sentence"),
+    [
+        ("--size", "100", r"100 bytes cannot be reached: q1, the lowest quality of tiny, comes to [\d,]+ bytes"),
+        ("--psnr", "60", r"60 dB cannot be reached: q7, the highest quality of tiny, comes to \d+\.\d\d dB"),
+    ],
+)
+def test_what_no_quality_reaches(noise, flag, value, sentence):
+    code, out, err = told(feds("encode", noise, "--model", "tiny", flag, value))
+    assert (code, out) == (1, b"")
+    assert re.fullmatch(rf"feds: noise\.png: {sentence}\n", err)
+    assert not Path("noise.feds").exists()
+
+
+def test_what_became_larger_is_told(photo):
+    Image.new("RGB", (8, 8), "navy").save("blue.png")
+    before = Path("blue.png").stat().st_size
+    _, _, err = told(feds("encode", "blue.png", "--model", "tiny"))
+    after = Path("blue.feds").stat().st_size
+    assert after > before
+    assert err.splitlines()[0] == f"feds: blue.png: became larger, {after:,} bytes from {before:,}"
+    assert told(feds("encode", "blue.png", "--model", "tiny", "-f", "-q")) == (0, b"", "")
+
+
+def psnr_of(encoded, original):
+    decoded = np.asarray(fedscodec.decode(Path(encoded).read_bytes()), dtype=np.float64)
+    return 10 * np.log10(255**2 / np.mean((decoded - np.asarray(Image.open(original))) ** 2))
 
 
 def test_decode_gives_the_picture_of_the_library(encoded):
@@ -322,7 +382,7 @@ def test_streams_give_the_same_bytes_as_files(encoded):
 
 
 def test_quiet_says_nothing(photo):
-    assert told(feds("encode", photo, "--model", "tiny", "--psnr", "-q")) == (0, b"", "")
+    assert told(feds("encode", photo, "--model", "tiny", "--measure", "-q")) == (0, b"", "")
     assert told(feds("decode", "photo.feds", "--force", "--quiet")) == (0, b"", "")
 
 

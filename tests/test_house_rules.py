@@ -22,7 +22,8 @@ FLOORS = [
     {"images", "networks"},
     {"registry"},
     {"codec", "training", "bench"},
-    {"verification"},
+    {"verification", "targets"},
+    {"batch"},
     {"commands", "pillow_plugin"},
     {"cli", "__init__", "__main__"},
 ]

@@ -30,11 +30,16 @@ def a_file(*, grey=False, quality=3500, boxes=None):
     )
 
 
+def test_only_what_became_larger_is_told():
+    assert report.larger_line("a.png", 1000, 1000) is None
+    assert report.larger_line("a.png", 1000, 1001) == "feds: a.png: became larger, 1,001 bytes from 1,000"
+
+
 def test_encoded_line():
     data = pack(a_file())  # 31 bytes of header and 3,969 of streams, for 20,000 pixels of 24 bits
     line = "4,000 bytes, 1.600 bpp, 15.0:1, q3.5 of student, 0.61 s"
     assert report.encoded_line(data, "student", 0.6149) == line
-    assert report.encoded_line(data, "student", 0.6149, 34.206) == line + ", 34.21 dB"
+    assert report.encoded_line(data, "student", 0.6149, "34.21 dB") == line + ", 34.21 dB"
 
 
 def test_a_grey_picture_is_compared_with_eight_bits_a_pixel():

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from ..targets import Target
+
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+
+
+def bytes_of(text: str) -> int:
+    """The number in `200000`, `200k`, `1.5M` or `200KiB`; wrong usage for others."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*((?:[kmg]i?)?)b?", text.strip().lower())
+    if match is None:
+        raise typer.BadParameter(f"expected bytes such as 200000, 200k, 1.5M or 200KiB, found {text}")
+    return int(float(match[1]) * _UNITS[match[2]])
 
 
 class Device(StrEnum):
@@ -21,12 +36,32 @@ Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="OUT", he
 OnDevice = Annotated[Device, typer.Option("--device", help="auto is a GPU where there is one.")]
 ModelName = Annotated[str, typer.Option(metavar="NAME", help="As `feds models` lists it, or a weights file.")]
 Quality = Annotated[float | None, typer.Option(metavar="Q", help="1 (small) to 7 (good), in place of NAME's.")]
+Bpp = Annotated[float | None, typer.Option(metavar="BPP", help="At most so many bits per pixel.")]
+Size = Annotated[
+    int | None,
+    typer.Option(parser=bytes_of, metavar="BYTES", help="At most so many bytes: 200000, 200k, 1.5M, 200KiB."),
+]
+Psnr = Annotated[float | None, typer.Option(metavar="DB", help="At least so many decibels of PSNR.")]
+MsSsim = Annotated[float | None, typer.Option("--ms-ssim", metavar="S", help="At least this MS-SSIM, such as 0.98.")]
 Format = Annotated[str | None, typer.Option(metavar="F", help="png, jpg, webp, ...; by default OUT's suffix.")]
 Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output if it exists.")]
 MaxPixels = Annotated[int, typer.Option(min=1, metavar="N", help="Refuse pictures with more pixels.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 FedsFile = Annotated[Path, typer.Argument(metavar="IN", help="A .feds file; - is standard input.")]
+
+
+def target_of(
+    bpp: float | None, size: int | None, psnr: float | None, ms_ssim: float | None, quality: float | None
+) -> Target | None:
+    """The one target that was given, if any; wrong usage where there are two, or a quality beside it."""
+    from ..targets import Kind, Target
+
+    given = {Kind.BPP: bpp, Kind.SIZE: size, Kind.PSNR: psnr, Kind.MS_SSIM: ms_ssim}
+    wanted = [Target(kind, value) for kind, value in given.items() if value is not None]
+    if len(wanted) + (quality is not None) > 1:
+        raise typer.BadParameter("only one of --quality, --bpp, --size, --psnr and --ms-ssim can be asked for")
+    return wanted[0] if wanted else None
 
 
 def examples(*commands: str) -> str:

@@ -21,12 +21,18 @@ if TYPE_CHECKING:
 _COLUMNS_OF_A_PIPE = 200  # where there is no terminal, no table is squeezed
 
 
-def encoded_line(data: bytes, model: str, seconds: float, decibels: float | None = None) -> str:
+def encoded_line(data: bytes, model: str, seconds: float, fidelity: str = "") -> str:
     """What was written: `23,456 bytes, 0.477 bpp, 50.3:1, q3 of student, 0.61 s` (`, 34.21 dB`)."""
     header = read_header(data)
     quality = f"q{header.quality / 1000:g} of {model}"
-    fidelity = "" if decibels is None else f", {decibels:.2f} dB"
-    return f"{_rate(header, len(data))}, {quality}, {seconds:.2f} s{fidelity}"
+    return ", ".join(filter(None, [_rate(header, len(data)), quality, f"{seconds:.2f} s", fidelity]))
+
+
+def larger_line(source: str, before: float, after: int) -> str | None:
+    """A warning where a file has become larger than its source, of `before` bytes."""
+    if after <= before:
+        return None
+    return f"feds: {source}: became larger, {after:,} bytes from {before:,}"
 
 
 def decoded_line(header: Header, model: str, seconds: float) -> str:
