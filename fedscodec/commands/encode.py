@@ -37,7 +37,7 @@ EXAMPLES = examples(
     "feds encode photo.png --quality 4.5 --measure",
     "feds encode photo.png --size 200k",
     "feds encode scan.tif -o small.feds --model teacher-q1",
-    "convert photo.heic png:- | feds encode - -o photo.feds",
+    "cat photo.png | feds encode - -o photo.feds",
 )
 
 
