@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -17,13 +18,33 @@ from fedscodec.fileformat import unpack
 from fedscodec.images import read_picture
 
 FOLDER = Path(__file__).parent / "conformance" / "v1"
+NETWORKS = FOLDER.parent / "networks"
 INDEX = json.loads((FOLDER / "index.json").read_text())
-TINY_FINGERPRINT = "ee506800deecf45c"
+FINGERPRINTS = {  # of networks that never change, as files need them
+    "tiny": "ee506800deecf45c",
+    "mini-odd": "b8fdaab7d7138654",
+    "mini-skip": "618f858cec4e68f4",
+    "mini-teacher": "ba145007c0d776a8",
+    "mini-transformer": "0b40744fbd06818e",
+}
 
 
-def decode(name, device="cpu"):
+@pytest.fixture(autouse=True)
+def _networks_of_the_files(monkeypatch):
+    monkeypatch.setenv("FEDS_WEIGHTS", str(NETWORKS))
+
+
+@functools.cache
+def network(fingerprint, device, precision):
+    model = model_by_fingerprint(fingerprint, device)
+    model.precision = precision
+    return model
+
+
+def decode(name, device="cpu", precision=torch.float32):
+    """Decode a file; the pixels beside it were made in float32."""
     file = unpack((FOLDER / f"{name}.feds").read_bytes(), name=name)
-    return decode_file(file, model_by_fingerprint(file.header.fingerprint, device))
+    return decode_file(file, network(file.header.fingerprint, device, precision))
 
 
 def hash_of(symbols):
@@ -31,12 +52,14 @@ def hash_of(symbols):
 
 
 def test_the_conformance_set_is_whole():
-    assert len(INDEX) >= 12
+    assert len(INDEX) >= 40
+    assert {line["model"] for line in INDEX.values()} == set(FINGERPRINTS)
     assert {p.stem for p in FOLDER.glob("*.feds")} == set(INDEX) == {p.stem for p in FOLDER.glob("*.png")}
 
 
-def test_the_network_of_the_conformance_files_never_changes():
-    assert load_model("tiny", "cpu").fingerprint.hex() == TINY_FINGERPRINT
+@pytest.mark.parametrize("name", FINGERPRINTS)
+def test_the_networks_of_the_conformance_files_never_change(name):
+    assert load_model(name, "cpu").fingerprint.hex() == FINGERPRINTS[name]
 
 
 @pytest.mark.parametrize("name", INDEX)
@@ -51,7 +74,7 @@ def test_symbols_are_exact_and_pixels_within_a_level(name):
 @pytest.mark.parametrize("backend", ["int_mm", "float32", "float64"])
 def test_symbols_do_not_depend_on_the_exact_backend(backend):
     with use_backend(backend):
-        for name in ("photo-64x64-q1", "noise-q7"):
+        for name in ("photo-64x64-q1", "noise-q7", "mini-odd-text-q1", "mini-teacher-primaries-q7"):
             assert hash_of(decode(name).symbols) == INDEX[name]["symbols_sha256"]
 
 
@@ -65,10 +88,12 @@ def test_symbols_do_not_depend_on_the_number_of_threads():
         torch.set_num_threads(before)
 
 
-def test_symbols_do_not_depend_on_the_precision_of_the_transforms(monkeypatch):
-    monkeypatch.setenv("FEDS_PRECISION", "bfloat16")
-    decoded = decode("photo-64x64-q1")
-    assert hash_of(decoded.symbols) == INDEX["photo-64x64-q1"]["symbols_sha256"]
+def test_symbols_do_not_depend_on_the_precision_of_the_transforms():
+    for name in ("photo-64x64-q1", "mini-teacher-spark-q6.999"):
+        decoded = decode(name, precision=torch.bfloat16)
+        assert hash_of(decoded.symbols) == INDEX[name]["symbols_sha256"]
+        expected = read_picture(FOLDER / f"{name}.png").pixels
+        assert np.abs(decoded.picture.pixels.astype(int) - expected).mean() < 0.5  # the mean, for some may differ more
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -45,6 +45,11 @@ def test_widths_are_whole_numbers_from_1_to_4096(field: str, value: object) -> N
         ({"lambdas": ()}, r"^lambdas must be positive and increasing, found \(\)$"),
         ({"lambdas": (0.0, 0.1)}, r"^lambdas must be positive and increasing, found \(0.0, 0.1\)$"),
         ({"lambdas": (0.2, 0.1)}, r"^lambdas must be positive and increasing, found \(0.2, 0.1\)$"),
+        ({"lambdas": (math.nan,)}, r"^lambdas must be positive and increasing, found \(nan,\)$"),
+        ({"lambdas": (0.1, math.inf)}, r"^lambdas must be positive and increasing, found \(0.1, inf\)$"),
+        ({"lambdas": tuple(range(1, 66))}, "^at most 8 slice_filters and 64 lambdas, found "),
+        ({"slice_filters": (8,) * 9}, "^at most 8 slice_filters and 64 lambdas, found "),
+        ({"wavelet": "no"}, "^wavelet is true or false, found 'no'$"),
         ({"lambdas": (0.1, 0.1)}, r"^lambdas must be positive and increasing, found \(0.1, 0.1\)$"),
         ({"framework": "rnn"}, "^framework is cnn or transformer, found 'rnn'$"),
         ({"metric": "lpips"}, "^metric is mse or ms-ssim, found 'lpips'$"),
@@ -53,6 +58,18 @@ def test_widths_are_whole_numbers_from_1_to_4096(field: str, value: object) -> N
 def test_impossible_values_are_refused(changes: dict[str, object], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         replace(TEACHER, **changes)
+
+
+@pytest.mark.parametrize(("field", "most"), [("window", 32), ("heads", 64), ("blocks", 16)])
+@pytest.mark.parametrize("value", [0, -1, 10**9, 8.0, "x", [1], True])
+def test_attention_stays_within_bounds(field: str, most: int, value: object) -> None:
+    with pytest.raises(
+        ValueError, match=f"^{field} of window attention must be a whole number from 1 to {most}, found"
+    ):
+        WindowAttention(**{field: value})
+    assert getattr(WindowAttention(**{field: most}), field) == most
+    with pytest.raises(ValueError, match="^version of window attention is swin-v1 or swin-v2, found 'swin-v3'$"):
+        WindowAttention(version="swin-v3")
 
 
 def test_the_least_and_the_most_that_is_possible_is_accepted() -> None:
@@ -90,6 +107,9 @@ def test_unknown_fields_and_types_are_refused(values: dict[str, object]) -> None
 
 
 def test_values_of_another_type_are_refused() -> None:
+    for values in ([], 3, None, "spec"):
+        with pytest.raises(TypeError, match="^a spec is a set of named values, found "):
+            ModelSpec.from_dict(values)
     with pytest.raises(ValueError, match=WIDTHS + r"ModelSpec\(filters='x', "):
         ModelSpec.from_dict({"filters": "x"})
 

@@ -233,8 +233,7 @@ def test_others_may_read_what_the_umask_lets_them(mask: int, mode: int, tiny: Ma
     "changes",
     [
         {"attention": WindowAttention(window=8, heads=3)},
-        {"attention": WindowAttention(window=8, heads=0)},
-        {"attention": WindowAttention(version="swin-v3")},  # type: ignore[arg-type]
+        {"attention": WindowAttention(window=8, heads=5), "framework": "transformer"},
     ],
 )
 def test_a_network_that_cannot_be_built_is_refused(

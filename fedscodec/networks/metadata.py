@@ -30,5 +30,5 @@ def spec_of(metadata: Mapping[str, str], path: Path) -> ModelSpec:
     """The spec that a weights file carries."""
     try:
         return ModelSpec.from_dict(json.loads(metadata["spec"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: its description of the network cannot be used ({error})") from None

@@ -13,6 +13,7 @@ reason stand here and nowhere else:
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -31,6 +32,14 @@ class WindowAttention:
     window: int = 8
     heads: int = 8
     blocks: int = 1
+
+    def __post_init__(self) -> None:
+        if self.version not in ("swin-v1", "swin-v2"):
+            raise ValueError(f"version of window attention is swin-v1 or swin-v2, found {self.version!r}")
+        for name, most in (("window", 32), ("heads", 64), ("blocks", 16)):
+            value = getattr(self, name)
+            if type(value) is not int or not 1 <= value <= most:  # biases alone hold window⁴ · heads numbers
+                raise ValueError(f"{name} of window attention must be a whole number from 1 to {most}, found {value}")
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,8 @@ class ModelSpec:
         widths = (self.filters, self.latents, self.slices, self.hyper_latents, self.hyper_filters, *self.slice_filters)
         if not self.slice_filters or any(type(w) is not int or not 1 <= w <= 4096 for w in widths):
             raise ValueError(f"widths and counts must be whole numbers from 1 to 4096: {self}")
+        if len(self.slice_filters) > 8 or len(self.lambdas) > 64:
+            raise ValueError(f"at most 8 slice_filters and 64 lambdas, found {self.slice_filters} and {self.lambdas}")
         if type(self.blocks_per_group) is not int or not 0 <= self.blocks_per_group <= 64:
             raise ValueError(f"blocks_per_group must be a whole number from 0 to 64, found {self.blocks_per_group}")
         if self.latents % self.slices or self.slices > 63:
@@ -69,8 +80,13 @@ class ModelSpec:
             raise ValueError(f"scales must be a whole number from 2 to 128, found {self.scales}")
         if not 0 < self.smallest_scale < self.largest_scale < 1000:
             raise ValueError(f"scales must grow, found {self.smallest_scale} … {self.largest_scale}")
-        if not self.lambdas or list(self.lambdas) != sorted(set(self.lambdas)) or self.lambdas[0] <= 0:
+        increasing = all(
+            a < b for a, b in zip((0, *self.lambdas), (*self.lambdas, math.inf), strict=True)
+        )  # NaN is not
+        if not self.lambdas or not increasing:
             raise ValueError(f"lambdas must be positive and increasing, found {self.lambdas}")
+        if type(self.wavelet) is not bool:
+            raise ValueError(f"wavelet is true or false, found {self.wavelet!r}")
         if self.framework not in ("cnn", "transformer"):
             raise ValueError(f"framework is cnn or transformer, found {self.framework!r}")
         if self.metric not in ("mse", "ms-ssim"):
@@ -93,6 +109,8 @@ class ModelSpec:
     @staticmethod
     def from_dict(values: dict[str, Any]) -> ModelSpec:
         """Rebuild a spec; raises TypeError or ValueError on unknown fields or impossible values."""
+        if not isinstance(values, dict):
+            raise TypeError(f"a spec is a set of named values, found {type(values).__name__}")
         values = dict(values)
         if values.get("attention") is not None:
             values["attention"] = WindowAttention(**values["attention"])

@@ -4,7 +4,8 @@
 
 Each file `NAME.feds` has beside it `NAME.png`, the pixels it decoded to where it was written, and a line in
 `index.json`: the SHA-256 of its symbols (int16, little-endian, z first), which must hold on every machine and for
-ever, and the model and quality it was written with. Pixels may differ by one level: synthesis is float.
+ever, and the model and quality it was written with. Pixels may differ by one level: synthesis is float. Files of other
+networks than `tiny` need $FEDS_WEIGHTS to name the folder `networks`, see `networks.py`.
 """
 
 from __future__ import annotations
@@ -49,12 +50,61 @@ def pictures() -> dict[str, tuple[Picture, float]]:
     }
 
 
+def more_pictures() -> dict[str, Picture]:
+    """Name → picture, small: sizes around multiples of 64, and content that a codec meets seldom."""
+    photo = read_picture(PHOTOGRAPH).pixels
+    random = np.random.default_rng(8)
+    rows, columns = np.mgrid[:40, :70]
+    ramp = np.stack([columns * 3, rows * 6, 255 - columns * 3], -1).astype(np.uint8)
+    spark = np.zeros((66, 20, 3), np.uint8)
+    spark[30, 10] = 255
+    text = np.full((30, 65, 3), 255, np.uint8)
+    text[4:26:3, 5:60][random.random((8, 55)) < 0.5] = 0
+    return {
+        "face-65x64": from_array(photo[80:144, 190:255].copy()),
+        "suit-63x33": from_array(photo[300:333, 200:263].copy()),
+        "row-130x1": from_array(photo[70:71, 150:280].copy()),
+        "column-2x129": from_array(photo[0:129, 200:202].copy()),
+        "ramp": from_array(ramp),
+        "spark": from_array(spark),
+        "text": from_array(text),
+        "stripes": from_array(np.repeat((columns[:33, :50] // 2 % 2 * 255).astype(np.uint8)[..., None], 3, -1)),
+        "primaries": from_array(random.choice([0, 255], (24, 24, 3)).astype(np.uint8)),
+        "white-grey": from_array(np.full((16, 16), 255, np.uint8)),
+        "black": from_array(np.zeros((65, 1, 3), np.uint8)),
+        "profile": Picture(ramp[:20, :20].copy(), icc=b"a profile", exif=b"II*\0\x08\0\0\0\0\0\0\0\0\0", xmp=b"<x/>"),
+    }
+
+
+MORE: dict[str, dict[str, tuple[float, ...]]] = {  # network → picture → qualities
+    "tiny": {"face-65x64": (2.0,), "spark": (7.0,), "text": (5.25,), "stripes": (1.0,), "profile": (3.0,)},
+    "mini-teacher": {
+        "face-65x64": (1.0, 4.0, 7.0), "row-130x1": (7.0,), "column-2x129": (2.0,), "spark": (6.999,), "text": (3.0,),
+        "primaries": (7.0,), "white-grey": (5.0,),
+    },
+    "mini-transformer": {
+        "face-65x64": (3.0,), "suit-63x33": (1.0, 7.0), "ramp": (4.5,), "stripes": (7.0,), "black": (1.0,),
+        "profile": (6.0,),
+    },
+    "mini-odd": {
+        "suit-63x33": (1.0,), "ramp": (1.0,), "primaries": (1.0,), "row-130x1": (1.0,), "white-grey": (1.0,),
+        "text": (1.0,),
+    },
+    "mini-skip": {
+        "face-65x64": (1.0, 7.0), "ramp": (2.5,), "spark": (4.0,), "black": (7.0,), "column-2x129": (6.0,),
+        "primaries": (1.001,),
+    },
+}  # fmt: skip
+
+
 def add(name: str, picture: Picture, quality: float, model: Model, index: dict[str, dict[str, object]]) -> None:
     """Write one file, its pixels and its line, unless they are there."""
     if name in index:
         return
     encoded = encode_picture(picture, model, quality)
     decoded = decode_file(unpack(encoded.data), model)
+    if not all(np.array_equal(a, b) for a, b in zip(encoded.symbols, decoded.symbols, strict=True)):
+        raise AssertionError(f"{name} decodes to other symbols")
     (HERE / f"{name}.feds").write_bytes(encoded.data)
     (HERE / f"{name}.png").write_bytes(encode_png(decoded.picture, "png"))
     symbols = hashlib.sha256(b"".join(symbol_bytes(encoded.symbols))).hexdigest()
@@ -68,6 +118,13 @@ def main() -> None:
     model = load_model("tiny", "cpu")
     for name, (picture, quality) in pictures().items():
         add(name, picture, quality, model, index)
+    more = more_pictures()
+    for network, chosen in MORE.items():
+        if network != "tiny":
+            model = load_model(str(HERE.parent / "networks" / f"{network}.safetensors"), "cpu")
+        for name, qualities in chosen.items():
+            for quality in qualities:
+                add(f"{network}-{name}-q{quality:g}", more[name], quality, model, index)
     path.write_text(json.dumps(index, indent=1) + "\n")
 
 

@@ -1,0 +1,82 @@
+"""Networks that conformance files were written with: random, small, and unlike the student in everything that matters.
+
+    python tests/conformance/networks.py
+
+Weights files in `networks/` that are there already are never touched, as files of `v1` need them. What this makes anew
+depends on torch's random numbers; the committed files are what counts, not this recipe. Together with `tiny`, which was
+trained, they cover eight slices and one, attention of both versions and none, the transformer framework, one quality
+and seven, skipped tables, and widths that no matrix product likes.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from conftest import make_model, make_picture  # noqa: E402
+
+from fedscodec.entropy.coders import RateEstimator  # noqa: E402
+from fedscodec.images import to_tensor  # noqa: E402
+from fedscodec.networks.model import FedsModel  # noqa: E402
+from fedscodec.networks.spec import WindowAttention  # noqa: E402
+from fedscodec.networks.weights import write_weights  # noqa: E402
+
+HERE = Path(__file__).parent / "networks"
+
+NETWORKS: dict[str, dict[str, Any]] = {  # what differs from `conftest.SMALL`
+    "mini-teacher": {
+        "seed": 11, "filters": 6, "latents": 16, "slices": 8, "blocks_per_group": 1, "wavelet": False,
+        "attention": WindowAttention("swin-v2", window=4, heads=2, blocks=1), "hyper_latents": 3, "hyper_filters": 6,
+        "slice_filters": (6, 5), "largest_scale": 12.0,
+    },
+    "mini-transformer": {
+        "seed": 12, "framework": "transformer", "latents": 12, "slices": 3, "blocks_per_group": 1,
+        "attention": WindowAttention("swin-v1", window=4, heads=2, blocks=1), "hyper_latents": 5, "hyper_filters": 6,
+        "slice_filters": (7, 5), "scales": 18, "largest_scale": 12.0,
+    },
+    "mini-odd": {
+        "seed": 13, "filters": 7, "latents": 15, "slices": 3, "blocks_per_group": 1, "wavelet": False,
+        "hyper_latents": 3, "hyper_filters": 9, "slice_filters": (11, 7, 5), "scales": 17, "largest_scale": 12.0,
+        "lambdas": (0.015,),
+    },
+    "mini-skip": {
+        "seed": 14, "filters": 6, "latents": 20, "slices": 1, "hyper_latents": 2, "hyper_filters": 5,
+        "slice_filters": (9,), "scales": 33, "smallest_scale": 0.05, "largest_scale": 10.0,
+    },
+}  # fmt: skip
+SKIP = {"mini-skip": 3}
+
+
+@torch.no_grad()
+def spread_pixels(model: FedsModel) -> None:
+    """Give g_s calm weights, and scale and shift what it puts out: pixels over 0 … 255, few at the ends."""
+    spec = model.spec
+    torch.manual_seed(len(spec.slice_filters))
+    for module in model.g_s.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.reset_parameters()  # three inverse GDNs in a row make large activations enormous
+    coder = RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=False)
+    x = torch.nn.functional.pad(to_tensor(make_picture()), (0, 0, 0, 16), mode="replicate")
+    x_hat = model(x, torch.tensor([1.0]), coder).x_hat
+    scale = 0.2 / x_hat.std()
+    for parameter in (*model.g_s.last.parameters(), *(p for m in model.g_s.shortcut[-1:] for p in m.parameters())):
+        parameter.mul_(scale)
+    model.g_s.last.bias.add_(0.5 - scale * x_hat.mean())
+
+
+def main() -> None:
+    """Make what is missing."""
+    HERE.mkdir(exist_ok=True)
+    for name, changes in NETWORKS.items():
+        if not (path := HERE / f"{name}.safetensors").exists():
+            model = make_model(**changes)
+            spread_pixels(model)
+            write_weights(path, model, {"origin": "random"}, skip=SKIP.get(name, 0))
+
+
+if __name__ == "__main__":
+    main()
