@@ -1,0 +1,98 @@
+"""One process of the portability matrix: encode or decode with the settings it was started with.
+
+    python tests/portability/worker.py encode FOLDER DEVICE FLAG,FLAG
+    python tests/portability/worker.py decode FOLDER DEVICE FLAG,FLAG
+
+encode writes pictures of the corpus as .feds files to FOLDER and prints, as one JSON object, name → hash of symbols.
+decode reads the committed corpus and every .feds file in FOLDER's siblings, and prints name → hash and, for the
+corpus, how far pixels are from the committed ones. The environment sets threads, precision, backend and CPU.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).parent.parent.parent
+CORPUS = ROOT / "tests" / "conformance"
+sys.path[:0] = [str(ROOT), str(CORPUS)]
+
+import add  # noqa: E402  (the pictures of the conformance set)
+
+from fedscodec.codec import Model, decode_file, encode_picture, load_model, model_by_fingerprint  # noqa: E402
+from fedscodec.entropy.exact_matmul import choose_backend  # noqa: E402
+from fedscodec.fileformat import unpack  # noqa: E402
+from fedscodec.images import read_picture  # noqa: E402
+from fedscodec.verification import symbols_sha256  # noqa: E402
+
+FLAGS = {
+    "no-onednn": lambda: torch.backends.mkldnn.set_flags(False),
+    "medium": lambda: torch.set_float32_matmul_precision("medium"),
+    "threads-1": lambda: torch.set_num_threads(1),
+    "threads-2": lambda: torch.set_num_threads(2),
+    "threads-7": lambda: torch.set_num_threads(7),
+}
+
+
+def encode(folder: Path, device: str) -> dict[str, str]:
+    """Write files of every network at two qualities, and tell the hashes of their symbols."""
+    found = {}
+    pictures = {k: v for k, v in add.more_pictures().items() if k in ("face-65x64", "ramp", "primaries", "text")}
+    for network in add.MORE:
+        model = load_model(network, device)
+        for name, picture in pictures.items():
+            for quality in (1.0, float(len(model.spec.lambdas)) - 0.25 * (len(model.spec.lambdas) > 1)):
+                encoded = encode_picture(picture, model, quality)
+                file = folder / f"{network}-{name}-q{quality:g}.feds"
+                file.write_bytes(encoded.data)
+                found[file.name] = symbols_sha256(encoded.symbols)
+    return found
+
+
+def decode(folder: Path, device: str) -> dict[str, dict[str, object]]:
+    """Hashes of the symbols of the corpus, with distances of pixels, and of everybody's files."""
+    models: dict[bytes, Model] = {}
+    found: dict[str, dict[str, object]] = {}
+    corpus = sorted((CORPUS / "v1").glob("*.feds"))
+    for path in [*corpus, *sorted(folder.parent.glob("*/*.feds"))]:
+        file = unpack(path.read_bytes(), name=path.name)
+        fingerprint = file.header.fingerprint
+        if fingerprint not in models:
+            models[fingerprint] = model_by_fingerprint(fingerprint, device)
+        decoded = decode_file(file, models[fingerprint])
+        name = path.stem if path.parent.name == "v1" else f"{path.parent.name}/{path.name}"
+        found[name] = {"symbols": symbols_sha256(decoded.symbols)}
+        if path.parent.name == "v1":
+            expected = read_picture(path.with_suffix(".png")).pixels
+            levels = np.abs(decoded.picture.pixels.astype(int) - expected)
+            found[name] |= {"most": int(levels.max()), "beyond": int((levels > 1).sum()), "samples": levels.size}
+    return found
+
+
+def main(task: str, folder: str, device: str, flags: str) -> None:
+    """Do the task and print what was found."""
+    for flag in filter(None, flags.split(",")):
+        FLAGS[flag]()
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        print(json.dumps({"skipped": "no CUDA device"}))
+        return
+    work = {"encode": encode, "decode": decode}[task]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = work(Path(folder), device)
+    about = {
+        "torch": torch.__version__, "python": platform.python_version(), "numpy": np.__version__,
+        "backend": choose_backend(torch.device(device)), "threads": torch.get_num_threads(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+    }  # fmt: skip
+    print(json.dumps({"about": about, "found": found}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
