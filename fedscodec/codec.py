@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -25,14 +25,18 @@ from . import fileformat, registry
 from .entropy.coders import SliceReader, SliceWriter, require_long_enough, symbol_bytes
 from .entropy.fixedpoint import MEAN_UNIT
 from .errors import FedsError, FormatError, TooLargeError
-from .fileformat import FedsFile
-from .images import Picture, crop, from_tensor, pad, to_tensor
+from .fileformat import FedsFile, Header
+from .images import Picture, crop, from_tensor, region
 from .networks.slices import walk
 from .networks.spec import STRIDE
-from .networks.strips import run_in_strips
+from .networks.tiles import HYPER_MARGIN, HYPER_SIDE, Box, analysis_tiles, run_in_tiles, synthesis_tiles, tiles
 from .networks.weights import Weights, float_transforms, integer_side, read_weights
 
 T = TypeVar("T")
+Progress = Callable[[float], None]
+"""Told, in the course of the work, how much of it is done, 0 to 1."""
+_ROWS = 64  # of pixels, compared at once
+_TRANSFORM_SHARE = 0.8  # of the time of encoding and decoding, about
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Analysed:
 class Encoded:
     """A picture as a file: its bytes, seconds of each stage, −log₂ p of its symbols (if counted), and the symbols.
 
-    y_hat are the latents that a decoder finds in the file, int32 in 1/16 [1, H/16, W/16, M].
+    y_hat are the latents that a decoder finds in the file, integers in 1/16 [1, H/16, W/16, M].
     """
 
     data: bytes
@@ -171,14 +175,18 @@ def _load(found: registry.Resolved, device: str) -> Model:
     return Model(read_weights(found.path), name=found.network, quality=quality, device=device)
 
 
-def encode_picture(picture: Picture, model: Model, quality: float, *, count_bits: bool = False) -> Encoded:
+@torch.inference_mode()
+def encode_picture(
+    picture: Picture, model: Model, quality: float, *, count_bits: bool = False, progress: Progress | None = None
+) -> Encoded:
     """Encode a picture at a quality from 1 to the number of the model's λs; in between, gains are interpolated."""
-    model.check_quality(quality)  # before the work
-    return encode_analysed(analyse_picture(picture, model), model, quality, count_bits=count_bits)
+    gain, thousandths = _gain(model, quality)  # before the work
+    analysed = analyse_picture(picture, model, progress=progress)
+    return _encode_latents(analysed, analysed.latents.mul_(gain), thousandths, model, count_bits, progress)
 
 
 @torch.inference_mode()
-def analyse_picture(picture: Picture, model: Model) -> Analysed:
+def analyse_picture(picture: Picture, model: Model, *, progress: Progress | None = None) -> Analysed:
     """The half of encoding that knows no quality, and takes most of its time; TooLargeError for what no file can hold.
 
     `encode_analysed` does the other half, as often as there are qualities to try.
@@ -188,23 +196,33 @@ def analyse_picture(picture: Picture, model: Model) -> Analysed:
             f"{picture.width}x{picture.height} pixels are more than the {fileformat.PIXELS_AT_MOST} a file can hold"
         )
     clock = _Clock(model.device)
-    x = clock.time("prepare", lambda: _prepare(picture, model))
-    latents = clock.time("analysis", lambda: _analyse(model, x))
+    latents = clock.time("analysis", lambda: _analyse(model, picture, progress))
     return Analysed(picture, latents, clock.seconds)
 
 
 @torch.inference_mode()
 def encode_analysed(analysed: Analysed, model: Model, quality: float, *, count_bits: bool = False) -> Encoded:
     """The file of an analysed picture at a quality; its seconds are those of both halves."""
+    gain, thousandths = _gain(model, quality)
+    return _encode_latents(analysed, analysed.latents * gain, thousandths, model, count_bits)
+
+
+def _gain(model: Model, quality: float) -> tuple[Tensor, int]:
+    """The gain [1, M, 1, 1] of a quality as the header can hold it, and that, in thousandths."""
     model.check_quality(quality)
     thousandths = round(quality * 1000)  # what the header holds, and therefore what both sides use
-    gain, _ = model.gains(thousandths / 1000)
+    return model.gains(thousandths / 1000)[0], thousandths
+
+
+def _encode_latents(
+    analysed: Analysed, y: Tensor, thousandths: int, model: Model, count_bits: bool, progress: Progress | None = None
+) -> Encoded:
+    """The file of the gained latents y [1, M, H/16, W/16]."""
     picture, clock = analysed.picture, _Clock(model.device)
-    y = analysed.latents * gain
-    z = clock.time("hyper analysis", lambda: model.transforms.h_a(y))
-    writer = SliceWriter(model.z_tables, model.y_tables, count_bits=count_bits)
-    y, z = _channels_last(y), _channels_last(z)
-    y_hat = clock.time("entropy nets", lambda: walk(model.side, z, y, thousandths, writer))
+    z = clock.time("hyper analysis", lambda: _hyper_analyse(model, y))
+    told = _slices_told(progress, model, first=_TRANSFORM_SHARE, last=1.0)
+    writer = SliceWriter(model.z_tables, model.y_tables, count_bits=count_bits, told=told)
+    y_hat = clock.time("entropy nets", lambda: walk(model.side, z, y.permute(0, 2, 3, 1), thousandths, writer))
     _separate_coder(clock, writer.seconds)
     file = fileformat.assemble(
         fingerprint=model.fingerprint,
@@ -220,15 +238,17 @@ def encode_analysed(analysed: Analysed, model: Model, quality: float, *, count_b
 
 
 @torch.inference_mode()
-def decode_file(file: FedsFile, model: Model, *, slices: int | None = None) -> Decoded:
+def decode_file(
+    file: FedsFile, model: Model, *, slices: int | None = None, progress: Progress | None = None
+) -> Decoded:
     """Decode an unpacked file with the network that wrote it; FormatError where its streams are damaged.
 
     With slices, from 1 to the network's number, only the first so many are read and the others taken as zero, which
     gives a preview. The checksum covers all symbols, so then only the streams' own checks stand against damage.
     """
     clock = _Clock(model.device)
-    y_hat, symbols = _read_latents(file, model, clock, slices)
-    picture = _picture_of(file, y_hat, model, clock)
+    y_hat, symbols = _read_latents(file, model, clock, slices, progress)
+    picture = _picture_of(file, y_hat, model, clock, progress)
     return Decoded(picture, clock.seconds, symbols)
 
 
@@ -239,9 +259,9 @@ def read_symbols(file: FedsFile, model: Model) -> list[np.ndarray]:
 
 
 def _read_latents(
-    file: FedsFile, model: Model, clock: _Clock, slices: int | None = None
+    file: FedsFile, model: Model, clock: _Clock, slices: int | None = None, progress: Progress | None = None
 ) -> tuple[Tensor, list[np.ndarray]]:
-    """ŷ int32 in 1/16 [1, H/16, W/16, M] and all symbols; FormatError unless they have the file's checksum."""
+    """ŷ in 1/16 [1, H/16, W/16, M] and all symbols; FormatError unless they have the file's checksum."""
     header = file.header
     _require_fit(file, model)
     wanted = model.spec.slices if slices is None else slices
@@ -251,7 +271,8 @@ def _read_latents(
     z_shape = (1, rows, columns, model.spec.hyper_latents)
     counts = [math.prod(z_shape), *[16 * rows * columns * model.spec.slice_channels] * model.spec.slices]
     require_long_enough(file.streams, counts, model.z_tables, model.y_tables)
-    reader = SliceReader(file.streams, z_shape, model.z_tables, model.y_tables, model.device)
+    told = _slices_told(progress, model, first=0.0, last=1 - _TRANSFORM_SHARE)
+    reader = SliceReader(file.streams, z_shape, model.z_tables, model.y_tables, model.device, told=told)
     y_hat = clock.time("entropy nets", lambda: walk(model.side, None, None, header.quality, reader, wanted))
     _separate_coder(clock, reader.seconds)
     whole = wanted == model.spec.slices
@@ -280,39 +301,93 @@ def reconstruct(encoded: Encoded, model: Model) -> Picture:
     return _picture_of(file, encoded.y_hat, model, _Clock(model.device))
 
 
-def _picture_of(file: FedsFile, y_hat: Tensor, model: Model, clock: _Clock) -> Picture:
-    _, inverse = model.gains(file.header.quality / 1000)
-    latents = (y_hat.permute(0, 3, 1, 2).float() / MEAN_UNIT) * inverse
-    x_hat = clock.time("synthesis", lambda: _synthesise(model, latents))
-    return clock.time("finish", lambda: _finish(file, x_hat))
+def _picture_of(
+    file: FedsFile, y_hat: Tensor, model: Model, clock: _Clock, progress: Progress | None = None
+) -> Picture:
+    pixels = clock.time("synthesis", lambda: _synthesise(model, y_hat, file.header, progress))
+    icc, exif, xmp = (file.boxes.get(kind) for kind in (b"ICCP", b"EXIF", b"XMP "))
+    return Picture(pixels, file.header.grey, icc, exif, xmp, ())
 
 
 def psnr(a: Picture, b: Picture) -> float:
     """Peak signal-to-noise ratio of two pictures of one size over their RGB samples, in decibels."""
     if a.pixels.shape != b.pixels.shape:
         raise FedsError(f"pictures of one size are compared, found {a.pixels.shape} and {b.pixels.shape}")
-    error = np.mean((a.pixels.astype(np.float64) - b.pixels.astype(np.float64)) ** 2)
-    return math.inf if error == 0 else float(10 * math.log10(255**2 / error))
+    error = sum(_squared_error(a, b, top) for top in range(0, a.height, _ROWS)) / a.pixels.size
+    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
 
 
-def _prepare(picture: Picture, model: Model) -> Tensor:
-    x = pad(to_tensor(picture).to(model.device), STRIDE)
-    return x.contiguous(memory_format=torch.channels_last)
+def _squared_error(a: Picture, b: Picture, top: int) -> int:
+    """Sum of squared differences of some rows: in stretches, so that it takes little memory, and exact."""
+    first, second = (picture.pixels[top : top + _ROWS].astype(np.int32) for picture in (a, b))
+    return int(np.square(first - second).sum(dtype=np.int64))
 
 
-def _analyse(model: Model, x: Tensor) -> Tensor:
+def _analyse(model: Model, picture: Picture, progress: Progress | None) -> Tensor:
+    """g_a in tiles: latents [1, M, H/16, W/16], before any gain, channels last."""
+    rows, columns = (STRIDE // 16 * -(-side // STRIDE) for side in (picture.height, picture.width))
+    latents = torch.empty((1, rows, columns, model.spec.latents), device=model.device).permute(0, 3, 1, 2)
+
+    def read(box: Box) -> Tensor:
+        return region(picture, *box.scaled(16)).to(model.device).contiguous(memory_format=torch.channels_last)
+
+    def write(box: Box, part: Tensor) -> None:
+        box.of(latents).copy_(part)
+
+    grid = list(analysis_tiles(rows, columns, model.spec, model.device))
     with model.autocast():
-        return run_in_strips(lambda part: model.transforms.g_a(part).value.float(), x, 1 / 16, model.spec)
+        told = _told(grid, progress, 0.0, _TRANSFORM_SHARE)
+        run_in_tiles(lambda part: model.transforms.g_a(part).value.float(), read, write, told)
+    return latents
 
 
-def _synthesise(model: Model, latents: Tensor) -> Tensor:
+def _hyper_analyse(model: Model, y: Tensor) -> Tensor:
+    """h_a in tiles: z [1, H/64, W/64, Z] of the gained latents."""
+    rows, columns = y.shape[2] * 16 // STRIDE, y.shape[3] * 16 // STRIDE
+    z = torch.empty((1, rows, columns, model.spec.hyper_latents), device=y.device)
+
+    def write(box: Box, part: Tensor) -> None:
+        box.of_last(z).copy_(part.permute(0, 2, 3, 1))
+
+    grid = tiles(rows, columns, HYPER_SIDE, HYPER_MARGIN)
+    run_in_tiles(model.transforms.h_a, lambda box: box.scaled(STRIDE // 16).of(y), write, grid)
+    return z
+
+
+def _synthesise(model: Model, y_hat: Tensor, header: Header, progress: Progress | None) -> np.ndarray:
+    """g_s in tiles: samples uint8 [H, W, 3] of latents in 1/16 [1, H/16, W/16, M]."""
+    pixels = np.empty((header.height, header.width, 3), dtype=np.uint8)
+    _, inverse = model.gains(header.quality / 1000)
+
+    def read(box: Box) -> Tensor:
+        latents = (box.of_last(y_hat).permute(0, 3, 1, 2).float() / MEAN_UNIT) * inverse
+        return latents.contiguous(memory_format=torch.channels_last)
+
+    def write(box: Box, part: Tensor) -> None:
+        place = pixels[box.top : box.bottom, box.left : box.right]  # without what padding added
+        if place.size:
+            place[:] = from_tensor(crop(part, *place.shape[:2]), grey=header.grey)
+
+    grid = list(synthesis_tiles(y_hat.shape[1], y_hat.shape[2], model.spec, model.device))
     with model.autocast():
-        latents = latents.contiguous(memory_format=torch.channels_last)
-        return run_in_strips(lambda part: model.transforms.g_s(part).value.float(), latents, 16, model.spec)
+        told = _told(grid, progress, 1 - _TRANSFORM_SHARE, 1.0)
+        run_in_tiles(lambda part: model.transforms.g_s(part).value.float(), read, write, told, 16)
+    return pixels
 
 
-def _channels_last(x: Tensor) -> Tensor:
-    return x.float().permute(0, 2, 3, 1)
+def _told(items: list[T], progress: Progress | None, first: float, last: float) -> Iterable[T]:
+    """The items, telling after each how far the work has come from first to last."""
+    for number, item in enumerate(items, start=1):
+        yield item
+        if progress is not None:
+            progress(first + (last - first) * number / len(items))
+
+
+def _slices_told(progress: Progress | None, model: Model, first: float, last: float) -> Callable[[int], None] | None:
+    """What a coder tells of the streams it is done with, as progress from first to last."""
+    if progress is None:
+        return None
+    return lambda streams: progress(first + (last - first) * streams / (1 + model.spec.slices))
 
 
 def _separate_coder(clock: _Clock, coder: float) -> None:
@@ -324,10 +399,3 @@ def _separate_coder(clock: _Clock, coder: float) -> None:
 def _boxes(picture: Picture) -> dict[bytes, bytes]:
     boxes = {b"ICCP": picture.icc, b"EXIF": picture.exif, b"XMP ": picture.xmp}
     return {kind: payload for kind, payload in boxes.items() if payload}
-
-
-def _finish(file: FedsFile, x_hat: Tensor) -> Picture:
-    header = file.header
-    pixels = from_tensor(crop(x_hat, header.height, header.width), grey=header.grey)
-    icc, exif, xmp = (file.boxes.get(kind) for kind in (b"ICCP", b"EXIF", b"XMP "))
-    return Picture(pixels, header.grey, icc, exif, xmp, ())

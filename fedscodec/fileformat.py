@@ -100,7 +100,7 @@ def assemble(
     height: int,
     grey: bool,
     streams: Iterable[bytes],
-    symbols: Iterable[bytes],
+    symbols: Iterable[bytes | memoryview],
     boxes: Mapping[bytes, bytes] | None = None,
 ) -> FedsFile:
     """A file for `pack`; its stream lengths and checksum follow from `streams` (z first) and `symbols`.
@@ -113,7 +113,7 @@ def assemble(
     return FedsFile(header, kept, dict(boxes or {}))
 
 
-def symbol_checksum(header: Header, chunks: Iterable[bytes]) -> int:
+def symbol_checksum(header: Header, chunks: Iterable[bytes | memoryview]) -> int:
     """CRC-32 of the decoded symbols, seeded with the CRC-32 of the header before its checksum field.
 
     `chunks` are the symbols as bytes in coding order, z first; where they are cut makes no difference.

@@ -20,8 +20,8 @@ from fedscodec.codec import encode_picture, psnr
 from fedscodec.errors import FedsError, ImageError
 from fedscodec.images import read_picture
 
-ENCODE = {"prepare", "analysis", "hyper analysis", "entropy nets", "coder"}
-DECODE = {"entropy nets", "coder", "synthesis", "finish"}
+ENCODE = {"analysis", "hyper analysis", "entropy nets", "coder"}
+DECODE = {"entropy nets", "coder", "synthesis"}
 
 
 @pytest.fixture(scope="module")

@@ -22,10 +22,11 @@ from fedscodec.codec import (
     psnr,
     reconstruct,
 )
+from fedscodec.entropy import coders
 from fedscodec.entropy.coders import SliceReader
 from fedscodec.errors import FedsError, FormatError, TooLargeError
 from fedscodec.images import Picture
-from fedscodec.networks import strips
+from fedscodec.networks import tiles
 from fedscodec.networks.slices import walk
 from fedscodec.networks.weights import Weights
 
@@ -112,10 +113,10 @@ def test_one_analysis_serves_every_quality(codec: Model, picture: MakePicture, m
 
 
 def test_stages_are_timed_and_bits_counted(codec: Model, encoded: Encoded, picture: MakePicture) -> None:
-    stages = {"prepare", "analysis", "hyper analysis", "entropy nets", "coder"}
+    stages = {"analysis", "hyper analysis", "entropy nets", "coder"}
     assert encoded.seconds.keys() == stages
     decoded = decode_file(fileformat.unpack(encoded.data), codec)
-    assert decoded.seconds.keys() == {"entropy nets", "coder", "synthesis", "finish"}
+    assert decoded.seconds.keys() == {"entropy nets", "coder", "synthesis"}
     assert all(value >= 0 for value in (*encoded.seconds.values(), *decoded.seconds.values()))
     file = fileformat.unpack(encoded.data)
     assert codec.z_tables.bits(encoded.symbols[0], np.arange(8)) < encoded.bits
@@ -285,15 +286,31 @@ def test_the_pixel_limit_holds(
         codec.encode(picture())
 
 
-def test_strips_change_nothing(codec: Model, picture: MakePicture, monkeypatch: pytest.MonkeyPatch) -> None:
-    tall = picture(width=40, height=320)
-    whole = encode_picture(tall, codec, 6.0)
-    pixels = codec.decode(whole.data).pixels.astype(int)
-    monkeypatch.setattr(strips, "STRIP", 64)
-    stripped = encode_picture(tall, codec, 6.0)
-    different = sum(int((a != b).sum()) for a, b in zip(whole.symbols, stripped.symbols, strict=True))
+@pytest.mark.parametrize(("width", "height"), [(300, 40), (130, 321)])
+def test_tiles_change_nothing(
+    width: int, height: int, codec: Model, picture: MakePicture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = picture(width=width, height=height)
+    whole = encode_picture(original, codec, 6.0)
+    decoded = decode_file(fileformat.unpack(whole.data), codec)
+    monkeypatch.setattr(tiles, "TRANSFORM_SIDE", {"cpu": 3})
+    monkeypatch.setattr(coders, "_CHUNK", 100)
+    tiled = encode_picture(original, codec, 6.0)
+    different = sum(int((a != b).sum()) for a, b in zip(whole.symbols, tiled.symbols, strict=True))
     assert different <= 2  # a float that lay on the edge of two symbols
-    assert np.abs(codec.decode(whole.data).pixels - pixels).max() <= 1
+    again = decode_file(fileformat.unpack(whole.data), codec)
+    assert same_symbols(again.symbols, whole.symbols)
+    assert np.abs(again.picture.pixels.astype(int) - decoded.picture.pixels).max() <= 1
+
+
+def test_progress_is_told_and_ends_at_one(codec: Model, picture: MakePicture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiles, "TRANSFORM_SIDE", {"cpu": 4})
+    told: list[float] = []
+    encoded = encode_picture(picture(width=320), codec, 3.0, progress=told.append)
+    assert told == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.8 + 0.2 / 3, 0.8 + 0.4 / 3, 1.0])
+    told.clear()
+    decode_file(fileformat.unpack(encoded.data), codec, progress=told.append)
+    assert told == pytest.approx([0.2 / 3, 0.4 / 3, 0.2, 0.4, 0.6, 0.8, 1.0])
 
 
 def test_devices_and_precisions(monkeypatch: pytest.MonkeyPatch) -> None:

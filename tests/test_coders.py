@@ -168,7 +168,7 @@ def test_what_is_written_is_read() -> None:
     writer = SliceWriter(Z_TABLES, Y_TABLES)
     z_hat, y_hat = writer.hyper(z), writer.slice(y, mean, index)
     z_again, y_again = read_back(writer, mean, index)
-    assert z_hat.dtype == y_hat.dtype == torch.int32
+    assert z_hat.dtype == y_hat.dtype == torch.int16
     assert torch.equal(z_hat, z_again)
     assert torch.equal(y_hat, y_again)
     assert torch.equal(z_hat, torch.floor(z + 0.5).to(torch.int32))

@@ -1,4 +1,4 @@
-"""g_a, g_s and h_a: shapes, inner maps, the linear shortcut, and strips that equal the whole picture."""
+"""g_a, g_s and h_a: shapes, inner maps, the linear shortcut."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import torch
 from conftest import SMALL
 from torch import Tensor, nn
 
-from fedscodec.networks import strips
 from fedscodec.networks.model import FedsModel, Gains
-from fedscodec.networks.spec import STUDENT, TEACHER, VARIANTS, ModelSpec, WindowAttention
-from fedscodec.networks.strips import margin, run_in_strips
+from fedscodec.networks.spec import ModelSpec, WindowAttention
 from fedscodec.networks.transforms import Analysis, HyperAnalysis, Synthesis
 
 ATTENTIVE = replace(SMALL, attention=WindowAttention(window=4, heads=2))
@@ -120,68 +118,3 @@ def test_gains_are_interpolated_geometrically() -> None:
 def test_a_single_quality_has_a_gain() -> None:
     gain, _ = Gains(replace(SMALL, lambdas=(0.015,)))(torch.tensor([1.0]))
     torch.testing.assert_close(gain.detach(), torch.ones(1, 16, 1, 1))
-
-
-# ── Strips ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_margins() -> None:
-    assert [margin(spec) for spec in (SMALL, STUDENT, replace(TEACHER, attention=None))] == [64, 96, 240]
-
-
-@pytest.mark.parametrize("spec", [SMALL, GROUPED])
-@pytest.mark.parametrize("scale", [1 / 16, 16])
-@torch.no_grad()
-def test_strips_equal_the_whole(spec: ModelSpec, scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strips, "STRIP", 128)
-    net: nn.Module = Analysis(spec) if scale < 1 else Synthesis(spec)
-    x = torch.randn(1, 3, 448, 32) if scale < 1 else torch.randn(1, 16, 28, 2)
-    heights: list[int] = []
-
-    def transform(part: Tensor) -> Tensor:
-        heights.append(part.shape[2])
-        return net(part).value
-
-    out = run_in_strips(transform, x, scale, spec)
-    assert len(heights) == 4
-    assert max(heights) * (1 if scale < 1 else 16) == 128 + 2 * margin(spec)
-    whole = net(x).value
-    assert whole.std() > 0.1
-    torch.testing.assert_close(out, whole, atol=2e-5, rtol=0)
-
-
-@pytest.mark.parametrize(
-    ("transform", "spec", "above", "below"),
-    [(Analysis, SMALL, 29, 14), (Analysis, GROUPED, 57, 42), (Synthesis, SMALL, 48, 48), (Synthesis, GROUPED, 80, 80)],
-)
-def test_nothing_is_seen_from_beyond_the_margin(
-    transform: type[nn.Module], spec: ModelSpec, above: int, below: int
-) -> None:
-    # The rows of x that have a gradient are those that the middle of the result depends on.
-    net = transform(spec)
-    unit, grain = (1, 16) if transform is Analysis else (16, 1)
-    x = torch.randn((1, 3, 480, 16) if transform is Analysis else (1, 16, 30, 1), requires_grad=True)
-    top, bottom = 224, 256  # in rows of the picture
-    net(x).value[:, :, top // grain : bottom // grain].sum().backward()
-    assert x.grad is not None
-    seen = torch.nonzero(x.grad.abs().sum((0, 1, 3))).flatten()
-    first, last = int(seen[0]) * unit, (int(seen[-1]) + 1) * unit
-    assert (top - first, last - bottom) == (above, below)
-    assert max(above, below) <= margin(spec)
-
-
-@pytest.mark.parametrize("spec", [ATTENTIVE, MIXED, VARIANTS["transformer-student"], TEACHER])
-def test_networks_with_attention_run_whole(spec: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strips, "STRIP", 16)
-    x = torch.rand(1, 3, 1024, 2)
-    assert run_in_strips(lambda part: part, x, 1 / 16, spec) is x
-
-
-def test_small_pictures_run_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strips, "STRIP", 128)
-    seen: list[int] = []
-    for rows in (128 + 2 * 64, 128 + 2 * 64 + 16):
-        run_in_strips(
-            lambda part: seen.append(part.shape[2]) or part[:, :, ::16], torch.rand(1, 1, rows, 1), 1 / 16, SMALL
-        )
-    assert seen == [256, 192, 256 - 48, 80]

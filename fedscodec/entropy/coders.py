@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 import zlib
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +21,9 @@ from ..errors import FormatError
 from . import rangecoder
 from .fixedpoint import MEAN_UNIT, SYMBOL_LIMIT
 from .tables import Tables
+
+_CHUNK = 2**18
+_INT16_LIMIT = 2**15 - 1
 
 
 class Prior(Protocol):
@@ -116,33 +120,43 @@ def _given(x: Tensor | None) -> Tensor:
     return x
 
 
+Told = Callable[[int], None]
+"""Told, after each stream, how many there have been so far."""
+
+
 class SliceWriter:
     """Turns z and the slices of y into one byte string each; streams[0] is z.
 
-    symbols keeps the integers in coding order, for the file's checksum; seconds is the time spent in the coder. With
-    count_bits, bits sums −log₂ p by the integer tables.
+    symbols keeps the integers in coding order (int16), for the file's checksum; seconds is the time spent in the coder.
+    With count_bits, bits sums −log₂ p by the integer tables.
     """
 
-    def __init__(self, z_tables: Tables, y_tables: Tables, *, count_bits: bool = False) -> None:
-        self.z_tables, self.y_tables, self.count_bits = z_tables, y_tables, count_bits
+    def __init__(
+        self, z_tables: Tables, y_tables: Tables, *, count_bits: bool = False, told: Told | None = None
+    ) -> None:  # fmt: skip
+        self.z_tables, self.y_tables, self.count_bits, self.told = z_tables, y_tables, count_bits, told
         self.streams: list[bytes] = []
         self.symbols: list[np.ndarray] = []
         self.bits = 0.0
         self.seconds = 0.0
 
     def hyper(self, z: Tensor | None, prior: Any = None) -> Tensor:
-        """z float [1, H, W, C] → ẑ int32."""
+        """z float [1, H, W, C] → ẑ int16."""
         symbols = _round(_given(z))
         self._write(symbols, _channel_index(tuple(symbols.shape)), self.z_tables)
         return symbols
 
     def slice(self, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
-        """y float, mean int32 in 1/16, index: [1, H, W, C] → ŷ int32 in 1/16."""
-        residual = _round(_given(y).to(torch.float64) - mean.to(torch.float64) / MEAN_UNIT)
-        if self.y_tables.skip:
-            residual = torch.where(index < self.y_tables.skip, 0, residual)
-        self._write(residual, index.numpy(force=True), self.y_tables)
-        return residual * MEAN_UNIT + mean
+        """y float, mean integers in 1/16, index: [1, H, W, C] → ŷ integers in 1/16, of the type of `_y_hat`."""
+        count = mean.shape[-1]
+        flat_y, flat_mean, flat_index = (x.reshape(-1, count) for x in (_given(y), mean, index))
+        symbols = torch.empty_like(flat_mean, dtype=torch.int16)
+        for chunk in _chunks(len(symbols)):
+            residual = _round(flat_y[chunk].to(torch.float64) - flat_mean[chunk].to(torch.float64) / MEAN_UNIT)
+            symbols[chunk] = torch.where(flat_index[chunk] < self.y_tables.skip, 0, residual)
+        symbols = symbols.view(mean.shape)
+        self._write(symbols, index.numpy(force=True), self.y_tables)
+        return _y_hat(symbols, mean)
 
     def _write(self, symbols: Tensor, index: np.ndarray, tables: Tables) -> None:
         flat, begin = symbols.numpy(force=True).reshape(-1), time.perf_counter()
@@ -151,6 +165,8 @@ class SliceWriter:
         self.symbols.append(flat)
         if self.count_bits:
             self.bits += tables.bits(flat, index.reshape(-1))
+        if self.told:
+            self.told(len(self.streams))
 
 
 class SliceReader:
@@ -158,21 +174,20 @@ class SliceReader:
 
     def __init__(
         self, streams: tuple[bytes, ...], z_shape: tuple[int, ...], z_tables: Tables, y_tables: Tables,
-        device: torch.device | str = "cpu",
+        device: torch.device | str = "cpu", *, told: Told | None = None,
     ) -> None:  # fmt: skip
-        self.z_tables, self.y_tables = z_tables, y_tables
+        self.z_tables, self.y_tables, self.told = z_tables, y_tables, told
         self.streams, self.z_shape, self.device = streams, z_shape, device
         self.symbols: list[np.ndarray] = []
         self.seconds = 0.0
 
     def hyper(self, z: Tensor | None, prior: Any = None) -> Tensor:
-        """ẑ int32 [1, H, W, C]; z is not looked at."""
+        """ẑ int16 [1, H, W, C]; z is not looked at."""
         return self._read(_channel_index(self.z_shape), self.z_tables, self.z_shape)
 
     def slice(self, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
-        """ŷ int32 in 1/16 [1, H, W, C]; y is not looked at."""
-        residual = self._read(index.numpy(force=True), self.y_tables, tuple(index.shape))
-        return residual * MEAN_UNIT + mean
+        """ŷ integers in 1/16 [1, H, W, C], of the type of `_y_hat`; y is not looked at."""
+        return _y_hat(self._read(index.numpy(force=True), self.y_tables, tuple(index.shape)), mean)
 
     def _read(self, index: np.ndarray, tables: Tables, shape: tuple[int, ...]) -> Tensor:
         number, begin = len(self.symbols), time.perf_counter()
@@ -183,6 +198,8 @@ class SliceReader:
             raise FormatError(f"{which} is damaged: {error}") from None
         self.seconds += time.perf_counter() - begin
         self.symbols.append(symbols)
+        if self.told:
+            self.told(len(self.symbols))
         return torch.from_numpy(symbols.reshape(shape)).to(self.device)
 
 
@@ -196,9 +213,9 @@ def require_long_enough(streams: tuple[bytes, ...], counts: list[int], z_tables:
             raise FormatError(f"the {which} stream is too short: {found}")
 
 
-def symbol_bytes(symbols: list[np.ndarray]) -> list[bytes]:
+def symbol_bytes(symbols: list[np.ndarray]) -> list[memoryview]:
     """The integers of each stream as little-endian int16, in coding order: what a file's checksum is taken of."""
-    return [s.astype("<i2").tobytes() for s in symbols]
+    return [np.ascontiguousarray(s, dtype="<i2").data.cast("B") for s in symbols]
 
 
 def symbol_hash(symbols: list[np.ndarray]) -> str:
@@ -207,7 +224,24 @@ def symbol_hash(symbols: list[np.ndarray]) -> str:
 
 
 def _round(x: Tensor) -> Tensor:
-    return torch.floor(x + 0.5).nan_to_num(0.0).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).to(torch.int32)
+    return torch.floor(x + 0.5).nan_to_num(0.0).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).to(torch.int16)
+
+
+def _y_hat(symbols: Tensor, mean: Tensor) -> Tensor:
+    """16·symbol + mean as int16, or as int32 where that is too small, which is for pathological pictures only."""
+    flat, flat_mean = symbols.reshape(-1), mean.reshape(-1)
+    y_hat = torch.empty_like(flat)
+    for chunk in _chunks(len(flat)):
+        wide = flat[chunk].to(torch.int32) * MEAN_UNIT + flat_mean[chunk]
+        if y_hat.dtype == torch.int16 and wide.abs().amax() > _INT16_LIMIT:
+            y_hat = y_hat.to(torch.int32)
+        y_hat[chunk] = wide.to(y_hat.dtype)
+    return y_hat.view(symbols.shape)
+
+
+def _chunks(count: int) -> Iterator[slice]:
+    """Stretches that are small enough to be widened, and large enough to be one for a picture of ordinary size."""
+    return (slice(start, start + _CHUNK) for start in range(0, count, _CHUNK))
 
 
 def _channel_index(shape: tuple[int, ...]) -> np.ndarray:

@@ -7,7 +7,7 @@ tensors    Picture ↔ float tensors
 
 from .picture import Picture, from_array
 from .reading import PICTURE_SUFFIXES, read_picture
-from .tensors import crop, from_tensor, pad, to_tensor
+from .tensors import crop, from_tensor, pad, region, to_tensor
 from .writing import WRITABLE_SUFFIXES, encode_picture, to_pil, write_picture
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "from_tensor",
     "pad",
     "read_picture",
+    "region",
     "to_pil",
     "to_tensor",
     "write_picture",

@@ -22,6 +22,12 @@ def to_tensor(picture: Picture) -> torch.Tensor:
     return pixels.permute(2, 0, 1)[None].to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
+def region(picture: Picture, top: int, bottom: int, left: int, right: int) -> torch.Tensor:
+    """That part of the picture as `to_tensor` gives it; beyond its end the last row and column are repeated."""
+    part = picture.pixels[min(top, picture.height - 1) : bottom, min(left, picture.width - 1) : right]
+    return _extend(to_tensor(Picture(part)), bottom - top, right - left)
+
+
 def from_tensor(x: torch.Tensor, *, grey: bool = False) -> NDArray[np.uint8]:
     """Samples uint8 [H, W, 3] of a float tensor [1, 3, H, W] in 0..1: clamped, then halves rounded up.
 
@@ -41,9 +47,13 @@ def from_tensor(x: torch.Tensor, *, grey: bool = False) -> NDArray[np.uint8]:
 
 def pad(x: torch.Tensor, multiple: int = 64) -> torch.Tensor:
     """[B, C, H, W] with its last row and column repeated until both sides are multiples of `multiple`."""
+    return _extend(x, x.shape[-2] + -x.shape[-2] % multiple, x.shape[-1] + -x.shape[-1] % multiple)
+
+
+def _extend(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
     from torch.nn.functional import pad as extend
 
-    return extend(x, (0, -x.shape[-1] % multiple, 0, -x.shape[-2] % multiple), mode="replicate")
+    return extend(x, (0, width - x.shape[-1], 0, height - x.shape[-2]), mode="replicate")
 
 
 def crop(x: torch.Tensor, height: int, width: int) -> torch.Tensor:

@@ -17,7 +17,8 @@ from ..entropy.fixedpoint import CONTEXT_LIMIT, MEAN_UNIT, quality_plane
 from ..entropy.integer import IntegerConv, quantised_multiplier, requantise
 from ..errors import WeightsError
 from .slices import FloatSide, side_steps
-from .spec import ModelSpec
+from .spec import STRIDE, ModelSpec
+from .tiles import HYPER_MARGIN, HYPER_SIDE, SLICE_SIDE, chunks, tiles
 from .twins import CONTEXT_UNIT, EntropyConv
 
 Arrays = dict[str, np.ndarray]
@@ -75,6 +76,8 @@ def _input_steps(side: FloatSide) -> dict[str, Tensor]:
 class IntegerSide(nn.Module):
     """The same interface as `FloatSide`, in exact integers; tensors are [1, H, W, C].
 
+    Large maps are computed tile by tile, which changes no integer and bounds the memory of what lies between.
+
     Raises WeightsError where an array is missing or does not fit the spec.
     """
 
@@ -107,22 +110,38 @@ class IntegerSide(nn.Module):
     def side(self, z_hat: Tensor, quality: int) -> Tensor:
         """ẑ int32 [1, H/64, W/64, Z] and quality in thousandths → side int8 [1, H/16, W/16, 2M]."""
         plane = quality_plane(quality, len(self.spec.lambdas))
-        x = F.pad(z_hat.clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT).to(torch.int8), (0, 1), value=plane)
-        for layer in self.h_s:
-            x = layer(x)
-        return x
+        (height, width), up = z_hat.shape[1:3], STRIDE // 16
+        out = z_hat.new_empty((1, height * up, width * up, self.spec.side_channels), dtype=torch.int8)
+        for seen, kept in tiles(height, width, HYPER_SIDE, HYPER_MARGIN):
+            part = seen.of_last(z_hat).clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT).to(torch.int8)
+            x = F.pad(part, (0, 1), value=plane)
+            for layer in self.h_s:
+                x = layer(x)
+            kept.scaled(up).of_last(out).copy_(kept.inside(seen).scaled(up).of_last(x))
+        return out
 
     def parameters_of(self, i: int, side: Tensor, contexts: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Mean int32 in 1/16 and table index int8 of every latent of slice i, [1, H/16, W/16, M/slices]."""
-        mean, index = self.first[i](torch.cat([side, *contexts], -1)).chunk(2, -1)
-        return self.stacks["mean"][i](mean), self.stacks["index"][i](index)
+        """Mean int16 in 1/16 and table index int8 of every latent of slice i, [1, H/16, W/16, M/slices]."""
+        shape = (*side.shape[:3], self.spec.slice_channels)
+        means, indexes = side.new_empty(shape, dtype=torch.int16), side.new_empty(shape)
+        for seen, kept in tiles(shape[1], shape[2], SLICE_SIDE, len(self.spec.slice_filters) + 1):
+            inputs = torch.cat([seen.of_last(x) for x in (side, *contexts)], -1)
+            mean, index = self.first[i](inputs).chunk(2, -1)
+            inner = kept.inside(seen)
+            kept.of_last(means).copy_(inner.of_last(self.stacks["mean"][i](mean)))
+            kept.of_last(indexes).copy_(inner.of_last(self.stacks["index"][i](index)))
+        return means, indexes
 
     def context(self, i: int, y_hat: Tensor) -> Tensor:
-        """ŷ of slice i (int32, 1/16) as int8 in the steps of its channels."""
+        """ŷ of slice i (integers in 1/16) as int8 in the steps of its channels."""
         count = self.spec.slice_channels
         part = slice(i * count, (i + 1) * count)
         multiplier, shift = self.context_multiplier[part], self.context_shift[part]
-        return requantise(y_hat, multiplier, shift, -CONTEXT_LIMIT, CONTEXT_LIMIT)
+        flat = y_hat.reshape(-1, count)
+        out = torch.empty_like(flat, dtype=torch.int8)
+        for chunk in chunks(len(flat)):
+            out[chunk] = requantise(flat[chunk], multiplier, shift, -CONTEXT_LIMIT, CONTEXT_LIMIT)
+        return out.view(y_hat.shape)
 
     def part(self, y: Tensor, i: int) -> Tensor:
         """Channels of slice i."""

@@ -1,0 +1,134 @@
+"""Run networks tile by tile, so that memory stays bounded and results equal those of the whole picture.
+
+The transforms are convolutional, so a row or column of their output depends on a limited stretch of their input. Tiles
+see that much beyond what they keep, and what the overlap spoils is cut off: there are no seams. Where the arithmetic
+is in integers the results are equal; in floats they are equal but for the order of sums. Networks with window
+attention see further than any margin (windows are counted from the corner, and shifted ones reach across), so their
+transforms run whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise, product
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .spec import ModelSpec
+
+TRANSFORM_SIDE = {"cpu": 64, "cuda": 160}
+"""Latents that a side of a tile of g_a and g_s keeps: 1024 pixels, about half a kilobyte of memory each."""
+HYPER_SIDE = 64
+"""Elements of z that a side of a tile of h_a and h_s keeps."""
+HYPER_MARGIN = 4
+"""Elements of z that h_a and h_s see beyond what they keep: the latter 3.25 (two layers at 1/64, two at 1/32, one at
+1/16 of the picture's side)."""
+SLICE_SIDE = 192
+"""Latents that a side of a tile of a slice network keeps."""
+POSITIONS = 2**16
+"""Latents that are treated at once where each is treated alone."""
+
+
+class Box(NamedTuple):
+    """A rectangle of a map, `bottom` and `right` not included."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    def scaled(self, factor: int) -> Box:
+        """The same rectangle on a map of `factor` times the size."""
+        return Box(*(factor * edge for edge in self))
+
+    def inside(self, outer: Box) -> Box:
+        """The same rectangle counted from the corner of `outer`."""
+        return Box(self.top - outer.top, self.bottom - outer.top, self.left - outer.left, self.right - outer.left)
+
+    def of(self, x: Tensor) -> Tensor:
+        """That part of [B, C, H, W], a view."""
+        return x[:, :, self.top : self.bottom, self.left : self.right]
+
+    def of_last(self, x: Tensor) -> Tensor:
+        """That part of [B, H, W, C], a view."""
+        return x[:, self.top : self.bottom, self.left : self.right]
+
+
+class Tile(NamedTuple):
+    """What of a map a network sees at once, and the part of it that is kept."""
+
+    seen: Box
+    kept: Box
+
+
+def tiles(height: int, width: int, side: int, margin: int) -> Iterator[Tile]:
+    """Cover a map with tiles that keep about `side` in each direction and see `margin` more on each inner side."""
+    for (top, bottom), (left, right) in product(_spans(height, side, margin), _spans(width, side, margin)):
+        seen = Box(
+            max(top - margin, 0), min(bottom + margin, height), max(left - margin, 0), min(right + margin, width)
+        )
+        yield Tile(seen, Box(top, bottom, left, right))
+
+
+def _spans(length: int, side: int, margin: int) -> Iterator[tuple[int, int]]:
+    # Alike, and none where one tile would see little more than it may.
+    count = max(-(-(length - 2 * margin) // side), 1)
+    return pairwise(length * i // count for i in range(count + 1))
+
+
+def analysis_tiles(height: int, width: int, spec: ModelSpec, device: torch.device) -> Iterator[Tile]:
+    """Tiles of g_a for latents of that size, in latents."""
+    return _transform_tiles(height, width, spec, device, analysis_margin(spec))
+
+
+def synthesis_tiles(height: int, width: int, spec: ModelSpec, device: torch.device) -> Iterator[Tile]:
+    """Tiles of g_s for latents of that size, in latents."""
+    return _transform_tiles(height, width, spec, device, synthesis_margin(spec))
+
+
+def _transform_tiles(
+    height: int, width: int, spec: ModelSpec, device: torch.device, margin: int
+) -> Iterator[Tile]:  # fmt: skip
+    if spec.attention is not None or spec.framework != "cnn":
+        return tiles(height, width, max(height, width), 0)
+    return tiles(height, width, TRANSFORM_SIDE.get(device.type, TRANSFORM_SIDE["cpu"]), margin)
+
+
+def analysis_margin(spec: ModelSpec) -> int:
+    """Latents that g_a sees beyond a tile.
+
+    In picture rows, a 3×3 convolution at 1/s of the side reaches s. Per stage s = 2, 4, 8: the strided one, which
+    works on the map before (s/2), the other one of the block, two of every residual block; at last a strided one (8).
+    """
+    reach = sum(s // 2 + s + 2 * s * spec.blocks_per_group for s in (2, 4, 8)) + 8
+    return -(-reach // 16)
+
+
+def synthesis_margin(spec: ModelSpec) -> int:
+    """Latents that g_s sees beyond a tile: as in g_a, but the sub-pixel convolution works on the map before (2·s)."""
+    reach = sum(2 * s + s + 2 * s * spec.blocks_per_group for s in (2, 4, 8)) + 2
+    return -(-reach // 16)
+
+
+def run_in_tiles(
+    transform: Callable[[Tensor], Tensor],
+    read: Callable[[Box], Tensor],
+    write: Callable[[Box, Tensor], None],
+    grid: Iterable[Tile],
+    scale: int = 1,
+) -> None:
+    """Hand transform(read(seen)), cut to what is kept, to `write` for each tile.
+
+    The result of a tile [B, C, ...] is `scale` times as large as the tile; `write` gets its place in the result.
+    """
+    for seen, kept in grid:
+        part = transform(read(seen))
+        write(kept.scaled(scale), kept.inside(seen).scaled(scale).of(part))
+
+
+def chunks(positions: int) -> Iterator[slice]:
+    """Cover so many positions with stretches that are small enough to be widened."""
+    for start in range(0, positions, POSITIONS):
+        yield slice(start, min(start + POSITIONS, positions))

@@ -1,0 +1,140 @@
+"""Tiles cover a map once, see as much as networks need, and give what the whole map gives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import SMALL
+from torch import Tensor, nn
+
+from fedscodec.networks import integer_side, tiles
+from fedscodec.networks.integer_side import IntegerSide
+from fedscodec.networks.spec import STUDENT, TEACHER, VARIANTS, ModelSpec, WindowAttention
+from fedscodec.networks.tiles import Box, analysis_margin, analysis_tiles, run_in_tiles, synthesis_margin
+from fedscodec.networks.transforms import Analysis, HyperAnalysis, Synthesis
+from fedscodec.networks.weights import Weights
+
+GROUPED = replace(SMALL, blocks_per_group=1)
+ATTENTIVE = replace(SMALL, attention=WindowAttention(window=4, heads=2))
+CPU = torch.device("cpu")
+
+
+def test_boxes() -> None:
+    box = Box(2, 5, 1, 7)
+    assert box.scaled(16) == (32, 80, 16, 112)
+    assert box.inside(Box(1, 9, 1, 9)) == (1, 4, 0, 6)
+    assert box.of(torch.zeros(1, 3, 9, 9)).shape == (1, 3, 3, 6)
+    assert box.of_last(torch.zeros(1, 9, 9, 3)).shape == (1, 3, 6, 3)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 300), (64, 65), (100, 23), (10, 11)])
+def test_tiles_cover_a_map_once(height: int, width: int) -> None:
+    times = np.zeros((height, width), dtype=int)
+    for seen, kept in tiles.tiles(height, width, 8, 2):
+        times[kept.top : kept.bottom, kept.left : kept.right] += 1
+        assert seen == (
+            max(kept.top - 2, 0), min(kept.bottom + 2, height), max(kept.left - 2, 0), min(kept.right + 2, width)
+        )  # fmt: skip
+        assert max(seen.bottom - seen.top, seen.right - seen.left) <= 8 + 2 * 2 + 2
+    assert (times == 1).all()
+
+
+def test_a_map_little_larger_than_a_tile_is_one_tile() -> None:
+    assert len(list(tiles.tiles(12, 12, 8, 2))) == 1
+    assert len(list(tiles.tiles(12, 13, 8, 2))) == 2
+
+
+def test_margins() -> None:
+    specs = (SMALL, STUDENT, replace(TEACHER, attention=None))
+    assert [analysis_margin(spec) for spec in specs] == [2, 4, 13]
+    assert [synthesis_margin(spec) for spec in specs] == [3, 5, 14]
+
+
+@pytest.mark.parametrize(
+    ("transform", "spec", "above", "below"),
+    [(Analysis, SMALL, 29, 14), (Analysis, GROUPED, 57, 42), (Synthesis, SMALL, 48, 48), (Synthesis, GROUPED, 80, 80)],
+)
+def test_nothing_is_seen_from_beyond_the_margin(
+    transform: type[nn.Module], spec: ModelSpec, above: int, below: int
+) -> None:
+    # The rows of x that have a gradient are those that the middle of the result depends on.
+    torch.manual_seed(2)
+    net = transform(spec)
+    unit, grain = (1, 16) if transform is Analysis else (16, 1)
+    x = torch.randn((1, 3, 480, 16) if transform is Analysis else (1, 16, 30, 1), requires_grad=True)
+    top, bottom = 224, 256  # in rows of the picture
+    net(x).value[:, :, top // grain : bottom // grain].sum().backward()
+    assert x.grad is not None
+    seen = torch.nonzero(x.grad.abs().sum((0, 1, 3))).flatten()
+    first, last = int(seen[0]) * unit, (int(seen[-1]) + 1) * unit
+    assert (top - first, last - bottom) == (above, below)
+    margin = analysis_margin(spec) if transform is Analysis else synthesis_margin(spec)
+    assert margin * 16 - 16 < max(above, below) <= margin * 16
+
+
+@pytest.mark.parametrize("spec", [SMALL, GROUPED])
+@pytest.mark.parametrize("transform", [Analysis, Synthesis])
+@torch.no_grad()
+def test_tiles_equal_the_whole(transform: type[nn.Module], spec: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(2)
+    monkeypatch.setattr(tiles, "TRANSFORM_SIDE", {"cpu": 6})
+    net, analysis = transform(spec), transform is Analysis
+    x = torch.randn(1, 3, 16 * 20, 16 * 17) if analysis else torch.randn(1, 16, 20, 17)
+    whole = net(x).value
+    out, count = torch.full_like(whole, torch.nan), 0
+
+    def read(box: Box) -> Tensor:
+        nonlocal count
+        count += 1
+        return box.scaled(16 if analysis else 1).of(x)
+
+    def write(box: Box, part: Tensor) -> None:
+        box.of(out).copy_(part)
+
+    grid = analysis_tiles(20, 17, spec, CPU) if analysis else tiles.synthesis_tiles(20, 17, spec, CPU)
+    run_in_tiles(lambda part: net(part).value, read, write, grid, 1 if analysis else 16)
+    assert count >= 4
+    assert whole.std() > 0.1
+    torch.testing.assert_close(out, whole, atol=2e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_tiles_of_the_hyper_analysis_equal_the_whole() -> None:
+    torch.manual_seed(2)
+    net, y = HyperAnalysis(SMALL), 9 * torch.randn(1, 16, 4 * 12, 4 * 11)
+    out = torch.full((1, 8, 12, 11), torch.nan)
+    grid = tiles.tiles(12, 11, 3, 2)  # the margin is 4 where files are written, as h_s needs it
+    run_in_tiles(net, lambda box: box.scaled(4).of(y), lambda box, part: box.of(out).copy_(part), grid)
+    torch.testing.assert_close(out, net(y), atol=2e-5, rtol=0)
+
+
+def test_integer_networks_give_the_same_integers_in_tiles(
+    tiny_weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    side = IntegerSide(tiny_weights.spec, tiny_weights.side)
+    rng = torch.Generator().manual_seed(3)
+    z_hat = torch.randint(-9, 9, (1, 11, 13, 8), generator=rng, dtype=torch.int16)
+    y_hat = torch.randint(-900, 900, (1, 44, 52, 8), generator=rng, dtype=torch.int16)
+
+    def integers() -> list[Tensor]:
+        features = side.side(z_hat, 2500)
+        context = side.context(0, y_hat)
+        return [features, context, *side.parameters_of(0, features, []), *side.parameters_of(1, features, [context])]
+
+    whole = integers()
+    for name in ("HYPER_SIDE", "SLICE_SIDE"):
+        monkeypatch.setattr(integer_side, name, 5)
+    monkeypatch.setattr(tiles, "POSITIONS", 37)
+    assert all(len(x.unique()) > 10 for x in whole)
+    for expected, found in zip(whole, integers(), strict=True):
+        assert expected.dtype == found.dtype
+        assert torch.equal(expected, found)
+
+
+@pytest.mark.parametrize("spec", [ATTENTIVE, VARIANTS["transformer-student"], TEACHER])
+def test_networks_with_attention_run_whole(spec: ModelSpec) -> None:
+    for grid in (analysis_tiles(300, 200, spec, CPU), tiles.synthesis_tiles(300, 200, spec, CPU)):
+        assert list(grid) == [((0, 300, 0, 200), (0, 300, 0, 200))]
