@@ -64,7 +64,7 @@ def reference_encode(symbols: Array, indexes: Array, tables: Tables) -> bytes:
 def assert_round_trip(symbols: Array, indexes: Array, tables: Tables) -> bytes:
     data = encode(symbols, indexes, tables)
     decoded = decode(data, indexes, tables)
-    assert decoded.dtype == np.int32
+    assert decoded.dtype == np.int16
     np.testing.assert_array_equal(decoded, symbols)
     return data
 

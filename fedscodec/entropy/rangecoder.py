@@ -47,6 +47,7 @@ from fedscodec.errors import FormatError
 
 _LONGEST_DISTANCE = 16  # binary digits: from one end of int16 to the other it is 65535
 _MOST_BYTES = 7  # a symbol: 24 bits, and as ESCAPE 32 more
+_BLOCK = 2**20  # symbols that are sorted, or decoded by one call, at once: bounds the memory, whatever their number
 _FIRST_BYTES = 3  # the empty stack's way to 2**24, from where on a symbol costs what its frequency says
 
 _Native: TypeAlias = Any  # a class of constriction, which has no type annotations
@@ -62,14 +63,14 @@ def encode(symbols: ArrayLike, indexes: ArrayLike, tables: Tables) -> bytes:
     symbols, indexes = np.asarray(symbols), np.asarray(indexes)
     models = _models(tables)
     tables.check_symbols(symbols, indexes)
-    order, counts = _grouped(indexes, tables)
-    values = symbols[order].astype(np.int32)
-    low, high = np.repeat(tables.low, counts), np.repeat(tables.high, counts)
-    positions = values - low + 1
-    escaped = np.flatnonzero((values < low) | (values > high))
+    counts = _counts(indexes, tables)
+    positions = _grouped(symbols, indexes, tables, counts)
+    escaped, low, high = _outside(positions, tables, counts)
+    planes = _escape_planes(positions[escaped], low, high)
+    for k, part in _parts(counts):
+        positions[part] -= tables.low[k] - 1
     positions[escaped] = 0
     segments = [(positions[part], models[k]) for k, part in _parts(counts)]
-    planes = _escape_planes(values[escaped], low[escaped], high[escaped])
     segments += [(plane.astype(np.int32), _BIT) for plane in planes]
     coder = constriction.stream.stack.AnsCoder()
     for chunk, model in reversed(segments):
@@ -78,8 +79,8 @@ def encode(symbols: ArrayLike, indexes: ArrayLike, tables: Tables) -> bytes:
     return stream.rstrip(b"\0")
 
 
-def decode(data: bytes, indexes: ArrayLike, tables: Tables) -> NDArray[np.int32]:
-    """Return the symbols, int32 [n], that `encode` made `data` of with the same `indexes` and `tables`.
+def decode(data: bytes, indexes: ArrayLike, tables: Tables) -> NDArray[np.int16]:
+    """Return the symbols, int16 [n], that `encode` made `data` of with the same `indexes` and `tables`.
 
     Raises FormatError unless `data` is exactly such a stream: too long or too short, a zero byte at the end,
     something left over after the last symbol, an endless escape, a value beyond int16. Damage that passes
@@ -89,26 +90,24 @@ def decode(data: bytes, indexes: ArrayLike, tables: Tables) -> NDArray[np.int32]
     indexes = np.asarray(indexes)
     models = _models(tables)
     tables.check_indexes(indexes)
-    order, counts = _grouped(indexes, tables)
+    counts = _counts(indexes, tables)
+    total = int(counts.sum())
     least_escape = int(_escape_frequencies(tables).min())
     with _native_errors():
-        coder = _opened(data, order.size)
-        positions = np.empty(order.size, dtype=np.int32)
-        for k, part in _parts(counts):
+        coder = _opened(data, total)
+        values = np.empty(total, dtype=np.int16)
+        for k, part in _parts(counts, _BLOCK):
             words, head = coder.pos()
             if not words and head < least_escape:  # all the rest would be ESCAPEs without end (see the top)
-                raise FormatError(f"A stream of {order.size} symbols should not end after {part.start} of them.")
-            positions[part] = coder.decode(models[k], part.stop - part.start)
-        values = positions + np.repeat(tables.low - 1, counts)
-        escaped = np.flatnonzero(positions == 0)
+                raise FormatError(f"A stream of {total} symbols should not end after {part.start} of them.")
+            positions = coder.decode(models[k], part.stop - part.start)
+            values[part] = positions + (tables.low[k] - 1)
+        escaped, low, high = _outside(values, tables, counts)
         if escaped.size:
-            table = indexes[order[escaped]]
-            values[escaped] = _read_escapes(coder, tables.low[table], tables.high[table])
+            values[escaped] = _read_escapes(coder, low, high)
         if not coder.is_empty():
-            raise FormatError(f"A stream of {order.size} symbols should end with these, but does not.")
-    symbols = np.zeros(indexes.size, dtype=np.int32)
-    symbols[order] = values
-    return symbols
+            raise FormatError(f"A stream of {total} symbols should end with these, but does not.")
+    return _ungrouped(values, indexes, tables, counts)
 
 
 def least_bytes(count: int, tables: Tables) -> int:
@@ -171,21 +170,85 @@ def _model(frequencies: NDArray[np.int32]) -> _Native:
 _BIT = _model(np.array([TOTAL // 2, TOTAL // 2], dtype=np.int32))
 
 
-def _grouped(indexes: NDArray[Any], tables: Tables) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the order that sorts by table, without skipped symbols, and how many of each table it has."""
-    keys = indexes.astype(np.uint8 if len(tables) <= 256 else np.uint16)  # which numpy sorts by radix
-    order = np.argsort(keys, kind="stable")
-    counts = np.bincount(keys, minlength=len(tables))
-    skipped = int(counts[: tables.skip].sum())
+def _counts(indexes: NDArray[Any], tables: Tables) -> NDArray[np.intp]:
+    """Return how many symbols each table codes."""
+    counts = np.zeros(len(tables), dtype=np.intp)
+    for block in _blocks(indexes.size):
+        counts += np.bincount(indexes[block], minlength=len(tables))
     counts[: tables.skip] = 0
-    return order[skipped:], counts
+    return counts
 
 
-def _parts(counts: NDArray[np.intp]) -> Iterator[tuple[int, slice]]:
-    """Yield (table, where its symbols lie in the sorted order) of the tables that have any."""
+def _blocks(count: int) -> Iterator[slice]:
+    return (slice(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK))
+
+
+def _places(
+    indexes: NDArray[Any], tables: Tables, counts: NDArray[np.intp]
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp] | slice]]:
+    """Yield, block by block, where coded symbols stand, and their places when sorted by table."""
+    following = np.cumsum(counts) - counts
+    for block in _blocks(indexes.size):
+        keys = indexes[block].astype(np.uint8 if len(tables) <= 256 else np.uint16)  # which numpy sorts by radix
+        order = np.argsort(keys, kind="stable")
+        of_block = np.bincount(keys, minlength=len(tables))
+        order = order[int(of_block[: tables.skip].sum()) :]
+        of_block[: tables.skip] = 0
+        if indexes.size <= _BLOCK:  # the usual case, and the sorted order itself
+            yield order, slice(0, order.size)
+            return
+        sorted_places = np.arange(order.size) + np.repeat(following - (np.cumsum(of_block) - of_block), of_block)
+        following += of_block
+        yield block.start + order, sorted_places
+
+
+def _grouped(
+    symbols: NDArray[Any], indexes: NDArray[Any], tables: Tables, counts: NDArray[np.intp]
+) -> NDArray[np.int32]:
+    """Return the symbols sorted by table, in their order within each, without those of skipped tables."""
+    grouped = np.empty(int(counts.sum()), dtype=np.int32)
+    for places, sorted_places in _places(indexes, tables, counts):
+        grouped[sorted_places] = symbols[places]
+    return grouped
+
+
+def _ungrouped(
+    values: NDArray[np.int16], indexes: NDArray[Any], tables: Tables, counts: NDArray[np.intp]
+) -> NDArray[np.int16]:
+    """Undo `_grouped`; symbols of skipped tables are 0."""
+    symbols = np.zeros(indexes.size, dtype=np.int16)
+    for places, sorted_places in _places(indexes, tables, counts):
+        symbols[places] = values[sorted_places]
+    return symbols
+
+
+def _outside(
+    values: NDArray[Any], tables: Tables, counts: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.int32], NDArray[np.int32]]:
+    """Return where grouped values are outside their tables' ranges, and the ends of these ranges, low and high."""
+    found = [(np.empty(0, dtype=np.intp), tables.low[:0], tables.high[:0])]
+    for block in _blocks(values.size):
+        part, sizes = values[block], _sizes(counts, block)
+        low, high = np.repeat(tables.low, sizes), np.repeat(tables.high, sizes)
+        places = np.flatnonzero((part < low) | (part > high))
+        found.append((block.start + places, low[places], high[places]))
+    places, lows, highs = (np.concatenate(column) for column in zip(*found, strict=True))
+    return places, lows, highs
+
+
+def _sizes(counts: NDArray[np.intp], block: slice) -> NDArray[np.intp]:
+    """Return how many symbols of each table lie in a block of the sorted order."""
+    ends = np.clip(np.cumsum(counts), block.start, block.stop)
+    return np.diff(ends, prepend=block.start)
+
+
+def _parts(counts: NDArray[np.intp], most: int | None = None) -> Iterator[tuple[int, slice]]:
+    """Yield (table, where its symbols lie in the sorted order), in parts of at most `most` symbols."""
     ends = np.cumsum(counts)
     for k in np.flatnonzero(counts).tolist():
-        yield k, slice(int(ends[k] - counts[k]), int(ends[k]))
+        start, end = int(ends[k] - counts[k]), int(ends[k])
+        for first in range(start, end, most or end - start):
+            yield k, slice(first, min(first + (most or end - start), end))
 
 
 def _escape_planes(values: NDArray[np.int32], low: NDArray[np.int32], high: NDArray[np.int32]) -> list[NDArray[Any]]:

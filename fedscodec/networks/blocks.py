@@ -19,6 +19,10 @@ SLOPE = 0.01
 """Negative slope of LeakyReLU in the float networks."""
 
 
+BAND = 2**20
+"""Values that pointwise layers treat at once where no gradient is needed: fresh memory costs more than the work."""
+
+
 def in_float32(x: Tensor) -> AbstractContextManager[object]:
     """A region where autocast is off for tensors like x; devices without autocast have nothing to switch off."""
     if not torch.amp.is_autocast_available(x.device.type):
@@ -61,7 +65,8 @@ def leaky_relu(x: Tensor) -> Tensor:
 
 def add(x: Tensor, y: Tensor) -> Tensor:
     """x + y, into x where no gradient needs it: fresh memory for large maps costs more than the sum itself."""
-    return x + y if torch.is_grad_enabled() or x.dtype != y.dtype else x.add_(y)
+    in_place = not torch.is_grad_enabled() and torch.result_type(x, y) == x.dtype
+    return x.add_(y) if in_place else x + y
 
 
 class GDN(nn.Module):
@@ -79,14 +84,20 @@ class GDN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, H, W] → the same shape, in float32."""
         with in_float32(x):
-            x = x.float()
             floor = self.PEDESTAL**0.5
             beta = lower_bound(self.beta, (1e-6 + self.PEDESTAL) ** 0.5) ** 2 - self.PEDESTAL
             gamma = lower_bound(self.gamma, floor) ** 2 - self.PEDESTAL
-            norm = pointwise(x * x, gamma, beta)
             if torch.is_grad_enabled():
+                x = x.float()
+                norm = pointwise(x * x, gamma, beta)
                 return x * (torch.sqrt(norm) if self.inverse else torch.rsqrt(norm))
-            return (norm.sqrt_() if self.inverse else norm.rsqrt_()).mul_(x)
+            out = torch.empty_like(x, dtype=torch.float32)
+            rows = max(BAND // (x.shape[1] * x.shape[3]), 1)
+            for part, target in zip(x.split(rows, 2), out.split(rows, 2), strict=True):
+                part = part.float()
+                norm = pointwise(part * part, gamma, beta)
+                torch.mul(norm.sqrt_() if self.inverse else norm.rsqrt_(), part, out=target)
+            return out
 
 
 class ResidualBlock(nn.Module):
@@ -98,9 +109,8 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B, C, H, W] → the same shape."""
-        inner = leaky_relu(self.conv1(x))
-        return add(leaky_relu(self.conv2(inner)), x)
+        """x [B, C, H, W] → the same shape; x itself is overwritten where no gradient needs it."""
+        return add(x, leaky_relu(self.conv2(leaky_relu(self.conv1(x)))))
 
 
 class MixedBlock(nn.Module):
@@ -210,4 +220,12 @@ class HaarUp(nn.Conv2d):
         transform = _HAAR.to(self.weight)
         weight = torch.einsum("kp,kci->cpi", transform, self.weight.reshape(4, -1, self.in_channels))
         bias = torch.einsum("kp,kc->cp", transform, self.bias.reshape(4, -1))
-        return F.pixel_shuffle(pointwise(x, weight.reshape(-1, self.in_channels), bias.reshape(-1)), 2)
+        weight, bias = weight.reshape(-1, self.in_channels), bias.reshape(-1)
+        if torch.is_grad_enabled():
+            return F.pixel_shuffle(pointwise(x, weight, bias), 2)
+        b, _, h, w = x.shape
+        out = torch.empty((b, 2 * h, 2 * w, len(bias) // 4), dtype=x.dtype, device=x.device).permute(0, 3, 1, 2)
+        rows = max(BAND // (len(bias) * w), 1)
+        for part, target in zip(x.split(rows, 2), out.split(2 * rows, 2), strict=True):
+            target.copy_(F.pixel_shuffle(pointwise(part, weight, bias), 2))
+        return out
