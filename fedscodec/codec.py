@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -23,20 +23,16 @@ from torch import Tensor
 
 from . import fileformat, registry
 from .entropy.coders import SliceReader, SliceWriter, require_long_enough, symbol_bytes
-from .entropy.fixedpoint import MEAN_UNIT
 from .errors import FedsError, FormatError, TooLargeError
-from .fileformat import FedsFile, Header
-from .images import Picture, crop, from_tensor, region
+from .fileformat import FedsFile
+from .images import Picture
+from .images import psnr as psnr  # from where it is looked for
+from .latents import TRANSFORM_SHARE, Progress, analyse, hyper_analyse, synthesise
 from .networks.slices import walk
 from .networks.spec import STRIDE
-from .networks.tiles import HYPER_MARGIN, HYPER_SIDE, Box, analysis_tiles, run_in_tiles, synthesis_tiles, tiles
 from .networks.weights import Weights, float_transforms, integer_side, read_weights
 
 T = TypeVar("T")
-Progress = Callable[[float], None]
-"""Told, in the course of the work, how much of it is done, 0 to 1."""
-_ROWS = 64  # of pixels, compared at once
-_TRANSFORM_SHARE = 0.8  # of the time of encoding and decoding, about
 
 
 @dataclass(frozen=True)
@@ -196,7 +192,7 @@ def analyse_picture(picture: Picture, model: Model, *, progress: Progress | None
             f"{picture.width}x{picture.height} pixels are more than the {fileformat.PIXELS_AT_MOST} a file can hold"
         )
     clock = _Clock(model.device)
-    latents = clock.time("analysis", lambda: _analyse(model, picture, progress))
+    latents = clock.time("analysis", lambda: analyse(model, picture, progress))
     return Analysed(picture, latents, clock.seconds)
 
 
@@ -219,8 +215,8 @@ def _encode_latents(
 ) -> Encoded:
     """The file of the gained latents y [1, M, H/16, W/16]."""
     picture, clock = analysed.picture, _Clock(model.device)
-    z = clock.time("hyper analysis", lambda: _hyper_analyse(model, y))
-    told = _slices_told(progress, model, first=_TRANSFORM_SHARE, last=1.0)
+    z = clock.time("hyper analysis", lambda: hyper_analyse(model, y))
+    told = _slices_told(progress, model, first=TRANSFORM_SHARE, last=1.0)
     writer = SliceWriter(model.z_tables, model.y_tables, count_bits=count_bits, told=told)
     y_hat = clock.time("entropy nets", lambda: walk(model.side, z, y.permute(0, 2, 3, 1), thousandths, writer))
     _separate_coder(clock, writer.seconds)
@@ -271,7 +267,7 @@ def _read_latents(
     z_shape = (1, rows, columns, model.spec.hyper_latents)
     counts = [math.prod(z_shape), *[16 * rows * columns * model.spec.slice_channels] * model.spec.slices]
     require_long_enough(file.streams, counts, model.z_tables, model.y_tables)
-    told = _slices_told(progress, model, first=0.0, last=1 - _TRANSFORM_SHARE)
+    told = _slices_told(progress, model, first=0.0, last=1 - TRANSFORM_SHARE)
     reader = SliceReader(file.streams, z_shape, model.z_tables, model.y_tables, model.device, told=told)
     y_hat = clock.time("entropy nets", lambda: walk(model.side, None, None, header.quality, reader, wanted))
     _separate_coder(clock, reader.seconds)
@@ -304,83 +300,9 @@ def reconstruct(encoded: Encoded, model: Model) -> Picture:
 def _picture_of(
     file: FedsFile, y_hat: Tensor, model: Model, clock: _Clock, progress: Progress | None = None
 ) -> Picture:
-    pixels = clock.time("synthesis", lambda: _synthesise(model, y_hat, file.header, progress))
+    pixels = clock.time("synthesis", lambda: synthesise(model, y_hat, file.header, progress))
     icc, exif, xmp = (file.boxes.get(kind) for kind in (b"ICCP", b"EXIF", b"XMP "))
     return Picture(pixels, file.header.grey, icc, exif, xmp, ())
-
-
-def psnr(a: Picture, b: Picture) -> float:
-    """Peak signal-to-noise ratio of two pictures of one size over their RGB samples, in decibels."""
-    if a.pixels.shape != b.pixels.shape:
-        raise FedsError(f"pictures of one size are compared, found {a.pixels.shape} and {b.pixels.shape}")
-    error = sum(_squared_error(a, b, top) for top in range(0, a.height, _ROWS)) / a.pixels.size
-    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
-
-
-def _squared_error(a: Picture, b: Picture, top: int) -> int:
-    """Sum of squared differences of some rows: in stretches, so that it takes little memory, and exact."""
-    first, second = (picture.pixels[top : top + _ROWS].astype(np.int32) for picture in (a, b))
-    return int(np.square(first - second).sum(dtype=np.int64))
-
-
-def _analyse(model: Model, picture: Picture, progress: Progress | None) -> Tensor:
-    """g_a in tiles: latents [1, M, H/16, W/16], before any gain, channels last."""
-    rows, columns = (STRIDE // 16 * -(-side // STRIDE) for side in (picture.height, picture.width))
-    latents = torch.empty((1, rows, columns, model.spec.latents), device=model.device).permute(0, 3, 1, 2)
-
-    def read(box: Box) -> Tensor:
-        return region(picture, *box.scaled(16)).to(model.device).contiguous(memory_format=torch.channels_last)
-
-    def write(box: Box, part: Tensor) -> None:
-        box.of(latents).copy_(part)
-
-    grid = list(analysis_tiles(rows, columns, model.spec, model.device))
-    with model.autocast():
-        told = _told(grid, progress, 0.0, _TRANSFORM_SHARE)
-        run_in_tiles(lambda part: model.transforms.g_a(part).value.float(), read, write, told)
-    return latents
-
-
-def _hyper_analyse(model: Model, y: Tensor) -> Tensor:
-    """h_a in tiles: z [1, H/64, W/64, Z] of the gained latents."""
-    rows, columns = y.shape[2] * 16 // STRIDE, y.shape[3] * 16 // STRIDE
-    z = torch.empty((1, rows, columns, model.spec.hyper_latents), device=y.device)
-
-    def write(box: Box, part: Tensor) -> None:
-        box.of_last(z).copy_(part.permute(0, 2, 3, 1))
-
-    grid = tiles(rows, columns, HYPER_SIDE, HYPER_MARGIN)
-    run_in_tiles(model.transforms.h_a, lambda box: box.scaled(STRIDE // 16).of(y), write, grid)
-    return z
-
-
-def _synthesise(model: Model, y_hat: Tensor, header: Header, progress: Progress | None) -> np.ndarray:
-    """g_s in tiles: samples uint8 [H, W, 3] of latents in 1/16 [1, H/16, W/16, M]."""
-    pixels = np.empty((header.height, header.width, 3), dtype=np.uint8)
-    _, inverse = model.gains(header.quality / 1000)
-
-    def read(box: Box) -> Tensor:
-        latents = (box.of_last(y_hat).permute(0, 3, 1, 2).float() / MEAN_UNIT) * inverse
-        return latents.contiguous(memory_format=torch.channels_last)
-
-    def write(box: Box, part: Tensor) -> None:
-        place = pixels[box.top : box.bottom, box.left : box.right]  # without what padding added
-        if place.size:
-            place[:] = from_tensor(crop(part, *place.shape[:2]), grey=header.grey)
-
-    grid = list(synthesis_tiles(y_hat.shape[1], y_hat.shape[2], model.spec, model.device))
-    with model.autocast():
-        told = _told(grid, progress, 1 - _TRANSFORM_SHARE, 1.0)
-        run_in_tiles(lambda part: model.transforms.g_s(part).value.float(), read, write, told, 16)
-    return pixels
-
-
-def _told(items: list[T], progress: Progress | None, first: float, last: float) -> Iterable[T]:
-    """The items, telling after each how far the work has come from first to last."""
-    for number, item in enumerate(items, start=1):
-        yield item
-        if progress is not None:
-            progress(first + (last - first) * number / len(items))
 
 
 def _slices_told(progress: Progress | None, model: Model, first: float, last: float) -> Callable[[int], None] | None:

@@ -101,7 +101,7 @@ def test_one_analysis_serves_every_quality(codec: Model, picture: MakePicture, m
     original = picture(width=70, height=50)
     files = {quality: encode_picture(original, codec, quality) for quality in (1.0, 3.456, 7.0)}
     analysed = analyse_picture(original, codec)
-    monkeypatch.setattr("fedscodec.codec._analyse", None)  # which is not needed again
+    monkeypatch.setattr("fedscodec.codec.analyse", None)  # which is not needed again
     assert analysed.latents.shape == (1, 16, 4, 8)
     for quality, whole in files.items():
         encoded = encode_analysed(analysed, codec, quality)

@@ -20,7 +20,7 @@ FLOORS = [
     {"errors"},
     {"fileformat", "outputs", "entropy", "viewer"},
     {"images", "networks"},
-    {"registry"},
+    {"registry", "latents"},
     {"codec", "training", "bench"},
     {"verification", "targets"},
     {"batch"},

@@ -5,6 +5,7 @@ writing    Picture → files, Pillow images     picture    what a Picture is
 tensors    Picture ↔ float tensors
 """
 
+from .fidelity import psnr
 from .picture import Picture, from_array
 from .reading import PICTURE_SUFFIXES, read_picture
 from .tensors import crop, from_tensor, pad, region, to_tensor
@@ -19,6 +20,7 @@ __all__ = [
     "from_array",
     "from_tensor",
     "pad",
+    "psnr",
     "read_picture",
     "region",
     "to_pil",
