@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from . import __version__
-from .commands import bench, decode, encode, info, models, rounding, train, verify
+from .commands import bench, compare, decode, encode, info, models, rounding, train, verify
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,6 +26,7 @@ app.command(epilog=encode.EXAMPLES)(encode.encode)
 app.command(epilog=decode.EXAMPLES)(decode.decode)
 app.command()(info.info)
 app.command(epilog=verify.EXAMPLES)(verify.verify)
+app.command(epilog=compare.EXAMPLES)(compare.compare)
 app.command()(models.models)
 app.command(epilog=train.EXAMPLES)(train.train)
 app.command()(rounding.rounding)

@@ -77,6 +77,7 @@ def furnish(folder: Path, weights: Path) -> None:
     for name in [*names, "kodak/kodim01.png", "kodak/kodim02.png", "pictures/c.png"]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         image.save(folder / name)
+    image.resize((420, 240)).save(folder / "scan.tif")  # of which documents cut something out
     toy = (ROOT / "weights" / "tiny.safetensors").read_bytes()
     weights.mkdir()
     for place in (weights / "student.safetensors", weights / "teacher.safetensors", folder / "mine.safetensors"):
@@ -104,7 +105,7 @@ def _is_plain(command: str) -> bool:
 
 def _words(command: str) -> list[str]:
     lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
-    lexer.commenters = "#"
+    lexer.commenters, lexer.whitespace_split = "#", True
     return list(lexer)
 
 

@@ -22,7 +22,7 @@ FLOORS = [
     {"images", "networks"},
     {"registry", "latents"},
     {"codec", "training", "bench"},
-    {"verification", "targets"},
+    {"verification", "targets", "comparison"},
     {"batch"},
     {"commands", "pillow_plugin"},
     {"cli", "__init__", "__main__"},
@@ -35,7 +35,7 @@ NEIGHBOURS = {
 NOWHERE = ()
 ONLY_HERE = {  # what comes from outside, and where the names of the files begin that may load it
     "constriction": ("entropy/rangecoder.py",),
-    "PIL": ("images/", "pillow_plugin.py"),
+    "PIL": ("images/", "comparison/", "pillow_plugin.py"),
     "typer": ("cli.py", "commands/"),
     **dict.fromkeys(("timm", "torchvision", "compressai"), ("bench/",)),
     **dict.fromkeys(("pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"), NOWHERE),

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import typer
-
 from ..errors import FormatError
 from ..fileformat import DEFAULT_MAX_PIXELS, unpack
 from ..outputs import output_path, require_writable, write_output
 from . import report
 from .failures import one_sentence
-from .options import Debug, Device, FedsFile, Force, Format, MaxPixels, OnDevice, Output, Quiet, examples
+from .options import (
+    Debug,
+    Device,
+    FedsFile,
+    Force,
+    Format,
+    MaxPixels,
+    OnDevice,
+    Output,
+    Quiet,
+    examples,
+    writable_format,
+)
 from .streams import name_of, read_feds, say
 
 EXAMPLES = examples(
@@ -35,7 +45,7 @@ def decode(
         file = unpack(read_feds(source), name=name, max_pixels=max_pixels)
         target = output_path(source, output, f".{(format or 'png').removeprefix('.')}")
         require_writable(target, force=force, source=source)
-        kind = _writable_format(format or target.suffix or "png")
+        kind = writable_format(format or target.suffix or "png")
         from .. import codec, images
 
         network = codec.model_by_fingerprint(file.header.fingerprint, device.value, name=name)
@@ -46,11 +56,3 @@ def decode(
         write_output(target, images.encode_picture(decoded.picture, kind, name=str(target)), force=force)
         line = report.decoded_line(file.header, network.name, sum(decoded.seconds.values()))
         say(f"{name_of(target, 'output')}: {line}", quiet)
-
-
-def _writable_format(wanted: str) -> str:
-    from ..images import WRITABLE_SUFFIXES
-
-    if f".{wanted.lower().removeprefix('.')}" not in WRITABLE_SUFFIXES:
-        raise typer.BadParameter(f"pictures are written as {' '.join(WRITABLE_SUFFIXES)}, found {wanted}")
-    return wanted

@@ -64,6 +64,15 @@ def target_of(
     return wanted[0] if wanted else None
 
 
+def writable_format(wanted: str) -> str:
+    """The picture format that was asked for, with or without its dot; wrong usage for one that is not written."""
+    from ..images import WRITABLE_SUFFIXES
+
+    if f".{wanted.lower().removeprefix('.')}" not in WRITABLE_SUFFIXES:
+        raise typer.BadParameter(f"pictures are written as {' '.join(WRITABLE_SUFFIXES)}, found {wanted}")
+    return wanted
+
+
 def examples(*commands: str) -> str:
     """The examples of a command, for the end of its help, one a line."""
     return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ..bench.run import Row as BenchRow
     from ..bench.run import Summary
+    from ..comparison import Version
     from ..networks.spec import ModelSpec
     from ..registry import WeightsInfo
     from ..training.rounding import Row
@@ -46,6 +47,12 @@ def verdict_line(verdict: Verdict) -> str:
         return f"{verdict.file}: NOT SOUND: {' '.join(verdict.fault.split())}"
     size, symbols = f"{verdict.width}x{verdict.height} pixels", f"symbols {(verdict.symbols_sha256 or '')[:16]}"
     return f"{verdict.file}: sound, {size}, q{verdict.quality:g} of {verdict.model}, {symbols}"
+
+
+def version_line(version: Version) -> str:
+    """What one codec made of a picture: `JPEG 41: 23,456 bytes, 0.477 bpp, 30.10 dB`."""
+    beyond = "" if version.fits else ", and cannot be smaller"
+    return f"{version.label}: {len(version.data):,} bytes, {version.bpp:.3f} bpp, {version.psnr:.2f} dB{beyond}"
 
 
 def _rate(header: Header, size: int) -> str:

@@ -1,0 +1,109 @@
+"""`feds compare`: what the qualities look like, beside other codecs at the same bytes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..fileformat import DEFAULT_MAX_PIXELS
+from ..outputs import require_writable, write_output
+from . import report
+from .failures import one_sentence
+from .options import Debug, Device, Force, MaxPixels, ModelName, OnDevice, Quiet, examples, writable_format
+from .streams import say
+
+if TYPE_CHECKING:
+    from ..codec import Model
+    from ..comparison import Comparison, Window
+
+EXAMPLES = examples(
+    "feds compare photo.png",
+    "feds compare photo.png --quality 2 --quality 2.5 --no-peers -o two.html",
+    "feds compare scan.tif --quality 2 --crop 320x240+100+0 -o strip.png",
+)
+
+_PAGE = (".html", ".htm")
+
+
+def compare(
+    sources: Annotated[list[Path], typer.Argument(metavar="PICTURES...", help="Pictures, each with its versions.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="OUT", help="A page (.html), or one picture (.png, ...).")
+    ] = None,
+    model: ModelName = "student",
+    quality: Annotated[
+        list[float] | None, typer.Option(metavar="Q", help="May be given again.  [default: 1, 3, 5 and 7]")
+    ] = None,
+    peers: Annotated[bool, typer.Option(help="Also JPEG and AVIF, each at no more bytes.")] = True,
+    crop: Annotated[
+        str | None, typer.Option(metavar="WxH+X+Y", help="The part that one picture shows; figures are of the whole.")
+    ] = None,
+    device: OnDevice = Device.AUTO,
+    force: Force = False,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Show a picture at several qualities, with JPEG and AVIF at the same bytes.
+
+    OUT is an HTML page that needs nothing beside it: a slider between any two versions, zoom, a map of what differs,
+    bytes and PSNR. With the suffix of a picture it is a strip: original, JPEG, AVIF and feds, a row a quality.
+    """
+    with one_sentence(debug):
+        target = output or sources[0].with_name(f"{sources[0].stem}-compare.html")
+        is_page, window = target.suffix.lower() in _PAGE, _window(crop)
+        if is_page and window:
+            raise typer.BadParameter("--crop is for one picture, expected an OUT such as strip.png")
+        if not is_page and len(sources) > 1:
+            raise typer.BadParameter("one picture shows one comparison; for several expected an OUT that ends in .html")
+        for source in sources:
+            require_writable(target, force=force, source=source)
+        if not is_page:
+            writable_format(target.suffix or str(target))
+        from .. import codec
+        from ..comparison import PEERS
+
+        network = codec.load_model(model, device.value)
+        chosen = quality or [1.0, 3.0, 5.0, 7.0]
+        found = [_compare(s, network, chosen, PEERS if peers else (), max_pixels, quiet) for s in sources]
+        write_output(target, _rendered(found, target, window), force=force)
+        say(f"{target}: {sum(len(one.versions) for one in found)} versions", quiet)
+
+
+def _window(crop: str | None) -> Window | None:
+    if crop is None:
+        return None
+    from ..comparison import Window
+
+    try:
+        return Window.parse(crop)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _compare(
+    source: Path, network: Model, qualities: list[float], peers: Sequence[str], max_pixels: int, quiet: bool
+) -> Comparison:
+    from ..comparison import Comparison, compare
+    from ..images import read_picture
+
+    picture, rows = read_picture(source, max_pixels=max_pixels), []
+    for row in compare(picture, network, qualities, peers):
+        for version in row:
+            say(f"{source}: {report.version_line(version)}", quiet)
+        sys.stderr.flush()
+        rows.append(row)
+    return Comparison(source.name, picture, source.stat().st_size, tuple(rows))
+
+
+def _rendered(found: list[Comparison], target: Path, window: Window | None) -> bytes:
+    from ..comparison import comparison_page, draw_strip
+    from ..images import encode_picture
+
+    if target.suffix.lower() in _PAGE:
+        return comparison_page(found).encode()
+    return encode_picture(draw_strip(found[0], window), target.suffix, name=str(target))

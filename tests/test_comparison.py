@@ -1,0 +1,179 @@
+"""What `feds compare` compares, and the page and the strip that show it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, features
+from typer.testing import CliRunner
+
+from fedscodec.cli import app
+from fedscodec.codec import psnr
+from fedscodec.comparison import Comparison, Version, Window, compare, comparison_page, draw_strip
+from fedscodec.comparison.versions import highest
+from fedscodec.errors import FedsError
+from fedscodec.images import Picture, read_picture
+
+AVIF = pytest.mark.skipif(not features.check("avif"), reason="this Pillow cannot write AVIF")
+
+
+@pytest.fixture(scope="module")
+def photo(picture):
+    return replace(picture("waves", width=96, height=64), exif=b"II*\0\x08\0\0\0\0\0\0\0\0\0", icc=None)
+
+
+@pytest.fixture(scope="module")
+def found(photo, codec):
+    return Comparison("photo.png", photo, 12_345, tuple(compare(photo, codec, [7, 2.5], ["JPEG"])))
+
+
+def test_rows_are_files_of_their_own_and_peers_are_no_larger(found, photo, codec):
+    assert [[version.label.split()[0] for version in row] for row in found.rows] == [["feds", "JPEG"]] * 2
+    assert [row[0].label for row in found.rows] == ["feds q2.5", "feds q7"]
+    bare = replace(photo, exif=None)
+    for (ours, jpeg), quality in zip(found.rows, (2.5, 7), strict=True):
+        assert ours.data == codec.encode(bare, quality)
+        np.testing.assert_array_equal(ours.picture.pixels, codec.decode(ours.data).pixels)
+        assert ours.psnr == psnr(photo, ours.picture)
+        assert ours.bpp == 8 * len(ours.data) / (96 * 64)
+        assert jpeg.data[:2] == b"\xff\xd8"
+        np.testing.assert_array_equal(jpeg.picture.pixels, read_picture(jpeg.data).pixels)
+        assert jpeg.psnr == psnr(photo, jpeg.picture)
+        assert jpeg.fits == (len(jpeg.data) <= len(ours.data))
+        if jpeg.fits and int(jpeg.setting) < 95:
+            again = BytesIO()
+            Image.fromarray(photo.pixels).save(again, "JPEG", quality=int(jpeg.setting) + 1, optimize=True)
+            assert len(again.getvalue()) > len(ours.data)
+
+
+@AVIF
+def test_avif_stands_beside_too(photo, codec):
+    ((ours, avif),) = compare(photo, codec, [7], ["AVIF"])
+    assert avif.data[4:12] == b"ftypavif"
+    assert avif.fits == (len(avif.data) <= len(ours.data))
+
+
+def test_a_peer_that_cannot_be_as_small_says_so(codec, picture):
+    ((ours, jpeg),) = compare(picture("constant", width=8, height=8), codec, [1], ["JPEG"])
+    assert (jpeg.setting, jpeg.fits) == ("1", False)
+    assert len(jpeg.data) > len(ours.data)
+
+
+def test_what_cannot_be_compared(photo, codec, monkeypatch):
+    with pytest.raises(FedsError, match="quality must lie between 1 and 7 for tiny, found 8"):
+        next(compare(photo, codec, [8]))
+    monkeypatch.setattr(features, "check", lambda name: name != "avif")
+    with pytest.raises(FedsError, match=r"^this Pillow cannot write AVIF, compare without it$"):
+        next(compare(photo, codec, [1], ["JPEG", "AVIF"]))
+
+
+@pytest.mark.parametrize("limit", [0, 1, 49, 99, 100, 101])
+def test_the_highest_that_holds(limit):
+    tried = []
+    assert highest(lambda n: tried.append(n) or n <= limit, 1, 100) == (min(limit, 100) or None)
+    assert len(tried) <= 7
+    assert len(set(tried)) == len(tried)
+
+
+def test_the_page_shows_every_version_and_the_very_pixels(found):
+    html = comparison_page([found])
+    (scene,) = json.loads(re.search(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)[1])
+    labels = [version.label for version in found.versions]
+    assert [shot["label"] for shot in scene["shots"]] == ["original", *labels]
+    assert scene["shots"][0]["facts"] == {"bytes": "12,345"}
+    ours = found.rows[0][0]
+    facts = {"bytes": f"{len(ours.data):,}", "bpp": f"{ours.bpp:.3f}", "PSNR": f"{ours.psnr:.2f} dB"}
+    assert scene["shots"][1]["facts"] == facts
+    for shot, picture in zip(scene["shots"], [found.original, *(v.picture for v in found.versions)], strict=True):
+        data = base64.b64decode(shot["source"].partition(",")[2])
+        np.testing.assert_array_equal(read_picture(data).pixels, picture.pixels)
+
+
+def flat(level):
+    return Picture(np.full((30, 120, 3), level, dtype=np.uint8))
+
+
+def test_a_strip_has_a_row_a_quality_and_feds_at_the_right():
+    rows = [
+        (Version("feds", f"q{q}", b"12", flat(60 + q), 30.0), Version("JPEG", "9", b"123", flat(90 + q), 29.5, False))
+        for q in (1, 2)
+    ]
+    strip = draw_strip(Comparison("a", flat(10), 7, tuple(rows))).pixels
+    assert strip.shape == (2 * (30 + 50) + 8, 3 * 120 + 2 * 8, 3)
+    for top, q in ((0, 1), (88, 2)):
+        panels = [strip[top : top + 30, left : left + 120] for left in (0, 128, 256)]
+        assert [set(panel.ravel()) for panel in panels] == [{10}, {90 + q}, {60 + q}]
+        assert [(strip[top + 30 : top + 80, left : left + 120] < 128).sum() > 100 for left in (0, 128, 256)] == [
+            True
+        ] * 3
+    assert set(strip[0:30, 120:128].ravel()) == {255}
+
+
+def test_a_window_is_a_part_and_lies_inside():
+    pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    part = Window.parse("3x2+1+2")
+    assert str(part) == "3x2+1+2"
+    np.testing.assert_array_equal(np.asarray(part.of(Picture(pixels))), pixels[2:4, 1:4])
+    with pytest.raises(FedsError, match=r"^the window 3x2\+4\+2 is not inside 6x4 pixels$"):
+        Window.parse("3x2+4+2").of(Picture(pixels))
+    for wrong in ("3x2", "0x2+1+1", "3x2-1+1", "3 x 2+1+1"):
+        with pytest.raises(ValueError, match="expected a window such as"):
+            Window.parse(wrong)
+
+
+# ── The command ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def feds_compare(*arguments):
+    return CliRunner().invoke(app, ["compare", *arguments, "--model", "tiny"], prog_name="feds")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, photo):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(photo.pixels).save("photo.png")
+    Image.fromarray(photo.pixels[:, :, 0]).save("grey.png")
+
+
+def test_the_command_writes_a_page_and_tells_of_it(here):
+    result = feds_compare("photo.png", "grey.png", "--quality", "2", "--no-peers")
+    assert (result.exit_code, result.stdout) == (0, "")
+    told = r"photo\.png: feds q2: \d+ bytes, \d\.\d+ bpp, \d+\.\d\d dB\ngrey\.png: feds q2: .* dB\n"
+    assert re.fullmatch(told + r"photo-compare\.html: 2 versions\n", result.stderr)
+    page = Path("photo-compare.html").read_text(encoding="utf-8")
+    scenes = json.loads(re.search(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)[1])
+    assert [scene["name"] for scene in scenes] == ["photo.png", "grey.png"]
+    refused = feds_compare("photo.png", "--no-peers")
+    assert (refused.exit_code, refused.stderr) == (
+        1,
+        "feds: photo-compare.html: exists already, --force overwrites it\n",
+    )
+
+
+def test_the_command_writes_a_strip(here):
+    result = feds_compare("photo.png", "--quality", "2", "--no-peers", "-o", "a.png", "--crop", "40x30+5+5", "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
+    with Image.open("a.png") as strip:
+        assert strip.size == (2 * 40 + 8, 30 + 50)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["photo.png", "--crop", "4x4+0+0"], "--crop is for one picture"),
+        (["photo.png", "--crop", "4x4", "-o", "a.png"], "expected a window such as 320x240+100+0, found 4x4"),
+        (["photo.png", "grey.png", "-o", "a.png"], "for several expected an OUT that ends in .html"),
+        (["photo.png", "-o", "a.xyz"], "pictures are written as"),
+    ],
+)
+def test_wrong_usage(here, arguments, complaint):
+    result = feds_compare(*arguments)
+    assert result.exit_code == 2
+    assert complaint in " ".join(result.stderr.replace("│", " ").split())
