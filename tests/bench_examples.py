@@ -1,8 +1,6 @@
-"""Made-up results, for what reads a results.json: two pictures, feds at five qualities and two peers."""
+"""Made-up results, for what reads a results.json: feds at five qualities beside two peers."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from fedscodec.bench.results import Codec, Dataset, Results, Row, Where, summarise
 
@@ -24,18 +22,15 @@ def row(codec: str, picture: str, setting: float, bpp: float, psnr: float) -> Ro
     )  # fmt: skip
 
 
-def made_up() -> Results:
-    """PSNR rises 4 dB with each doubling of the rate; JPEG needs 1.5 and WebP 1.25 times the student's rate."""
+def made_up(dataset: str = "mine", pictures: int = 2) -> Results:
+    """PSNR rises 4 dB with each doubling of the rate; JPEG needs 1.5 and WebP 1.25 times the student's rate.
+
+    Half of the pictures are a decibel above the mean and half a decibel below; pictures must be even.
+    """
     rows = [
-        row(codec, picture, setting, factor * 0.125 * 2**step, 26 + 4 * step + offset)
+        row(codec, f"kodim{number:02}.png", setting, factor * 0.125 * 2**step, 26 + 4 * step - (-1) ** number)
         for codec, factor, scale in (("student", 1.0, 1), ("jpeg", 1.5, 20), ("webp", 1.25, 20))
-        for picture, offset in (("kodim01.png", -1.0), ("kodim02.png", 1.0))
+        for number in range(1, pictures + 1)
         for step, setting in enumerate(scale * s for s in (1, 2, 3, 4, 5))
     ]
-    return Results(WHERE, Dataset("mine", 2, 2 * WIDTH * HEIGHT), CODECS, rows, summarise(rows))
-
-
-def renamed(results: Results, dataset: str, pictures: int) -> Results:
-    """The same results, as if they were means over so many pictures of another set."""
-    summaries = [replace(summary, pictures=pictures) for summary in results.summaries]
-    return replace(results, dataset=Dataset(dataset, pictures, 1), summaries=summaries)
+    return Results(WHERE, Dataset(dataset, pictures, pictures * WIDTH * HEIGHT), CODECS, rows, summarise(rows))

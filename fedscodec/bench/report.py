@@ -1,0 +1,35 @@
+"""From the folder of a run to its report: report.html, plots and tables, all of them functions of results.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import FedsError
+from ..outputs import write_file
+from . import page, plots
+from .axes import comparable
+from .curves import measured_curves
+from .results import read_results
+from .scenes import views
+from .tables import choose_anchor, markdown
+
+
+def write(folder: Path, *, anchor: str | None = None) -> list[Path]:
+    """Make the report of a run anew from its results.json, and from its decoded pictures where they are there.
+
+    anchor: the curve that BD-rates are over, measured or published; by default VTM-9.1 where the pictures are those it
+    was published for. Gives the files that were written: report.html, tables.md and the PNG plots. FedsError without
+    results, for an anchor that nobody knows, and without the libraries of the `bench` extra.
+    """
+    results = read_results(folder)
+    curves = [*measured_curves(results), *comparable(results)]
+    chosen = choose_anchor(curves, anchor)
+    if anchor and chosen is None:
+        known = ", ".join(curve.name for curve in curves) or "none"
+        raise FedsError(f"{folder}: no curve is called {anchor} here; there are {known}")
+    html = page.render(results, curves, chosen, views(results, folder))
+    tables = "\n".join(markdown(table) for table in page.tables(results, curves, chosen))
+    made = {"report.html": html.encode(), "tables.md": tables.encode(), **plots.all_plots(results, curves, chosen)}
+    for name, data in made.items():
+        write_file(folder / name, data, force=True)
+    return [folder / name for name in made]

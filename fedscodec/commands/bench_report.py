@@ -1,0 +1,30 @@
+"""`feds report`: the report of a bench, made anew from its figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .failures import one_sentence
+from .options import Debug, Quiet, examples
+
+EXAMPLES = examples("feds report results/kodak", "feds report results/kodak --anchor jpeg")
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where `feds bench` left results.json.")],
+    anchor: Annotated[
+        str | None, typer.Option(metavar="CODEC", help="What BD-rates are over.  [default: VTM-9.1 where it is known]")
+    ] = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Write report.html, tables.md and the plots of a bench, over those that are there."""
+    with one_sentence(debug):
+        from ..bench import report as reports
+
+        for path in reports.write(folder, anchor=anchor):
+            if not quiet:
+                typer.echo(path, err=True)

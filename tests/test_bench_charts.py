@@ -1,0 +1,110 @@
+import math
+import re
+from itertools import combinations
+
+import pytest
+from bench_examples import made_up
+
+from fedscodec.bench import axes, charts, layout
+from fedscodec.bench.axes import comparable
+from fedscodec.bench.curves import Curve, measured_curves
+from fedscodec.bench.layout import Dot, Plane
+
+
+def kodak():
+    results = made_up("kodak", 24)
+    return [*measured_curves(results), *comparable(results)]
+
+
+def test_ticks_are_round():
+    assert axes.ticks(0.0, 2.2, 8) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2]
+    assert axes.ticks(25.0, 44.0, 8) == [26.0, 28.0, 30.0, 32.0, 34.0, 36.0, 38.0, 40.0, 42.0, 44.0]
+
+
+def test_the_frame_ends_where_ours_do():
+    seen = axes.frame(kodak(), "psnr")
+    assert seen.bpp == pytest.approx(2.2)  # a tenth beyond the 2 bits of the student
+    assert (seen.low, seen.high) == (25, 44)
+
+
+def test_where_a_curve_is_seen_last():
+    curve = Curve("c", "c", "peer", (0.1, 1.1, 2.1), {"psnr": (30.0, 40.0, 50.0)}, "a test")
+    assert axes.end_of(curve, "psnr", axes.Frame(1.6, 20, 60)) == pytest.approx((1.6, 45))
+    assert axes.end_of(curve, "psnr", axes.Frame(3.0, 20, 60)) == pytest.approx((2.1, 50))
+    assert axes.end_of(curve, "psnr", axes.Frame(3.0, 20, 35)) == pytest.approx((0.6, 35))
+    assert axes.end_of(curve, "psnr", axes.Frame(0.05, 20, 60)) is None
+    assert axes.end_of(curve, "ms_ssim", axes.Frame(3.0, 0, 30)) is None
+
+
+def test_a_plane_maps_both_ways():
+    plane = Plane((0.0, 2.0), (20.0, 40.0), left=100, right=300, top=10, bottom=410)
+    assert (plane.across(0.5), plane.down(25.0)) == (150, 310)
+    assert plane.fraction((150, 310)) == (0.25, 0.25)
+
+
+def test_points_are_drawn_where_they_are():
+    (curve,) = (c for c in kodak() if c.name == "student")
+    plane = layout.rate_plane(kodak(), "psnr")
+    group = re.search(r'<g class="curve ours" data-curve="student".*?</g></g>|<g class="curve ours".*', _svg())[0]
+    first = re.search(r'points="([\d.]+),([\d.]+) ', group)
+    assert float(first[1]) == pytest.approx(plane.across(curve.bpp[0]), abs=0.06)
+    assert float(first[2]) == pytest.approx(plane.down(26.0), abs=0.06)
+    assert "<title>feds student at 1: 0.125 bpp, 26.00 dB</title>" in group
+
+
+def _svg():
+    return charts.rate_distortion(kodak(), "psnr")
+
+
+def test_what_is_not_shown_first_is_hidden_and_names_are_escaped():
+    svg = _svg()
+    assert re.search(r'<g class="curve classic anchor" data-curve="vtm-9.1"', svg)
+    assert re.search(r'<g class="curve learned hidden" data-curve="dcae"', svg)
+    assert len(re.findall(r'<g class="curve ', svg)) == len(kodak())
+    odd = Curve("<b>", "<i>&", "peer", (0.1, 0.2), {"psnr": (30.0, 31.0)}, "a test")
+    assert "<i>" not in charts.rate_distortion([odd], "psnr")
+    assert "<b>" not in charts.rate_distortion([odd], "psnr")
+
+
+def test_labels_of_curves_keep_apart():
+    curves = [curve for curve in kodak() if axes.shown_at_first(curve)]
+    labels = layout.curve_labels(curves, "psnr", layout.rate_plane(curves, "psnr"))
+    assert set(labels) == {curve.name for curve in curves}
+    assert not any(a.meets(b) for a, b in combinations(labels.values(), 2))
+
+
+def dot(name, seconds, rate, parameters=None, group="paper"):
+    return Dot(name, name, seconds, rate, parameters, "a machine", group, "#123456")
+
+
+def test_areas_are_parameters_and_heights_are_halvings():
+    small, large = dot("s", 1, 0, 25_000_000), dot("l", 1, 0, 100_000_000)
+    assert large.radius == pytest.approx(2 * small.radius)
+    assert [dot("x", 1, rate).height for rate in (-50, 0, 100, 300)] == [-1, 0, 1, 2]
+
+
+def test_the_speed_plot_has_less_rate_above():
+    dots = [dot("good", 0.1, -20.0, 10**7), dot("bad", 10.0, 100.0), dot("ours", 1.0, 25.0, 10**7, "measured")]
+    svg = charts.speed(dots, "VTM-9.1")
+    place = {name: (float(x), float(y)) for name, x, y in
+             re.findall(r'data-dot="(\w+)" cx="([\d.]+)" cy="([\d.]+)"', svg)}  # fmt: skip
+    assert place["good"][1] < place["ours"][1] < place["bad"][1]
+    assert place["good"][0] < place["ours"][0] < place["bad"][0]
+    assert "<title>good: 100 ms on a machine, −20.0 %, 10.0 M parameters</title>" in svg
+    assert ">+100 %<" in svg and ">1 s<" in svg
+    assert charts.speed([], "VTM-9.1") == ""
+
+
+def test_labels_of_dots_keep_apart_and_ours_are_always_there():
+    crowd = [dot(f"crowd-{i}", 0.1 * 1.01**i, -5.0, 10**7) for i in range(20)]
+    ours = dot("ours", 0.1, -5.0, 10**7, "measured")
+    labels = layout.dot_labels([*crowd, ours], layout.speed_plane([*crowd, ours]))
+    assert "ours" in labels and 3 < len(labels) < 21
+    assert not any(a.meets(b) for a, b in combinations(labels.values(), 2))
+
+
+def test_a_picture_without_loss_breaks_no_curve():
+    curve = Curve("c", "c", "feds", (0.1, 0.2, 8.0), {"psnr": (30.0, 33.0, math.inf)}, "a test")
+    svg = charts.rate_distortion([curve], "psnr")
+    assert "inf" not in svg.replace("inside", "")
+    assert svg.count("<circle") == 2
