@@ -27,9 +27,11 @@ from typing import TypeVar
 
 import numpy as np
 import typer
+from bench_examples import made_up
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from fedscodec.bench.results import to_json
 from fedscodec.cli import app
 
 T = TypeVar("T")
@@ -85,6 +87,8 @@ def furnish(folder: Path, weights: Path) -> None:
     assert feds(["encode", str(folder / "photo.png"), "--quiet"]).exit_code == 0
     (folder / "archive").mkdir()
     (folder / "archive" / "photo.feds").write_bytes((folder / "photo.feds").read_bytes())
+    (folder / "results" / "kodak").mkdir(parents=True)
+    (folder / "results" / "kodak" / "results.json").write_text(to_json(made_up("kodak", 24)), encoding="utf-8")
 
 
 def run(command: str) -> str:
