@@ -23,7 +23,7 @@ from torch import Tensor
 
 from . import fileformat, registry
 from .entropy.coders import SliceReader, SliceWriter, require_long_enough, symbol_bytes
-from .errors import FedsError, FormatError, TooLargeError
+from .errors import FedsError, FormatError, TooLargeError, WeightsError
 from .fileformat import FedsFile
 from .images import Picture
 from .images import psnr as psnr  # from where it is looked for
@@ -168,7 +168,11 @@ def model_by_fingerprint(fingerprint: bytes, device: str = "auto", *, name: str 
 
 def _load(found: registry.Resolved, device: str) -> Model:
     quality = registry.DEFAULT_QUALITY if found.quality is None else found.quality
-    return Model(read_weights(found.path), name=found.network, quality=quality, device=device)
+    weights = read_weights(found.path)
+    try:
+        return Model(weights, name=found.network, quality=quality, device=device)
+    except WeightsError as error:
+        raise WeightsError(f"{found.path}: {error}") from error
 
 
 @torch.inference_mode()

@@ -28,7 +28,14 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 def spec_of(metadata: Mapping[str, str], path: Path) -> ModelSpec:
     """The spec that a weights file carries."""
+    if "spec" not in metadata:
+        raise WeightsError(f"{path}: holds no description of its network")
     try:
         return ModelSpec.from_dict(json.loads(metadata["spec"]))
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{path}: its description of the network cannot be used ({error})") from None
+    except json.JSONDecodeError:
+        fault = "it is not JSON"
+    except RecursionError:
+        fault = "it is nested too deeply"
+    except (TypeError, ValueError) as error:
+        fault = str(error)
+    raise WeightsError(f"{path}: its description of the network cannot be used ({fault})")

@@ -42,6 +42,9 @@ class WindowAttention:
                 raise ValueError(f"{name} of window attention must be a whole number from 1 to {most}, found {value}")
 
 
+_COUNTS = ("filters", "latents", "slices", "hyper_latents", "hyper_filters")
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """One network: the teacher of the paper by default."""
@@ -67,11 +70,14 @@ class ModelSpec:
     metric: Literal["mse", "ms-ssim"] = "mse"
 
     def __post_init__(self) -> None:
-        widths = (self.filters, self.latents, self.slices, self.hyper_latents, self.hyper_filters, *self.slice_filters)
-        if not self.slice_filters or any(type(w) is not int or not 1 <= w <= 4096 for w in widths):
-            raise ValueError(f"widths and counts must be whole numbers from 1 to 4096: {self}")
-        if len(self.slice_filters) > 8 or len(self.lambdas) > 64:
-            raise ValueError(f"at most 8 slice_filters and 64 lambdas, found {self.slice_filters} and {self.lambdas}")
+        counts = {name: getattr(self, name) for name in _COUNTS}
+        counts |= {f"slice_filters[{i}]": width for i, width in enumerate(self.slice_filters)}
+        for name, count in counts.items():
+            if type(count) is not int or not 1 <= count <= 4096:
+                raise ValueError(f"{name} must be a whole number from 1 to 4096, found {count!r}")
+        if not 1 <= len(self.slice_filters) <= 8 or not 1 <= len(self.lambdas) <= 64:
+            found = f"{len(self.slice_filters)} and {len(self.lambdas)}"
+            raise ValueError(f"a network has 1 to 8 slice_filters and 1 to 64 lambdas, found {found}")
         if type(self.blocks_per_group) is not int or not 0 <= self.blocks_per_group <= 64:
             raise ValueError(f"blocks_per_group must be a whole number from 0 to 64, found {self.blocks_per_group}")
         if self.latents % self.slices or self.slices > 63:
@@ -83,7 +89,7 @@ class ModelSpec:
         increasing = all(
             a < b for a, b in zip((0, *self.lambdas), (*self.lambdas, math.inf), strict=True)
         )  # NaN is not
-        if not self.lambdas or not increasing:
+        if not increasing:
             raise ValueError(f"lambdas must be positive and increasing, found {self.lambdas}")
         if type(self.wavelet) is not bool:
             raise ValueError(f"wavelet is true or false, found {self.wavelet!r}")
@@ -111,6 +117,8 @@ class ModelSpec:
         """Rebuild a spec; raises TypeError or ValueError on unknown fields or impossible values."""
         if not isinstance(values, dict):
             raise TypeError(f"a spec is a set of named values, found {type(values).__name__}")
+        if unknown := set(values) - set(ModelSpec.__dataclass_fields__):
+            raise TypeError(f"a spec has no field {sorted(map(str, unknown))[0]}")
         values = dict(values)
         if values.get("attention") is not None:
             values["attention"] = WindowAttention(**values["attention"])

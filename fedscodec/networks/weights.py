@@ -171,12 +171,15 @@ def integer_side(weights: Weights) -> IntegerSide:
 def float_transforms(weights: Weights) -> FedsModel:
     """A network in evaluation mode whose transforms are those of the file; its float twin stays empty.
 
-    Raises WeightsError where a tensor is missing or has another shape than the spec says.
+    Raises WeightsError where a tensor is missing, has another shape than the spec says, or holds what is no number.
     """
     model = _build(weights.spec)
     state = {
         k: torch.from_numpy(v.astype(np.float32)) for k, v in weights.floats.items() if not k.startswith("float_side.")
     }
+    for name, values in state.items():
+        if not torch.isfinite(values).all():
+            raise WeightsError(f"{name} should hold numbers, but holds one that is infinite or none at all")
     _load(model, state, partial=True)
     return model.eval().requires_grad_(False)
 
@@ -212,10 +215,11 @@ def _build(spec: ModelSpec, device: str = "meta") -> FedsModel:
 
 def _load(model: FedsModel, state: dict[str, torch.Tensor], *, partial: bool) -> None:
     """Load; with partial, the float twin may be missing."""
-    try:
-        missing, unexpected = model.load_state_dict(state, strict=False, assign=True)
-    except RuntimeError as error:
-        raise WeightsError(f"tensors do not fit the network that is described: {error}") from None
+    for name, expected in model.state_dict().items():
+        if name in state and state[name].shape != expected.shape:
+            shapes = f"{list(expected.shape)}, but has {list(state[name].shape)}"
+            raise WeightsError(f"tensors do not fit the network that is described: {name} must have the shape {shapes}")
+    missing, unexpected = model.load_state_dict(state, strict=False, assign=True)
     lacking = [name for name in missing if not (partial and name.startswith("float_side."))]
     if lacking or unexpected:
         raise WeightsError(f"tensors missing: {lacking[:3]}, not known: {list(unexpected)[:3]}")
