@@ -75,26 +75,48 @@ class Target:
                 return f"MS-SSIM {self.value:g}"
         return f"{self.value:g} {'bpp' if self.kind is Kind.BPP else 'dB'}"
 
-    def told(self, cost: float, pixels: int) -> str:
-        """A cost, as `limit` counts it, in the unit of the target: `23,456 bytes`, `36.02 dB`."""
+    def value_of(self, cost: float, pixels: int) -> float:
+        """A cost, as `limit` counts it, in the unit of the target."""
         match self.kind:
             case Kind.SIZE:
-                return f"{cost:,.0f} bytes"
+                return cost
             case Kind.BPP:
-                return f"{8 * cost / pixels:.4f} bpp"
+                return 8 * cost / pixels
             case Kind.PSNR:
-                return f"{decibels(cost):.2f} dB"
-        return f"MS-SSIM {1 - cost:.4f}"
+                return math.inf if cost == 0 else 10 * math.log10(255**2 / cost)
+        return 1 - cost
+
+    def told(self, cost: float, pixels: int) -> str:
+        """A cost in words: `23,456 bytes`, `36.02 dB`."""
+        value = self.value_of(cost, pixels)
+        match self.kind:
+            case Kind.SIZE:
+                return f"{value:,.0f} bytes"
+            case Kind.BPP:
+                return f"{value:.4f} bpp"
+            case Kind.PSNR:
+                return f"{value:.2f} dB"
+        return f"MS-SSIM {value:.4f}"
+
+    def error(self, original: Picture, decoded: Picture) -> float:
+        """The cost of a decoded picture, where the target is a fidelity: mean squared error, or 1 − MS-SSIM."""
+        from .codec import psnr  # which loads torch, and a target that makes no sense is found without
+
+        if self.kind is Kind.PSNR:
+            return mean_squared_error(psnr(original, decoded))
+        return 1 - ms_ssim(original, decoded)
 
 
 @dataclass(frozen=True)
 class Hit:
     """What a search ended with: a file within the target, and what it cost to find.
 
-    `reached` is the value in words; `note` is a sentence where the target leaves room that no quality can use.
+    `value` is in the unit of the target, `reached` the same in words; `note` is a sentence where the target leaves
+    room that no quality can use.
     """
 
     encoded: Encoded
+    value: float
     reached: str
     note: str
     encodes: int
@@ -118,7 +140,14 @@ def encode_to_target(picture: Picture, model: Model, target: Target) -> Hit:
         raise TargetError(f"{target.asked} cannot be reached: {at_the_end(end)}")
     cost, end = trials.cost(found), highest if target.is_size else lowest
     note = "" if found != end or close(cost, limit) else f"{at_the_end(end)}, where {target.asked} would do"
-    return Hit(trials.encoded(found), target.told(cost, pixels), note, len(trials.costs), trials.seconds)
+    return Hit(
+        trials.encoded(found),
+        target.value_of(cost, pixels),
+        target.told(cost, pixels),
+        note,
+        len(trials.costs),
+        trials.seconds,
+    )
 
 
 def close(cost: float, limit: float) -> bool:
@@ -173,7 +202,7 @@ class _Trials:
     """Encodes one picture at the qualities that a search asks for, and keeps the costs and the last files."""
 
     def __init__(self, picture: Picture, model: Model, target: Target) -> None:
-        from . import codec  # which loads torch, and a target that makes no sense is found without
+        from . import codec
 
         self._codec, self._analysed = codec, codec.analyse_picture(picture, model)
         self._model, self._target = model, target
@@ -198,20 +227,12 @@ class _Trials:
     def _cost(self, encoded: Encoded) -> float:
         if self._target.is_size:
             return len(encoded.data)
-        original, decoded = self._analysed.picture, self._codec.reconstruct(encoded, self._model)
-        if self._target.kind is Kind.PSNR:
-            return mean_squared_error(self._codec.psnr(original, decoded))
-        return 1 - ms_ssim(original, decoded)
+        return self._target.error(self._analysed.picture, self._codec.reconstruct(encoded, self._model))
 
 
 def mean_squared_error(decibels: float) -> float:
     """That of a PSNR, of samples in 0 … 255."""
     return float(255**2 / 10 ** (decibels / 10))
-
-
-def decibels(error: float) -> float:
-    """PSNR of a mean squared error."""
-    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
 
 
 def ms_ssim(a: Picture, b: Picture) -> float:

@@ -86,7 +86,7 @@ def test_version():
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["encode"], "Missing argument 'IN'"),
+        (["encode"], "Missing argument 'IN...'"),
         (["encode", "photo.png", "--colour"], "No such option: --colour"),
         (["encode", "photo.png", "--device", "tpu"], "Invalid value for '--device'"),
         (["encode", "photo.png", "--quality", "good"], "Invalid value for '--quality'"),

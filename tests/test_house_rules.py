@@ -19,7 +19,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = [
     {"errors"},
     {"fileformat", "outputs", "entropy", "viewer"},
-    {"images", "networks"},
+    {"images", "networks", "inputs"},
     {"registry", "latents"},
     {"codec", "training", "bench"},
     {"verification", "targets", "comparison"},

@@ -39,7 +39,9 @@ def test_encoded_line():
     data = pack(a_file())  # 31 bytes of header and 3,969 of streams, for 20,000 pixels of 24 bits
     line = "4,000 bytes, 1.600 bpp, 15.0:1, q3.5 of student, 0.61 s"
     assert report.encoded_line(data, "student", 0.6149) == line
-    assert report.encoded_line(data, "student", 0.6149, "34.21 dB") == line + ", 34.21 dB"
+    assert report.encoded_line(data, "student", 0.6149, {"psnr": 34.206}) == line + ", 34.21 dB"
+    both = report.encoded_line(data, "student", 0.6149, {"ms_ssim": 0.97996, "psnr": 34.206})
+    assert both == line + ", 34.21 dB, MS-SSIM 0.9800"
 
 
 def test_a_grey_picture_is_compared_with_eight_bits_a_pixel():

@@ -1,1 +1,12 @@
-"""From pictures to files and back, for one and for many: what a command does once its words are understood."""
+"""From pictures to files and back, for one and for many: what a command does once its words are understood.
+
+    tasks = find_tasks([Path("photos")], Path("out"), ".feds", PICTURE_SUFFIXES, recursive=True)
+    with Batch(tasks, Encoder(Encoding(quality=5))) as batch:
+        for done in batch:
+            ...
+
+plan      files and where their results go      settings  how to encode and decode
+encoder   the stages of a picture               decoder   the stages of a file
+pipeline  all of them at the same time          done      what became of each
+single    one picture, encoded as asked for
+"""

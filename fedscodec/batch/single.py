@@ -1,4 +1,4 @@
-"""One picture, encoded as asked for: at a quality or to a target, measured where that is wanted."""
+"""One picture, encoded as asked for: at a quality or to a target, checked and measured where that is wanted."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from .. import codec
 from ..codec import Encoded, Model
 from ..errors import TargetError
 from ..images import Picture
-from ..targets import Target, encode_to_target
+from ..targets import Kind, encode_to_target
+from ..verification import require_same_symbols
+from .settings import Encoding
 
 
 @dataclass(frozen=True)
 class Made:
-    """A file, the seconds of all that it took, what was measured of it in words, and a note on its target if any."""
+    """A file, the seconds of all that it took, what was measured (`psnr`, `ms_ssim`), and a note on its target."""
 
     encoded: Encoded
     seconds: float
-    fidelity: str
+    measured: dict[str, float]
     note: str
 
 
-def encode_one(
-    picture: Picture, model: Model, quality: float | None, target: Target | None, *, measure: bool, name: str
-) -> Made:
-    """Encode to a target, or else at a quality (None: the model's own); `measure` tells the PSNR.
-
-    TargetError names the picture, what was asked for and the nearest there is.
-    """
-    words, note = [], ""
-    if target is None:
-        encoded = codec.encode_picture(picture, model, model.quality if quality is None else quality)
+def encode_one(picture: Picture, model: Model, how: Encoding, *, name: str = "the picture") -> Made:
+    """Encode as asked for, with a network at hand; TargetError names the picture and the nearest there is."""
+    measured, note = dict[str, float](), ""
+    if how.target is None:
+        encoded = codec.encode_picture(picture, model, model.quality if how.quality is None else how.quality)
         seconds = sum(encoded.seconds.values())
     else:
         try:
-            hit = encode_to_target(picture, model, target)
+            hit = encode_to_target(picture, model, how.target)
         except TargetError as error:
             raise TargetError(f"{name}: {error}") from error
         encoded, seconds, note = hit.encoded, hit.seconds, hit.note
-        words += [] if target.is_size else [hit.reached]
-    if measure and not words:
-        words.append(f"{codec.psnr(picture, codec.reconstruct(encoded, model)):.2f} dB")
-    return Made(encoded, seconds, ", ".join(words), note)
+        if how.target.kind in (Kind.PSNR, Kind.MS_SSIM):
+            measured[how.target.kind.replace("-", "_")] = hit.value
+    if how.measure and "psnr" not in measured:
+        measured["psnr"] = codec.psnr(picture, codec.reconstruct(encoded, model))
+    if how.verify:
+        require_same_symbols(encoded, model, name=name)
+    return Made(encoded, seconds, measured, note)

@@ -1,22 +1,31 @@
-"""`feds decode`: a .feds file becomes a picture."""
+"""`feds decode`: .feds files become pictures, one or many."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..batch.plan import find_tasks, is_batch
+from ..batch.settings import Decoding
 from ..errors import FormatError
 from ..fileformat import DEFAULT_MAX_PIXELS, unpack
 from ..outputs import output_path, require_writable, write_output
-from . import report
+from . import many, report
 from .failures import one_sentence
 from .options import (
+    AsJson,
     Debug,
     Device,
-    FedsFile,
     Force,
     Format,
+    Jobs,
     MaxPixels,
     OnDevice,
     Output,
     Quiet,
+    Recursive,
     examples,
     writable_format,
 )
@@ -25,34 +34,75 @@ from .streams import name_of, read_feds, say
 EXAMPLES = examples(
     "feds decode photo.feds",
     "feds decode photo.feds -o photo.webp",
+    "feds decode archive/ -o pictures/ --recursive --format webp",
     "feds decode - < photo.feds > photo.png",
 )
 
 
 def decode(
-    source: FedsFile,
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="IN...", help=".feds files, folders or patterns; - is standard input.")
+    ],
     output: Output = None,
     format: Format = None,
+    recursive: Recursive = False,
+    jobs: Jobs = None,
+    as_json: AsJson = False,
     device: OnDevice = Device.AUTO,
     force: Force = False,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Decode a .feds file into a picture."""
-    with one_sentence(debug):
-        name = name_of(source)
-        file = unpack(read_feds(source), name=name, max_pixels=max_pixels)
-        target = output_path(source, output, f".{(format or 'png').removeprefix('.')}")
-        require_writable(target, force=force, source=source)
-        kind = writable_format(format or target.suffix or "png")
-        from .. import codec, images
+    """Decode .feds files into pictures.
 
-        network = codec.model_by_fingerprint(file.header.fingerprint, device.value, name=name)
-        try:
-            decoded = codec.decode_file(file, network)
-        except FormatError as error:
-            raise FormatError(f"{name}: {error}") from error
-        write_output(target, images.encode_picture(decoded.picture, kind, name=str(target)), force=force)
-        line = report.decoded_line(file.header, network.name, sum(decoded.seconds.values()))
-        say(f"{name_of(target, 'output')}: {line}", quiet)
+    Many pictures go to a folder, -o OUT/, or beside their files. One that is not older than its file is passed over,
+    one that is older stays as it is, unless --force is given; a file that fails stops no other.
+    """
+    with one_sentence(debug):
+        if is_batch(sources) or as_json:
+            how = Decoding(writable_format(format or "png"), device.value, max_pixels, force)
+            _decode_many(sources, output, how, recursive=recursive, jobs=jobs, as_json=as_json, quiet=quiet)
+        else:
+            _decode_one(sources[0], output, Decoding(format, device.value, max_pixels, force), quiet=quiet)
+
+
+def _decode_many(
+    sources: list[Path],
+    output: Path | None,
+    how: Decoding,
+    *,
+    recursive: bool,
+    jobs: int | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    many.require_folder(sources, output)
+    from ..batch.decoder import Decoder
+    from ..batch.pipeline import Batch
+
+    tasks = find_tasks(sources, output, _suffix(how), {".feds"}, recursive=recursive)
+    with Batch(tasks, Decoder(how), jobs=jobs) as batch:
+        many.show(batch, len(tasks), as_json=as_json, quiet=quiet)
+
+
+def _decode_one(source: Path, output: Path | None, how: Decoding, *, quiet: bool) -> None:
+    name = name_of(source)
+    file = unpack(read_feds(source), name=name, max_pixels=how.max_pixels)
+    target = output_path(source, output, _suffix(how))
+    require_writable(target, force=how.force, source=source)
+    kind = writable_format(how.format or target.suffix or "png")
+    from .. import codec, images
+
+    network = codec.model_by_fingerprint(file.header.fingerprint, how.device, name=name)
+    try:
+        decoded = codec.decode_file(file, network)
+    except FormatError as error:
+        raise FormatError(f"{name}: {error}") from error
+    write_output(target, images.encode_picture(decoded.picture, kind, name=str(target)), force=how.force)
+    line = report.decoded_line(file.header, network.name, sum(decoded.seconds.values()))
+    say(f"{name_of(target, 'output')}: {line}", quiet)
+
+
+def _suffix(how: Decoding) -> str:
+    return f".{(how.format or 'png').removeprefix('.')}"

@@ -1,4 +1,4 @@
-"""`feds encode`: a picture becomes a .feds file."""
+"""`feds encode`: pictures become .feds files, one or many."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from typing import Annotated
 
 import typer
 
+from ..batch.plan import find_tasks, is_batch
+from ..batch.settings import Encoding
 from ..fileformat import DEFAULT_MAX_PIXELS
 from ..outputs import output_path, require_writable, write_output
 from ..registry import DEFAULT_MODEL
-from . import report
+from . import many, report
 from .failures import one_sentence
 from .options import (
+    AsJson,
     Bpp,
     Debug,
     Device,
     Force,
+    Jobs,
     MaxPixels,
     ModelName,
     MsSsim,
@@ -26,6 +30,7 @@ from .options import (
     Psnr,
     Quality,
     Quiet,
+    Recursive,
     Size,
     examples,
     target_of,
@@ -36,52 +41,86 @@ EXAMPLES = examples(
     "feds encode photo.png",
     "feds encode photo.png --quality 4.5 --measure",
     "feds encode photo.png --size 200k",
+    "feds encode photos/ -o out/ --recursive",
     "feds encode scan.tif -o small.feds --model teacher-q1",
     "cat photo.png | feds encode - -o photo.feds",
 )
 
 
 def encode(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A picture; - is standard input.")],
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="IN...", help="Pictures, folders or patterns; - is standard input.")
+    ],
     output: Output = None,
     model: ModelName = DEFAULT_MODEL,
     quality: Quality = None,
-    device: OnDevice = Device.AUTO,
-    force: Force = False,
     bpp: Bpp = None,
     size: Size = None,
     psnr: Psnr = None,
     ms_ssim: MsSsim = None,
     measure: Annotated[bool, typer.Option("--measure", help="Decode what was encoded and tell its PSNR.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Decode before writing; compare the symbols.")] = False,
+    recursive: Recursive = False,
+    jobs: Jobs = None,
+    as_json: AsJson = False,
+    device: OnDevice = Device.AUTO,
+    force: Force = False,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Encode a picture into a .feds file."""
+    """Encode pictures into .feds files.
+
+    Many pictures go to a folder, -o OUT/, or beside their sources. Those whose file is up to date (the same network
+    and quality, not older than the picture) are passed over unless --force is given; one that fails stops no other.
+    """
     with one_sentence(debug):
-        goal = target_of(bpp, size, psnr, ms_ssim, quality)
-        target = output_path(source, output, ".feds")
-        require_writable(target, force=force, source=source)
-        from ..images import read_picture  # before torch, which takes longer to load than a mistake to find
+        target = target_of(bpp, size, psnr, ms_ssim, quality)
+        how = Encoding(model, quality, target, device.value, measure, verify, max_pixels, force)
+        if is_batch(sources) or as_json:
+            _encode_many(sources, output, how, recursive=recursive, jobs=jobs, as_json=as_json, quiet=quiet)
+        else:
+            _encode_one(sources[0], output, how, quiet=quiet)
 
-        picture = read_picture(stream_or_path(source), name=name_of(source), max_pixels=max_pixels)
-        for warning in picture.warnings:
-            say(f"feds: {name_of(source)}: {warning}", quiet)
-        from .. import codec
-        from ..batch.single import encode_one
 
-        network = codec.load_model(model, device.value)
-        made = encode_one(picture, network, quality, goal, measure=measure, name=name_of(source))
-        if made.note:
-            say(f"feds: {name_of(source)}: {made.note}", quiet)
-        if verify:
-            from ..verification import require_same_symbols
+def _encode_many(
+    sources: list[Path],
+    output: Path | None,
+    how: Encoding,
+    *,
+    recursive: bool,
+    jobs: int | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    many.require_folder(sources, output)
+    from ..batch.encoder import Encoder
+    from ..batch.pipeline import Batch
+    from ..images import PICTURE_SUFFIXES
 
-            require_same_symbols(made.encoded, network, name=name_of(source))
-        write_output(target, made.encoded.data, force=force)
-        before = source.stat().st_size if source.is_file() else math.inf
-        if larger := report.larger_line(str(source), before, len(made.encoded.data)):
-            say(larger, quiet)
-        line = report.encoded_line(made.encoded.data, network.name, made.seconds, made.fidelity)
-        say(f"{name_of(target, 'output')}: {line}", quiet)
+    tasks = find_tasks(sources, output, ".feds", PICTURE_SUFFIXES, recursive=recursive)
+    with Batch(tasks, Encoder(how), jobs=jobs) as batch:
+        many.show(batch, len(tasks), as_json=as_json, quiet=quiet)
+
+
+def _encode_one(source: Path, output: Path | None, how: Encoding, *, quiet: bool) -> None:
+    target, name = output_path(source, output, ".feds"), name_of(source)
+    require_writable(target, force=how.force, source=source)
+    from ..images import read_picture  # before torch, which takes longer to load than a mistake to find
+
+    picture = read_picture(stream_or_path(source), name=name, max_pixels=how.max_pixels)
+    for warning in picture.warnings:
+        say(f"feds: {name}: {warning}", quiet)
+    from .. import codec
+    from ..batch.single import encode_one
+
+    network = codec.load_model(how.model, how.device)
+    made = encode_one(picture, network, how, name=name)
+    if made.note:
+        say(f"feds: {name}: {made.note}", quiet)
+    write_output(target, made.encoded.data, force=how.force)
+    before = source.stat().st_size if source.is_file() else math.inf
+    if larger := report.larger_line(name, before, len(made.encoded.data)):
+        say(larger, quiet)
+    line = report.encoded_line(made.encoded.data, network.name, made.seconds, made.measured)
+    say(f"{name_of(target, 'output')}: {line}", quiet)

@@ -39,7 +39,7 @@ def one_sentence(debug: bool = False) -> Iterator[None]:
             import traceback
 
             traceback.print_exc()
-        sentence, code = _explained(failure)
+        sentence, code = explained(failure)
         if sentence:
             typer.echo(f"feds: {' '.join(sentence.split())}", err=True)
         if isinstance(failure, OSError):
@@ -47,7 +47,8 @@ def one_sentence(debug: bool = False) -> Iterator[None]:
         raise typer.Exit(code) from None
 
 
-def _explained(failure: BaseException) -> tuple[str, int]:
+def explained(failure: BaseException) -> tuple[str, int]:
+    """A failure as a sentence for people, and its exit code."""
     match failure:
         case KeyboardInterrupt():
             return "", 130

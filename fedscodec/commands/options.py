@@ -47,6 +47,11 @@ Format = Annotated[str | None, typer.Option(metavar="F", help="png, jpg, webp, .
 Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output if it exists.")]
 MaxPixels = Annotated[int, typer.Option(min=1, metavar="N", help="Refuse pictures with more pixels.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
+Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Folders with all that is below them.")]
+Jobs = Annotated[
+    int | None, typer.Option("-j", "--jobs", min=1, metavar="N", help="Files at once; by default all cores.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output, and a total.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 FedsFile = Annotated[Path, typer.Argument(metavar="IN", help="A .feds file; - is standard input.")]
 

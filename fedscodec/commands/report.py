@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ..fileformat import FedsFile, Header, read_header
@@ -11,6 +12,7 @@ from ..fileformat import FedsFile, Header, read_header
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ..batch.done import Done, Total
     from ..bench.run import Row as BenchRow
     from ..bench.run import Summary
     from ..comparison import Version
@@ -22,11 +24,61 @@ if TYPE_CHECKING:
 _COLUMNS_OF_A_PIPE = 200  # where there is no terminal, no table is squeezed
 
 
-def encoded_line(data: bytes, model: str, seconds: float, fidelity: str = "") -> str:
+def encoded_line(data: bytes, model: str, seconds: float, measured: Mapping[str, float] | None = None) -> str:
     """What was written: `23,456 bytes, 0.477 bpp, 50.3:1, q3 of student, 0.61 s` (`, 34.21 dB`)."""
     header = read_header(data)
     quality = f"q{header.quality / 1000:g} of {model}"
-    return ", ".join(filter(None, [_rate(header, len(data)), quality, f"{seconds:.2f} s", fidelity]))
+    parts = _rate(header.width, header.height, header.grey, len(data)), quality, f"{seconds:.2f} s"
+    return ", ".join([*parts, *_fidelity(measured or {})])
+
+
+def _fidelity(measured: Mapping[str, float]) -> Iterator[str]:
+    if "psnr" in measured:
+        yield f"{measured['psnr']:.2f} dB"
+    if "ms_ssim" in measured:
+        yield f"MS-SSIM {measured['ms_ssim']:.4f}"
+
+
+def done_line(done: Done) -> str:
+    """A file of many that is done: as `encoded_line` has it, or `decoded_line`."""
+    facts = done.facts
+    if facts is None:
+        return done.status
+    quality = f"q{facts.quality:g} of {facts.model}, {done.seconds:.2f} s"
+    if done.status == "decoded":
+        return f"{facts.width}x{facts.height} pixels, {quality}"
+    rate = _rate(facts.width, facts.height, facts.grey, done.bytes_out)
+    return ", ".join([rate, quality, *_fidelity(facts.measured)])
+
+
+def total_line(total: Total, seconds: float) -> str:
+    """All files: `98 done, 4 up to date, 1 failed: 45,678 bytes became 2,345, 3.93 megapixels in 5.2 s, ...`."""
+    counts = f"{total.done} done, {total.skipped} up to date, {total.failed} failed"
+    if not total.done:
+        return counts
+    sizes = f"{total.bytes_in:,} bytes became {total.bytes_out:,}"
+    pace = f"{total.megapixels:.2f} megapixels in {seconds:.1f} s, {total.megapixels / max(seconds, 1e-9):.3g} a second"
+    return f"{counts}: {sizes}, {pace}"
+
+
+def running_words(total: Total, seconds: float) -> str:
+    """What stands beside the bar: bytes so far, and how fast."""
+    pace = f"{total.megapixels / max(seconds, 1e-9):.3g} MP/s"
+    failed = f", {total.failed} failed" if total.failed else ""
+    return f"{_short(total.bytes_in)} -> {_short(total.bytes_out)}, {pace}{failed}"
+
+
+def total_record(total: Total, seconds: float) -> dict[str, float]:
+    """All files as plain values, for JSON."""
+    return {**asdict(total), "megapixels": round(total.megapixels, 6), "seconds": round(seconds, 3)}
+
+
+def _short(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
 
 
 def larger_line(source: str, before: float, after: int) -> str | None:
@@ -55,16 +107,16 @@ def version_line(version: Version) -> str:
     return f"{version.label}: {len(version.data):,} bytes, {version.bpp:.3f} bpp, {version.psnr:.2f} dB{beyond}"
 
 
-def _rate(header: Header, size: int) -> str:
+def _rate(width: int, height: int, grey: bool, size: int) -> str:
     # The ratio is to 8 bits a sample, of which a grey picture has one a pixel.
-    pixels, samples = header.width * header.height, 1 if header.grey else 3
+    pixels, samples = width * height, 1 if grey else 3
     return f"{size:,} bytes, {8 * size / pixels:.3f} bpp, {samples * pixels / size:.1f}:1"
 
 
 def info_lines(file: FedsFile, size: int, models: list[str]) -> Iterator[str]:
     """What a file of `size` bytes says of itself, and the installed models that decode it."""
     header = file.header
-    yield f"size     {_rate(header, size)}"
+    yield f"size     {_rate(header.width, header.height, header.grey, size)}"
     yield f"picture  {header.width}x{header.height} pixels, {'grey' if header.grey else 'colour'}"
     yield f"model    {', '.join(models) or 'not installed'}, fingerprint {header.fingerprint.hex()}"
     yield f"quality  q{header.quality / 1000:g}"

@@ -1,0 +1,80 @@
+"""Files .feds to pictures, for a batch: what is up to date, and the stages of one file."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from ..errors import FormatError, OutputError
+from ..fileformat import FedsFile, unpack
+from ..inputs import read_feds
+from .done import DECODED, Facts, Worked
+from .plan import Task
+from .settings import Decoding
+
+if TYPE_CHECKING:
+    from ..codec import Model
+    from ..images import Picture
+
+
+class Decoder:
+    """The stages of decoding one file of a batch. Each network that the files need is loaded once.
+
+    A picture that is not older than its file is up to date. One that is older is not replaced unless `force` is set:
+    it may be what the file was made from.
+    """
+
+    status = DECODED
+
+    def __init__(self, how: Decoding) -> None:
+        self.how, self.device = how, how.device
+        self._models: dict[bytes, Model] = {}
+        self._loading = threading.Lock()
+
+    def open(self) -> None:
+        """Nothing: which networks are needed is in the files."""
+
+    def is_up_to_date(self, task: Task) -> bool:
+        """Whether the picture is there, and of now; OutputError where an older one is."""
+        if self.how.force or not task.target.exists():
+            return False
+        if task.target.stat().st_mtime_ns >= task.source.stat().st_mtime_ns:
+            return True
+        raise OutputError(f"{task.target}: exists already and is older than {task.source}, --force overwrites it")
+
+    def read(self, task: Task) -> FedsFile:
+        """The file of a task."""
+        return unpack(read_feds(task.source), name=str(task.source), max_pixels=self.how.max_pixels)
+
+    def pixels(self, file: FedsFile) -> int:
+        """What a picture costs in memory, counted in pixels."""
+        return file.header.width * file.header.height
+
+    def work(self, task: Task, file: FedsFile) -> Worked:
+        """Decode."""
+        from ..codec import decode_file
+
+        header, name = file.header, str(task.source)
+        model = self._model(header.fingerprint, name)
+        try:
+            decoded = decode_file(file, model)
+        except FormatError as error:
+            raise FormatError(f"{name}: {error}") from error
+        facts = Facts(
+            header.width, header.height, header.grey, header.quality / 1000, model.name, header.fingerprint.hex()
+        )
+        return Worked(decoded.picture, sum(decoded.seconds.values()), facts)
+
+    def finish(self, task: Task, payload: Picture) -> bytes:
+        """The picture as the bytes of its file."""
+        from ..images import encode_picture
+
+        return encode_picture(payload, self.how.format or "png", name=str(task.target))
+
+    def _model(self, fingerprint: bytes, name: str) -> Model:
+        from ..codec import model_by_fingerprint
+
+        with self._loading:
+            if fingerprint not in self._models:
+                self._models[fingerprint] = model_by_fingerprint(fingerprint, self.how.device, name=name)
+            return self._models[fingerprint]

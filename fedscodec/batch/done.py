@@ -1,0 +1,87 @@
+"""What became of the files of a batch: one `Done` each, and the sum of all."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+ENCODED, DECODED, SKIPPED, FAILED = "encoded", "decoded", "skipped", "failed"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a file once it is done; `measured` has PSNR in decibels and MS-SSIM, where asked for."""
+
+    width: int
+    height: int
+    grey: bool
+    quality: float
+    model: str
+    fingerprint: str
+    measured: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Worked:
+    """What the network and the coder made of a file, and the seconds that took; the payload is not yet on the disk."""
+
+    payload: Any
+    seconds: float
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class Done:
+    """One file: encoded or decoded, skipped because it was up to date, or failed with an error.
+
+    Bytes are those of the source and of the result; seconds are those of the network and the coder.
+    """
+
+    source: Path
+    target: Path
+    status: str
+    bytes_in: int = 0
+    bytes_out: int = 0
+    seconds: float = 0.0
+    facts: Facts | None = None
+    error: Exception | None = None
+
+
+@dataclass
+class Total:
+    """The sum of a batch so far. `megapixels` counts what was done, not what was skipped."""
+
+    files: int = 0
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    megapixels: float = 0.0
+
+    def add(self, done: Done) -> None:
+        """Count one more file; bytes are counted of those that were done."""
+        self.files += 1
+        if done.status in (SKIPPED, FAILED):
+            self.skipped += done.status == SKIPPED
+            self.failed += done.status == FAILED
+            return
+        self.done += 1
+        self.bytes_in += done.bytes_in
+        self.bytes_out += done.bytes_out
+        if done.facts:
+            self.megapixels += done.facts.width * done.facts.height / 1e6
+
+
+def as_record(done: Done) -> dict[str, Any]:
+    """A file as plain values, for JSON; `error` is the sentence."""
+    record: dict[str, Any] = {"source": str(done.source), "output": str(done.target), "status": done.status}
+    if done.error is not None:
+        return record | {"error": str(done.error) or type(done.error).__name__}
+    record |= {"bytes_in": done.bytes_in, "bytes_out": done.bytes_out}
+    if done.facts is not None:
+        facts = asdict(done.facts)
+        record |= {"seconds": round(done.seconds, 4), **facts.pop("measured"), **facts}
+    return record

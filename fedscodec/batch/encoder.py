@@ -1,0 +1,124 @@
+"""Pictures to .feds files, for a batch: what is up to date, and the stages of one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import registry
+from ..errors import FormatError, OutputError
+from ..fileformat import HEADER_BYTES_AT_MOST, Header, read_header
+from ..images import Picture, read_picture
+from ..targets import Target, close
+from .done import ENCODED, Facts, Worked
+from .plan import Task
+from .settings import Encoding
+
+if TYPE_CHECKING:
+    from ..codec import Model
+    from .single import Made
+
+
+class Encoder:
+    """The stages of encoding one file of a batch. The network is loaded once, by `open`, and shared by all threads.
+
+    A target is up to date if it is a .feds file of the same network and quality and not older than its source; with
+    a size as target, if it is within it as a search would leave it. One that is not is replaced, as it can be made
+    again; whatever else lies there stays, unless `force` is set, with which everything is done anew.
+    """
+
+    status = ENCODED
+
+    def __init__(self, how: Encoding) -> None:
+        found = registry.resolve(how.model)
+        info = registry.describe(found.path)
+        own = registry.DEFAULT_QUALITY if found.quality is None else found.quality
+        self.how, self.device = how, how.device
+        self._fingerprint, self._highest = info.fingerprint, 1000 * len(info.qualities)
+        self._quality = own if how.quality is None else how.quality
+        self._model: Model | None = None
+
+    def open(self) -> None:
+        """Load the network. Raises here, once, what would fail every file: a missing network, a quality it lacks."""
+        from ..codec import load_model
+
+        self._model = load_model(self.how.model, self.how.device)
+        self._model.check_quality(self._quality)
+
+    def is_up_to_date(self, task: Task) -> bool:
+        """Whether nothing is to be done; OutputError where something else lies in the way."""
+        if self.how.force or not task.target.exists():
+            return False
+        header = _header(task.target)
+        if not self._is_of_now(header, task):
+            return False
+        if self.how.target is None:
+            return header.quality == round(1000 * self._quality)
+        return self.how.target.is_size and self._fills(self.how.target, header, task.target.stat().st_size)
+
+    def _is_of_now(self, header: Header, task: Task) -> bool:
+        newer = task.target.stat().st_mtime_ns >= task.source.stat().st_mtime_ns
+        return newer and header.fingerprint.hex() == self._fingerprint
+
+    def _fills(self, target: Target, header: Header, cost: float) -> bool:
+        """Whether a search would have left a file of that cost."""
+        limit, last = target.limit(header.width * header.height), self._highest if target.is_size else 1000
+        return close(cost, limit) or (cost <= limit and header.quality == last)
+
+    def read(self, task: Task) -> Picture:
+        """The picture of a task."""
+        return read_picture(task.source, max_pixels=self.how.max_pixels)
+
+    def pixels(self, picture: Picture) -> int:
+        """What a picture costs in memory, counted in pixels."""
+        return picture.width * picture.height
+
+    def work(self, task: Task, picture: Picture) -> Worked | None:
+        """Encode; None where the file that is there turns out to reach its target already."""
+        from .single import encode_one
+
+        if self._reaches_target(task, picture):
+            return None
+        made = encode_one(picture, self._opened, self.how, name=str(task.source))
+        notes = (*picture.warnings, *([made.note] if made.note else []))
+        return Worked(made.encoded.data, made.seconds, self._facts(made, notes))
+
+    def _reaches_target(self, task: Task, picture: Picture) -> bool:
+        """Whether there is a file which reaches a fidelity; only its picture can tell."""
+        target = self.how.target
+        if target is None or target.is_size or self.how.force or not task.target.exists():
+            return False
+        header = _header(task.target)
+        if not self._is_of_now(header, task) or (header.width, header.height) != (picture.width, picture.height):
+            return False
+        try:
+            decoded = self._opened.decode(task.target.read_bytes(), max_pixels=None)
+        except FormatError:
+            return False  # it is to be replaced
+        return self._fills(target, header, target.error(picture, decoded))
+
+    def _facts(self, made: Made, notes: tuple[str, ...]) -> Facts:
+        header = read_header(made.encoded.data)
+        name, fingerprint = self._opened.name, self._fingerprint
+        return Facts(
+            header.width, header.height, header.grey, header.quality / 1000, name, fingerprint, made.measured, notes
+        )
+
+    def finish(self, task: Task, payload: bytes) -> bytes:
+        """The file, which `work` made already."""
+        return payload
+
+    @property
+    def _opened(self) -> Model:
+        if self._model is None:
+            raise RuntimeError("a batch begins with open()")
+        return self._model
+
+
+def _header(path: Path) -> Header:
+    """The header of a file that lies where one is to be written; OutputError where it is no .feds file."""
+    try:
+        with path.open("rb") as stream:
+            return read_header(stream.read(HEADER_BYTES_AT_MOST), name=str(path))
+    except FormatError:
+        raise OutputError(f"{path}: exists already and is no .feds file, --force overwrites it") from None

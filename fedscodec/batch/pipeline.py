@@ -1,0 +1,230 @@
+"""All files of a batch at the same time: reading, network, coder and writing overlap, memory stays bounded.
+
+Each thread takes one file through all its stages. `Gate` lets so many of them into the network as there are jobs;
+the others meanwhile read the next pictures and write what is done. So no queue is needed, and at most as many
+pictures are in memory as there are threads, of which those in the network, where a pixel costs most, are limited by
+pixels too. Torch, Pillow and zlib give up the interpreter's lock while they work.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from ..errors import FedsError
+from ..outputs import write_file
+from .done import FAILED, SKIPPED, Done, Worked
+from .plan import Task
+
+BYTES_PER_PIXEL = 150
+"""Of memory while a picture is in the network, at the most: measured 130 to encode, 150 to decode, with the student."""
+
+
+class Work(Protocol):
+    """The stages of one file; `Encoder` and `Decoder` are the two. All but `open` may run in several threads."""
+
+    status: str
+    device: str
+
+    def open(self) -> None:
+        """Load what all files need; whatever it raises ends the batch before it begins."""
+
+    def is_up_to_date(self, task: Task) -> bool:
+        """Whether nothing is to be done."""
+
+    def read(self, task: Task) -> Any:
+        """What is in the source."""
+
+    def pixels(self, content: Any) -> int:
+        """How much of the gate's room it takes."""
+
+    def work(self, task: Task, content: Any) -> Worked | None:
+        """Network and coder; None if the target proves to be up to date."""
+
+    def finish(self, task: Task, payload: Any) -> bytes:
+        """The bytes to be written."""
+
+
+class Gate:
+    """Lets so many threads in at once, and so many pixels; one picture alone is let in whatever its size.
+
+    First come, first served, so that a large picture waits no longer than those before it need.
+    """
+
+    def __init__(self, threads: int, pixels: int) -> None:
+        self._threads, self._pixels = threads, pixels
+        self._inside, self._taken = 0, 0
+        self._turn, self._change = threading.Lock(), threading.Condition()
+
+    @contextmanager
+    def inside(self, pixels: int) -> Iterator[None]:
+        """Wait for room; it is given back at the end."""
+        with self._turn, self._change:
+            self._change.wait_for(lambda: self._has_room(pixels))
+            self._inside, self._taken = self._inside + 1, self._taken + pixels
+        try:
+            yield
+        finally:
+            with self._change:
+                self._inside, self._taken = self._inside - 1, self._taken - pixels
+                self._change.notify_all()
+
+    def _has_room(self, pixels: int) -> bool:
+        return self._inside == 0 or (self._inside < self._threads and self._taken + pixels <= self._pixels)
+
+
+class Batch:
+    """Files in work. Iterate over it for one `Done` a file, in the order in which they come to their end.
+
+    with Batch(tasks, Encoder(Encoding(quality=5))) as batch:
+        for done in batch:
+            ...
+
+    Whoever leaves the block before the end waits for the files in work; `halt` does not. jobs: how many files are
+    in the network at once, by default one for each core, or on a GPU enough to keep it fed.
+    """
+
+    def __init__(
+        self, tasks: Sequence[Task], work: Work, *, jobs: int | None = None, pixels: int | None = None
+    ) -> None:
+        self.tasks, self.work = tasks, work
+        self._jobs, self._pixels = jobs, pixels or room()
+        self._results: SimpleQueue[Done] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._restore: Callable[[], None] = lambda: None
+        self._writing, self._stopped = 0, False
+        self._writers = threading.Condition()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stop()
+        for thread in self._threads:
+            thread.join()
+        self._restore()
+
+    def __iter__(self) -> Iterator[Done]:
+        pending = []
+        for task in self.tasks:
+            done = self._known(task)
+            if done is None:
+                pending.append(task)
+            else:
+                yield done
+        if pending:
+            self.work.open()
+            self._start(pending)
+            for _ in pending:
+                yield self._results.get()
+
+    def halt(self) -> None:
+        """Let no file be written any more, and wait for those that are being written: what is there is whole.
+
+        Threads that are in the network stay there; for who ends the process next.
+        """
+        self._stop()
+        with self._writers:
+            self._writers.wait_for(lambda: self._writing == 0)
+
+    def _stop(self) -> None:
+        with self._writers:
+            self._stopped = True
+
+    def _start(self, pending: list[Task]) -> None:
+        import torch
+
+        on_gpu = self.work.device != "cpu" and torch.cuda.is_available()
+        cores = usable_cores()
+        jobs = self._jobs or (3 if on_gpu else cores)  # 3: in the network, in the coder, on its way; not measured yet
+        helpers = cores if on_gpu else 2
+        self._restore = partial(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(max(1, cores // jobs))  # threads that begin after this take it over
+        gate, tasks, lock = Gate(jobs, self._pixels), iter(pending), threading.Lock()
+
+        def take() -> Task | None:
+            with lock:
+                return None if self._stopped else next(tasks, None)
+
+        def go() -> None:
+            while (task := take()) is not None:
+                self._results.put(self._one(task, gate))
+
+        count = min(jobs + helpers, len(pending))
+        self._threads = [threading.Thread(target=go, name=f"feds-{n}", daemon=True) for n in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def _known(self, task: Task) -> Done | None:
+        """What became of a file where that takes no work to tell."""
+        try:
+            if task.fault:
+                raise FedsError(task.fault)
+            if self.work.is_up_to_date(task):
+                return _skipped(task)
+        except (FedsError, OSError) as error:
+            return Done(task.source, task.target, FAILED, error=error)
+        return None
+
+    def _one(self, task: Task, gate: Gate) -> Done:
+        try:
+            content = self.work.read(task)
+            with gate.inside(self.work.pixels(content)):
+                worked = None if self._stopped else self.work.work(task, content)
+            if worked is None:
+                return _skipped(task)
+            data = self.work.finish(task, worked.payload)
+            with self._while_writing():
+                task.target.parent.mkdir(parents=True, exist_ok=True)
+                write_file(task.target, data, force=True)
+        except Exception as error:  # a file that fails, even by a bug, is no reason to leave out the others
+            return Done(task.source, task.target, FAILED, error=error)
+        sizes = _size(task.source), len(data)
+        return Done(task.source, task.target, self.work.status, *sizes, worked.seconds, worked.facts)
+
+    @contextmanager
+    def _while_writing(self) -> Iterator[None]:
+        with self._writers:
+            if self._stopped:
+                raise FedsError("was stopped before it could be written")
+            self._writing += 1
+        try:
+            yield
+        finally:
+            with self._writers:
+                self._writing -= 1
+                self._writers.notify_all()
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    with suppress(AttributeError):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def room() -> int:
+    """How many pixels may be in the network at once: as many as fit into a quarter of the memory."""
+    memory = 4 * 2**30
+    with suppress(AttributeError, ValueError, OSError):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError, ValueError):  # of a container; there it says "max" if there is no limit
+        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return memory // 4 // BYTES_PER_PIXEL
+
+
+def _skipped(task: Task) -> Done:
+    return Done(task.source, task.target, SKIPPED, _size(task.source), _size(task.target))
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0

@@ -1,0 +1,33 @@
+"""What a command line says of all its files, as values that can travel to other processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..fileformat import DEFAULT_MAX_PIXELS
+from ..registry import DEFAULT_MODEL
+from ..targets import Target
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How to encode. quality None: that of the model's name; target: in place of a quality; force: do all anew."""
+
+    model: str = DEFAULT_MODEL
+    quality: float | None = None
+    target: Target | None = None
+    device: str = "auto"
+    measure: bool = False
+    verify: bool = False
+    max_pixels: int | None = DEFAULT_MAX_PIXELS
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How to decode. format: the suffix of the pictures, by default that of the output or png; force: do all anew."""
+
+    format: str | None = None
+    device: str = "auto"
+    max_pixels: int | None = DEFAULT_MAX_PIXELS
+    force: bool = False

@@ -1,0 +1,118 @@
+"""What `encode` and `decode` show of many files: a bar with totals, a line or a JSON object a file, the failures."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import typer
+
+from ..batch.done import FAILED, SKIPPED, Done, Total, as_record
+from ..errors import OutputError
+from ..outputs import STANDARD
+from . import report
+from .failures import explained
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+class Halting(Protocol):
+    """Files in work, of which none is half-written after `halt`."""
+
+    def __iter__(self) -> Iterator[Done]:
+        """One `Done` a file, in whatever order."""
+
+    def halt(self) -> None:
+        """Let no more be written."""
+
+
+def require_folder(sources: Iterable[Path], output: Path | None) -> None:
+    """Refuse what many files cannot come from or go to: standard streams, or a file in place of a folder."""
+    if STANDARD in sources or output == STANDARD:
+        raise typer.BadParameter("- stands for one file and cannot be among many")
+    if output is not None and output.exists() and not output.is_dir():
+        raise OutputError(f"{output}: is a file, expected a folder for many outputs")
+
+
+def show(batch: Halting, files: int, *, as_json: bool, quiet: bool) -> None:
+    """Tell of every file as it is done, and of all at the end; ends the process with the exit code of the failures.
+
+    Ctrl-C leaves at once, and only whole files behind.
+    """
+    total, failures, begin = Total(), list[Done](), time.monotonic()
+    try:
+        with _bar(files, quiet) as progress:
+            for done in batch:
+                total.add(done)
+                failures += [done] if done.status == FAILED else []
+                _tell(done, progress, as_json=as_json, quiet=quiet)
+                _advance(progress, total)
+    except KeyboardInterrupt:
+        batch.halt()
+        sys.stdout.flush()
+        os._exit(130)  # threads in the middle of a network cannot be told to stop, and none of them writes any more
+    seconds = time.monotonic() - begin
+    if as_json:
+        typer.echo(json.dumps({"total": report.total_record(total, seconds)}))
+    if not quiet:
+        typer.echo(report.total_line(total, seconds), err=True)
+    if failures:
+        _list_failures(failures, total.files)
+
+
+def _tell(done: Done, progress: Progress | None, *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        record = as_record(done) | ({"error": explained(done.error)[0]} if done.error else {})
+        typer.echo(json.dumps(record))
+        sys.stdout.flush()
+    if quiet or done.status in (SKIPPED, FAILED):
+        return
+    lines = [f"feds: {done.source}: {note}" for note in (done.facts.notes if done.facts else ())]
+    if larger := report.larger_line(str(done.source), done.bytes_in, done.bytes_out):
+        lines += [larger] if done.target.suffix == ".feds" else []
+    if progress is None and not as_json:
+        lines.append(f"{done.target}: {report.done_line(done)}")
+    for line in lines:
+        (progress.console.print(line, soft_wrap=True) if progress else typer.echo(line, err=True))
+
+
+def _list_failures(failures: list[Done], files: int) -> None:
+    typer.echo(f"feds: {len(failures)} of {files} files failed:", err=True)
+    worst = 1
+    for done in failures:
+        sentence, code = explained(done.error or RuntimeError("for no reason that is known"))
+        named = sentence if sentence.startswith(str(done.source)) else f"{done.source}: {sentence}"
+        typer.echo(f"  {' '.join(named.split())}", err=True)
+        worst = max(worst, code)
+    raise typer.Exit(worst)
+
+
+@contextmanager
+def _bar(files: int, quiet: bool) -> Iterator[Progress | None]:
+    """A bar on standard error, where that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        with nullcontext():
+            yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn()
+    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    with Progress(*columns, console=console) as progress:
+        progress.add_task("", total=files)
+        yield progress
+
+
+def _advance(progress: Progress | None, total: Total) -> None:
+    if progress is not None:
+        task = progress.tasks[0]
+        words = report.running_words(total, task.elapsed or 0.0)
+        progress.update(task.id, completed=total.files, description=words)

@@ -1,0 +1,205 @@
+"""`feds encode` and `feds decode` of folders: what they say, in words and in JSON, and how they leave."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_cli import feds, told
+
+import fedscodec
+from fedscodec import images
+from fedscodec.batch.done import Done, Facts, Total
+from fedscodec.commands import report
+
+ROOT = Path(__file__).parent.parent
+TINY = ("--model", "tiny-q3", "--device", "cpu")
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(5)
+    for name in ("a.png", "b.png", "sub/c.bmp"):
+        path = Path("photos", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 56, 3), dtype=np.uint8)).save(path)
+    return Path("photos")
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+
+
+def test_a_folder_there_and_back(photos):
+    code, out, err = told(feds("encode", photos, "-o", "out", "--recursive", *TINY))
+    assert (code, out) == (0, b"")
+    assert files("out") == ["a.feds", "b.feds", "sub/c.feds"]
+    assert Path("out/sub/c.feds").read_bytes() == fedscodec.encode("photos/sub/c.bmp", "tiny-q3", device="cpu")
+    *lines, last = err.splitlines()
+    size = Path("out/a.feds").stat().st_size
+    line = rf"out/a\.feds: {size} bytes, {8 * size / 2240:.3f} bpp, {6720 / size:.1f}:1, q3 of tiny, \d+\.\d\d s"
+    assert [bool(re.fullmatch(line, one)) for one in sorted(lines)] == [True, False, False]
+    before, after = (sum(Path(name).stat().st_size for name in found) for found in (
+        ["photos/a.png", "photos/b.png", "photos/sub/c.bmp"], ["out/a.feds", "out/b.feds", "out/sub/c.feds"]
+    ))  # fmt: skip
+    sizes = f"3 done, 0 up to date, 0 failed: {before:,} bytes became {after:,}, 0.01 megapixels in "
+    assert re.fullmatch(rf"{re.escape(sizes)}\d+\.\d s, \S+ a second", last)
+    code, out, err = told(feds("decode", "out", "-o", "back", "-r", "--format", "webp", "--device", "cpu"))
+    assert (code, out) == (0, b"")
+    assert files("back") == ["a.webp", "b.webp", "sub/c.webp"]
+    np.testing.assert_array_equal(np.asarray(Image.open("back/a.webp")), np.asarray(fedscodec.decode("out/a.feds")))
+
+
+def test_a_second_run_does_what_is_left(photos):
+    assert told(feds("encode", "photos/*.png", "-o", "out", *TINY))[0] == 0
+    code, _, err = told(feds("encode", photos, "-o", "out", "--recursive", *TINY))
+    assert code == 0
+    assert err.splitlines()[0].startswith("out/sub/c.feds: ")
+    assert err.splitlines()[1].startswith("1 done, 2 up to date, 0 failed: ")
+    assert told(feds("encode", photos, "-o", "out", "-r", *TINY)) == (0, b"", "0 done, 3 up to date, 0 failed\n")
+    assert told(feds("encode", photos, "-o", "out", "-r", "--force", *TINY))[2].count("\n") == 4
+
+
+def test_failures_are_listed_at_the_end_and_stop_nothing(photos):
+    Path("photos/b.png").write_bytes(b"no picture")
+    code, out, err = told(feds("encode", photos, "photos/none.png", "-o", "out", *TINY))
+    assert (code, out) == (1, b"")
+    assert files("out") == ["photos/a.feds"]
+    assert err.splitlines()[1].startswith("1 done, 0 up to date, 2 failed: ")
+    assert err.splitlines()[2:] == [
+        "feds: 2 of 3 files failed:",
+        "  photos/none.png: expected a sound picture, found: No such file or directory",
+        "  photos/b.png: expected a picture, found a file in no format that Pillow reads",
+    ] or err.splitlines()[2:] == [
+        "feds: 2 of 3 files failed:",
+        "  photos/b.png: expected a picture, found a file in no format that Pillow reads",
+        "  photos/none.png: expected a sound picture, found: No such file or directory",
+    ]  # fmt: skip
+
+
+def test_a_bug_in_one_file_is_told_as_one(photos, monkeypatch):
+    read = images.read_picture
+    monkeypatch.setattr(
+        "fedscodec.batch.encoder.read_picture",
+        lambda source, **how: read(source, **how) if source.stem == "a" else 1 / 0,
+    )
+    code, _, err = told(feds("encode", photos, "-o", "out", "-q", *TINY))
+    assert code == 70
+    bug = "internal error: ZeroDivisionError: division by zero (run with --debug for the traceback)"
+    assert err == f"feds: 1 of 2 files failed:\n  photos/b.png: {bug}\n"
+
+
+def test_json_has_a_line_a_file_and_a_total(photos):
+    Path("photos/b.png").write_bytes(b"no picture")
+    code, out, err = told(feds("encode", photos, "-o", "out", "-r", "--json", "--measure", "-q", *TINY))
+    assert code == 1
+    *lines, last = map(json.loads, out.splitlines())
+    told_of = {line["source"]: line for line in lines}
+    a, size = told_of["photos/a.png"], Path("out/a.feds").stat().st_size
+    assert a | {"seconds": 0, "psnr": 0, "fingerprint": ""} == {
+        "source": "photos/a.png", "output": "out/a.feds", "status": "encoded", "bytes_out": size,
+        "bytes_in": Path("photos/a.png").stat().st_size, "seconds": 0, "psnr": 0, "width": 56, "height": 40,
+        "grey": False, "quality": 3.0, "model": "tiny", "fingerprint": "", "notes": [],
+    }  # fmt: skip
+    assert 4 < a["psnr"] < 12
+    assert told_of["photos/b.png"] == {
+        "source": "photos/b.png", "output": "out/b.feds", "status": "failed",
+        "error": "photos/b.png: expected a picture, found a file in no format that Pillow reads",
+    }  # fmt: skip
+    assert len(told_of) == len(lines) == 3
+    assert {key: last["total"][key] for key in ("files", "done", "skipped", "failed", "megapixels")} == {
+        "files": 3, "done": 2, "skipped": 0, "failed": 1, "megapixels": 0.00448,
+    }  # fmt: skip
+    code, out, _ = told(feds("decode", "out/a.feds", "-o", "back", "--json", "-q", "--device", "cpu"))
+    assert (code, json.loads(out.splitlines()[0])["status"]) == (0, "decoded")
+    assert files("back") == ["a.png"]
+
+
+def test_quiet_says_nothing_of_many(photos):
+    assert told(feds("encode", photos, "-o", "out", "-q", "-j", "1", *TINY)) == (0, b"", "")
+
+
+def test_where_many_cannot_come_from_or_go_to(photos):
+    for arguments in (["-", "photos/a.png", "-o", "out"], [photos, "-o", "-"]):
+        code, _, err = told(feds("encode", *arguments))
+        assert (code, "- stands for one file and cannot be among many" in err) == (2, True)
+    refused = "feds: photos/a.png: is a file, expected a folder for many outputs\n"
+    assert told(feds("encode", photos, "-o", "photos/a.png")) == (1, b"", refused)
+    Path("empty").mkdir()
+    code, _, err = told(feds("decode", "empty", "-o", "out"))
+    assert (code, err) == (1, "feds: empty: nothing to do here (looked for .feds)\n")
+    code, _, err = told(feds("decode", photos, "--format", "xyz"))
+    assert (code, "pictures are written as .avif" in err) == (2, True)
+
+
+def test_notes_of_many(photos):
+    clear = np.full((8, 8, 4), 9, np.uint8)
+    Image.fromarray(clear).save("photos/a.png")
+    err = told(feds("encode", photos, "-o", "out", *TINY))[2]
+    assert "feds: photos/a.png: Transparency was not kept: the picture was put on white.\n" in err
+    assert re.search(r"^feds: photos/a\.png: became larger, \d+ bytes from \d+$", err, re.MULTILINE)
+
+
+def test_lines_of_many():
+    facts = Facts(1000, 500, False, 4.25, "student", "00", {"ms_ssim": 0.97})
+    done = Done(Path("a.png"), Path("a.feds"), "encoded", 10**6, 31_250, 1.234, facts)
+    assert report.done_line(done) == "31,250 bytes, 0.500 bpp, 48.0:1, q4.25 of student, 1.23 s, MS-SSIM 0.9700"
+    total = Total(103, 98, 4, 1, 45_678_901, 2_345_678, 49.0)
+    assert report.total_line(total, 24.5) == (
+        "98 done, 4 up to date, 1 failed: 45,678,901 bytes became 2,345,678, 49.00 megapixels in 24.5 s, 2 a second"
+    )
+    assert report.running_words(total, 24.5) == "45.7 MB -> 2.35 MB, 2 MP/s, 1 failed"
+    assert report.running_words(Total(), 0.0) == "0 B -> 0 B, 0 MP/s"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of POSIX")
+def test_ctrl_c_leaves_whole_files_and_a_second_run_goes_on(photos, tmp_path):
+    import pty
+
+    data = Path("photos/a.png").read_bytes()
+    for number in range(60):
+        Path(f"photos/{number:03}.png").write_bytes(data)
+    ours, terminal = pty.openpty()
+    command = [sys.executable, "-m", "fedscodec", "encode", "photos", "-o", "out", "--jobs", "2", *TINY]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(command, stderr=terminal, stdout=subprocess.PIPE, env=environment) as process:
+        os.close(terminal)
+        deadline = time.monotonic() + 60
+        while len(list(Path("out").glob("*.feds"))) < 2 and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        shown, printed = drained(ours), process.stdout.read()
+    assert (process.returncode, printed) == (130, b"")
+    done = files("out")
+    assert 2 <= len(done) < 62
+    expected = fedscodec.encode("photos/a.png", "tiny-q3", device="cpu")
+    assert {Path("out", name).read_bytes() for name in done if name != "b.feds"} == {expected}
+    assert re.search(r"\d+/62 .* -> .* MP/s", shown)
+    assert "Traceback" not in shown
+    code, _, err = told(feds("encode", photos, "-o", "out", *TINY))
+    assert (code, len(files("out"))) == (0, 62)
+    assert err.splitlines()[-1].startswith(f"{62 - len(done)} done, {len(done)} up to date, 0 failed: ")
+
+
+def drained(terminal):
+    """All that was written to a terminal until its other end closed."""
+    shown = b""
+    while True:
+        try:
+            piece = os.read(terminal, 4096)
+        except OSError:  # so Linux tells of the end
+            piece = b""
+        if not piece:
+            os.close(terminal)
+            return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
+        shown += piece
