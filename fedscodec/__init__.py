@@ -3,7 +3,8 @@
     data = fedscodec.encode("photo.png", quality=3.5)      # bytes
     image = fedscodec.decode(data)                         # a Pillow image
 
-Importing the package is cheap: Pillow, numpy and torch are loaded when the first picture is coded.
+Importing the package is cheap: Pillow, numpy and torch are loaded when the first picture is coded. Where Pillow is
+imported too, its Image.open and Image.save know .feds (see `pillow_plugin`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from . import pillow_hook
 from .errors import FedsError
 from .fileformat import DEFAULT_MAX_PIXELS
 from .registry import DEFAULT_MODEL
@@ -26,9 +28,11 @@ if TYPE_CHECKING:
 __all__ = ["FedsError", "__version__", "decode", "encode", "load_model"]
 __version__ = "0.1.0"
 
+pillow_hook.install()
+
 
 def encode(
-    image: str | Path | bytes | BinaryIO | Image.Image | NDArray[np.uint8] | Picture,
+    image: str | Path | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[np.uint8] | Picture,
     model: str | Model = DEFAULT_MODEL,
     *,
     quality: float | None = None,
@@ -51,28 +55,42 @@ def encode(
     elif isinstance(image, np.ndarray):
         picture = images.from_array(image)
     else:
-        picture = images.read_picture(image, max_pixels=max_pixels)
+        source = bytes(image) if isinstance(image, bytearray | memoryview) else image
+        picture = images.read_picture(source, max_pixels=max_pixels)
     network = model if isinstance(model, codec.Model) else load_model(model, device)
     return network.encode(picture, quality)
 
 
 def decode(
-    data: bytes | str | Path, *, device: str = "auto", max_pixels: int | None = DEFAULT_MAX_PIXELS
+    data: bytes | bytearray | memoryview | str | Path | BinaryIO,
+    *,
+    model: Model | None = None,
+    device: str = "auto",
+    max_pixels: int | None = DEFAULT_MAX_PIXELS,
 ) -> Image.Image:
-    """The picture in the bytes or at the path of a .feds file, as a Pillow image of mode RGB or L.
+    """The picture in the bytes, at the path or in the open binary file of a .feds file: a Pillow image, RGB or L.
 
-    In its info is what there is of icc_profile, exif and xmp. Raises children of `FedsError`.
+    In its info is what there is of icc_profile, exif and xmp; `numpy.asarray` of it are its samples. `model`, of
+    `load_model`, saves finding and loading the network that the file names (`device` is then its own). Raises children
+    of `FedsError`.
     """
     from . import codec, fileformat, images
 
-    name = "the file" if isinstance(data, bytes) else str(data)
-    try:
-        raw = data if isinstance(data, bytes) else Path(data).read_bytes()
-    except OSError as error:
-        raise FedsError(f"{name}: cannot be read ({error.strerror})") from error
+    raw, name = _bytes_of(data)
     file = fileformat.unpack(raw, name=name, max_pixels=max_pixels)
-    network = codec.model_by_fingerprint(file.header.fingerprint, device, name=name)
+    network = model or codec.model_by_fingerprint(file.header.fingerprint, device, name=name)
     return images.to_pil(codec.decode_file(file, network).picture)
+
+
+def _bytes_of(data: bytes | bytearray | memoryview | str | Path | BinaryIO) -> tuple[bytes, str]:
+    """What is in a file however it is given, and what messages call it."""
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data), "the file"
+    name = str(data if isinstance(data, str | Path) else getattr(data, "name", "the file"))
+    try:
+        return (Path(data).read_bytes() if isinstance(data, str | Path) else data.read()), name
+    except OSError as error:
+        raise FedsError(f"{name}: cannot be read ({error.strerror or error})") from error
 
 
 def load_model(name: str = DEFAULT_MODEL, device: str = "auto") -> Model:

@@ -25,6 +25,7 @@ FLOORS = [
     {"verification", "targets", "comparison"},
     {"batch"},
     {"commands", "pillow_plugin"},
+    {"pillow_hook"},
     {"cli", "__init__", "__main__"},
 ]
 NEIGHBOURS = {

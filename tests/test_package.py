@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import fedscodec
-from fedscodec import cli
+from fedscodec import cli, codec
 from fedscodec.errors import TooLargeError, UnknownModelError
 from fedscodec.fileformat import read_header
 from fedscodec.images import from_array
@@ -37,7 +37,9 @@ def test_every_way_to_give_a_picture_gives_the_same_bytes(tiny, path):
     expected = fedscodec.encode(SAMPLES, tiny)
     assert read_header(expected).quality == 2000
     with path.open("rb") as file, Image.open(path) as image:
-        ways = [str(path), path, path.read_bytes(), BytesIO(path.read_bytes()), file, image, from_array(SAMPLES)]
+        whole = path.read_bytes()
+        ways = [str(path), path, whole, bytearray(whole), memoryview(whole), BytesIO(whole), file, image]
+        ways += [from_array(SAMPLES)]
         for way in ways:
             assert fedscodec.encode(way, tiny) == expected
 
@@ -52,8 +54,35 @@ def test_decode_gives_a_pillow_image(tiny, tmp_path):
     image = fedscodec.decode(data)
     assert (image.size, image.mode) == ((70, 24), "RGB")
     (tmp_path / "a.feds").write_bytes(data)
-    for place in (tmp_path / "a.feds", str(tmp_path / "a.feds")):
-        np.testing.assert_array_equal(np.asarray(fedscodec.decode(place)), np.asarray(image))
+    with (tmp_path / "a.feds").open("rb") as file:
+        ways = [tmp_path / "a.feds", str(tmp_path / "a.feds"), file, BytesIO(data), bytearray(data), memoryview(data)]
+        for way in ways:
+            np.testing.assert_array_equal(np.asarray(fedscodec.decode(way)), np.asarray(image))
+
+
+def test_decode_takes_a_network_that_is_loaded_already(tiny, monkeypatch):
+    data = fedscodec.encode(SAMPLES, tiny)
+    expected = np.asarray(fedscodec.decode(data))
+    monkeypatch.setattr(codec, "model_by_fingerprint", None)
+    np.testing.assert_array_equal(np.asarray(fedscodec.decode(data, model=tiny)), expected)
+
+
+def test_files_of_other_file_systems_work_as_they_come(tiny):
+    fsspec = pytest.importorskip("fsspec", reason="which torch brings, but need not")
+    buffer = BytesIO()
+    Image.fromarray(SAMPLES).save(buffer, "PNG")
+    memory = fsspec.filesystem("memory")
+    with memory.open("/a.png", "wb") as file:
+        file.write(buffer.getvalue())
+    with memory.open("/a.png", "rb") as picture, memory.open("/a.feds", "wb") as file:
+        file.write(fedscodec.encode(picture, tiny))
+    with memory.open("/a.feds", "rb") as file:
+        assert fedscodec.decode(file, model=tiny).size == (70, 24)
+
+
+def test_what_cannot_be_read(tmp_path):
+    with pytest.raises(fedscodec.FedsError, match=r"nothing\.feds: cannot be read \(No such file or directory\)$"):
+        fedscodec.decode(tmp_path / "nothing.feds")
 
 
 def test_limits_hold_both_ways(tiny, path):
