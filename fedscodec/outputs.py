@@ -95,16 +95,48 @@ def write_file(path: Path, data: bytes, *, force: bool = False) -> None:
 def _replace(path: Path, data: bytes) -> None:
     part = path.with_name(f".feds-{os.urandom(8).hex()}.part")  # not from its name, which may be at the limit
     try:
-        with part.open("xb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
+        _write_new(part, data)
         if path.exists():
             shutil.copymode(path, part)
         os.replace(part, path)
     except BaseException:  # Ctrl-C too leaves nothing behind
         part.unlink(missing_ok=True)
         raise
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """Bring `data` to the disk under a new name; where the system can, it has none before it is whole."""
+    if not _written_before_named(path, data):
+        with path.open("xb") as stream:
+            _to_disk(stream, data)
+
+
+def _written_before_named(path: Path, data: bytes) -> bool:
+    """Write a file that has no name, which is gone if the process is killed, and then give it its name.
+
+    False where the system or the file system has no such files; then nothing is left of the attempt.
+    """
+    try:
+        handle = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+    except (OSError, AttributeError):  # whatever else is wrong shows when a name is opened
+        return False
+    with os.fdopen(handle, "wb") as stream:
+        _to_disk(stream, data)
+        try:
+            folder = os.open(path.parent, os.O_PATH | os.O_CLOEXEC)
+            try:  # with a folder by its handle, for only so the link of /proc is followed
+                os.link(f"/proc/self/fd/{handle}", path.name, dst_dir_fd=folder, follow_symlinks=True)
+            finally:
+                os.close(folder)
+        except OSError:
+            return False
+    return True
+
+
+def _to_disk(stream: BinaryIO, data: bytes) -> None:
+    stream.write(data)
+    stream.flush()
+    os.fsync(stream.fileno())
 
 
 def _pour(stream: BinaryIO, data: bytes, name: str) -> None:

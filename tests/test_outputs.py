@@ -46,6 +46,31 @@ def test_writes_exactly_the_bytes_and_nothing_beside_them(tmp_path):
     assert os.listdir(tmp_path) == ["a.feds"]
 
 
+def without_nameless_files(monkeypatch):
+    """A system without O_TMPFILE; skips where there is none anyway."""
+    if not hasattr(os, "O_TMPFILE"):
+        pytest.skip("this system has no files without a name")
+    monkeypatch.delattr(os, "O_TMPFILE")
+
+
+def test_a_system_without_nameless_files(tmp_path, monkeypatch):
+    without_nameless_files(monkeypatch)
+    write_file(tmp_path / "a.feds", b"old")
+    write_file(tmp_path / "a.feds", b"new", force=True)
+    assert (tmp_path / "a.feds").read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a.feds"]
+
+
+def test_a_system_that_cannot_name_a_file_afterwards(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    write_file(tmp_path / "a.feds", b"new")
+    assert (tmp_path / "a.feds").read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a.feds"]
+
+
 def test_a_name_as_long_as_the_file_system_allows(tmp_path):
     write_file(tmp_path / ("a" * 255), b"1")
     assert os.listdir(tmp_path) == ["a" * 255]
@@ -133,9 +158,13 @@ def test_a_failure_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypatch, 
     assert path.read_bytes() == b"old"
 
 
-def test_ctrl_c_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize("named_early", [False, True])
+def test_ctrl_c_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypatch, named_early):
+    if named_early:
+        without_nameless_files(monkeypatch)
+
     def interrupt(_):
-        assert len(os.listdir(tmp_path)) == 2  # so that there is something to clean up
+        assert len(os.listdir(tmp_path)) == 1 + named_early  # where it has a name, there is something to clean up
         raise KeyboardInterrupt
 
     path = tmp_path / "a.feds"

@@ -41,7 +41,8 @@ EXAMPLES = examples(
 
 def decode(
     sources: Annotated[
-        list[Path], typer.Argument(metavar="IN...", help=".feds files, folders or patterns; - is standard input.")
+        list[Path],
+        typer.Argument(readable=False, metavar="IN...", help=".feds files, folders or patterns; - is standard input."),
     ],
     output: Output = None,
     format: Format = None,

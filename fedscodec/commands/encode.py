@@ -49,7 +49,8 @@ EXAMPLES = examples(
 
 def encode(
     sources: Annotated[
-        list[Path], typer.Argument(metavar="IN...", help="Pictures, folders or patterns; - is standard input.")
+        list[Path],
+        typer.Argument(readable=False, metavar="IN...", help="Pictures, folders or patterns; - is standard input."),
     ],
     output: Output = None,
     model: ModelName = DEFAULT_MODEL,

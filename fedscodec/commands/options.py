@@ -32,7 +32,10 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
-Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="OUT", help="By default beside IN.")]
+# Paths that cannot be read are told of like everything else that fails, not as wrong usage: hence readable=False.
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", readable=False, metavar="OUT", help="By default beside IN.")
+]
 OnDevice = Annotated[Device, typer.Option("--device", help="auto is a GPU where there is one.")]
 ModelName = Annotated[str, typer.Option(metavar="NAME", help="As `feds models` lists it, or a weights file.")]
 Quality = Annotated[float | None, typer.Option(metavar="Q", help="1 (small) to 7 (good), in place of NAME's.")]
@@ -53,7 +56,7 @@ Jobs = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output, and a total.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-FedsFile = Annotated[Path, typer.Argument(metavar="IN", help="A .feds file; - is standard input.")]
+FedsFile = Annotated[Path, typer.Argument(readable=False, metavar="IN", help="A .feds file; - is standard input.")]
 
 
 def target_of(

@@ -28,7 +28,9 @@ EXAMPLES = examples(
 
 
 def verify(
-    sources: Annotated[list[Path], typer.Argument(metavar="FILE...", help=".feds files; - is standard input.")],
+    sources: Annotated[
+        list[Path], typer.Argument(readable=False, metavar="FILE...", help=".feds files; - is standard input.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line in place of words.")] = False,
     device: OnDevice = Device.AUTO,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
