@@ -1,0 +1,200 @@
+"""The pictures that codecs are measured on: found, downloaded where they are missing, and checked.
+
+A dataset is looked for as `$FEDS_DATA/NAME` (several folders like in $PATH), then in the user's cache, and else
+downloaded there from its official place. Kodak is checked by SHA-256: of the files, or of the pixels inside, as another
+encoder's PNG of the same pixels is another file. Of the others no sums are known; they are checked by name, number and
+size, and the results say so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+
+from ..errors import FedsError, ImageError
+from ..images import PICTURE_SUFFIXES, read_picture
+from .download import Progress, fetch_archive, fetch_file, silent
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset by name: where it comes from and how it is recognised.
+
+    `url` ends with a slash where every file is downloaded for itself, else it is an archive (zip), of which the
+    pictures under `inside` are taken. `names` are all that is expected, where they are known; `sums_file` is in this
+    package.
+    """
+
+    name: str
+    title: str
+    url: str
+    pictures: int
+    names: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    inside: str = ""
+    sums_file: str = ""
+
+    @cached_property
+    def sums(self) -> dict[str, dict[str, str]]:
+        """SHA-256 of each file (`sha256`) and of its RGB samples, row by row (`pixels_sha256`)."""
+        if not self.sums_file:
+            return {}
+        sums: dict[str, dict[str, str]] = json.loads((files(__package__) / self.sums_file).read_text())
+        return sums
+
+    @property
+    def checked(self) -> str:
+        """What `check` makes sure of, for the results."""
+        if self.sums_file:
+            return "SHA-256 of the files or of their pixels"
+        if self.names and self.size:
+            return f"names, and {self.size[0]}x{self.size[1]} pixels each; no sums are known"
+        return f"the number of pictures, {self.pictures}; no sums are known"
+
+
+SOURCES: dict[str, Source] = {
+    source.name: source
+    for source in (
+        Source(
+            "kodak", "Kodak PhotoCD, 24 photographs", "https://r0k.us/graphics/kodak/kodak/", 24,
+            tuple(f"kodim{number:02}.png" for number in range(1, 25)), sums_file="kodak.json",
+        ),
+        Source(
+            "tecnick", "TESTIMAGES of Tecnick, 100 pictures RGB 1200x1200",
+            "https://downloads.sourceforge.net/project/testimages/OLD/OLD_SAMPLING/testimages.zip", 100,
+            tuple(f"RGB_OR_1200x1200_{number:03}.png" for number in range(1, 101)), (1200, 1200), "RGB_OR_1200x1200/",
+        ),
+        Source(
+            "clic", "CLIC 2021 professional test, 60 photographs",
+            "https://storage.googleapis.com/clic2021_public/professional_test_2021.zip", 60,
+        ),
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures to measure on: what they are called together, their paths in order, and how they were checked."""
+
+    name: str
+    paths: list[Path]
+    checked: str = ""
+
+
+def gathered(places: Iterable[Path]) -> Pictures:
+    """Pictures and the folders of them that are named, called by the name of the first place."""
+    places = list(places)
+    first = places[0].resolve()
+    return Pictures(first.name if len(places) == 1 else f"{first.name} and more", pictures_in(places))
+
+
+def pictures_in(places: Iterable[Path]) -> list[Path]:
+    """The pictures named, and those directly inside the folders named, each once.
+
+    ImageError where there is none, and where two have one name, as rows are told apart by it.
+    """
+    places = list(places)
+    every = (path for place in places for path in (sorted(place.iterdir()) if place.is_dir() else [place]))
+    found = list(dict.fromkeys(path for path in every if path.suffix.lower() in PICTURE_SUFFIXES))
+    if not found:
+        looked_for = " ".join(sorted(PICTURE_SUFFIXES))
+        raise ImageError(f"{', '.join(map(str, places))}: no pictures here (looked for {looked_for})")
+    by_name: dict[str, Path] = {}
+    for path in found:
+        if (other := by_name.setdefault(path.name, path)) != path:
+            raise ImageError(f"{path}: expected pictures with different names, found {other} too")
+    return found
+
+
+def cache_folder() -> Path:
+    """Where downloaded datasets are kept for this user."""
+    home = Path.home()
+    if os.environ.get("XDG_CACHE_HOME"):
+        return Path(os.environ["XDG_CACHE_HOME"]) / "feds"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "feds"
+    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "feds"
+
+
+def own_folders() -> list[Path]:
+    """The folders of $FEDS_DATA."""
+    return [Path(place) for place in os.environ.get("FEDS_DATA", "").split(os.pathsep) if place]
+
+
+def dataset(name: str, progress: Progress = silent) -> Pictures:
+    """The pictures of a dataset, downloaded first where they are in no folder; FedsError says where to put what."""
+    if name not in SOURCES:
+        raise FedsError(f"{name}: no such dataset; there are {', '.join(SOURCES)}, and any folder of pictures")
+    return obtain(SOURCES[name], progress)
+
+
+def obtain(source: Source, progress: Progress = silent) -> Pictures:
+    """What `dataset` does, for a source that need not be in the table."""
+    for folder in own_folders():
+        if (folder / source.name).is_dir():
+            return Pictures(source.name, check(source, folder / source.name), source.checked)
+    folder = cache_folder() / source.name
+    if missing(source, folder):
+        _download(source, folder, progress)
+    return Pictures(source.name, check(source, folder), source.checked)
+
+
+def missing(source: Source, folder: Path) -> list[str]:
+    """The pictures of a dataset that are not in a folder, by name, or as one line where names are not known."""
+    if source.names:
+        return [name for name in source.names if not (folder / name).is_file()]
+    found = len(pictures_in([folder])) if folder.is_dir() and any(folder.iterdir()) else 0
+    return [] if found == source.pictures else [f"{found} pictures in place of {source.pictures}"]
+
+
+def check(source: Source, folder: Path) -> list[Path]:
+    """The pictures of a dataset in a folder, in order; FedsError for the first that is missing or another one."""
+    if absent := missing(source, folder):
+        raise FedsError(f"{folder}: expected {source.title}, found that it lacks {_some(absent)}")
+    paths = [folder / name for name in source.names] or pictures_in([folder])
+    for path in paths:
+        check_picture(source, path)
+    return paths
+
+
+def check_picture(source: Source, path: Path) -> None:
+    """FedsError unless a file is the picture that a dataset has under its name, as far as that is known."""
+    sums = source.sums.get(path.name)
+    if sums and hashlib.sha256(path.read_bytes()).hexdigest() != sums["sha256"]:
+        found = hashlib.sha256(read_picture(path).pixels.tobytes()).hexdigest()
+        if found != sums["pixels_sha256"]:
+            raise FedsError(f"{path}: is not the picture of that name in {source.title} (its pixels have other sums)")
+    if source.size:
+        picture = read_picture(path)
+        if (picture.width, picture.height) != source.size:
+            expected = f"{source.size[0]}x{source.size[1]}"
+            raise FedsError(f"{path}: expected {expected} pixels, found {picture.width}x{picture.height}")
+
+
+def _download(source: Source, folder: Path, progress: Progress) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if source.url.endswith("/"):
+            for name in missing(source, folder):
+                fetch_file(source.url + name, folder / name, progress, lambda path: check_picture(source, path))
+        else:
+            fetch_archive(source.url, folder, source.inside, PICTURE_SUFFIXES, progress)
+    except OSError as error:  # URLError and timeouts are of this kind
+        reason = getattr(error, "reason", None) or error.strerror or error
+        raise FedsError(
+            f"{source.name}: could not be downloaded from {source.url} ({reason}); without a network, put its pictures "
+            f"({_some(source.names) if source.names else f'{source.pictures} files'}) into {folder}, or into a folder "
+            f"{source.name} and set FEDS_DATA to where that is"
+        ) from error
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names) if len(names) < 4 else f"{names[0]}, {names[1]} ... {names[-1]}"

@@ -1,0 +1,86 @@
+"""Files from the web, whole or not at all: into a part file first, renamed when it is there and checked."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Protocol
+from urllib.request import Request, urlopen
+
+from .. import __version__
+
+SECONDS = 30  # without a byte, after which a server is given up
+_CHUNK = 1 << 18
+
+
+class Progress(Protocol):
+    """Told of a download: what comes, bytes so far, and of how many, where the server says so."""
+
+    def __call__(self, name: str, done: int, total: int | None) -> None:
+        """Show it."""
+
+
+def silent(name: str, done: int, total: int | None) -> None:
+    """Show nothing."""
+
+
+def fetch_file(url: str, path: Path, progress: Progress = silent, check: Callable[[Path], None] | None = None) -> None:
+    """Download a file to `path`; `check` sees it first, under the same name, and keeps it away by raising.
+
+    Raises OSError (URLError is one) where it cannot be had.
+    """
+    with tempfile.TemporaryDirectory(prefix=".feds-", dir=path.parent) as part:
+        with (Path(part) / path.name).open("wb") as stream:
+            _pour(url, stream, progress)
+        if check:
+            check(Path(part) / path.name)
+        os.replace(Path(part) / path.name, path)
+
+
+def fetch_archive(url: str, folder: Path, inside: str, suffixes: Collection[str], progress: Progress = silent) -> None:
+    """Download a zip and put into `folder` its files with these suffixes that lie below a path with `inside` in it.
+
+    Folders of the archive are not kept, so that no name in it leads out of `folder`. OSError as for `fetch_file`.
+    """
+    with tempfile.TemporaryFile(dir=folder) as archive:
+        _pour(url, archive, progress)
+        with _as_os_error(url), zipfile.ZipFile(archive) as opened:
+            for entry in opened.infolist():
+                name = Path(entry.filename).name
+                if Path(name).suffix.lower() in suffixes and inside in entry.filename and not name.startswith("."):
+                    fetch_entry(opened, entry, folder / name)
+
+
+def fetch_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:
+    """Unpack one file of an archive to `path`, whole or not at all."""
+    with tempfile.TemporaryDirectory(prefix=".feds-", dir=path.parent) as part:
+        with archive.open(entry) as source, (Path(part) / path.name).open("wb") as stream:
+            while chunk := source.read(_CHUNK):
+                stream.write(chunk)
+        os.replace(Path(part) / path.name, path)
+
+
+def _pour(url: str, stream: IO[bytes], progress: Progress) -> None:
+    request = Request(url, headers={"User-Agent": f"feds/{__version__}"})
+    with urlopen(request, timeout=SECONDS) as answer:
+        length = answer.headers.get("Content-Length")
+        name, done, total = url.rsplit("/", 1)[-1], 0, int(length) if length else None
+        progress(name, done, total)
+        while chunk := answer.read(_CHUNK):
+            stream.write(chunk)
+            done += len(chunk)
+            progress(name, done, total)
+    if total is not None and done != total:
+        raise ConnectionError(f"{name}: {done} bytes came of {total}")
+
+
+@contextmanager
+def _as_os_error(url: str) -> Iterator[None]:
+    try:
+        yield
+    except zipfile.BadZipFile as error:
+        raise ConnectionError(f"{url} is no sound zip archive: {error}") from error
