@@ -18,7 +18,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # A room is a module or a folder of the package. It may import rooms of the floors below its own, and those named.
 FLOORS = [
     {"errors"},
-    {"devices", "fileformat", "outputs", "entropy", "viewer"},
+    {"fileformat", "outputs", "entropy", "viewer"},
     {"images", "networks", "inputs"},
     {"registry", "latents"},
     {"codec", "training", "bench"},
@@ -36,7 +36,7 @@ NEIGHBOURS = {
 NOWHERE = ()
 ONLY_HERE = {  # what comes from outside, and where the names of the files begin that may load it
     "constriction": ("entropy/rangecoder.py",),
-    "PIL": ("images/", "comparison/", "pillow_plugin.py"),
+    "PIL": ("images/", "comparison/", "pillow_plugin.py", "bench/pillow_codecs.py"),
     "typer": ("cli.py", "commands/"),
     **dict.fromkeys(("timm", "torchvision", "compressai"), ("bench/",)),
     **dict.fromkeys(("pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"), NOWHERE),

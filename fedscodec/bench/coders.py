@@ -1,0 +1,116 @@
+"""What every codec under measurement offers, and ours as one of them.
+
+A coder describes itself (`Codec`), encodes a picture to real bytes and decodes those bytes; each half says where its
+seconds went and how much memory it took.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import __version__
+from ..codec import Model, decode_file, encode_picture
+from ..errors import FedsError
+from ..fileformat import unpack
+from ..images import Picture
+from ..networks.counts import kmacs_per_pixel, parameters
+from .memory import CUDA, PROCESS, PeakMemory
+from .results import Codec
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Half(Generic[T]):
+    """One half of the work: what came out, seconds of each stage, peak memory in bytes, −log₂ p where it is known."""
+
+    result: T
+    seconds: dict[str, float]
+    peak_bytes: int | None = None
+    bits: float | None = None
+
+
+class MissingPeerError(FedsError):
+    """A peer is not installed; the text is how to get it."""
+
+
+class Coder(Protocol):
+    """A codec, ready to be measured."""
+
+    @property
+    def codec(self) -> Codec:
+        """What it is."""
+
+    @property
+    def settings(self) -> Sequence[float]:
+        """At what it is measured."""
+
+    def encode(self, picture: Picture, setting: float) -> Half[bytes]:
+        """The picture as real bytes."""
+
+    def decode(self, data: bytes) -> Half[NDArray[np.uint8]]:
+        """Samples uint8 [H, W, 3] from those bytes; called right after `encode`."""
+
+
+def timed(stage: str, work: Callable[[], T], *, growth: bool = False) -> Half[T]:
+    """A half that is one stage."""
+    memory = PeakMemory(growth=growth)
+    begin = time.perf_counter()
+    result = work()
+    seconds = time.perf_counter() - begin
+    return Half(result, {stage: seconds}, memory.bytes())
+
+
+@dataclass
+class FedsCoder:
+    """One of our networks. FedsError should its decoder ever read other symbols than its encoder wrote."""
+
+    model: Model
+    settings: Sequence[float]
+    codec: Codec = field(init=False)
+    _symbols: list[np.ndarray] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        for quality in self.settings:
+            self.model.check_quality(quality)
+        spec = self.model.spec
+        self.codec = Codec(
+            title=f"feds {self.model.name}",
+            kind="feds",
+            version=__version__,
+            colour="RGB",
+            options=f"transforms in {str(self.model.precision).removeprefix('torch.')}",
+            memory=CUDA if self._cuda else PROCESS,
+            parameters=parameters(spec),
+            kmacs_per_pixel=round(float(kmacs_per_pixel(spec)), 2),
+            fingerprint=self.model.fingerprint.hex(),
+        )
+
+    @property
+    def _cuda(self) -> bool:
+        return self.model.device.type == "cuda"
+
+    def _memory(self) -> PeakMemory:
+        return PeakMemory(device=self.model.device if self._cuda else None)
+
+    def encode(self, picture: Picture, setting: float) -> Half[bytes]:
+        """A .feds file; −log₂ p is by the integer tables."""
+        memory = self._memory()
+        encoded = encode_picture(picture, self.model, setting, count_bits=True)
+        self._symbols = encoded.symbols
+        return Half(encoded.data, encoded.seconds, memory.bytes(), encoded.bits)
+
+    def decode(self, data: bytes) -> Half[NDArray[np.uint8]]:
+        """Pixels of the file just written, of which the symbols are compared one by one."""
+        memory = self._memory()
+        decoded = decode_file(unpack(data, max_pixels=None), self.model)
+        peak = memory.bytes()
+        if any(not np.array_equal(a, b) for a, b in zip(self._symbols, decoded.symbols, strict=True)):
+            raise FedsError("the decoder read other symbols than the encoder wrote")
+        return Half(decoded.picture.pixels, decoded.seconds, peak)

@@ -1,0 +1,63 @@
+"""The table of codecs that ours is measured against.
+
+Each is asked for the best that it has for RGB PSNR at a speed that people would put up with, and states its colour
+space and subsampling. One that is not installed raises MissingPeerError, whose text says how to get it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..errors import FedsError
+from . import ffmpeg, pillow_codecs, zoo
+from .coders import Coder, MissingPeerError
+
+
+@dataclass(frozen=True)
+class Peer:
+    """An entry of the table: the settings it is measured at, those of a quick look, and how it is made ready.
+
+    `open` takes the settings and the number of threads, and raises MissingPeerError.
+    """
+
+    settings: tuple[float, ...]
+    quick: tuple[float, ...]
+    open: Callable[[Sequence[float], int], Coder]
+
+
+PEERS: dict[str, Peer] = {
+    "jpeg": Peer((5, 15, 30, 50, 70, 85), (15, 50, 85), pillow_codecs.jpeg),
+    "jpeg2000": Peer((160, 96, 48, 32, 20, 12), (96, 32, 12), pillow_codecs.jpeg2000),
+    "webp": Peer((2, 20, 45, 65, 80, 90), (20, 65, 90), pillow_codecs.webp),
+    "avif": Peer((10, 25, 40, 55, 70), (25, 55), pillow_codecs.avif),
+    "jxl": Peer((20, 40, 60, 75, 85, 92), (40, 75, 92), pillow_codecs.jxl),
+    "hevc": Peer((42, 37, 32, 27, 22), (37, 27), ffmpeg.hevc),
+    "vvc": Peer((42, 37, 32, 27, 22), (37, 27), ffmpeg.vvc),
+    "bmshj2018-hyperprior": Peer((1, 2, 3, 4, 5, 6), (2, 5), zoo.opener("bmshj2018-hyperprior")),
+    "mbt2018": Peer((1, 2, 3, 4, 5, 6), (2, 5), zoo.opener("mbt2018")),
+    "cheng2020-attn": Peer((1, 2, 3, 4, 5, 6), (2, 5), zoo.opener("cheng2020-attn")),
+}
+
+
+def chosen(names: str) -> list[str]:
+    """The peers that `all`, `none` or a list with commas asks for; FedsError for a name that is in no table."""
+    if names in ("all", "none"):
+        return list(PEERS) if names == "all" else []
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    if unknown := [name for name in wanted if name not in PEERS]:
+        raise FedsError(f"{unknown[0]}: no such peer; there are {', '.join(PEERS)}, or all, or none")
+    return list(dict.fromkeys(wanted))
+
+
+def opened(names: list[str], threads: int, *, quick: bool = False) -> tuple[dict[str, Coder], dict[str, str]]:
+    """The coders of these peers that are installed, and of the others how to get each."""
+    coders: dict[str, Coder] = {}
+    absent: dict[str, str] = {}
+    for name in names:
+        peer = PEERS[name]
+        try:
+            coders[name] = peer.open(peer.quick if quick else peer.settings, threads)
+        except MissingPeerError as how:
+            absent[name] = str(how)
+    return coders, absent
