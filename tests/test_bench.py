@@ -1,24 +1,29 @@
-"""`feds bench`: real files are measured, means are means, and every figure lands in the JSON file."""
+"""`feds bench`: real files are measured, side by side with peers, kept whatever happens, and taken up again."""
 
 from __future__ import annotations
 
 import json
-import math
-import re
-from dataclasses import asdict, replace
+import random
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from fedscodec import __version__, codec
-from fedscodec.bench import run
-from fedscodec.bench.run import Row, Summary, measure, pictures_in, results, summarise
+from fedscodec.bench import coders, keeping, metrics, peers, report, run
+from fedscodec.bench.coders import FedsCoder, MissingPeerError
+from fedscodec.bench.datasets import Pictures, pictures_in
+from fedscodec.bench.pace import Pace, in_words
+from fedscodec.bench.results import Codec, read_results
+from fedscodec.bench.run import Job
+from fedscodec.bench.session import Session, our_coders
 from fedscodec.cli import app
-from fedscodec.codec import encode_picture, psnr
-from fedscodec.errors import FedsError, ImageError
-from fedscodec.images import read_picture
+from fedscodec.codec import encode_picture
+from fedscodec.errors import FedsError, OutputError
+from fedscodec.images import Picture, read_picture
 
 ENCODE = {"analysis", "hyper analysis", "entropy nets", "coder"}
 DECODE = {"entropy nets", "coder", "synthesis"}
@@ -26,130 +31,254 @@ DECODE = {"entropy nets", "coder", "synthesis"}
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory, picture):
-    """A folder with two small pictures and a file that is none."""
+    """A folder with two small pictures, one of them with an ICC profile that no codec is to spend bytes on."""
     folder = tmp_path_factory.mktemp("photos")
-    Image.fromarray(picture(width=64, height=48).pixels).save(folder / "b.png")
+    Image.fromarray(picture(width=64, height=48).pixels).save(folder / "b.png", icc_profile=bytes(16) + b"RGB " * 99)
     Image.fromarray(picture(width=30, height=50, seed=1).pixels).save(folder / "a.PNG")
-    (folder / "notes.txt").write_text("no picture")
     return folder
 
 
-@pytest.fixture(scope="module")
-def rows(photos, codec):
-    """Both pictures at two qualities, by the random network."""
-    return list(measure(pictures_in([photos]), codec, [2.0, 6.5]))
+@pytest.fixture
+def session(photos, codec):
+    """The random network at two qualities and JPEG at one, on both pictures; nothing is kept."""
+    others, absent = peers.opened(["jpeg"], 1)
+    assert absent == {}
+    both = {**our_coders([codec], [2.0, 6.5]), "jpeg": replace(others["jpeg"], settings=(50,))}
+    return Session(Pictures("photos", pictures_in([photos])), both, run.where(codec))
 
 
-def row(quality, *, size, bits, bpp, decibels, encode, decode):
-    return Row("x.png", 8, 4, quality, size, bits, bpp, decibels, encode, decode)
+def finish(session, until=None):
+    """Measure what is left, or only until that many jobs are done, as if Ctrl-C were pressed then."""
 
+    def show(done):
+        if done == until:
+            raise KeyboardInterrupt
 
-# ── Which pictures ────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_pictures_of_folders_are_taken_in_order_and_files_as_named(photos):
-    assert pictures_in([photos]) == [photos / "a.PNG", photos / "b.png"]
-    assert pictures_in([photos / "b.png", photos]) == [photos / "b.png", photos / "a.PNG", photos / "b.png"]
-
-
-def test_no_picture_at_all_is_an_error(photos, tmp_path):
-    suffixes = ".avif .bmp .jpeg .jpg .png .ppm .tif .tiff .webp"
-    with pytest.raises(ImageError) as caught:
-        pictures_in([tmp_path, photos / "notes.txt"])
-    places = f"{tmp_path}, {photos / 'notes.txt'}"
-    assert str(caught.value) == f"{places}: no pictures here (looked for {suffixes})"
+    session.measure(session.jobs(), show, pytest.fail)
 
 
 # ── What is measured ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_row_for_every_picture_and_quality(rows):
-    assert [(r.name, r.width, r.height, r.quality) for r in rows] == [
-        ("a.PNG", 30, 50, 2.0), ("a.PNG", 30, 50, 6.5), ("b.png", 64, 48, 2.0), ("b.png", 64, 48, 6.5),
+def test_a_row_for_every_picture_codec_and_setting(session):
+    finish(session)
+    assert sorted(run.key_of(row) for row in session.rows) == [
+        ("jpeg", "a.PNG", 50), ("jpeg", "b.png", 50), ("tiny", "a.PNG", 2.0), ("tiny", "a.PNG", 6.5),
+        ("tiny", "b.png", 2.0), ("tiny", "b.png", 6.5),
     ]  # fmt: skip
+    assert [row.picture for row in session.rows] == ["a.PNG"] * 3 + ["b.png"] * 3
+    assert session.jobs() == []
 
 
-def test_figures_are_those_of_real_files(rows, photos, codec):
-    for r in rows:
-        original = read_picture(photos / r.name)
-        encoded = encode_picture(original, codec, r.quality, count_bits=True)
-        assert (r.bytes, r.estimated_bits) == (len(encoded.data), encoded.bits)
-        assert r.bpp == 8 * r.bytes / (r.width * r.height)
-        assert r.psnr == psnr(original, codec.decode(encoded.data))
-    assert rows[1].bytes > rows[0].bytes > 100
-
-
-def test_seconds_of_every_stage_are_kept(rows):
-    for r in rows:
-        assert r.encode.keys() == ENCODE
-        assert r.decode.keys() == DECODE
-        assert r.encode["analysis"] > 0
-        assert r.decode["synthesis"] > 0
+def test_figures_are_those_of_real_files_of_the_pixels_alone(session, photos, codec):
+    finish(session)
+    for row in session.rows:
+        pixels = read_picture(photos / row.picture).pixels
+        if row.codec == "tiny":
+            encoded = encode_picture(Picture(pixels), codec, row.setting, count_bits=True)
+            assert (row.bytes, row.estimated_bits) == (len(encoded.data), encoded.bits)
+            decoded = codec.decode(encoded.data).pixels
+            assert (row.encode.keys(), row.decode.keys()) == (ENCODE, DECODE)
+            assert row.encode["analysis"] > 0 < row.decode["synthesis"]
+        else:
+            coder = session.coders["jpeg"]
+            data = coder.encode(Picture(pixels), 50).result
+            assert (row.bytes, row.estimated_bits, data[:2]) == (len(data), None, b"\xff\xd8")
+            decoded = coder.decode(data).result
+        assert row.bpp == 8 * row.bytes / (row.width * row.height)
+        assert (row.psnr, row.ms_ssim) == (metrics.psnr(pixels, decoded), metrics.ms_ssim(pixels, decoded))
+        assert row.encode_seconds == sum(row.encode.values()) > 0
+        assert row.decode_seconds == sum(row.decode.values()) > 0
 
 
 def test_symbols_that_differ_end_the_measurement(photos, codec, monkeypatch):
-    decode_file = run.decode_file
+    decode_file = coders.decode_file
 
     def wrong(file, model):
         decoded = decode_file(file, model)
         decoded.symbols[1] = decoded.symbols[1] + 1
         return decoded
 
-    monkeypatch.setattr(run, "decode_file", wrong)
+    monkeypatch.setattr(coders, "decode_file", wrong)
+    ours = {"tiny": FedsCoder(codec, [4.0])}
     with pytest.raises(FedsError) as caught:
-        next(measure([photos / "b.png"], codec, [4.0]))
-    assert str(caught.value) == f"{photos / 'b.png'}: the decoder read other symbols than the encoder wrote"
+        list(run.measure(run.plan([photos / "b.png"], ours), ours, pytest.fail))
+    expected = f"{photos / 'b.png'}: tiny at quality 4: the decoder read other symbols than the encoder wrote"
+    assert str(caught.value) == expected
 
 
-def test_a_quality_that_the_network_lacks_is_an_error(photos, codec):
+def test_a_quality_that_the_network_lacks_is_an_error(codec):
     with pytest.raises(FedsError, match="^quality must lie between 1 and 7 for tiny, found 8$"):
-        next(measure([photos / "b.png"], codec, [8.0]))
+        our_coders([codec], [8.0])
 
 
-# ── Means ─────────────────────────────────────────────────────────────────────────────────────────────────
+def test_our_settings_are_all_whole_qualities_and_three_for_a_quick_look(codec):
+    assert our_coders([codec], [])["tiny"].settings == [1, 2, 3, 4, 5, 6, 7]
+    assert our_coders([codec], [], quick=True)["tiny"].settings == [1, 4, 7]
+    with pytest.raises(FedsError, match="^tiny: expected networks with different names, found two of this one$"):
+        our_coders([codec, codec], [])
 
 
-def test_summaries_are_means_over_the_pictures_of_one_quality():
-    a = row(1.0, size=100, bits=760.0, bpp=0.5, decibels=30.0, encode={"p": 1.0, "q": 2.0}, decode={"r": 0.5})
-    b = row(1.0, size=300, bits=2440.0, bpp=1.0, decibels=33.0, encode={"p": 3.0, "q": 0.0}, decode={"r": 1.0})
-    c = row(7.0, size=42, bits=320.0, bpp=2.0, decibels=40.0, encode={"p": 0.25}, decode={"r": 0.125, "s": 0.5})
-    assert summarise([c, a, b]) == [
-        Summary(1.0, 2, 0.75, 31.5, 3.0, 0.75, {"p": 2.0, "q": 1.0}, {"r": 0.75}, 1.0),  # 400 bytes over 3200 bits
-        Summary(7.0, 1, 2.0, 40.0, 0.25, 0.625, {"p": 0.25}, {"r": 0.125, "s": 0.5}, 1.05),  # 42 bytes over 40
-    ]
-    assert summarise([]) == []
+def test_where_it_was_measured(codec):
+    here = run.where(codec)
+    assert (here.feds, here.torch, here.device, here.precision) == (__version__, torch.__version__, "cpu", "float32")
+    assert here.threads == torch.get_num_threads()
 
 
-def test_summaries_of_what_was_measured(rows):
-    low, high = summarise(rows)
-    assert (low.quality, low.pictures, high.quality, high.pictures) == (2.0, 2, 6.5, 2)
-    assert low.bpp == pytest.approx((rows[0].bpp + rows[2].bpp) / 2)
-    assert high.bytes_over_estimate == pytest.approx(
-        8 * (rows[1].bytes + rows[3].bytes) / (rows[1].estimated_bits + rows[3].estimated_bits)
-    )
-    assert 1.0 < high.bytes_over_estimate < 1.2  # headers weigh much in files this small
+def test_our_codec_says_what_it_is(session, codec):
+    ours = session.codecs["tiny"]
+    assert (ours.kind, ours.colour, ours.fingerprint) == ("feds", "RGB", codec.fingerprint.hex())
+    assert (ours.title, ours.version) == ("feds tiny", __version__)
+    assert (ours.parameters or 0) > 1000
+    assert (ours.kmacs_per_pixel or 0) > 0
 
 
-def test_results_are_json_with_every_figure(rows, codec):
-    text = results(rows, codec)
-    assert text.endswith("}\n")
-    document = json.loads(text)
-    assert list(document) == ["where", "summaries", "rows"]
-    assert document["rows"] == [asdict(r) for r in rows]
-    assert document["summaries"] == [asdict(s) for s in summarise(rows)]
-    where = document["where"]
-    assert (where["feds"], where["torch"]) == (__version__, torch.__version__)
-    assert (where["device"], where["precision"], where["model"]) == ("cpu", "float32", "tiny")
-    assert where["fingerprint"] == codec.fingerprint.hex()
-    assert where["threads"] == torch.get_num_threads()
+def test_jobs_are_interleaved_in_an_order_that_is_always_the_same(session):
+    jobs = session.jobs()
+    assert jobs == session.jobs()
+    three = jobs[:3]
+    plain = [Job(three[0].path, *job) for job in (("tiny", 2.0), ("tiny", 6.5), ("jpeg", 50))]
+    random.Random(0).shuffle(plain)
+    assert three == plain
+    assert len({job.path for job in three}) == 1
 
 
-def test_a_picture_without_any_error_has_null_decibels(rows, codec):
-    perfect = replace(rows[0], psnr=math.inf)
-    assert summarise([perfect, rows[2]])[0].psnr == math.inf
-    document = json.loads(results([perfect, rows[2]], codec), parse_constant=pytest.fail)  # Infinity is no JSON
-    assert [r["psnr"] for r in document["rows"]] == [None, rows[2].psnr]
-    assert document["summaries"][0]["psnr"] is None
+class Failing:
+    """A peer that fails at every picture."""
+
+    codec = Codec("Failing", "peer", "1", "RGB")
+    settings = (3,)
+
+    def encode(self, picture, setting):
+        raise ValueError("no such picture")
+
+
+def test_a_peer_that_fails_is_told_and_passed_over(photos):
+    told = []
+    failing = {"failing": Failing()}
+    run.warm_up(failing, photos / "b.png")
+    jobs = run.plan([photos / "b.png"], failing)
+    assert list(run.measure(jobs, failing, told.append)) == [None]
+    assert told == [f"{photos / 'b.png'}: failing at quality 3: no such picture"]
+
+
+def test_a_quick_look_takes_pictures_from_all_over(tmp_path, picture, monkeypatch):
+    for number in range(8):
+        Image.fromarray(picture("constant", 40, 30).pixels).save(tmp_path / f"{number}.png")
+    paths = pictures_in([tmp_path])
+    assert [path.stem for path in run.quick_choice(paths)] == ["0", "2", "4", "6"]
+    monkeypatch.setattr(run, "QUICK_PIXELS", 2 * 40 * 30)
+    assert [path.stem for path in run.quick_choice(paths)] == ["2", "6"]
+    monkeypatch.setattr(run, "QUICK_PIXELS", 1)
+    assert [path.stem for path in run.quick_choice(paths)] == ["2"]
+
+
+# ── What is kept ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_was_measured_before_ctrl_c_is_kept_and_taken_up(session, tmp_path):
+    session.folder = tmp_path
+    with pytest.raises(KeyboardInterrupt):
+        finish(session, until=4)
+    earlier = keeping.prepare(tmp_path, force=False, resume=True)
+    assert earlier is not None
+    assert sorted(map(run.key_of, earlier.rows)) == sorted(map(run.key_of, session.rows))
+    assert len(earlier.rows) == 4
+    again = Session(session.pictures, session.coders, session.here, tmp_path)
+    again.take_up(earlier)
+    assert len(again.jobs()) == 2
+    finish(again)
+    kept = read_results(tmp_path)
+    assert all(row in kept.rows for row in earlier.rows)
+    assert [run.key_of(row) for row in kept.rows] == [
+        ("tiny", "a.PNG", 2.0), ("tiny", "a.PNG", 6.5), ("tiny", "b.png", 2.0), ("tiny", "b.png", 6.5),
+        ("jpeg", "a.PNG", 50), ("jpeg", "b.png", 50),
+    ]  # fmt: skip
+
+
+def test_other_weights_or_options_are_measured_anew_and_other_codecs_stay(session, tmp_path):
+    finish(session)
+    earlier = session.results()
+    jpeg = replace(session.coders["jpeg"], codec=replace(session.coders["jpeg"].codec, options="another"))
+    again = Session(session.pictures, {"jpeg": jpeg}, session.here)
+    again.take_up(earlier)
+    assert {row.codec for row in again.rows} == {"tiny"}
+    assert [(job.codec, job.path.name) for job in again.jobs()] == [("jpeg", "a.PNG"), ("jpeg", "b.png")]
+    assert again.codecs["tiny"] == earlier.codecs["tiny"]
+
+
+def test_another_machine_or_other_pictures_are_not_mixed_in(session):
+    finish(session, until=None)
+    earlier = session.results()
+    slower = Session(session.pictures, session.coders, replace(session.here, threads=session.here.threads + 7))
+    with pytest.raises(FedsError, match=r"^was measured with threads \d+, and this is \d+; --force measures"):
+        slower.take_up(earlier)
+    others = Session(Pictures("kodak", session.pictures.paths), session.coders, session.here)
+    with pytest.raises(FedsError, match="^expected results of kodak, found those of photos$"):
+        others.take_up(earlier)
+
+
+def test_pictures_are_kept_without_loss_for_the_viewer(session, photos, tmp_path):
+    session.folder, session.viewer = tmp_path, 1
+    finish(session)
+    kept = sorted(path.relative_to(tmp_path / "decoded").as_posix() for path in tmp_path.glob("decoded/**/*.webp"))
+    assert kept == ["jpeg/50/b.webp", "original/b.webp", "tiny/2/b.webp", "tiny/6.5/b.webp"]
+    original = read_picture(photos / "b.png").pixels
+    assert np.array_equal(read_picture(tmp_path / "decoded/original/b.webp").pixels, original)
+    row = next(row for row in session.rows if run.key_of(row) == ("jpeg", "b.png", 50))
+    assert metrics.psnr(original, read_picture(tmp_path / "decoded/jpeg/50/b.webp").pixels) == row.psnr
+
+
+def test_the_viewer_gets_pictures_from_all_over_and_no_two_of_one_stem():
+    names = [f"{number}.png" for number in range(24)]
+    assert keeping.chosen_for_viewer(names, 4) == {"3.png", "9.png", "15.png", "21.png"}
+    assert keeping.chosen_for_viewer(["a.png", "a.jpg"], 4) == {"a.jpg"}
+    assert keeping.chosen_for_viewer(names, 0) == set()
+
+
+def test_curves_are_written_as_compressai_reads_them(session, tmp_path):
+    session.folder = tmp_path
+    finish(session)
+    document = json.loads((tmp_path / "compressai" / "tiny.json").read_text())
+    means = [s for s in session.results().summaries if s.codec == "tiny"]
+    assert document["name"] == "feds tiny"
+    assert document["results"]["bpp"] == [s.bpp for s in means]
+    assert document["results"]["psnr-rgb"] == [s.psnr for s in means]
+    assert document["results"]["ms-ssim-rgb"] == [s.ms_ssim for s in means]
+    assert means[0].bpp < means[1].bpp
+
+
+def test_results_that_are_there_stay_unless_asked(session, tmp_path):
+    assert keeping.prepare(tmp_path / "new", force=False, resume=True) is None
+    (tmp_path / "decoded").mkdir()
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(OutputError, match=r"results\.json: exists already; --resume goes on with it, --force begins"):
+        keeping.prepare(tmp_path, force=False, resume=False)
+    assert keeping.prepare(tmp_path, force=True, resume=False) is None
+    assert not (tmp_path / "decoded").exists()
+    with pytest.raises(OutputError, match=r"results\.json: is a file, expected a folder for the results$"):
+        keeping.prepare(tmp_path / "results.json", force=True, resume=False)
+
+
+# ── Time left ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_time_left_knows_slow_codecs_from_fast_ones(tmp_path):
+    slow, fast = Job(tmp_path, "slow", 1), Job(tmp_path, "fast", 1)
+    pace = Pace()
+    assert pace.left([slow]) is None
+    pace.add(slow, 8.0)
+    pace.add(slow, 12.0)
+    pace.add(fast, 1.0)
+    assert pace.left([slow, fast, fast]) == 12.0
+    assert pace.left([Job(tmp_path, "slow", 2)]) == 10.0
+    assert pace.left([Job(tmp_path, "new", 1)]) == 5.5
+    assert pace.left([]) == 0
+
+
+def test_time_left_in_words():
+    words = [in_words(s) for s in (None, 0.0, 14.0, 84.0, 100.0, 3600.0)]
+    assert words == ["", "0 s left", "20 s left", "90 s left", "2 min left", "60 min left"]
 
 
 # ── The command ───────────────────────────────────────────────────────────────────────────────────────────
@@ -159,48 +288,82 @@ def feds(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="feds")
 
 
-def test_the_command_prints_a_table_and_writes_json(photos, tmp_path):
-    out = tmp_path / "results.json"
-    arguments = ["--model", "tiny", "--device", "cpu", "--quality", 2, "--quality", 6.5, "-o", out]
-    result = feds("bench", photos, *arguments)
-    assert result.exit_code == 0
-    document = json.loads(out.read_text())
-    assert [(r["name"], r["quality"]) for r in document["rows"]] == [
-        ("a.PNG", 2.0), ("a.PNG", 6.5), ("b.png", 2.0), ("b.png", 6.5),
-    ]  # fmt: skip
+def test_the_command_prints_tables_and_keeps_results(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "write", lambda folder: [folder / "report.html"])
+    out = tmp_path / "results"
+    fixed = ["--model", "tiny", "--device", "cpu", "--quality", 2, "--quality", 6.5, "-o", out]
+    result = feds("bench", photos, "--peers", "jpeg", *fixed)
+    assert result.exit_code == 0, result.output
+    results = read_results(out)
     model = codec.load_model("tiny", "cpu")
-    assert document["rows"][3]["bytes"] == len(model.encode(read_picture(photos / "b.png"), 6.5))
-    assert document["where"]["fingerprint"] == model.fingerprint.hex()
-    told = result.stderr.splitlines()
-    assert len(told) == 4
-    size, bpp = document["rows"][3]["bytes"], document["rows"][3]["bpp"]
-    pattern = rf"b\.png q6\.5: {size:,} bytes, {bpp:.3f} bpp, \d+\.\d\d dB, \d+\.\d\d s / \d+\.\d\d s"
-    assert re.fullmatch(pattern, told[3])
-    table = [line.split() for line in result.stdout.splitlines()]
-    mean = document["summaries"][1]
-    expected = ["q6.5", "2", f"{mean['bpp']:.4f}", f"{mean['psnr']:.2f}", "dB", f"{mean['bytes_over_estimate']:.4f}"]
-    assert expected in [line[:6] for line in table]
+    sizes = {run.key_of(row): row.bytes for row in results.rows}
+    pixels = read_picture(photos / "b.png").pixels
+    assert sizes["tiny", "b.png", 6.5] == len(model.encode(Picture(pixels), 6.5))
+    assert {row.setting for row in results.rows if row.codec == "jpeg"} == set(peers.PEERS["jpeg"].settings)
+    assert result.stderr.splitlines()[0].startswith("a.PNG: 8 of 16 measurements, ")
+    assert result.stderr.splitlines()[1:] == ["b.png: 16 of 16 measurements", f"{out / 'report.html'}"]
+    table = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    best = next(s for s in results.summaries if (s.codec, s.setting) == ("tiny", 6.5))
+    figures = f"q6.5 2 {best.bpp:.4f} {best.psnr:.2f} dB {best.ms_ssim_db:.2f} dB "
+    assert any(line.startswith(figures) for line in table)
+    assert any(line.startswith("JPEG quality 5 2 ") for line in table)
+    assert any(line.startswith(f"feds tiny q6.5 {best.bytes_over_estimate:.4f} analysis ") for line in table)
+    assert any("YCbCr 4:2:0" in line for line in table)
+    again = feds("bench", photos, "--peers", "jpeg", *fixed, "--resume")
+    assert (again.exit_code, again.stderr, again.stdout) == (0, f"{out / 'report.html'}\n", result.stdout)
+    refused = feds("bench", photos, *fixed)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert (
+        refused.stderr
+        == f"feds: {out / 'results.json'}: exists already; --resume goes on with it, --force begins anew\n"
+    )
 
 
-def test_qualities_are_1_4_and_7_unless_given(photos, monkeypatch):
-    asked = []
-    monkeypatch.setattr(run, "measure", lambda places, model, qualities: iter(asked.append((places, qualities)) or []))
-    assert feds("bench", photos / "b.png", "--model", "tiny").exit_code == 0
-    assert feds("bench", photos / "b.png", "--model", "tiny", "--quality", "3.5").exit_code == 0
-    assert asked == [([photos / "b.png"], [1.0, 4.0, 7.0]), ([photos / "b.png"], [3.5])]
+def test_ctrl_c_shows_what_there_is_and_says_how_to_go_on(photos, tmp_path, monkeypatch):
+    def stopping(jobs, coders, trouble):
+        yield from list(measure(jobs[:1], coders, trouble))
+        raise KeyboardInterrupt
+
+    measure = run.measure
+    monkeypatch.setattr(run, "measure", stopping)
+    out = tmp_path / "results"
+    result = feds("bench", photos, "--model", "tiny", "--quality", 4, "--device", "cpu", "-o", out)
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1] == f"feds: stopped; 1 measurements are in {out}, --resume goes on"
+    assert "q4" in result.stdout
+    assert len(read_results(out).rows) == 1
+    nothing = feds("bench", photos, "--model", "tiny", "--quality", 4, "--device", "cpu")
+    assert nothing.stderr.splitlines()[-1] == "feds: stopped; nothing was kept, as no --output was given"
 
 
-def test_a_folder_without_pictures_is_told_before_a_network_is_loaded(tmp_path, monkeypatch):
+def test_a_peer_that_is_not_there_is_left_out_in_one_line(photos, monkeypatch):
+    def missing(settings, threads):
+        raise MissingPeerError("pip install it")
+
+    monkeypatch.setattr(peers, "PEERS", dict.fromkeys(("one", "two"), peers.Peer((1,), (1,), missing)))
+    result = feds("bench", photos, "--peers", "all", "--model", "tiny", "--quality", 4, "--device", "cpu")
+    assert result.exit_code == 0
+    assert result.stderr.splitlines()[0] == "left out: one, two (pip install it)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "give either pictures (or folders of them) or --dataset"),
+        (["a.png", "--dataset", "kodak"], "give either pictures (or folders of them) or --dataset"),
+        (["a.png", "--resume"], "--resume goes on with a folder: give it with --output"),
+    ],
+)
+def test_wrong_usage(arguments, words):
+    result = feds("bench", *arguments)
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.split())
+
+
+def test_what_is_wrong_is_told_before_a_network_is_loaded(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(codec, "load_model", None)
     result = feds("bench", tmp_path)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(f"feds: {tmp_path}: no pictures here (looked for .avif .bmp ")
-
-
-def test_an_output_that_exists_is_kept(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(codec, "load_model", None)
-    out = tmp_path / "results.json"
-    out.write_text("old")
-    result = feds("bench", photos, "-o", out)
-    assert (result.exit_code, result.stderr) == (1, f"feds: {out}: exists already, --force overwrites it\n")
-    assert out.read_text() == "old"
+    result = feds("bench", photos, "--peers", "gif")
+    assert result.stderr.startswith("feds: gif: no such peer; there are jpeg, jpeg2000, webp, avif, jxl, hevc, vvc, ")

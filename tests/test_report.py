@@ -8,8 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from fedscodec.bench.run import Row as BenchRow
-from fedscodec.bench.run import Summary
 from fedscodec.commands import report
 from fedscodec.fileformat import assemble, pack
 from fedscodec.networks.spec import TINY
@@ -115,26 +113,3 @@ def test_rounding_table(capsys):
         ["mean", "+0.25%"],
     ]
     assert len(printed(report.rounding_table([]), capsys)) == 1
-
-
-def test_bench_table(capsys):
-    encode, decode = {"prepare": 0.25, "entropy nets": 1.0}, {"finish": 0.5}
-    summary = Summary(4.5, 24, 0.123456, 31.236, 1.25, 0.5, encode, decode, 1.00214)
-    lines = printed(report.bench_table([summary]), capsys)
-    assert [" ".join(line) for line in lines] == [
-        "quality pictures bpp PSNR bytes / estimate encode s decode s of which",
-        "q4.5 24 0.1235 31.24 dB 1.0021 1.250 0.500 encode: prepare 0.250, entropy nets 1.000",
-        "decode: finish 0.500",
-    ]
-
-
-def test_tracked_tells_each_row_before_the_next_is_measured(capsys):
-    row = BenchRow("a.png", 80, 50, 4.5, 1234, 9800.0, 2.468, 31.236, {"prepare": 0.25, "coder": 1.0}, {"finish": 0.5})
-
-    def measured():
-        yield row
-        assert capsys.readouterr().err == "a.png q4.5: 1,234 bytes, 2.468 bpp, 31.24 dB, 1.25 s / 0.50 s\n"
-        yield replace(row, name="b.png")
-
-    assert report.tracked(measured()) == [row, replace(row, name="b.png")]
-    assert capsys.readouterr() == ("", "b.png q4.5: 1,234 bytes, 2.468 bpp, 31.24 dB, 1.25 s / 0.50 s\n")

@@ -1,136 +1,194 @@
-"""Encode and decode pictures for real, and keep bytes, quality and the seconds of every stage.
+"""Measure codecs side by side: real files, the same pictures, one after the other in an order that favours none.
 
-A row is one picture at one quality. Sizes are those of the files, never estimates; `estimated_bits` stands beside
-them so that the two can be compared. The model is loaded and warmed up before the first row is timed.
+A row is one picture at one setting of one codec. All codecs are warmed up before the first row is timed, and their jobs
+are interleaved picture by picture in a shuffled order, so that whatever else the machine does meets all of them alike.
+Only pixels are coded: no codec spends bytes on ICC, Exif or XMP.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import platform
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+import random
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from statistics import mean
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from .. import __version__
-from ..codec import Model, decode_file, encode_picture, psnr
-from ..errors import FedsError, ImageError
-from ..fileformat import unpack
-from ..images import PICTURE_SUFFIXES, read_picture
+from ..codec import Model
+from ..errors import FedsError
+from ..images import Picture, read_picture
+from . import metrics
+from .coders import Coder
+from .results import Codec, Dataset, Results, Row, Where, summarise
+
+QUICK_PIXELS = 1_200_000  # three Kodak pictures
+
+Key = tuple[str, str, float]
+"""Codec, picture and setting of a row."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One picture at one quality; seconds by stage for each half."""
+class Job:
+    """A row that is still to be measured."""
 
-    name: str
-    width: int
-    height: int
-    quality: float
-    bytes: int
-    estimated_bits: float  # −log₂ p of all symbols by the integer tables
-    bpp: float
-    psnr: float  # RGB, decibels
-    encode: dict[str, float]
-    decode: dict[str, float]
+    path: Path
+    codec: str
+    setting: float
 
 
 @dataclass(frozen=True)
-class Summary:
-    """Means over the pictures of one quality; seconds are sums of the stages."""
+class Measured:
+    """A row, and the pictures it speaks of: samples uint8 [H, W, 3]."""
 
-    quality: float
-    pictures: int
-    bpp: float
-    psnr: float
-    encode_seconds: float
-    decode_seconds: float
-    encode: dict[str, float]
-    decode: dict[str, float]
-    bytes_over_estimate: float  # total bytes on disk over total −log₂ p
+    row: Row
+    original: NDArray[np.uint8]
+    decoded: NDArray[np.uint8]
 
 
-def pictures_in(places: Iterable[Path]) -> list[Path]:
-    """The pictures named, and those directly inside the folders named; ImageError where there is none."""
-    found = [
-        path
-        for place in places
-        for path in (sorted(place.iterdir()) if place.is_dir() else [place])
-        if path.suffix.lower() in PICTURE_SUFFIXES
-    ]
-    if not found:
-        raise ImageError(
-            f"{', '.join(map(str, places))}: no pictures here (looked for {' '.join(sorted(PICTURE_SUFFIXES))})"
-        )
-    return found
+def key_of(row: Row) -> Key:
+    """What tells a row from all others."""
+    return row.codec, row.picture, row.setting
 
 
-def measure(pictures: list[Path], model: Model, qualities: list[float]) -> Iterator[Row]:
-    """Yield a row for each picture and quality; FedsError should a decoder's symbols ever differ from the encoder's."""
+def plan(pictures: Sequence[Path], coders: Mapping[str, Coder], done: Collection[Key] = ()) -> list[Job]:
+    """The jobs that are not done, picture by picture; those of one picture shuffled, the same way every time."""
+    jobs = []
     for number, path in enumerate(pictures):
+        of = [Job(path, name, setting) for name, coder in coders.items() for setting in coder.settings]
+        random.Random(number).shuffle(of)
+        jobs += [job for job in of if (job.codec, path.name, job.setting) not in done]
+    return jobs
+
+
+def quick_choice(pictures: Sequence[Path]) -> list[Path]:
+    """A few pictures from all over a list, QUICK_PIXELS together, but at least one."""
+    order = [pictures[len(pictures) * part // 4] for part in (1, 3, 2, 0)]
+    chosen: list[Path] = []
+    pixels = 0
+    for path in dict.fromkeys(order):
         picture = read_picture(path)
-        if number == 0:
-            model.decode(model.encode(picture, qualities[0]))  # first use prepares kernels and tables
-        for quality in qualities:
-            encoded = encode_picture(picture, model, quality, count_bits=True)
-            decoded = decode_file(unpack(encoded.data, name=path.name), model)
-            if any((a != b).any() for a, b in zip(encoded.symbols, decoded.symbols, strict=True)):
-                raise FedsError(f"{path}: the decoder read other symbols than the encoder wrote")
-            pixels = picture.width * picture.height
-            yield Row(
-                path.name, picture.width, picture.height, quality, len(encoded.data), encoded.bits,
-                len(encoded.data) * 8 / pixels, psnr(picture, decoded.picture), encoded.seconds, decoded.seconds,
-            )  # fmt: skip
+        pixels += picture.width * picture.height
+        if not chosen or pixels <= QUICK_PIXELS:
+            chosen.append(path)
+    return sorted(chosen, key=list(pictures).index)
 
 
-def summarise(rows: list[Row]) -> list[Summary]:
-    """One summary for each quality, in order."""
-    summaries = []
-    for quality in sorted({row.quality for row in rows}):
-        of = [row for row in rows if row.quality == quality]
-        encode, decode = (_mean_stages([getattr(row, half) for row in of]) for half in ("encode", "decode"))
-        size, estimate = sum(row.bytes for row in of), sum(row.estimated_bits for row in of) / 8
-        summaries.append(
-            Summary(
-                quality,
-                len(of),
-                mean(row.bpp for row in of),
-                mean(row.psnr for row in of),
-                sum(encode.values()),
-                sum(decode.values()),
-                encode,
-                decode,
-                size / estimate,
-            )  # fmt: skip
-        )
-    return summaries
+def warm_up(coders: Mapping[str, Coder], path: Path) -> None:
+    """Code a corner of a picture once with each codec, untimed: kernels, tables and programs are loaded then.
+
+    What a peer fails at is told when it is measured.
+    """
+    corner = Picture(np.ascontiguousarray(read_picture(path).pixels[:256, :256]))
+    for coder in coders.values():
+        with suppress(*([] if coder.codec.kind == "feds" else [Exception])):
+            coder.decode(coder.encode(corner, coder.settings[0]).result)
 
 
-def _mean_stages(stages: list[dict[str, float]]) -> dict[str, float]:
-    return {name: mean(s[name] for s in stages) for name in stages[0]}
+def measure(
+    jobs: Sequence[Job], coders: Mapping[str, Coder], trouble: Callable[[str], None]
+) -> Iterator[Measured | None]:
+    """Do the jobs in order, yielding what came of each.
+
+    FedsError where one of our decoders reads other symbols than its encoder wrote. Where a peer fails at a picture,
+    `trouble` is told in a sentence and nothing came of it.
+    """
+    opened: tuple[Path, Picture] | None = None
+    for job in jobs:
+        if opened is None or opened[0] != job.path:
+            picture = read_picture(job.path)
+            opened = job.path, Picture(picture.pixels, picture.grey)
+        coder, picture = coders[job.codec], opened[1]
+        measured = None
+        try:
+            measured = _measure(job, coder, picture)
+        except FedsError as error:
+            words = f"{job.path}: {job.codec} at {coder.codec.setting} {job.setting:g}: {error}"
+            if coder.codec.kind == "feds":
+                raise type(error)(words) from error
+            trouble(words)
+        except Exception as error:  # every library has its own way to fail
+            if coder.codec.kind == "feds":
+                raise
+            trouble(f"{job.path}: {job.codec} at {coder.codec.setting} {job.setting:g}: {error}")
+        yield measured
 
 
-def results(rows: list[Row], model: Model) -> str:
-    """Rows, summaries and where they were measured, as JSON."""
-    where = {
-        "feds": __version__,
-        "torch": torch.__version__,
-        "device": str(model.device),
-        "precision": str(model.precision).removeprefix("torch."),
-        "threads": torch.get_num_threads(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "machine": platform.machine(),
-        "model": model.name,
-        "fingerprint": model.fingerprint.hex(),
-    }
-    figures = {name: [_plain(of) for of in given] for name, given in (("summaries", summarise(rows)), ("rows", rows))}
-    return json.dumps({"where": where, **figures}, indent=1) + "\n"
+def _measure(job: Job, coder: Coder, picture: Picture) -> Measured:
+    encoded = coder.encode(picture, job.setting)
+    decoded = coder.decode(encoded.result)
+    peaks = [half.peak_bytes for half in (encoded, decoded) if half.peak_bytes is not None]
+    row = Row(
+        codec=job.codec,
+        picture=job.path.name,
+        width=picture.width,
+        height=picture.height,
+        setting=job.setting,
+        bytes=len(encoded.result),
+        bpp=8 * len(encoded.result) / (picture.width * picture.height),
+        psnr=metrics.psnr(picture.pixels, decoded.result),
+        ms_ssim=metrics.ms_ssim(picture.pixels, decoded.result),
+        encode_seconds=sum(encoded.seconds.values()),
+        decode_seconds=sum(decoded.seconds.values()),
+        encode=encoded.seconds,
+        decode=decoded.seconds,
+        estimated_bits=encoded.bits,
+        peak_bytes=max(peaks, default=None),
+    )
+    return Measured(row, picture.pixels, decoded.result)
 
 
-def _plain(figures: Row | Summary) -> dict[str, object]:
-    """As strict JSON takes it: null for the infinite PSNR of a picture that came back without any error."""
-    return {name: None if value == math.inf else value for name, value in asdict(figures).items()}
+def where(model: Model) -> Where:
+    """This machine and these versions, as `model` uses them."""
+    return Where(
+        feds=__version__,
+        torch=torch.__version__,
+        device=str(model.device) if model.device.type == "cpu" else torch.cuda.get_device_name(model.device),
+        precision=str(model.precision).removeprefix("torch."),
+        threads=torch.get_num_threads(),
+        cpu=_cpu_name(),
+        cpu_capability=torch.backends.cpu.get_cpu_capability(),
+        machine=platform.machine(),
+        python=platform.python_version(),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _cpu_name() -> str:
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return platform.processor()
+
+
+def gathered(here: Where, name: str, checked: str, codecs: Mapping[str, Codec], rows: Sequence[Row]) -> Results:
+    """Rows with all that belongs to them, codec by codec as in `codecs`; those without a row are left out."""
+    sizes = {row.picture: row.width * row.height for row in rows}
+    order = list(codecs)
+    rows = sorted(rows, key=lambda row: (order.index(row.codec), row.picture, row.setting))
+    used = {key: codecs[key] for key in dict.fromkeys(row.codec for row in rows)}
+    return Results(here, Dataset(name, len(sizes), sum(sizes.values()), checked), used, rows, summarise(rows))
+
+
+def resumed(earlier: Results, here: Where, dataset: str, codecs: Mapping[str, Codec]) -> Results:
+    """Earlier results as far as new rows may stand beside them.
+
+    Rows of a codec that is now another one (version, options, weights) are dropped. FedsError where the pictures or
+    the machine are others, as then no figure could be compared.
+    """
+    if earlier.dataset.name != dataset:
+        raise FedsError(f"expected results of {dataset}, found those of {earlier.dataset.name}")
+    for field in ("device", "precision", "threads", "cpu", "torch"):
+        now, then = getattr(here, field), getattr(earlier.where, field)
+        if now != then:
+            raise FedsError(f"was measured with {field} {then}, and this is {now}; --force measures everything anew")
+    same = {key for key, codec in earlier.codecs.items() if codecs.get(key, codec) == codec}
+    rows = [row for row in earlier.rows if row.codec in same]
+    return replace(
+        earlier, rows=rows, codecs=dict(codecs) | {key: earlier.codecs[key] for key in earlier.codecs if key in same}
+    )

@@ -1,40 +1,133 @@
-"""`feds bench`: real files, measured."""
+"""`feds bench`: real files, measured, ours beside those of other codecs."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..outputs import require_writable, write_output
-from . import report
 from .failures import one_sentence
-from .options import Debug, Device, Force, ModelName, OnDevice, examples
+from .options import Debug, Device, Force, OnDevice, examples
+from .streams import say
 
-EXAMPLES = examples("feds bench kodak/ --quality 1 --quality 4 --quality 7 --output results.json")
+if TYPE_CHECKING:
+    from ..bench.datasets import Pictures
+    from ..bench.session import Session
+
+EXAMPLES = examples(
+    "feds bench --dataset kodak --peers all --output results/kodak",
+    "feds bench photos/ --quick",
+    "feds bench photos/ --peers jpeg,webp,avif --quality 2 --quality 4.5",
+)
 
 
 def bench(
-    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES...", help="Pictures, or folders of them.")],
-    model: ModelName = "student",
-    quality: Annotated[
-        list[float] | None, typer.Option(metavar="Q", help="May be given again.  [default: 1, 4 and 7]")
+    pictures: Annotated[list[Path] | None, typer.Argument(metavar="[PICTURES]...", help="Or folders of them.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="kodak, tecnick or clic: looked for, else downloaded.")
     ] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="A .json file for every figure.")] = None,
+    peers: Annotated[
+        str | None, typer.Option(metavar="P", help="all, none, or some: jpeg,avif,vvc.  [default: none; quick: all]")
+    ] = None,
+    model: Annotated[list[str] | None, typer.Option(metavar="NAME", help="May be given again.  [student]")] = None,
+    quality: Annotated[
+        list[float] | None, typer.Option(metavar="Q", help="May be given again.  [default: q1, q2, ...]")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="For results.json and pictures.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A few pictures and settings, under two minutes.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in FOLDER.")] = False,
+    viewer: Annotated[int, typer.Option(min=0, metavar="N", help="Keep N pictures as each codec left them.")] = 4,
     device: OnDevice = Device.AUTO,
     force: Force = False,
     debug: Debug = False,
 ) -> None:
-    """Encode and decode pictures for real: bytes, PSNR and the seconds of every stage."""
+    """Measure real files: bytes, PSNR, MS-SSIM, seconds and memory, ours and other codecs' on the same pictures."""
+    if bool(pictures) == bool(dataset):
+        raise typer.BadParameter("give either pictures (or folders of them) or --dataset")
+    if resume and output is None:
+        raise typer.BadParameter("--resume goes on with a folder: give it with --output")
     with one_sentence(debug):
-        if output is not None:
-            require_writable(output, force=force)
-        from .. import codec
-        from ..bench import run
+        from ..bench import keeping
+        from ..bench.peers import chosen
 
-        places, network = run.pictures_in(pictures), codec.load_model(model, device.value)
-        rows = report.tracked(run.measure(places, network, quality or [1.0, 4.0, 7.0]))
-        report.print_table(report.bench_table(run.summarise(rows)))
-        if output is not None:
-            write_output(output, run.results(rows, network).encode(), force=force)
+        wanted = chosen(peers or ("all" if quick else "none"))
+        earlier = keeping.prepare(output, force=force, resume=resume) if output else None
+        found = _pictures(pictures or [], dataset, quick)
+        session = _session(found, model or ["student"], quality or [], wanted, device, quick)
+        session.folder, session.viewer = output, viewer
+        if earlier:
+            session.take_up(earlier)
+        _run(session)
+
+
+def _pictures(places: list[Path], dataset: str | None, quick: bool) -> Pictures:
+    from ..bench import datasets, run
+    from .bench_progress import downloading
+
+    if dataset:
+        with downloading() as progress:
+            found = datasets.dataset(dataset, progress)
+    else:
+        found = datasets.gathered(places)
+    return replace(found, paths=run.quick_choice(found.paths)) if quick else found
+
+
+def _session(
+    found: Pictures, models: list[str], qualities: list[float], peers: list[str], device: Device, quick: bool
+) -> Session:
+    from .. import codec
+    from ..bench import run, session
+    from ..bench.peers import opened
+
+    networks = [codec.load_model(name, device.value) for name in models]
+    ours = session.our_coders(networks, qualities, quick=quick)
+    others, absent = opened(peers, session.threads(), quick=quick)
+    for how in dict.fromkeys(absent.values()):
+        say(f"left out: {', '.join(name for name in absent if absent[name] == how)} ({how})", quiet=False)
+    return session.Session(found, {**ours, **others}, run.where(networks[0]))
+
+
+def _run(session: Session) -> None:
+    from .bench_progress import following
+
+    jobs = session.jobs()
+    try:
+        with following(jobs) as show:
+            session.measure(jobs, show, lambda words: say(f"failed: {words}", quiet=False))
+    except KeyboardInterrupt:
+        _print(session)
+        kept = f"{len(session.rows)} measurements are in {session.folder}, --resume goes on" if session.folder else ""
+        say(f"feds: stopped; {kept or 'nothing was kept, as no --output was given'}", quiet=False)
+        raise
+    _print(session)
+    if session.folder and session.rows:
+        _report(session.folder)
+
+
+def _report(folder: Path) -> None:
+    from ..bench import report
+    from ..errors import FedsError
+
+    try:
+        made = report.write(folder)
+    except FedsError as error:  # its libraries are not there; what was measured is
+        say(f"no report: {error}", quiet=False)
+    else:
+        for path in made:
+            say(str(path), quiet=False)
+
+
+def _print(session: Session) -> None:
+    from . import bench_tables
+    from .report import print_table
+
+    results = session.results()
+    if results.rows:
+        print(bench_tables.where_line(results))
+        print_table(bench_tables.codecs_table(results))
+        print_table(bench_tables.stages_table(results))
+        print("\n".join(bench_tables.codec_lines(results)))

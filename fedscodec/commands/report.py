@@ -13,14 +13,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..batch.done import Done, Total
-    from ..bench.run import Row as BenchRow
-    from ..bench.run import Summary
     from ..comparison import Version
     from ..networks.spec import ModelSpec
     from ..registry import WeightsInfo
     from ..training.rounding import Row
     from ..verification import Verdict
 
+_FIGURES = ("bpp", "bytes", "px", "parameters", "cost", "latents", "slices", "PSNR", "SSIM", " s", "MiB")
 _COLUMNS_OF_A_PIPE = 200  # where there is no terminal, no table is squeezed
 
 
@@ -131,7 +130,7 @@ def models_table(found: Iterable[WeightsInfo]) -> Table:
     """Networks that are installed: what they are called, what they cost, where they lie."""
     from ..networks.counts import kmacs_per_pixel, parameters
 
-    table = _table("name", "qualities", "lambda", "parameters", "kMAC/px", "bytes", "fingerprint", "file")
+    table = new_table("name", "qualities", "lambda", "parameters", "kMAC/px", "bytes", "fingerprint", "file")
     for info in found:
         lambdas = sorted({info.qualities[0], info.qualities[-1]})
         table.add_row(
@@ -151,7 +150,7 @@ def variants_table(variants: Mapping[str, ModelSpec]) -> Table:
     """Networks that can be trained: what they cost."""
     from ..networks.counts import kmacs_per_pixel, parameters
 
-    table = _table("variant", "latents", "slices", "parameters", "kMAC/px")
+    table = new_table("variant", "latents", "slices", "parameters", "kMAC/px")
     for name, spec in variants.items():
         counts = f"{parameters(spec) / 1e6:.2f} M", f"{kmacs_per_pixel(spec):.0f}"
         table.add_row(name, str(spec.latents), str(spec.slices), *counts)
@@ -160,7 +159,7 @@ def variants_table(variants: Mapping[str, ModelSpec]) -> Table:
 
 def rounding_table(rows: Iterable[Row]) -> Table:
     """Rate of the floats, of the integers made from them and of the file, and the mean cost at the end."""
-    table = _table("picture", "quality", "float bpp", "integer bpp", "file bpp", "cost")
+    table = new_table("picture", "quality", "float bpp", "integer bpp", "file bpp", "cost")
     costs = []
     for row in rows:
         costs.append(row.lost)
@@ -172,40 +171,16 @@ def rounding_table(rows: Iterable[Row]) -> Table:
     return table
 
 
-def bench_table(summaries: Iterable[Summary]) -> Table:
-    """Means over the pictures, and where the seconds of each half went."""
-    table = _table("quality", "pictures", "bpp", "PSNR", "bytes / estimate", "encode s", "decode s", "of which")
-    for row in summaries:
-        seconds = f"{row.encode_seconds:.3f}", f"{row.decode_seconds:.3f}"
-        stages = [f"{half} " + ", ".join(f"{name} {seconds:.3f}" for name, seconds in part.items())
-                  for half, part in (("encode:", row.encode), ("decode:", row.decode))]  # fmt: skip
-        table.add_row(
-            f"q{row.quality:g}", str(row.pictures), f"{row.bpp:.4f}", f"{row.psnr:.2f} dB",
-            f"{row.bytes_over_estimate:.4f}", *seconds, "\n".join(stages),
-        )  # fmt: skip
-    return table
-
-
-def tracked(rows: Iterator[BenchRow]) -> list[BenchRow]:
-    """All rows, telling each on standard error as it comes."""
-    done = []
-    for row in rows:
-        seconds = sum(row.encode.values()), sum(row.decode.values())
-        sys.stderr.write(
-            f"{row.name} q{row.quality:g}: {row.bytes:,} bytes, {row.bpp:.3f} bpp, {row.psnr:.2f} dB, "
-            f"{seconds[0]:.2f} s / {seconds[1]:.2f} s\n"
-        )
-        done.append(row)
-    return done
-
-
-def _table(*names: str) -> Table:
+def new_table(*names: str) -> Table:
+    """A table in the style of all, with columns of these names; those of figures are to the right."""
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
-        numbers = name.endswith(("bpp", "bytes", "px", "parameters", "cost", "latents", "slices"))
+        numbers = name.endswith(
+            ("bpp", "bytes", "px", "parameters", "cost", "latents", "slices", "PSNR", "SSIM", " s", "MiB")
+        )
         table.add_column(name, justify="right" if numbers else "left", overflow="fold", no_wrap=name != "file")
     return table
 

@@ -1,0 +1,102 @@
+"""One bench from beginning to end: what was there is taken up, what is missing is measured, all of it is kept.
+
+Whatever ends it early, Ctrl-C included, leaves every finished row in results.json.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from ..codec import Model
+from ..errors import FedsError
+from . import keeping, run
+from .coders import Coder, FedsCoder
+from .datasets import Pictures
+from .results import Codec, Results, Row, Where
+from .run import Job
+
+SECONDS_BETWEEN_WRITES = 10.0
+
+
+@dataclass
+class Session:
+    """Codecs and pictures, the rows so far, and the folder (if any) that all is kept in."""
+
+    pictures: Pictures
+    coders: Mapping[str, Coder]
+    here: Where
+    folder: Path | None = None
+    viewer: int = 0  # pictures whose decoded versions are kept
+    rows: list[Row] = field(default_factory=list)
+    codecs: dict[str, Codec] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.codecs |= {key: coder.codec for key, coder in self.coders.items()}
+
+    def take_up(self, earlier: Results) -> None:
+        """Go on from earlier results; FedsError where they are of other pictures or another machine."""
+        kept = run.resumed(earlier, self.here, self.pictures.name, self.codecs)
+        self.rows, self.codecs = list(kept.rows), dict(kept.codecs)
+
+    def jobs(self) -> list[Job]:
+        """What is still to be measured."""
+        return run.plan(self.pictures.paths, self.coders, {run.key_of(row) for row in self.rows})
+
+    def results(self) -> Results:
+        """Everything so far."""
+        name, checked = self.pictures.name, self.pictures.checked
+        return run.gathered(self.here, name, checked, self.codecs, self.rows)
+
+    def measure(self, jobs: Sequence[Job], show: Callable[[int], None], trouble: Callable[[str], None]) -> None:
+        """Do these jobs; `show` is told how many are done, `trouble` of every job that a peer failed at."""
+        if not jobs:
+            return
+        names = [path.name for path in self.pictures.paths]
+        watched = keeping.chosen_for_viewer(names, self.viewer) if self.folder else set()
+        run.warm_up({key: self.coders[key] for key in dict.fromkeys(job.codec for job in jobs)}, jobs[0].path)
+        show(0)
+        written = time.monotonic()
+        try:
+            for done, measured in enumerate(run.measure(jobs, self.coders, trouble), start=1):
+                if measured is not None:
+                    self.rows.append(measured.row)
+                    if self.folder and measured.row.picture in watched:
+                        keeping.keep_pictures(self.folder, measured)
+                show(done)
+                if time.monotonic() - written > SECONDS_BETWEEN_WRITES:
+                    self.keep()
+                    written = time.monotonic()
+        finally:
+            self.keep()
+
+    def keep(self) -> None:
+        """Write what there is, if it is kept at all."""
+        if self.folder and self.rows:
+            results = self.results()
+            keeping.keep_results(self.folder, results)
+            keeping.keep_curves(self.folder, results)
+
+
+def our_coders(models: Sequence[Model], qualities: Sequence[float], *, quick: bool = False) -> dict[str, Coder]:
+    """Our networks by name, at these qualities, or else at all they were trained for (of many, a quick look takes 3).
+
+    FedsError where a network lacks a quality, or two have one name.
+    """
+    coders: dict[str, Coder] = {}
+    for model in models:
+        if model.name in coders:
+            raise FedsError(f"{model.name}: expected networks with different names, found two of this one")
+        count = len(model.spec.lambdas)
+        own = sorted({1, (count + 1) // 2, count}) if quick else range(1, count + 1)
+        coders[model.name] = FedsCoder(model, [float(q) for q in qualities or own])
+    return coders
+
+
+def threads() -> int:
+    """How many threads every codec may use: those of torch."""
+    return torch.get_num_threads()
