@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from . import __version__
-from .commands import bench, bench_report, compare, decode, encode, info, models, rounding, train, verify
+from .commands import bench, bench_report, compare, decode, encode, entropy, info, models, rounding, train, verify
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,6 +32,7 @@ app.command(epilog=train.EXAMPLES)(train.train)
 app.command()(rounding.rounding)
 app.command(epilog=bench.EXAMPLES)(bench.bench)
 app.command(epilog=bench_report.EXAMPLES)(bench_report.report)
+app.command(epilog=entropy.EXAMPLES)(entropy.entropy)
 
 
 def _print_version(wanted: bool) -> None:

@@ -9,10 +9,11 @@ device, the number of threads or the precision of the transforms.
 
 from __future__ import annotations
 
+import copy
 import math
-import os
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -22,14 +23,18 @@ import torch
 from torch import Tensor
 
 from . import fileformat, registry
+from .devices import choose_device as choose_device
+from .devices import choose_precision as choose_precision
+from .devices import sparing
 from .entropy.coders import SliceReader, SliceWriter, require_long_enough, symbol_bytes
-from .errors import FedsError, FormatError, TooLargeError, WeightsError
+from .errors import FedsError, FormatError, LackOfMemoryWarning, TooLargeError, WeightsError
 from .fileformat import FedsFile
 from .images import Picture
 from .images import psnr as psnr  # from where it is looked for
 from .latents import TRANSFORM_SHARE, Progress, analyse, hyper_analyse, synthesise
 from .networks.slices import walk
 from .networks.spec import STRIDE
+from .networks.tiles import transform_side
 from .networks.weights import Weights, float_transforms, integer_side, read_weights
 
 T = TypeVar("T")
@@ -82,31 +87,6 @@ class _Clock:
         return result
 
 
-def choose_device(name: str = "auto") -> torch.device:
-    """The device of that name; "auto" is the first GPU where there is one. FedsError for one that is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name not in ("cpu", "cuda") and not name.startswith("cuda:"):
-        raise FedsError(f"device must be auto, cpu or cuda, found {name}")
-    if name != "cpu" and not torch.cuda.is_available():
-        raise FedsError(f"device {name} was asked for, but torch finds no CUDA device here")
-    return torch.device(name)
-
-
-def choose_precision(device: torch.device) -> torch.dtype:
-    """bfloat16 where the device multiplies it natively, else float32; $FEDS_PRECISION overrides."""
-    wanted = os.environ.get("FEDS_PRECISION", "")
-    if wanted:
-        if wanted not in ("float32", "bfloat16"):
-            raise FedsError(f"FEDS_PRECISION must be float32 or bfloat16, found {wanted}")
-        return torch.bfloat16 if wanted == "bfloat16" else torch.float32
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    fast = any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
-    return torch.bfloat16 if fast else torch.float32
-
-
 class Model:
     """A network that is ready to encode and decode. name and quality are those it was asked for by."""
 
@@ -128,6 +108,21 @@ class Model:
         del self.transforms.float_side  # never leaves the meta device; the integers stand in for it
         self.transforms.to(self.device).to(memory_format=torch.channels_last)
         self.side = integer_side(weights).to(self.device)
+        self.tile_shrink = 1
+        self._weights = None if self.device.type == "cpu" else weights  # for `cheaper`
+
+    @property
+    def tile_side(self) -> int:
+        """Latents that a side of a tile of g_a and g_s keeps."""
+        return max(transform_side(self.device) // self.tile_shrink, 1)
+
+    def cheaper(self) -> Iterator[tuple[str, Model]]:
+        """The same network in tiles of a quarter of the side, and then on the CPU, where it is not there already."""
+        small = copy.copy(self)
+        small.tile_shrink = 4 * self.tile_shrink
+        yield "in smaller tiles", small
+        if self._weights is not None:
+            yield "on the CPU", Model(self._weights, name=self.name, quality=self.quality, device="cpu")
 
     def encode(self, picture: Picture, quality: float | None = None) -> bytes:
         """The picture as the bytes of a .feds file, at the model's quality unless another is given."""
@@ -173,24 +168,33 @@ def _load(found: registry.Resolved, device: str) -> Model:
         return Model(weights, name=found.network, quality=quality, device=device)
     except WeightsError as error:
         raise WeightsError(f"{found.path}: {error}") from error
+    except torch.OutOfMemoryError:
+        warnings.warn("memory ran out, going on on the CPU", LackOfMemoryWarning, stacklevel=2)
+    return Model(weights, name=found.network, quality=quality, device="cpu")
 
 
+@sparing
 @torch.inference_mode()
 def encode_picture(
     picture: Picture, model: Model, quality: float, *, count_bits: bool = False, progress: Progress | None = None
 ) -> Encoded:
     """Encode a picture at a quality from 1 to the number of the model's λs; in between, gains are interpolated."""
     gain, thousandths = _gain(model, quality)  # before the work
-    analysed = analyse_picture(picture, model, progress=progress)
+    analysed = _analysed(picture, model, progress)
     return _encode_latents(analysed, analysed.latents.mul_(gain), thousandths, model, count_bits, progress)
 
 
+@sparing
 @torch.inference_mode()
 def analyse_picture(picture: Picture, model: Model, *, progress: Progress | None = None) -> Analysed:
     """The half of encoding that knows no quality, and takes most of its time; TooLargeError for what no file can hold.
 
     `encode_analysed` does the other half, as often as there are qualities to try.
     """
+    return _analysed(picture, model, progress)
+
+
+def _analysed(picture: Picture, model: Model, progress: Progress | None) -> Analysed:
     if picture.width * picture.height > fileformat.PIXELS_AT_MOST:
         raise TooLargeError(
             f"{picture.width}x{picture.height} pixels are more than the {fileformat.PIXELS_AT_MOST} a file can hold"
@@ -200,11 +204,12 @@ def analyse_picture(picture: Picture, model: Model, *, progress: Progress | None
     return Analysed(picture, latents, clock.seconds)
 
 
+@sparing
 @torch.inference_mode()
 def encode_analysed(analysed: Analysed, model: Model, quality: float, *, count_bits: bool = False) -> Encoded:
     """The file of an analysed picture at a quality; its seconds are those of both halves."""
     gain, thousandths = _gain(model, quality)
-    return _encode_latents(analysed, analysed.latents * gain, thousandths, model, count_bits)
+    return _encode_latents(analysed, analysed.latents.to(model.device) * gain, thousandths, model, count_bits)
 
 
 def _gain(model: Model, quality: float) -> tuple[Tensor, int]:
@@ -237,6 +242,7 @@ def _encode_latents(
     return Encoded(fileformat.pack(file), {**analysed.seconds, **clock.seconds}, writer.bits, writer.symbols, y_hat)
 
 
+@sparing
 @torch.inference_mode()
 def decode_file(
     file: FedsFile, model: Model, *, slices: int | None = None, progress: Progress | None = None
@@ -252,6 +258,7 @@ def decode_file(
     return Decoded(picture, clock.seconds, symbols)
 
 
+@sparing
 @torch.inference_mode()
 def read_symbols(file: FedsFile, model: Model) -> list[np.ndarray]:
     """The symbols of an unpacked file, z first, as `decode_file` reads and checks them; no pixel is made."""
@@ -294,11 +301,12 @@ def _require_fit(file: FedsFile, model: Model) -> None:
         raise FormatError(f"asks for quality {header.quality / 1000:g}, which {model.name} does not have")
 
 
+@sparing
 @torch.inference_mode()
 def reconstruct(encoded: Encoded, model: Model) -> Picture:
     """The picture that a decoder will show, without reading the file: its ŷ are at hand."""
     file = fileformat.unpack(encoded.data, max_pixels=None)
-    return _picture_of(file, encoded.y_hat, model, _Clock(model.device))
+    return _picture_of(file, encoded.y_hat.to(model.device), model, _Clock(model.device))
 
 
 def _picture_of(

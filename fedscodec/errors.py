@@ -43,3 +43,13 @@ class TargetError(FedsError):
 
 class OutputError(FedsError):
     """The result cannot be written: the file exists, the folder is missing, the disk is full."""
+
+
+class LackOfMemoryWarning(UserWarning):
+    """Memory ran out, and the work goes on in a way that needs less of it and takes longer."""
+
+
+def is_lack_of_memory(failure: BaseException) -> bool:
+    """Whether that is what a failure tells of; torch, which need not be loaded, has two ways of its own to say it."""
+    kinds = {kind.__name__ for kind in type(failure).__mro__}
+    return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(failure)

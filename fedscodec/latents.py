@@ -34,6 +34,10 @@ class Network(Protocol):
     spec: ModelSpec
     transforms: FedsModel
 
+    @property
+    def tile_side(self) -> int:
+        """Latents that a side of a tile of g_a and g_s keeps."""
+
     def autocast(self) -> AbstractContextManager[object]:
         """The precision of the transforms."""
 
@@ -52,7 +56,7 @@ def analyse(network: Network, picture: Picture, progress: Progress | None) -> Te
     def write(box: Box, part: Tensor) -> None:
         box.of(latents).copy_(part)
 
-    grid = list(analysis_tiles(rows, columns, network.spec, network.device))
+    grid = list(analysis_tiles(rows, columns, network.spec, network.tile_side))
     with network.autocast():
         told = _told(grid, progress, 0.0, TRANSFORM_SHARE)
         run_in_tiles(lambda part: network.transforms.g_a(part).value.float(), read, write, told)
@@ -86,7 +90,7 @@ def synthesise(network: Network, y_hat: Tensor, header: Header, progress: Progre
         if place.size:
             place[:] = from_tensor(crop(part, *place.shape[:2]), grey=header.grey)
 
-    grid = list(synthesis_tiles(y_hat.shape[1], y_hat.shape[2], network.spec, network.device))
+    grid = list(synthesis_tiles(y_hat.shape[1], y_hat.shape[2], network.spec, network.tile_side))
     with network.autocast():
         told = _told(grid, progress, 1 - TRANSFORM_SHARE, 1.0)
         run_in_tiles(lambda part: network.transforms.g_s(part).value.float(), read, write, told, 16)

@@ -60,6 +60,14 @@ def test_a_report_is_a_function_of_its_results(folder, tmp_path):
         assert path.read_bytes() == (folder / path.name).read_bytes(), path.name
 
 
+def test_what_is_put_elsewhere_has_no_pictures(folder, tmp_path):
+    there = tmp_path / "results" / "kodak"
+    assert {path.name for path in report.write(folder, there)} == {path.name for path in there.iterdir()}
+    html = (there / "report.html").read_text()
+    assert "data:image" not in html and 'data-curve="student"' in html
+    assert (there / "results.json").read_text() == (folder / "results.json").read_text()
+
+
 def test_pictures_that_nobody_published_are_told(tmp_path):
     (tmp_path / "results.json").write_text(to_json(made_up()))
     runner = CliRunner()

@@ -19,7 +19,19 @@ from fedscodec.fileformat import assemble, pack, read_header
 from fedscodec.networks import spec
 from fedscodec.training.recipe import Recipe
 
-COMMANDS = ("encode", "decode", "info", "verify", "compare", "models", "train", "rounding", "bench", "report")
+COMMANDS = (
+    "encode",
+    "decode",
+    "info",
+    "verify",
+    "compare",
+    "models",
+    "train",
+    "rounding",
+    "bench",
+    "report",
+    "entropy",
+)
 SAMPLES = np.fromfunction(lambda i, j, c: 40 + 2 * i + j + 20 * c, (40, 56, 3)).astype(np.uint8)
 
 

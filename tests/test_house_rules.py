@@ -18,7 +18,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # A room is a module or a folder of the package. It may import rooms of the floors below its own, and those named.
 FLOORS = [
     {"errors"},
-    {"fileformat", "outputs", "entropy", "viewer"},
+    {"devices", "fileformat", "outputs", "entropy", "viewer"},
     {"images", "networks", "inputs"},
     {"registry", "latents"},
     {"codec", "training", "bench"},

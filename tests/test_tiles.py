@@ -80,7 +80,6 @@ def test_nothing_is_seen_from_beyond_the_margin(
 @torch.no_grad()
 def test_tiles_equal_the_whole(transform: type[nn.Module], spec: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(2)
-    monkeypatch.setattr(tiles, "TRANSFORM_SIDE", {"cpu": 6})
     net, analysis = transform(spec), transform is Analysis
     x = torch.randn(1, 3, 16 * 20, 16 * 17) if analysis else torch.randn(1, 16, 20, 17)
     whole = net(x).value
@@ -94,7 +93,7 @@ def test_tiles_equal_the_whole(transform: type[nn.Module], spec: ModelSpec, monk
     def write(box: Box, part: Tensor) -> None:
         box.of(out).copy_(part)
 
-    grid = analysis_tiles(20, 17, spec, CPU) if analysis else tiles.synthesis_tiles(20, 17, spec, CPU)
+    grid = analysis_tiles(20, 17, spec, 6) if analysis else tiles.synthesis_tiles(20, 17, spec, 6)
     run_in_tiles(lambda part: net(part).value, read, write, grid, 1 if analysis else 16)
     assert count >= 4
     assert whole.std() > 0.1
@@ -136,5 +135,5 @@ def test_integer_networks_give_the_same_integers_in_tiles(
 
 @pytest.mark.parametrize("spec", [ATTENTIVE, VARIANTS["transformer-student"], TEACHER])
 def test_networks_with_attention_run_whole(spec: ModelSpec) -> None:
-    for grid in (analysis_tiles(300, 200, spec, CPU), tiles.synthesis_tiles(300, 200, spec, CPU)):
+    for grid in (analysis_tiles(300, 200, spec, 64), tiles.synthesis_tiles(300, 200, spec, 64)):
         assert list(grid) == [((0, 300, 0, 200), (0, 300, 0, 200))]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from html import escape
 
 from . import published
-from .axes import colours, shown_at_first, ticks
+from .axes import PEERS, colours, shown_at_first, ticks
 from .curves import AXIS, Curve, Metric
 from .layout import (
     HEIGHT,
@@ -117,6 +117,21 @@ def _circle(dot: Dot, plane: Plane) -> str:
         f'cx="{plane.across(math.log10(dot.decode_seconds)):.1f}" cy="{plane.down(-dot.height):.1f}" '
         f'r="{dot.radius:.1f}"><title>{escape(tip)}</title></circle>'
     )
+
+
+def cumulative(shares: Sequence[tuple[str, Sequence[float]]]) -> str:
+    """By name: the share of all bits in the first 1, 2, … channels of a ranking."""
+    plane = Plane((0.0, float(max(len(values) for _, values in shares))), (0.0, 1.0), left=72)
+    drawn = [_open("cumulative", "Cumulative share of the bits over the channels, by rank")]
+    x = {value: f"{value:g}" for value in ticks(*plane.x, 8)}
+    drawn += _grid(plane, x, {share / 5: f"{20 * share} %" for share in range(6)}, ("rank", "share of the bits"))
+    for number, (name, values) in enumerate(shares):
+        colour = PEERS[number % len(PEERS)]
+        path = " ".join(f"{plane.across(i):.1f},{plane.down(v):.1f}" for i, v in enumerate((0.0, *values)))
+        drawn.append(f'<polyline class="share" style="--c:{colour}" points="{path}"/>')
+        drawn.append(f'<text class="share-name" style="--c:{colour}" x="{plane.right + 10}" '
+                     f'y="{plane.top + 8 + 17 * number}" dy="4">{escape(name)}</text>')  # fmt: skip
+    return "\n".join([*drawn, "</svg>"])
 
 
 def _open(name: str, title: str) -> str:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from statistics import mean
 from typing import Any
 
 from .. import viewer
-from ..errors import FedsError
 from . import charts, published
 from .axes import INK, colours, comparable, shown_at_first
 from .bd import bd_rate
@@ -18,6 +16,7 @@ from .curves import METRICS, SHORT, Curve
 from .results import Results
 from .scenes import CROP, View
 from .tables import Table, bd_table, dots, paper_table_1, paper_table_2, pictures_table, settings_table
+from .templates import Html, fill
 
 
 @dataclass(frozen=True)
@@ -32,31 +31,26 @@ class Tile:
 
 def render(results: Results, curves: Sequence[Curve], anchor: Curve | None, views: Sequence[View]) -> str:
     """The whole page; curves are measured and published ones, anchor what BD-rates are over (None: nothing is)."""
-    environment = _environment()
-    safe = environment.filters["safe"]  # marks a string as HTML already
-    table_template = environment.from_string(_text("table.html"))
     speed = charts.speed(dots(results, curves, anchor), anchor.title) if anchor else ""
-    html: str = environment.from_string(_text("report.html")).render(
+    return fill(
+        "report.html",
+        ("report.js",),
         dataset=results.dataset,
         subtitle=_subtitle(results),
-        style=safe(_text("report.css")),
-        script=safe(_text("report.js")),
         sections=_sections(bool(views), bool(speed)),
         tiles=tiles(results, curves, anchor),
         notice=_notice(results, anchor),
-        charts=[{"name": m, "word": SHORT[m], "svg": safe(charts.rate_distortion(curves, m))} for m in METRICS],
+        charts=[{"name": m, "word": SHORT[m], "svg": Html(charts.rate_distortion(curves, m))} for m in METRICS],
         legend=_legend(curves),
-        viewer=safe(viewer.fragment([view.scene for view in views])) if views else "",
+        viewer=Html(viewer.fragment([view.scene for view in views])) if views else "",
         starts=json.dumps([[view.left, view.top] for view in views]),
         crop=CROP,
-        speed=safe(speed),
+        speed=Html(speed),
         speed_lead=_speed_lead(results, anchor),
         tables=tables(results, curves, anchor),
         folded=_folded(results, curves, anchor),
-        rows_of=lambda table: safe(table_template.render(table=table)),
         how=_how(results),
     )
-    return html
 
 
 def tables(results: Results, curves: Sequence[Curve], anchor: Curve | None) -> list[Table]:
@@ -92,18 +86,6 @@ def tiles(results: Results, curves: Sequence[Curve], anchor: Curve | None) -> li
         most = f"{100 * (max(ratios) - 1):.2f} %"
         found.append(Tile(most, "above the ideal code", "bytes on disk against −log₂ p, at most"))
     return found
-
-
-def _environment() -> Any:
-    try:
-        from jinja2 import Environment
-    except ImportError as error:
-        raise FedsError("reports need jinja2: pip install 'fedscodec[bench]'") from error
-    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-
-
-def _text(name: str) -> str:
-    return files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _sections(pictures: bool, speed: bool) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The plots of a report as PNG files, for a README and for slides."""
+"""The plots of a report, and of an entropy analysis, as PNG files: for a README and for slides."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 from ..errors import FedsError
 from . import published
-from .axes import colours, shown_at_first, ticks
+from .axes import PEERS, colours, shown_at_first, ticks
 from .curves import AXIS, METRICS, Curve, Metric
+from .heatmaps import Entropy, heatmap
 from .layout import (
     HEIGHT,
     WIDTH,
@@ -97,14 +98,50 @@ def speed(found: Sequence[Dot], anchor: str) -> bytes:
     return _png(figure)
 
 
-def _axes(plane: Plane, x: str, y: str) -> tuple[Any, Any]:
+def entropy_maps(found: Sequence[Entropy], ranks: Sequence[int]) -> bytes:
+    """As Fig. 11: a row for each picture, the picture and beside it the heatmaps of some channels of its ranking."""
+    shapes = [entropy.picture.height / entropy.picture.width for entropy in found]
+    columns = 1 + len(ranks)
+    figure = _figure(2.2 * columns, sum(2.2 * shape + 0.35 for shape in shapes))
+    grid = figure.subplots(len(found), columns, squeeze=False, gridspec_kw={"height_ratios": shapes})
+    for entropy, row in zip(found, grid, strict=True):
+        extent = (0, entropy.picture.width, entropy.picture.height, 0)
+        row[0].imshow(entropy.picture.pixels, extent=extent)
+        row[0].set_title(entropy.name, fontsize=8, color=_SOFT)
+        for rank, place in zip(ranks, row[1:], strict=True):
+            channel = int(entropy.ranking[rank - 1])
+            place.imshow(heatmap(entropy.seen(entropy.maps[channel]), float(entropy.maps[channel].max())).pixels,
+                         extent=extent, interpolation="nearest")  # fmt: skip
+            place.set_title(f"rank {rank}: {entropy.means[channel]:.2f} bits", fontsize=8, color=_SOFT)
+        for place in row:
+            place.set_axis_off()
+    figure.subplots_adjust(0.01, 0.01, 0.99, 1 - 0.3 / figure.get_size_inches()[1], 0.04, 0.12)
+    return _png(figure)
+
+
+def cumulative(found: Sequence[Entropy]) -> bytes:
+    """Share of the bits of y in the first channels of the ranking, a curve for each picture."""
+    plane = Plane((0.0, float(len(found[0].maps))), (0.0, 1.0), left=76, right=WIDTH - 24)
+    figure, axes = _axes(plane, "rank of the channel", "share of the bits of y")
+    axes.set_yticks([share / 5 for share in range(6)], [f"{20 * share} %" for share in range(6)])
+    for number, entropy in enumerate(found):
+        axes.plot([0.0, *entropy.cumulative], color=PEERS[number % len(PEERS)], linewidth=1.8, label=entropy.name)
+    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    return _png(figure)
+
+
+def _figure(width: float, height: float) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise FedsError("plots need matplotlib: pip install 'fedscodec[bench]'") from error
+    return Figure(figsize=(width, height), dpi=DOTS_PER_INCH)
+
+
+def _axes(plane: Plane, x: str, y: str) -> tuple[Any, Any]:
     extra = 12  # for the title
     height = HEIGHT + extra
-    figure = Figure(figsize=(INCHES, INCHES * height / WIDTH), dpi=DOTS_PER_INCH)
+    figure = _figure(INCHES, INCHES * height / WIDTH)
     axes = figure.add_axes((
         plane.left / WIDTH,
         (HEIGHT - plane.bottom) / height,

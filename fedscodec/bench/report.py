@@ -9,17 +9,18 @@ from ..outputs import write_file
 from . import page, plots
 from .axes import comparable
 from .curves import measured_curves
-from .results import read_results
+from .results import read_results, to_json
 from .scenes import views
 from .tables import choose_anchor, markdown
 
 
-def write(folder: Path, *, anchor: str | None = None) -> list[Path]:
+def write(folder: Path, destination: Path | None = None, *, anchor: str | None = None) -> list[Path]:
     """Make the report of a run anew from its results.json, and from its decoded pictures where they are there.
 
-    anchor: the curve that BD-rates are over, measured or published; by default VTM-9.1 where the pictures are those it
-    was published for. Gives the files that were written: report.html, tables.md and the PNG plots. FedsError without
-    results, for an anchor that nobody knows, and without the libraries of the `bench` extra.
+    destination: another folder, made if need be, which gets the results and a report without any pictures: what can be
+    published where the pictures may not be. anchor: the curve that BD-rates are over, measured or published; by default
+    VTM-9.1 where the pictures are those it was published for. Gives the files that were written, report.html first.
+    FedsError without results, for an anchor that nobody knows, and without the libraries of the `bench` extra.
     """
     results = read_results(folder)
     curves = [*measured_curves(results), *comparable(results)]
@@ -27,9 +28,12 @@ def write(folder: Path, *, anchor: str | None = None) -> list[Path]:
     if anchor and chosen is None:
         known = ", ".join(curve.name for curve in curves) or "none"
         raise FedsError(f"{folder}: no curve is called {anchor} here; there are {known}")
-    html = page.render(results, curves, chosen, views(results, folder))
+    html = page.render(results, curves, chosen, views(results, folder) if destination is None else [])
     tables = "\n".join(markdown(table) for table in page.tables(results, curves, chosen))
     made = {"report.html": html.encode(), "tables.md": tables.encode(), **plots.all_plots(results, curves, chosen)}
+    if destination is not None:
+        made["results.json"] = to_json(results).encode()
+        destination.mkdir(parents=True, exist_ok=True)
     for name, data in made.items():
-        write_file(folder / name, data, force=True)
-    return [folder / name for name in made]
+        write_file((destination or folder) / name, data, force=True)
+    return [(destination or folder) / name for name in made]

@@ -10,11 +10,15 @@ import typer
 from .failures import one_sentence
 from .options import Debug, Quiet, examples
 
-EXAMPLES = examples("feds report results/kodak", "feds report results/kodak --anchor jpeg")
+EXAMPLES = examples("feds report results/kodak", "feds report results/kodak --anchor jpeg -o over-jpeg/")
 
 
 def report(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where `feds bench` left results.json.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="TO", help="Put it there, with results.json and without pictures."),
+    ] = None,
     anchor: Annotated[
         str | None, typer.Option(metavar="CODEC", help="What BD-rates are over.  [default: VTM-9.1 where it is known]")
     ] = None,
@@ -25,6 +29,6 @@ def report(
     with one_sentence(debug):
         from ..bench import report as reports
 
-        for path in reports.write(folder, anchor=anchor):
+        for path in reports.write(folder, output, anchor=anchor):
             if not quiet:
                 typer.echo(path, err=True)

@@ -17,19 +17,22 @@ from contextlib import contextmanager, suppress
 
 import typer
 
-from ..errors import FedsError
+from ..errors import FedsError, LackOfMemoryWarning, is_lack_of_memory
 
 
 @contextmanager
 def one_sentence(debug: bool = False) -> Iterator[None]:
     """Whatever goes wrong inside ends the process by `typer.Exit`; only with `debug` is there a traceback.
 
-    Python's own warnings, which speak to developers, are shown with `debug` only too.
+    Python's own warnings, which speak to developers, are shown with `debug` only too; that memory ran out and the work
+    goes on in another way is for everybody.
     """
     try:
         with warnings.catch_warnings():
             if not debug:
                 warnings.simplefilter("ignore")
+                warnings.filterwarnings("always", category=LackOfMemoryWarning)
+                warnings.showwarning = _say
             yield
             print(end="", flush=True)  # here, where a full disk or a reader that has left can still be told
     except (typer.Exit, typer.Abort, typer.BadParameter):
@@ -47,6 +50,10 @@ def one_sentence(debug: bool = False) -> Iterator[None]:
         raise typer.Exit(code) from None
 
 
+def _say(message: Warning | str, *_: object, **__: object) -> None:
+    typer.echo(f"feds: {message}", err=True)
+
+
 def explained(failure: BaseException) -> tuple[str, int]:
     """A failure as a sentence for people, and its exit code."""
     match failure:
@@ -58,16 +65,10 @@ def explained(failure: BaseException) -> tuple[str, int]:
             return str(failure), 1
         case OSError():
             return f"{failure.filename or 'input or output'}: {failure.strerror or failure}", 1
-    if _is_lack_of_memory(failure):
+    if is_lack_of_memory(failure):
         return "not enough memory for this picture on this device", 1
     what = f"{type(failure).__name__}: {failure}"
     return f"internal error: {what} (run with --debug for the traceback)", 70
-
-
-def _is_lack_of_memory(failure: BaseException) -> bool:
-    # torch raises OutOfMemoryError on a GPU and a plain RuntimeError on the CPU; here it may not be loaded.
-    kinds = {kind.__name__ for kind in type(failure).__mro__}
-    return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(failure)
 
 
 def _drop_standard_output() -> None:

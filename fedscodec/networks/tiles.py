@@ -78,22 +78,25 @@ def _spans(length: int, side: int, margin: int) -> Iterator[tuple[int, int]]:
     return pairwise(length * i // count for i in range(count + 1))
 
 
-def analysis_tiles(height: int, width: int, spec: ModelSpec, device: torch.device) -> Iterator[Tile]:
-    """Tiles of g_a for latents of that size, in latents."""
-    return _transform_tiles(height, width, spec, device, analysis_margin(spec))
+def analysis_tiles(height: int, width: int, spec: ModelSpec, side: int) -> Iterator[Tile]:
+    """Tiles of g_a that keep about `side` of latents of that size, in latents."""
+    return _transform_tiles(height, width, spec, side, analysis_margin(spec))
 
 
-def synthesis_tiles(height: int, width: int, spec: ModelSpec, device: torch.device) -> Iterator[Tile]:
-    """Tiles of g_s for latents of that size, in latents."""
-    return _transform_tiles(height, width, spec, device, synthesis_margin(spec))
+def synthesis_tiles(height: int, width: int, spec: ModelSpec, side: int) -> Iterator[Tile]:
+    """Tiles of g_s that keep about `side` of latents of that size, in latents."""
+    return _transform_tiles(height, width, spec, side, synthesis_margin(spec))
 
 
-def _transform_tiles(
-    height: int, width: int, spec: ModelSpec, device: torch.device, margin: int
-) -> Iterator[Tile]:  # fmt: skip
+def _transform_tiles(height: int, width: int, spec: ModelSpec, side: int, margin: int) -> Iterator[Tile]:
     if spec.attention is not None or spec.framework != "cnn":
         return tiles(height, width, max(height, width), 0)
-    return tiles(height, width, TRANSFORM_SIDE.get(device.type, TRANSFORM_SIDE["cpu"]), margin)
+    return tiles(height, width, side, margin)
+
+
+def transform_side(device: torch.device) -> int:
+    """Latents that a side of a tile of g_a and g_s keeps on a device."""
+    return TRANSFORM_SIDE.get(device.type, TRANSFORM_SIDE["cpu"])
 
 
 def analysis_margin(spec: ModelSpec) -> int:

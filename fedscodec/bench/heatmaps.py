@@ -1,0 +1,102 @@
+"""Where the bits go (Sec. 8): the entropy of every latent, the ranking of the channels, and heatmaps of both.
+
+The maps are those of Eq. 10 and 11 by the float twin of the entropy side, the ranking is that of Eq. 12. Beside their
+sum stands the size of the real file, so that it can be seen how far the Gaussians are from what was coded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FedsError
+from ..images import Picture
+
+RANKS = (1, 40, 80, 120, 160)
+"""Which channels the paper shows (Fig. 11), by their place in the ranking."""
+DOWN = 16
+"""Pixels of a picture, each way, under one latent."""
+
+
+@dataclass(frozen=True, eq=False)
+class Entropy:
+    """One picture at one quality: maps [M, rows, columns] in bits a latent, as coded, with what pads the picture."""
+
+    name: str
+    picture: Picture = field(repr=False)
+    model: str
+    slices: int
+    quality: float
+    maps: NDArray[np.float32] = field(repr=False)
+    z_bits: float
+    file_bytes: int
+
+    @cached_property
+    def means(self) -> NDArray[np.float64]:
+        """Ē of every channel: its mean bits a latent (Eq. 12), [M]."""
+        return np.asarray(self.maps.mean(axis=(1, 2), dtype=np.float64))
+
+    @cached_property
+    def ranking(self) -> NDArray[np.intp]:
+        """Channels by their mean entropy, the highest first, [M]; of equals the first channel first."""
+        return np.argsort(-self.means, kind="stable")
+
+    @cached_property
+    def cumulative(self) -> NDArray[np.float64]:
+        """Share of the bits of y in the first 1, 2, … M channels of the ranking, [M]."""
+        sums = self.means[self.ranking].cumsum()
+        return np.asarray(sums / max(sums[-1], 1e-12))
+
+    @property
+    def bits(self) -> float:
+        """Bits of z and y together, by the Gaussians of the float twin."""
+        return self.z_bits + float(self.maps.sum(dtype=np.float64))
+
+    def channels_for(self, share: float) -> int:
+        """How many channels of the ranking hold this share of the bits of y."""
+        return int(np.searchsorted(self.cumulative, share - 1e-9) + 1)
+
+    def slice_of(self, channel: int) -> int:
+        """In which slice a channel is coded, counted from 1."""
+        return 1 + channel * self.slices // len(self.maps)
+
+    def seen(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A map [rows, columns] without what only pads the picture."""
+        return values[: -(-self.picture.height // DOWN), : -(-self.picture.width // DOWN)]
+
+    @property
+    def total(self) -> NDArray[np.float32]:
+        """Bits of all channels at each place, [rows, columns]."""
+        return np.asarray(self.maps.sum(axis=0))
+
+
+def require_ranks(ranks: tuple[int, ...], channels: int) -> tuple[int, ...]:
+    """The ranks that a network has; FedsError for those below 1, and where none is left."""
+    if any(rank < 1 for rank in ranks):
+        raise FedsError(f"ranks count from 1, found {min(ranks)}")
+    there = tuple(rank for rank in ranks if rank <= channels)
+    if not there:
+        raise FedsError(f"ranks must lie between 1 and {channels}, found {', '.join(map(str, ranks))}")
+    return there
+
+
+def palette() -> NDArray[np.uint8]:
+    """The 256 colours of a heatmap, from no bits to most, [256, 3]; FedsError without matplotlib."""
+    try:
+        from matplotlib import colormaps
+    except ImportError as error:
+        raise FedsError("heatmaps need matplotlib: pip install 'fedscodec[bench]'") from error
+    return np.asarray(colormaps["inferno"](np.arange(256))[:, :3] * 255 + 0.5).astype(np.uint8)
+
+
+def levels(values: NDArray[np.float32], top: float) -> NDArray[np.uint8]:
+    """Bits as levels 0 … 255 of a palette, of which the last stands for `top` bits and all above."""
+    return np.clip(values / max(top, 1e-9) * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+def heatmap(values: NDArray[np.float32], top: float, scale: int = 1) -> Picture:
+    """A map as a picture, each latent a square of `scale` pixels."""
+    return Picture(palette()[levels(values, top)].repeat(scale, axis=0).repeat(scale, axis=1))

@@ -1,0 +1,42 @@
+"""The pages that a bench makes: HTML with style and scripts inside, filled in by jinja2, which escapes values."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+from ...errors import FedsError
+
+
+def text(name: str) -> str:
+    """A file of this folder."""
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def fill(name: str, scripts: tuple[str, ...], **values: Any) -> str:
+    """A page of this folder: values are escaped unless they are `Html`; scripts follow page.js, which all pages have.
+
+    Raises FedsError where jinja2 is not installed.
+    """
+    try:
+        from jinja2 import Environment
+    except ImportError as error:
+        raise FedsError("reports need jinja2: pip install 'fedscodec[bench]'") from error
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    table = environment.from_string(text("table.html"))
+    script = "\n".join(text(script) for script in ("page.js", *scripts))
+    page: str = environment.from_string(text(name)).render(
+        style=Html(text("page.css")),
+        script=Html(script),
+        rows_of=lambda of: Html(table.render(table=of)),
+        **values,
+    )
+    return page
+
+
+class Html(str):
+    """Text that is HTML already."""
+
+    def __html__(self) -> str:
+        """What jinja2 asks for before it escapes."""
+        return self

@@ -1,0 +1,40 @@
+"""`feds entropy`: where the bits of a picture go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..outputs import require_writable
+from .failures import one_sentence
+from .options import Debug, Device, Force, ModelName, OnDevice, Quality, Quiet, examples
+
+EXAMPLES = examples("feds entropy photo.png -o entropy/", "feds entropy photos/*.jpg -o two/ --rank 1 --rank 10")
+
+
+def entropy(
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES...", help="Pictures to look into.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Made if it is not there.")],
+    model: ModelName = "student",
+    quality: Quality = None,
+    rank: Annotated[
+        list[int] | None, typer.Option(metavar="N", help="May be given again.  [default: 1, 40, 80, 120 and 160]")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="A heatmap file of every channel.")] = False,
+    device: OnDevice = Device.AUTO,
+    force: Force = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Write entropy maps of pictures (Sec. 8): heatmaps of channels by rank, and how the bits spread over them."""
+    with one_sentence(debug):
+        if output.exists():
+            require_writable(output / "entropy.html", force=force)
+        from ..bench import entropy_report, heatmaps, probing
+
+        found = list(probing.measure(pictures, model, quality, device.value))
+        for path in entropy_report.write(found, output, tuple(rank or heatmaps.RANKS), every=every):
+            if not quiet and path.parent == output:
+                typer.echo(path, err=True)

@@ -1,0 +1,163 @@
+"""Where memory runs out: smaller tiles, then the CPU, with a word each, and the same symbols."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from fedscodec import codec as codec_module
+from fedscodec import latents
+from fedscodec.cli import app
+from fedscodec.codec import Model, decode_file, encode_analysed, encode_picture
+from fedscodec.devices import sparing
+from fedscodec.errors import FormatError, LackOfMemoryWarning, is_lack_of_memory
+from fedscodec.fileformat import unpack
+
+CORPUS = Path(__file__).parent / "conformance" / "v1"
+
+
+class Stub:
+    """A network whose ways to need less memory are given."""
+
+    def __init__(self, name, *ways):
+        self.name, self.ways = name, ways
+
+    def cheaper(self):
+        yield from ((f"as {way}", Stub(way)) for way in self.ways)
+
+
+def failing(failures):
+    """Work that fails in this way on these networks, and else tells which it ran on."""
+
+    @sparing
+    def work(subject, network, more="nothing"):
+        if network.name in failures:
+            raise failures[network.name]
+        return subject, network.name, more
+
+    return work
+
+
+OUT = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+CPU_OUT = RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried")
+
+
+def test_nothing_is_said_where_memory_suffices():
+    assert failing({})("x", Stub("gpu", "small"), more=2) == ("x", "gpu", 2)
+
+
+@pytest.mark.parametrize("failure", [OUT, CPU_OUT, MemoryError()])
+def test_one_way_after_the_other_with_a_word_each(failure):
+    work = failing({"gpu": failure, "small": OUT})
+    with pytest.warns(LackOfMemoryWarning) as words:
+        assert work("x", Stub("gpu", "small", "cpu"), more=3) == ("x", "cpu", 3)
+    assert [str(word.message) for word in words] == [
+        "memory ran out, going on as small",
+        "memory ran out, going on as cpu",
+    ]
+
+
+def test_the_last_failure_is_raised():
+    with pytest.warns(LackOfMemoryWarning), pytest.raises(MemoryError, match="^last$"):
+        failing({"gpu": OUT, "small": MemoryError("last")})("x", Stub("gpu", "small"))
+
+
+@pytest.mark.parametrize("failure", [FormatError("damaged"), RuntimeError("shape"), KeyboardInterrupt()])
+def test_other_failures_pass_at_once(failure):
+    assert not is_lack_of_memory(failure)
+    with pytest.raises(type(failure)):
+        failing({"gpu": failure})("x", Stub("gpu", "small"))
+
+
+def short_of_memory(monkeypatch, name, enough):
+    """Let the work of that name in the codec run out of memory unless the network's tiles are small enough."""
+    honest = getattr(latents, name)
+
+    def work(network, *arguments):
+        if network.tile_side > enough:
+            raise OUT
+        return honest(network, *arguments)
+
+    monkeypatch.setattr(codec_module, name, work)
+
+
+def test_a_picture_is_encoded_and_decoded_in_smaller_tiles(codec, picture, monkeypatch):
+    whole = encode_picture(picture(width=150, height=130), codec, 5.0)
+    file = unpack(whole.data)
+    expected = decode_file(file, codec)
+    assert codec.tile_side == 64
+    for name in ("analyse", "synthesise"):
+        short_of_memory(monkeypatch, name, enough=16)
+    with pytest.warns(LackOfMemoryWarning, match="^memory ran out, going on in smaller tiles$"):
+        small = encode_picture(picture(width=150, height=130), codec, 5.0)
+    assert sum(int((a != b).sum()) for a, b in zip(whole.symbols, small.symbols, strict=True)) <= 2
+    with pytest.warns(LackOfMemoryWarning, match="^memory ran out, going on in smaller tiles$"):
+        decoded = decode_file(file, codec)
+    assert all(np.array_equal(a, b) for a, b in zip(expected.symbols, decoded.symbols, strict=True))
+    assert np.abs(decoded.picture.pixels.astype(int) - expected.picture.pixels).max() <= 1
+    assert codec.tile_side == 64  # the next picture may be smaller
+
+
+def test_where_that_is_not_enough_it_fails(codec, picture, monkeypatch):
+    short_of_memory(monkeypatch, "analyse", enough=1)
+    with pytest.warns(LackOfMemoryWarning), pytest.raises(torch.OutOfMemoryError):
+        encode_picture(picture(), codec, 5.0)
+
+
+def on_a_gpu(model, weights):
+    """The network as it would be on a GPU, of which there need not be one: what is asked of it fails."""
+    other = object.__new__(Model)
+    other.__dict__ = {**model.__dict__, "device": torch.device("cuda"), "_weights": weights}
+    return other
+
+
+def test_then_it_goes_on_on_the_cpu(codec, tiny_weights, picture, monkeypatch):
+    encoded = encode_picture(picture(), codec, 4.0)
+    gpu = on_a_gpu(codec, tiny_weights)
+    monkeypatch.setenv("FEDS_PRECISION", "float32")
+    (_, small), (_, cpu) = gpu.cheaper()
+    assert (gpu.tile_side, small.tile_side, cpu.tile_side) == (160, 40, 64)
+    assert (small.device.type, cpu.device.type) == ("cuda", "cpu")
+    honest = latents.synthesise
+
+    def work(network, *arguments):
+        if network.device.type != "cpu":
+            raise OUT
+        return honest(network, *arguments)
+
+    monkeypatch.setattr(codec_module, "synthesise", work)
+    monkeypatch.setattr(codec_module, "_read_latents", lambda *_: (encoded.y_hat, encoded.symbols))
+    with pytest.warns(LackOfMemoryWarning) as words:
+        found = decode_file(unpack(encoded.data), gpu).picture
+    ways = [str(word.message).removeprefix("memory ran out, going on ") for word in words]
+    assert ways == ["in smaller tiles", "on the CPU"]
+    assert np.abs(found.pixels.astype(int) - codec.decode(encoded.data).pixels).max() <= 1
+
+
+def test_a_network_that_does_not_fit_is_loaded_on_the_cpu(monkeypatch):
+    def no_room(name):
+        if name != "cpu":
+            raise OUT
+        return torch.device("cpu")
+
+    monkeypatch.setattr(codec_module, "choose_device", no_room)
+    with pytest.warns(LackOfMemoryWarning, match="^memory ran out, going on on the CPU$"):
+        assert codec_module.load_model("tiny", "cuda").device.type == "cpu"
+
+
+def test_the_command_line_says_it_in_a_line(tmp_path, monkeypatch):
+    short_of_memory(monkeypatch, "synthesise", enough=16)
+    target = tmp_path / "a.png"
+    result = CliRunner().invoke(app, ["decode", str(CORPUS / "noise-q7.feds"), "-o", str(target), "--device", "cpu"])
+    assert result.exit_code == 0
+    assert result.stderr.splitlines()[0] == "feds: memory ran out, going on in smaller tiles"
+    assert target.exists()
+
+
+def test_latents_stay_where_the_network_is(codec, picture):
+    analysed = codec_module.analyse_picture(picture(), codec)
+    assert encode_analysed(analysed, codec, 4.0).data == encode_picture(picture(), codec, 4.0).data
