@@ -30,9 +30,9 @@ top bit set in every byte but the last) below 2**32 in its shortest form: 1 to 5
        .      .        payload
        .      4        CRC-32 of type and payload
 
-The file ends where its last stream or box ends. Box types, each at most once: "ICCP" an ICC profile, "EXIF"
-an Exif block, "XMP " an XMP packet. A reader that does not know a type skips the box if the type starts with
-a-z, and gives the file up otherwise.
+The file ends where its last stream or box ends. Box types, each at most once, are listed in `boxes`: ICC
+profile, Exif, XMP, alpha, checks of single streams. A reader that does not know a type skips the box if the
+type starts with a-z, and gives the file up otherwise.
 
 Header and boxes tell of damage to themselves before anything is decoded. The symbol checksum tells, once they
 are decoded, of damage to the streams, of other weights and of arithmetic that differs.
@@ -45,11 +45,23 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from fedscodec.boxes import (
+    KNOWN_BOXES,
+    SUMS,
+    UINT32_END,
+    VARINT_BYTES,
+    Cursor,
+    damaged_streams,
+    pack_boxes,
+    stream_sums,
+    uint32,
+    unpack_boxes,
+    varint,
+)
 from fedscodec.errors import FormatError, TooLargeError
 
 MAGIC = b"FEDS"
 FORMAT_VERSION = 1
-KNOWN_BOXES = (b"ICCP", b"EXIF", b"XMP ")  # also the order in which pack writes them
 
 SIDE_AT_MOST = 2**31 - 1
 PIXELS_AT_MOST = 2**31
@@ -59,11 +71,9 @@ _COUNTED_SIDE, _SMALL_WORK = 64, 2**20  # see `excess`
 
 _FIXED = struct.Struct("<4sBB8sH")  # magic, version, layout, fingerprint, quality
 _SLICES_MASK, _GREY_BIT, _BOXES_BIT = 0x3F, 0x40, 0x80
-_UINT32_END = 2**32
-_VARINT_BYTES = 5
 _SIZE_AND_LENGTHS_AT_MOST = 2 + 1 + SLICES_AT_MOST
 
-HEADER_BYTES_AT_MOST = _FIXED.size + _VARINT_BYTES * _SIZE_AND_LENGTHS_AT_MOST + 4 + 2
+HEADER_BYTES_AT_MOST = _FIXED.size + VARINT_BYTES * _SIZE_AND_LENGTHS_AT_MOST + 4 + 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +95,24 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class FedsFile:
-    """A whole file: its header, its streams (z first) and its boxes (type to payload, of `KNOWN_BOXES`)."""
+    """A whole file: its header, its streams (z first) and its boxes (type to payload, of `KNOWN_BOXES`).
+
+    `box_sizes` are the bytes that payloads take in the file, where it was read from one: less, if deflated.
+    """
 
     header: Header
     streams: tuple[bytes, ...]
     boxes: dict[bytes, bytes] = field(default_factory=dict)
+    box_sizes: dict[bytes, int] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Salvage:
+    """What `salvage` found: a file, how many of its first streams are whole, and a sentence for each fault."""
+
+    file: FedsFile
+    whole: int
+    faults: tuple[str, ...]
 
 
 def assemble(
@@ -102,15 +125,18 @@ def assemble(
     streams: Iterable[bytes],
     symbols: Iterable[bytes | memoryview],
     boxes: Mapping[bytes, bytes] | None = None,
+    sums: bool = False,
 ) -> FedsFile:
     """A file for `pack`; its stream lengths and checksum follow from `streams` (z first) and `symbols`.
+
+    With `sums` it also gets a box with a check of every stream, so that damage can be told where it is.
 
     Raises ValueError for values that no file can hold.
     """
     kept = tuple(streams)
     header = Header(fingerprint, quality, width, height, grey, tuple(map(len, kept)), checksum=0)
     header = replace(header, checksum=symbol_checksum(header, symbols))
-    return FedsFile(header, kept, dict(boxes or {}))
+    return FedsFile(header, kept, dict(boxes or {}) | ({SUMS: stream_sums(kept)} if sums else {}))
 
 
 def symbol_checksum(header: Header, chunks: Iterable[bytes | memoryview]) -> int:
@@ -138,8 +164,10 @@ def pack(file: FedsFile) -> bytes:
         raise ValueError("the stream lengths in the header are not those of the streams")
     if unknown := set(file.boxes) - set(KNOWN_BOXES):
         raise ValueError(f"boxes have one of the types {KNOWN_BOXES}, found {sorted(unknown)}")
-    head = _before_checksum(file.header, has_boxes=bool(file.boxes)) + _uint32(file.header.checksum)
-    return b"".join((head, _header_check(head), *file.streams, _pack_boxes(file.boxes)))
+    if file.boxes.get(SUMS, stream_sums(file.streams)) != stream_sums(file.streams):
+        raise ValueError("the sums are not those of the streams")
+    head = _before_checksum(file.header, has_boxes=bool(file.boxes)) + uint32(file.header.checksum)
+    return b"".join((head, _header_check(head), *file.streams, pack_boxes(file.boxes)))
 
 
 def unpack(data: bytes, *, name: str = "the file", max_pixels: int | None = DEFAULT_MAX_PIXELS) -> FedsFile:
@@ -148,16 +176,58 @@ def unpack(data: bytes, *, name: str = "the file", max_pixels: int | None = DEFA
     Errors start with `name`. Raises TooLargeError for more than `max_pixels` pixels (None: no limit but the
     format's), FormatError for anything else that is wrong. Unknown boxes that may be skipped are left out.
     """
-    cursor = _Cursor(data, name)
+    cursor = Cursor(data, name)
     header, has_boxes = _unpack_header(cursor)
     if fault := excess(header.width, header.height, max_pixels):
         raise TooLargeError(f"{name}: {fault}; allow them with --max-pixels")
     streams = _unpack_streams(cursor, header.stream_lengths)
-    boxes = _unpack_boxes(cursor) if has_boxes else {}
+    boxes, sizes = unpack_boxes(cursor) if has_boxes else ({}, {})
     if cursor.left:
         last = "box" if has_boxes else "stream"
         raise cursor.error(f"expected the end after the last {last}, found {cursor.left} bytes more")
-    return FedsFile(header, streams, boxes)
+    if damaged := _damaged(cursor, streams, boxes):
+        raise cursor.error(f"the {_stream(damaged[0])} stream is damaged (its sum does not fit its bytes)")
+    return FedsFile(header, streams, boxes, sizes)
+
+
+def salvage(data: bytes, *, name: str = "the file", max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Salvage:
+    """What is left of a damaged or cut file whose header is whole; raises as `unpack` does where it is not.
+
+    Streams that are not whole are empty; without sums only those that are cut are known, and the others are for the
+    decoder to find. Boxes are all or none.
+    """
+    cursor = Cursor(data, name)
+    header, has_boxes = _unpack_header(cursor)
+    if fault := excess(header.width, header.height, max_pixels):
+        raise TooLargeError(f"{name}: {fault}; allow them with --max-pixels")
+    faults: list[str] = []
+    streams: list[bytes] = []
+    boxes: dict[bytes, bytes] = {}
+    sizes: dict[bytes, int] = {}
+    try:
+        for number, length in enumerate(header.stream_lengths):
+            streams.append(cursor.take(length, f"the {_stream(number)} stream"))
+        boxes, sizes = unpack_boxes(cursor) if has_boxes else ({}, {})
+        if cursor.left:
+            raise cursor.error(f"{cursor.left} bytes follow its end")
+        damaged = _damaged(cursor, tuple(streams), boxes)
+    except FormatError as error:
+        faults.append(str(error).removeprefix(f"{name}: "))
+        damaged = []
+    faults += [f"the {_stream(number)} stream is damaged" for number in damaged]
+    whole = min([len(streams), *damaged])
+    kept = (*streams[:whole], *[b""] * (len(header.stream_lengths) - whole))
+    return Salvage(FedsFile(header, kept, boxes, sizes), whole, tuple(faults))
+
+
+def _damaged(cursor: Cursor, streams: tuple[bytes, ...], boxes: Mapping[bytes, bytes]) -> list[int]:
+    if SUMS in boxes and len(boxes[SUMS]) != 2 * len(streams):
+        raise cursor.error(f"the sums box should have {2 * len(streams)} bytes, found {len(boxes[SUMS])}")
+    return damaged_streams(streams, boxes)
+
+
+def _stream(number: int) -> str:
+    return f"slice {number}" if number else "z"
 
 
 def excess(width: int, height: int, max_pixels: int | None) -> str | None:
@@ -180,7 +250,7 @@ def read_header(data: bytes, *, name: str = "the file") -> Header:
 
     Raises FormatError, starting with `name`, if the header is cut, damaged or of a later version.
     """
-    return _unpack_header(_Cursor(data, name))[0]
+    return _unpack_header(Cursor(data, name))[0]
 
 
 def _fault(header: Header) -> str | None:
@@ -195,9 +265,9 @@ def _fault(header: Header) -> str | None:
         return f"the format holds at most {PIXELS_AT_MOST} pixels, found {header.width}x{header.height}"
     if not 1 <= len(header.stream_lengths) - 1 <= SLICES_AT_MOST:
         return f"expected 1 to {SLICES_AT_MOST} slice streams, found {len(header.stream_lengths) - 1}"
-    if not all(0 <= length < _UINT32_END for length in header.stream_lengths):
+    if not all(0 <= length < UINT32_END for length in header.stream_lengths):
         return f"stream lengths should be below 2**32, found {header.stream_lengths}"
-    if not 0 <= header.checksum < _UINT32_END:
+    if not 0 <= header.checksum < UINT32_END:
         return f"the checksum should be below 2**32, found {header.checksum}"
     return None
 
@@ -211,77 +281,14 @@ def _before_checksum(header: Header, *, has_boxes: bool) -> bytes:
     layout = len(header.stream_lengths) - 1
     layout |= (_GREY_BIT if header.grey else 0) | (_BOXES_BIT if has_boxes else 0)
     fixed = _FIXED.pack(MAGIC, FORMAT_VERSION, layout, header.fingerprint, header.quality)
-    return fixed + b"".join(map(_varint, (header.width, header.height, *header.stream_lengths)))
+    return fixed + b"".join(map(varint, (header.width, header.height, *header.stream_lengths)))
 
 
 def _header_check(head: bytes) -> bytes:
-    return _uint32(zlib.crc32(head))[:2]
+    return uint32(zlib.crc32(head))[:2]
 
 
-def _pack_boxes(boxes: Mapping[bytes, bytes]) -> bytes:
-    if not boxes:
-        return b""
-    parts = [_varint(len(boxes))]
-    for kind in KNOWN_BOXES:
-        if kind in boxes:
-            payload = boxes[kind]
-            parts += [kind, _varint(len(payload)), payload, _box_check(kind, payload)]
-    return b"".join(parts)
-
-
-def _box_check(kind: bytes, payload: bytes) -> bytes:
-    return _uint32(zlib.crc32(payload, zlib.crc32(kind)))
-
-
-def _uint32(value: int) -> bytes:
-    return value.to_bytes(4, "little")
-
-
-def _varint(value: int) -> bytes:
-    if not 0 <= value < _UINT32_END:
-        raise ValueError(f"a varint is 0 or more and below 2**32, found {value}")
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-@dataclass(slots=True)
-class _Cursor:
-    """A place in the bytes of a file; it never hands out more than there is."""
-
-    data: bytes
-    name: str
-    at: int = 0
-
-    @property
-    def left(self) -> int:
-        return len(self.data) - self.at
-
-    def error(self, text: str) -> FormatError:
-        return FormatError(f"{self.name}: {text}")
-
-    def take(self, count: int, where: str) -> bytes:
-        if count > self.left:
-            raise self.error(f"ends after {len(self.data)} bytes inside {where}")
-        self.at += count
-        return self.data[self.at - count : self.at]
-
-    def varint(self, where: str) -> int:
-        start, value = self.at, 0
-        for place in range(_VARINT_BYTES):
-            byte = self.take(1, where)[0]
-            value |= (byte & 0x7F) << 7 * place
-            if byte == 0 and place:
-                raise self.error(f"the number at byte {start} inside {where} is not in its shortest form")
-            if byte < 0x80 and value < _UINT32_END:
-                return value
-        raise self.error(f"the number at byte {start} inside {where} is not below 2**32")
-
-
-def _unpack_header(cursor: _Cursor) -> tuple[Header, bool]:
+def _unpack_header(cursor: Cursor) -> tuple[Header, bool]:
     """The header, and whether boxes follow the streams."""
     where = "the header"
     _check_magic_and_version(cursor)
@@ -300,7 +307,7 @@ def _unpack_header(cursor: _Cursor) -> tuple[Header, bool]:
     return header, bool(layout & _BOXES_BIT)
 
 
-def _check_magic_and_version(cursor: _Cursor) -> None:
+def _check_magic_and_version(cursor: Cursor) -> None:
     start = cursor.data[: len(MAGIC) + 1]
     if not MAGIC.startswith(start[:4]):
         raise cursor.error(f"not a .feds file (expected the bytes FEDS at the start, found {start[:4].hex()})")
@@ -311,40 +318,10 @@ def _check_magic_and_version(cursor: _Cursor) -> None:
         raise cursor.error(f"format version {version} does not exist, the first is 1")
 
 
-def _unpack_streams(cursor: _Cursor, lengths: tuple[int, ...]) -> tuple[bytes, ...]:
+def _unpack_streams(cursor: Cursor, lengths: tuple[int, ...]) -> tuple[bytes, ...]:
     left = cursor.left
     for index, length in enumerate(lengths):
         if length > left:
-            stream = f"slice {index}" if index else "z"
-            raise cursor.error(f"the {stream} stream needs {length} bytes but only {left} are left")
+            raise cursor.error(f"the {_stream(index)} stream needs {length} bytes but only {left} are left")
         left -= length
     return tuple(cursor.take(length, "the streams") for length in lengths)
-
-
-def _unpack_boxes(cursor: _Cursor) -> dict[bytes, bytes]:
-    boxes: dict[bytes, bytes] = {}
-    count = cursor.varint("the boxes")
-    if count == 0:
-        raise cursor.error("the header says that boxes follow the streams, found none")
-    for _ in range(count):
-        kind, payload = _unpack_box(cursor)
-        if kind in boxes:
-            raise cursor.error(f"expected one {kind.decode()} box, found a second")
-        if kind in KNOWN_BOXES:
-            boxes[kind] = payload
-        elif not kind[:1].islower():
-            raise cursor.error(f"the box type {kind.decode()} is unknown, the file was written by a later version")
-    return boxes
-
-
-def _unpack_box(cursor: _Cursor) -> tuple[bytes, bytes]:
-    kind = cursor.take(4, "the boxes")
-    if not all(0x20 <= byte <= 0x7E for byte in kind):
-        raise cursor.error(f"a box type is four printable letters, found the bytes {kind.hex()}")
-    length = cursor.varint("the boxes")
-    if length + 4 > cursor.left:
-        raise cursor.error(f"the {kind.decode()} box needs {length + 4} bytes but only {cursor.left} are left")
-    payload = cursor.take(length, "the boxes")
-    if cursor.take(4, "the boxes") != _box_check(kind, payload):
-        raise cursor.error(f"the {kind.decode()} box is damaged (its check does not fit its bytes)")
-    return kind, payload

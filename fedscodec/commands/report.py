@@ -121,7 +121,9 @@ def info_lines(file: FedsFile, size: int, models: list[str]) -> Iterator[str]:
     yield f"quality  q{header.quality / 1000:g}"
     parts = {"z": header.stream_lengths[0]}
     parts |= {f"slice {index}": length for index, length in enumerate(header.stream_lengths[1:], start=1)}
-    parts |= {f"box {kind.decode().strip()}": len(payload) for kind, payload in file.boxes.items()}
+    parts |= {
+        f"box {kind.decode().strip()}": file.box_sizes.get(kind, len(payload)) for kind, payload in file.boxes.items()
+    }
     for name, length in {"header": size - sum(parts.values()), **parts}.items():
         yield f"{name:<9}{length:>9,} bytes {length / size:>6.1%}"
 

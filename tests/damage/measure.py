@@ -74,7 +74,8 @@ def main(place: Path, count: int, seed: int = 1) -> None:
         verdict = {right: "its own stream", "checksum": "the checksum", "": "nothing"}.get(answer, "another stream")
         outcomes[kind, verdict] += 1
         if verdict != "its own stream":
-            print(f"{kind} in {right} of {len(stream)} bytes, {file.header.width}x{file.header.height}: {answer or 'nothing'}", file=sys.stderr)
+            size = f"{file.header.width}x{file.header.height}"
+            print(f"{kind} in {right} of {len(stream)} bytes, {size}: {answer or 'nothing'}", file=sys.stderr)
     for verdict in ("its own stream", "another stream", "the checksum", "nothing"):
         per_kind = ", ".join(f"{kind} {outcomes[kind, verdict]:,}" for kind in KINDS)
         print(f"noticed by {verdict}: {sum(outcomes[kind, verdict] for kind in KINDS):,} ({per_kind})")

@@ -1,0 +1,180 @@
+"""What may follow the streams of a .feds file: boxes, and how their payloads are written compactly.
+
+    type    payload                                                                          a reader that does not
+    ------  -------------------------------------------------------------------------------  know the type
+    "ICCP"  an ICC profile                                                                   gives the file up
+    "ICCZ"  an ICC profile, deflated                                                         gives the file up
+    "srgb"  nothing: the profile was one that means sRGB, and need not be in the file        skips the box
+    "EXIF"  an Exif block, from its TIFF header on                                           gives the file up
+    "exiz"  an Exif block, deflated                                                          skips the box
+    "XMP "  an XMP packet                                                                    gives the file up
+    "xmpz"  an XMP packet, deflated                                                          skips the box
+    "ALPH"  the alpha plane: a PNG of mode L or a lossless WebP, as its first bytes tell,    gives the file up
+            of the picture's size
+    "sums"  the low 16 bits of the CRC-32 of each stream, z first, 2 bytes each              skips the box
+
+Deflated payloads are a varint, the length of what was deflated (1 to 2**24), and a raw deflate stream of exactly that.
+`pack_boxes` deflates what becomes smaller by it; readers see one kind of box, whichever way it was written.
+The case says what a skipped box costs: upper where the picture would look otherwise (and the three first types).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fedscodec.errors import FormatError
+
+ICC, EXIF, XMP, ALPHA, SRGB, SUMS = b"ICCP", b"EXIF", b"XMP ", b"ALPH", b"srgb", b"sums"
+KNOWN_BOXES = (ICC, EXIF, XMP, ALPHA, SRGB, SUMS)  # also the order in which they are written
+INFLATED_AT_MOST = 2**24
+UINT32_END = 2**32
+VARINT_BYTES = 5
+_DEFLATED = {ICC: b"ICCZ", EXIF: b"exiz", XMP: b"xmpz"}
+_INFLATED = {deflated: plain for plain, deflated in _DEFLATED.items()}
+
+
+def pack_boxes(boxes: Mapping[bytes, bytes]) -> bytes:
+    """The bytes of boxes of known types, nothing for none; each in the smaller of the two ways it can be written."""
+    if not boxes:
+        return b""
+    parts = [varint(len(boxes))]
+    for plain in KNOWN_BOXES:
+        if plain in boxes:
+            kind, payload = _stored(plain, boxes[plain])
+            parts += [kind, varint(len(payload)), payload, _check(kind, payload)]
+    return b"".join(parts)
+
+
+def _stored(kind: bytes, payload: bytes) -> tuple[bytes, bytes]:
+    if kind not in _DEFLATED or not 0 < len(payload) <= INFLATED_AT_MOST:
+        return kind, payload
+    coder = zlib.compressobj(9, zlib.DEFLATED, -15)
+    deflated = varint(len(payload)) + coder.compress(payload) + coder.flush()
+    return (_DEFLATED[kind], deflated) if len(deflated) < len(payload) else (kind, payload)
+
+
+def unpack_boxes(cursor: Cursor) -> tuple[dict[bytes, bytes], dict[bytes, int]]:
+    """Payloads by known type, and how many bytes each takes in the file as it is written there.
+
+    Unknown boxes that may be skipped are left out; FormatError for any other fault.
+    """
+    boxes: dict[bytes, bytes] = {}
+    sizes: dict[bytes, int] = {}
+    count = cursor.varint("the boxes")
+    if count == 0:
+        raise cursor.error("the header says that boxes follow the streams, found none")
+    for _ in range(count):
+        stored, payload = _unpack_box(cursor)
+        kind = _INFLATED.get(stored, stored)
+        if kind in boxes:
+            raise cursor.error(f"expected one {kind.decode()} box, found a second")
+        if kind in KNOWN_BOXES:
+            boxes[kind] = payload if kind == stored else _inflated(stored, payload, cursor.name)
+            sizes[kind] = len(payload)
+        elif not kind[:1].islower():
+            raise cursor.error(f"the box type {kind.decode()} is unknown, the file was written by a later version")
+    if ICC in boxes and SRGB in boxes:
+        raise cursor.error("expected one box about colours, found both an ICC profile and sRGB")
+    return boxes, sizes
+
+
+def _unpack_box(cursor: Cursor) -> tuple[bytes, bytes]:
+    kind = cursor.take(4, "the boxes")
+    if not all(0x20 <= byte <= 0x7E for byte in kind):
+        raise cursor.error(f"a box type is four printable letters, found the bytes {kind.hex()}")
+    length = cursor.varint("the boxes")
+    if length + 4 > cursor.left:
+        raise cursor.error(f"the {kind.decode()} box needs {length + 4} bytes but only {cursor.left} are left")
+    payload = cursor.take(length, "the boxes")
+    if cursor.take(4, "the boxes") != _check(kind, payload):
+        raise cursor.error(f"the {kind.decode()} box is damaged (its check does not fit its bytes)")
+    return kind, payload
+
+
+def _inflated(kind: bytes, payload: bytes, name: str) -> bytes:
+    """What was deflated; its length is known, and limited, before anything is inflated."""
+    inner = Cursor(payload, f"{name}: inside the {kind.decode()} box")
+    length = inner.varint("its length")
+    if not 1 <= length <= INFLATED_AT_MOST:
+        raise inner.error(f"a deflated payload has 1 to {INFLATED_AT_MOST} bytes, found {length}")
+    coder = zlib.decompressobj(-15)
+    try:
+        plain = coder.decompress(inner.take(inner.left, "its payload"), length + 1)
+        if coder.eof and len(plain) == length and not coder.unused_data:
+            return plain
+    except zlib.error as error:
+        raise inner.error(f"expected a deflate stream, found: {error}") from error
+    raise inner.error(f"expected a deflate stream of exactly {length} bytes")
+
+
+def _check(kind: bytes, payload: bytes) -> bytes:
+    return uint32(zlib.crc32(payload, zlib.crc32(kind)))
+
+
+def stream_sums(streams: tuple[bytes, ...]) -> bytes:
+    """The payload of a "sums" box for these streams."""
+    return b"".join(uint32(zlib.crc32(stream))[:2] for stream in streams)
+
+
+def damaged_streams(streams: tuple[bytes, ...], boxes: Mapping[bytes, bytes]) -> list[int]:
+    """Numbers of the streams, 0 for z, that do not fit their sums; none where there are no sums."""
+    if SUMS not in boxes:
+        return []
+    sums, found = boxes[SUMS], stream_sums(streams)
+    return [k for k in range(len(streams)) if sums[2 * k : 2 * k + 2] != found[2 * k : 2 * k + 2]]
+
+
+def uint32(value: int) -> bytes:
+    """Four bytes, little-endian."""
+    return value.to_bytes(4, "little")
+
+
+def varint(value: int) -> bytes:
+    """1 to 5 bytes, see `fileformat`; ValueError for a number outside 0 … 2**32 - 1."""
+    if not 0 <= value < UINT32_END:
+        raise ValueError(f"a varint is 0 or more and below 2**32, found {value}")
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+@dataclass(slots=True)
+class Cursor:
+    """A place in the bytes of a file; it never hands out more than there is."""
+
+    data: bytes
+    name: str
+    at: int = 0
+
+    @property
+    def left(self) -> int:
+        """How many bytes are left."""
+        return len(self.data) - self.at
+
+    def error(self, text: str) -> FormatError:
+        """What to raise, about this file."""
+        return FormatError(f"{self.name}: {text}")
+
+    def take(self, count: int, where: str) -> bytes:
+        """The next bytes; FormatError if there are fewer."""
+        if count > self.left:
+            raise self.error(f"ends after {len(self.data)} bytes inside {where}")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def varint(self, where: str) -> int:
+        """The next number; FormatError unless it is a varint in its shortest form."""
+        start, value = self.at, 0
+        for place in range(VARINT_BYTES):
+            byte = self.take(1, where)[0]
+            value |= (byte & 0x7F) << 7 * place
+            if byte == 0 and place:
+                raise self.error(f"the number at byte {start} inside {where} is not in its shortest form")
+            if byte < 0x80 and value < UINT32_END:
+                return value
+        raise self.error(f"the number at byte {start} inside {where} is not below 2**32")
