@@ -9,11 +9,12 @@ imported too, its Image.open and Image.save know .feds (see `pillow_plugin`).
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from . import pillow_hook
-from .errors import FedsError
+from .errors import DamageWarning, FedsError
 from .fileformat import DEFAULT_MAX_PIXELS
 from .registry import DEFAULT_MODEL
 
@@ -67,16 +68,25 @@ def decode(
     model: Model | None = None,
     device: str = "auto",
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
+    best_effort: bool = False,
 ) -> Image.Image:
     """The picture in the bytes, at the path or in the open binary file of a .feds file: a Pillow image, RGB or L.
 
     In its info is what there is of icc_profile, exif and xmp; `numpy.asarray` of it are its samples. `model`, of
-    `load_model`, saves finding and loading the network that the file names (`device` is then its own). Raises children
-    of `FedsError`.
+    `load_model`, saves finding and loading the network that the file names (`device` is then its own). With
+    `best_effort` a damaged or cut file gives what its intact slices show, and a `DamageWarning`. Raises children of
+    `FedsError`.
     """
     from . import codec, fileformat, images
 
     raw, name = _bytes_of(data)
+    if best_effort:
+        found = fileformat.salvage(raw, name=name, max_pixels=max_pixels)
+        network = model or codec.model_by_fingerprint(found.file.header.fingerprint, device, name=name)
+        picture = codec.decode_salvaged(found, network).picture
+        if picture.warnings:
+            warnings.warn(f"{name}: {'; '.join(picture.warnings)}", DamageWarning, stacklevel=2)
+        return images.to_pil(picture)
     file = fileformat.unpack(raw, name=name, max_pixels=max_pixels)
     network = model or codec.model_by_fingerprint(file.header.fingerprint, device, name=name)
     return images.to_pil(codec.decode_file(file, network).picture)

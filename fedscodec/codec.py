@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -27,8 +25,8 @@ from .devices import choose_device as choose_device
 from .devices import choose_precision as choose_precision
 from .devices import sparing
 from .entropy.coders import SliceReader, SliceWriter, require_long_enough, symbol_bytes
-from .errors import FedsError, FormatError, LackOfMemoryWarning, TooLargeError, WeightsError
-from .fileformat import FedsFile
+from .errors import FedsError, FormatError, LackOfMemoryWarning, StreamError, TooLargeError, WeightsError
+from .fileformat import FedsFile, Salvage
 from .images import Picture
 from .images import psnr as psnr  # from where it is looked for
 from .latents import TRANSFORM_SHARE, Progress, analyse, hyper_analyse, synthesise
@@ -36,55 +34,10 @@ from .networks.slices import walk
 from .networks.spec import STRIDE
 from .networks.tiles import transform_side
 from .networks.weights import Weights, float_transforms, integer_side, read_weights
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Analysed:
-    """A picture and its latents g_a(x) [1, M, H/16, W/16] before any gain: what every quality has in common."""
-
-    picture: Picture
-    latents: Tensor = field(repr=False)
-    seconds: dict[str, float]
-
-
-@dataclass
-class Encoded:
-    """A picture as a file: its bytes, seconds of each stage, −log₂ p of its symbols (if counted), and the symbols.
-
-    y_hat are the latents that a decoder finds in the file, integers in 1/16 [1, H/16, W/16, M].
-    """
-
-    data: bytes
-    seconds: dict[str, float]
-    bits: float
-    symbols: list[np.ndarray] = field(repr=False)
-    y_hat: Tensor = field(repr=False)
-
-
-@dataclass
-class Decoded:
-    """A picture from a file, seconds of each stage, and the symbols that were read."""
-
-    picture: Picture
-    seconds: dict[str, float]
-    symbols: list[np.ndarray] = field(repr=False)
-
-
-class _Clock:
-    """Seconds of each stage; waits for the GPU so that they mean something."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device, self.seconds = device, dict[str, float]()
-
-    def time(self, stage: str, work: Callable[[], T]) -> T:
-        begin = time.perf_counter()
-        result = work()
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begin
-        return result
+from .outcomes import Analysed as Analysed
+from .outcomes import Clock
+from .outcomes import Decoded as Decoded
+from .outcomes import Encoded as Encoded
 
 
 class Model:
@@ -199,7 +152,7 @@ def _analysed(picture: Picture, model: Model, progress: Progress | None) -> Anal
         raise TooLargeError(
             f"{picture.width}x{picture.height} pixels are more than the {fileformat.PIXELS_AT_MOST} a file can hold"
         )
-    clock = _Clock(model.device)
+    clock = Clock(model.device)
     latents = clock.time("analysis", lambda: analyse(model, picture, progress))
     return Analysed(picture, latents, clock.seconds)
 
@@ -223,7 +176,7 @@ def _encode_latents(
     analysed: Analysed, y: Tensor, thousandths: int, model: Model, count_bits: bool, progress: Progress | None = None
 ) -> Encoded:
     """The file of the gained latents y [1, M, H/16, W/16]."""
-    picture, clock = analysed.picture, _Clock(model.device)
+    picture, clock = analysed.picture, Clock(model.device)
     z = clock.time("hyper analysis", lambda: hyper_analyse(model, y))
     told = _slices_told(progress, model, first=TRANSFORM_SHARE, last=1.0)
     writer = SliceWriter(model.z_tables, model.y_tables, count_bits=count_bits, told=told)
@@ -252,7 +205,7 @@ def decode_file(
     With slices, from 1 to the network's number, only the first so many are read and the others taken as zero, which
     gives a preview. The checksum covers all symbols, so then only the streams' own checks stand against damage.
     """
-    clock = _Clock(model.device)
+    clock = Clock(model.device)
     y_hat, symbols = _read_latents(file, model, clock, slices, progress)
     picture = _picture_of(file, y_hat, model, clock, progress)
     return Decoded(picture, clock.seconds, symbols)
@@ -260,13 +213,46 @@ def decode_file(
 
 @sparing
 @torch.inference_mode()
+def decode_salvaged(found: Salvage, model: Model, *, progress: Progress | None = None) -> Decoded:
+    """What the intact slices of a damaged file give; the picture's warnings say what is wrong and what is shown.
+
+    The slices are those before the first that is known or turns out to be damaged, as each needs all before it.
+    FormatError where not even the first is intact.
+    """
+    faults, most = list(found.faults), model.spec.slices
+    clock, slices = Clock(model.device), min(found.whole - 1, most)
+    while True:
+        if slices < 1:
+            raise FormatError(f"nothing can be shown: {'; '.join(faults)}")
+        try:
+            y_hat, symbols = _read_latents(found.file, model, clock, slices, progress, checked=False)
+            break
+        except StreamError as error:
+            slices = error.stream - 1
+            faults.append(str(error))
+    whole = slices == most
+    if whole and fileformat.symbol_checksum(found.file.header, symbol_bytes(symbols)) != found.file.header.checksum:
+        faults.append("the checksum of its symbols is wrong, and no stream tells that it is damaged")
+    picture = _picture_of(found.file, y_hat, model, clock, progress)
+    told = (*picture.warnings, *faults, *([f"shown are {slices} of {most} slices"] if faults else []))
+    return Decoded(replace(picture, warnings=told), clock.seconds, symbols)
+
+
+@sparing
+@torch.inference_mode()
 def read_symbols(file: FedsFile, model: Model) -> list[np.ndarray]:
     """The symbols of an unpacked file, z first, as `decode_file` reads and checks them; no pixel is made."""
-    return _read_latents(file, model, _Clock(model.device))[1]
+    return _read_latents(file, model, Clock(model.device))[1]
 
 
 def _read_latents(
-    file: FedsFile, model: Model, clock: _Clock, slices: int | None = None, progress: Progress | None = None
+    file: FedsFile,
+    model: Model,
+    clock: Clock,
+    slices: int | None = None,
+    progress: Progress | None = None,
+    *,
+    checked: bool = True,
 ) -> tuple[Tensor, list[np.ndarray]]:
     """ŷ in 1/16 [1, H/16, W/16, M] and all symbols; FormatError unless they have the file's checksum."""
     header = file.header
@@ -277,13 +263,13 @@ def _read_latents(
     rows, columns = -(-header.height // STRIDE), -(-header.width // STRIDE)
     z_shape = (1, rows, columns, model.spec.hyper_latents)
     counts = [math.prod(z_shape), *[16 * rows * columns * model.spec.slice_channels] * model.spec.slices]
-    require_long_enough(file.streams, counts, model.z_tables, model.y_tables)
+    require_long_enough(file.streams[: 1 + wanted], counts[: 1 + wanted], model.z_tables, model.y_tables)
     told = _slices_told(progress, model, first=0.0, last=1 - TRANSFORM_SHARE)
     reader = SliceReader(file.streams, z_shape, model.z_tables, model.y_tables, model.device, told=told)
     y_hat = clock.time("entropy nets", lambda: walk(model.side, None, None, header.quality, reader, wanted))
     _separate_coder(clock, reader.seconds)
     whole = wanted == model.spec.slices
-    if whole and fileformat.symbol_checksum(header, symbol_bytes(reader.symbols)) != header.checksum:
+    if checked and whole and fileformat.symbol_checksum(header, symbol_bytes(reader.symbols)) != header.checksum:
         raise FormatError("the checksum of its symbols is wrong: the file is damaged")
     return y_hat, reader.symbols
 
@@ -306,12 +292,10 @@ def _require_fit(file: FedsFile, model: Model) -> None:
 def reconstruct(encoded: Encoded, model: Model) -> Picture:
     """The picture that a decoder will show, without reading the file: its ŷ are at hand."""
     file = fileformat.unpack(encoded.data, max_pixels=None)
-    return _picture_of(file, encoded.y_hat.to(model.device), model, _Clock(model.device))
+    return _picture_of(file, encoded.y_hat.to(model.device), model, Clock(model.device))
 
 
-def _picture_of(
-    file: FedsFile, y_hat: Tensor, model: Model, clock: _Clock, progress: Progress | None = None
-) -> Picture:
+def _picture_of(file: FedsFile, y_hat: Tensor, model: Model, clock: Clock, progress: Progress | None = None) -> Picture:
     pixels = clock.time("synthesis", lambda: synthesise(model, y_hat, file.header, progress))
     icc, exif, xmp = (file.boxes.get(kind) for kind in (b"ICCP", b"EXIF", b"XMP "))
     return Picture(pixels, file.header.grey, icc, exif, xmp, ())
@@ -324,7 +308,7 @@ def _slices_told(progress: Progress | None, model: Model, first: float, last: fl
     return lambda streams: progress(first + (last - first) * streams / (1 + model.spec.slices))
 
 
-def _separate_coder(clock: _Clock, coder: float) -> None:
+def _separate_coder(clock: Clock, coder: float) -> None:
     """Move the coder's seconds out of those of the walk that called it."""
     clock.seconds["entropy nets"] -= coder
     clock.seconds["coder"] = coder

@@ -2,6 +2,7 @@
 
 FedsError
 ├── FormatError        the bytes are not a sound .feds file (or stop too early, or were changed)
+│   └── StreamError    it is one of its streams that is not sound
 ├── UnknownModelError  no network of that name or fingerprint is at hand
 ├── WeightsError       a weights file is not what it claims to be
 ├── TooLargeError      a picture is larger than the limit in force
@@ -19,6 +20,18 @@ class FedsError(Exception):
 
 class FormatError(FedsError):
     """The bytes are not a sound .feds file: wrong magic, truncated, damaged, or from a later version."""
+
+
+class StreamError(FormatError):
+    """A stream of a .feds file is not sound: number `stream`, 0 for z."""
+
+    def __init__(self, text: str, stream: int = 0) -> None:
+        super().__init__(text)
+        self.stream = stream
+
+
+class DamageWarning(UserWarning):
+    """A damaged file was decoded as far as it was intact, as was asked for."""
 
 
 class UnknownModelError(FedsError):

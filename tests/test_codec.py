@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from fedscodec.codec import (
     choose_device,
     choose_precision,
     decode_file,
+    decode_salvaged,
     encode_analysed,
     encode_picture,
     psnr,
@@ -201,6 +203,38 @@ def test_any_flipped_bit_is_a_format_error(codec: Model, encoded: Encoded) -> No
         with pytest.raises(FormatError):
             codec.decode(bytes(data))
     assert first < 40 < len(positions)
+
+
+def flipped(data: bytes, stream: bytes) -> bytes:
+    """The file with the first byte of a stream changed."""
+    at = data.index(stream)
+    return data[:at] + bytes([data[at] ^ 255]) + data[at + 1 :]
+
+
+def test_of_a_damaged_file_the_intact_slices_are_shown(codec: Model, encoded: Encoded) -> None:
+    file = fileformat.unpack(encoded.data)
+    preview, whole = decode_file(file, codec, slices=1).picture, decode_file(file, codec).picture
+    for damaged in (flipped(encoded.data, file.streams[2]), encoded.data[:-1], encoded.data[: -len(file.streams[2])]):
+        found = fileformat.salvage(damaged)
+        shown = decode_salvaged(found, codec).picture
+        assert np.array_equal(shown.pixels, preview.pixels)
+        assert "slice 2 stream" in shown.warnings[0]
+        assert shown.warnings[-1] == "shown are 1 of 2 slices"
+    untouched = decode_salvaged(fileformat.salvage(encoded.data), codec).picture
+    assert np.array_equal(untouched.pixels, whole.pixels)
+    assert untouched.warnings == ()
+    for stream in file.streams[:2]:
+        with pytest.raises(FormatError, match="^nothing can be shown: the (z|slice 1) stream"):
+            decode_salvaged(fileformat.salvage(flipped(encoded.data, stream)), codec)
+
+
+def test_salvage_tells_of_damage_that_no_stream_notices(codec: Model, encoded: Encoded) -> None:
+    file = fileformat.unpack(encoded.data)
+    other = fileformat.FedsFile(replace(file.header, checksum=1), file.streams)
+    shown = decode_salvaged(fileformat.Salvage(other, 3, ()), codec).picture
+    assert shown.warnings == (
+        "the checksum of its symbols is wrong, and no stream tells that it is damaged", "shown are 2 of 2 slices"
+    )  # fmt: skip
 
 
 def test_streams_that_change_places_are_noticed(codec: Model, encoded: Encoded) -> None:

@@ -20,7 +20,7 @@ FLOORS = [
     {"errors"},
     {"devices", "boxes", "fileformat", "outputs", "entropy", "viewer"},
     {"images", "networks", "inputs"},
-    {"registry", "latents"},
+    {"registry", "latents", "outcomes"},
     {"codec", "training", "bench"},
     {"verification", "targets", "comparison"},
     {"batch"},

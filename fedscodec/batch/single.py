@@ -8,6 +8,7 @@ from .. import codec
 from ..codec import Encoded, Model
 from ..errors import TargetError
 from ..images import Picture
+from ..latents import Progress
 from ..targets import Kind, encode_to_target
 from ..verification import require_same_symbols
 from .settings import Encoding
@@ -23,11 +24,17 @@ class Made:
     note: str
 
 
-def encode_one(picture: Picture, model: Model, how: Encoding, *, name: str = "the picture") -> Made:
-    """Encode as asked for, with a network at hand; TargetError names the picture and the nearest there is."""
+def encode_one(
+    picture: Picture, model: Model, how: Encoding, *, name: str = "the picture", progress: Progress | None = None
+) -> Made:
+    """Encode as asked for, with a network at hand; TargetError names the picture and the nearest there is.
+
+    `progress` is told of a single pass only, not of the search for a target.
+    """
     measured, note = dict[str, float](), ""
     if how.target is None:
-        encoded = codec.encode_picture(picture, model, model.quality if how.quality is None else how.quality)
+        quality = model.quality if how.quality is None else how.quality
+        encoded = codec.encode_picture(picture, model, quality, progress=progress)
         seconds = sum(encoded.seconds.values())
     else:
         try:

@@ -10,10 +10,10 @@ import typer
 from ..batch.plan import find_tasks, is_batch
 from ..batch.settings import Decoding
 from ..errors import FormatError
-from ..fileformat import DEFAULT_MAX_PIXELS, unpack
+from ..fileformat import DEFAULT_MAX_PIXELS, salvage, unpack
 from ..outputs import output_path, require_writable, write_output
 from . import many, report
-from .failures import one_sentence
+from .failures import DAMAGED, one_sentence
 from .options import (
     AsJson,
     Debug,
@@ -29,6 +29,7 @@ from .options import (
     examples,
     writable_format,
 )
+from .progress import shown_progress
 from .streams import name_of, read_feds, say
 
 EXAMPLES = examples(
@@ -52,6 +53,9 @@ def decode(
     device: OnDevice = Device.AUTO,
     force: Force = False,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+    best_effort: Annotated[
+        bool, typer.Option("--best-effort", help="Of a damaged file, show what is intact; exit code 3.")
+    ] = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -61,11 +65,13 @@ def decode(
     one that is older stays as it is, unless --force is given; a file that fails stops no other.
     """
     with one_sentence(debug):
+        if best_effort and (is_batch(sources) or as_json):
+            raise typer.BadParameter("--best-effort decodes one file at a time")
         if is_batch(sources) or as_json:
             how = Decoding(writable_format(format or "png"), device.value, max_pixels, force)
             _decode_many(sources, output, how, recursive=recursive, jobs=jobs, as_json=as_json, quiet=quiet)
         else:
-            _decode_one(sources[0], output, Decoding(format, device.value, max_pixels, force), quiet=quiet)
+            _decode_one(sources[0], output, Decoding(format, device.value, max_pixels, force), best_effort, quiet=quiet)
 
 
 def _decode_many(
@@ -87,9 +93,10 @@ def _decode_many(
         many.show(batch, len(tasks), as_json=as_json, quiet=quiet)
 
 
-def _decode_one(source: Path, output: Path | None, how: Decoding, *, quiet: bool) -> None:
-    name = name_of(source)
-    file = unpack(read_feds(source), name=name, max_pixels=how.max_pixels)
+def _decode_one(source: Path, output: Path | None, how: Decoding, best_effort: bool, *, quiet: bool) -> None:
+    name, data = name_of(source), read_feds(source)
+    found = salvage(data, name=name, max_pixels=how.max_pixels) if best_effort else None
+    file = found.file if found else unpack(data, name=name, max_pixels=how.max_pixels)
     target = output_path(source, output, _suffix(how))
     require_writable(target, force=how.force, source=source)
     kind = writable_format(how.format or target.suffix or "png")
@@ -97,12 +104,19 @@ def _decode_one(source: Path, output: Path | None, how: Decoding, *, quiet: bool
 
     network = codec.model_by_fingerprint(file.header.fingerprint, how.device, name=name)
     try:
-        decoded = codec.decode_file(file, network)
+        with shown_progress(file.header.width * file.header.height, quiet) as progress:
+            if found:
+                decoded = codec.decode_salvaged(found, network, progress=progress)
+            else:
+                decoded = codec.decode_file(file, network, progress=progress)
     except FormatError as error:
         raise FormatError(f"{name}: {error}") from error
     write_output(target, images.encode_picture(decoded.picture, kind, name=str(target)), force=how.force)
     line = report.decoded_line(file.header, network.name, sum(decoded.seconds.values()))
     say(f"{name_of(target, 'output')}: {line}", quiet)
+    if decoded.picture.warnings:  # only a damaged file has any
+        say(f"feds: {name}: {'; '.join(decoded.picture.warnings)}", False)
+        raise typer.Exit(DAMAGED)
 
 
 def _suffix(how: Decoding) -> str:

@@ -35,6 +35,7 @@ from .options import (
     examples,
     target_of,
 )
+from .progress import shown_progress
 from .streams import name_of, say, stream_or_path
 
 EXAMPLES = examples(
@@ -116,7 +117,8 @@ def _encode_one(source: Path, output: Path | None, how: Encoding, *, quiet: bool
     from ..batch.single import encode_one
 
     network = codec.load_model(how.model, how.device)
-    made = encode_one(picture, network, how, name=name)
+    with shown_progress(picture.width * picture.height, quiet) as progress:
+        made = encode_one(picture, network, how, name=name, progress=progress)
     if made.note:
         say(f"feds: {name}: {made.note}", quiet)
     write_output(target, made.encoded.data, force=how.force)

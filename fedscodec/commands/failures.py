@@ -1,6 +1,7 @@
 """How a command fails: in one sentence on standard error, and with an exit code that tells the kind.
 
 * 1: a failure that feds foresees, or that the system reports
+* 3: a damaged file of which `feds decode --best-effort` showed what is intact
 * 2: wrong usage, which Typer tells by itself
 * 70: a bug in feds
 * 130: Ctrl-C
@@ -18,6 +19,8 @@ from contextlib import contextmanager, suppress
 import typer
 
 from ..errors import FedsError, LackOfMemoryWarning, is_lack_of_memory
+
+DAMAGED = 3
 
 
 @contextmanager

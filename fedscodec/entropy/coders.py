@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import FormatError
+from ..errors import FormatError, StreamError
 from . import rangecoder
 from .fixedpoint import MEAN_UNIT, SYMBOL_LIMIT
 from .tables import Tables
@@ -170,7 +170,7 @@ class SliceWriter:
 
 
 class SliceReader:
-    """Reads back what `SliceWriter` wrote; z_shape is [1, H/64, W/64, Z]. Raises FormatError on a broken stream."""
+    """Reads back what `SliceWriter` wrote; z_shape is [1, H/64, W/64, Z]. Raises StreamError on a broken stream."""
 
     def __init__(
         self, streams: tuple[bytes, ...], z_shape: tuple[int, ...], z_tables: Tables, y_tables: Tables,
@@ -195,7 +195,7 @@ class SliceReader:
             symbols = rangecoder.decode(self.streams[number], index.reshape(-1), tables)
         except FormatError as error:
             which = "the z stream" if number == 0 else f"the slice {number} stream"
-            raise FormatError(f"{which} is damaged: {error}") from None
+            raise StreamError(f"{which} is damaged: {error}", number) from None
         self.seconds += time.perf_counter() - begin
         self.symbols.append(symbols)
         if self.told:
@@ -204,13 +204,13 @@ class SliceReader:
 
 
 def require_long_enough(streams: tuple[bytes, ...], counts: list[int], z_tables: Tables, y_tables: Tables) -> None:
-    """FormatError if a stream, z first, is too short for its count of symbols, whatever these are."""
+    """StreamError if a stream, z first, is too short for its count of symbols, whatever these are."""
     for number, (stream, count) in enumerate(zip(streams, counts, strict=True)):
         least = rangecoder.least_bytes(count, y_tables if number else z_tables)
         if len(stream) < least:
             which = f"slice {number}" if number else "z"
             found = f"its {count} symbols take {least} bytes or more, found {len(stream)}"
-            raise FormatError(f"the {which} stream is too short: {found}")
+            raise StreamError(f"the {which} stream is too short: {found}", number)
 
 
 def symbol_bytes(symbols: list[np.ndarray]) -> list[memoryview]:

@@ -1,0 +1,24 @@
+"""Progress of one large picture, on standard error where that is a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_LARGE = 2**22  # pixels; smaller pictures take a second or two
+
+
+@contextmanager
+def shown_progress(pixels: int, quiet: bool) -> Iterator[Callable[[float], None] | None]:
+    """What to tell how much of the work is done, 0 to 1; None for pictures that are soon done and where none looks."""
+    if quiet or pixels < _LARGE or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda done: bar.update(task, completed=done)
