@@ -1,0 +1,42 @@
+"""`feds decode --best-effort` and `fedscodec.decode(best_effort=True)`: a picture, a sentence, exit code 3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import fedscodec
+from fedscodec.cli import app
+from fedscodec.errors import DamageWarning, FormatError
+
+SOUND = Path(__file__).parent / "conformance" / "v1" / "photo-64x64-q1.feds"
+
+
+def test_a_cut_file_is_shown_and_told_of(tmp_path: Path) -> None:
+    data = SOUND.read_bytes()
+    cut = tmp_path / "cut.feds"
+    cut.write_bytes(data[:-1])
+    strict = CliRunner().invoke(app, ["decode", str(cut)])
+    assert (strict.exit_code, list(tmp_path.glob("*.png"))) == (1, [])
+    shown = CliRunner().invoke(app, ["decode", "--best-effort", str(cut)])
+    assert shown.exit_code == 3
+    sentence = f"ends after {len(data) - 1} bytes inside the slice 2 stream; shown are 1 of 2 slices"
+    assert f"feds: {cut}: {sentence}" in shown.stderr
+    with pytest.warns(DamageWarning, match=f"^{cut}: {sentence}$"):
+        image = fedscodec.decode(cut, best_effort=True)
+    assert np.array_equal(np.asarray(image), np.asarray(Image.open(tmp_path / "cut.png")))
+    again = CliRunner().invoke(app, ["decode", "--best-effort", str(cut), str(SOUND)])
+    assert again.exit_code == 2
+    assert "--best-effort decodes one file at a time" in again.stderr
+
+
+def test_a_sound_file_is_decoded_as_ever(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["decode", "--best-effort", str(SOUND), "-o", str(tmp_path / "a.png")])
+    assert result.exit_code == 0
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png")), np.asarray(fedscodec.decode(SOUND)))
+    with pytest.raises(FormatError, match="nothing can be shown: ends after"):
+        fedscodec.decode(SOUND.read_bytes()[:50], best_effort=True)
