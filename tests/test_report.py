@@ -52,7 +52,7 @@ def test_decoded_line():
 
 
 def test_info_lines():
-    file = a_file(boxes={b"XMP ": bytes(100)})  # 10 bytes more: count, type, length and check
+    file = a_file(boxes={b"XMP ": bytes(range(100))})  # 10 bytes more: count, type, length and check
     assert list(report.info_lines(file, len(pack(file)), ["student", "mine"])) == [
         "size     4,110 bytes, 1.644 bpp, 14.6:1",
         "picture  200x100 pixels, colour",
