@@ -123,11 +123,17 @@ def test_chips_switch_curves(browser):
     assert browser.run(shown) == "none"
 
 
-def test_the_measure_can_be_changed(browser):
-    visible = "[...document.querySelectorAll('[data-chart]')].filter(c => c.offsetParent).map(c => c.dataset.chart)"
-    assert browser.run(visible) == ["psnr"]
+def test_the_measure_and_the_picture_can_be_changed(browser):
+    visible = ("[...document.querySelectorAll('[data-chart]')].filter(c => c.offsetParent)"
+               ".map(c => [c.dataset.chart, c.dataset.picture])")  # fmt: skip
+    assert browser.run(visible) == [["psnr", ""]]
     browser.run("document.querySelector('[data-show=ms_ssim]').click()")
-    assert browser.run(visible) == ["ms_ssim"]
+    assert browser.run(visible) == [["ms_ssim", ""]]
+    browser.run(
+        "(s => { s.value = 'kodim02.png'; s.dispatchEvent(new Event('change')) })(document.querySelector('#of'))"
+    )
+    assert browser.run(visible) == [["ms_ssim", "kodim02.png"]]
+    assert browser.run("document.querySelectorAll('#of option').length") == 25
 
 
 def test_columns_sort_by_value(browser):
@@ -183,6 +189,8 @@ def test_colours_follow_the_button(browser):
     for _ in range(3):
         browser.press("t")
         seen.append(browser.run(ground))
+        words = "['body', '.viewer select', '.figures td'].map(s => getComputedStyle(document.querySelector(s)).color)"
+        assert len(set(browser.run(words))) == 1
     assert seen[0] == "rgb(255, 255, 255)" and seen[1] == "rgb(19, 20, 22)"
     assert browser.run("document.documentElement.dataset.theme") == "auto"
     assert browser.complaints == []

@@ -75,6 +75,12 @@ def test_table_1_has_ours_below_the_papers():
     assert tables.paper_table_1(made_up(), [], None) is None
 
 
+def test_table_1_says_what_does_not_compare():
+    part = tables.paper_table_1(made_up("kodak", 4), [], None)
+    assert "Rows from here are of 4 of the 24 pictures." in part.notes
+    assert any("whose pictures are smaller" in note for note in tables.paper_table_1(made_up("clic"), [], None).notes)
+
+
 def test_table_2_counts_ours_as_the_paper_does():
     table = tables.paper_table_2(made_up())
     assert cells(table, "Student") == ("Student", "1.90 T", "–")

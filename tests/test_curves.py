@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from bench_examples import made_up
 
-from fedscodec.bench.curves import measured_curves
+from fedscodec.bench.curves import measured_curves, picture_curves
 from fedscodec.bench.results import summarise
 
 
@@ -27,3 +27,10 @@ def test_a_setting_without_all_pictures_is_no_point():
     student, webp = measured_curves(replace(results, rows=rows, summaries=summarise(rows)))
     assert (student.name, webp.name) == ("student", "webp")
     assert webp.settings == (20, 40, 60, 80)
+
+
+def test_curves_of_one_picture():
+    student, jpeg, webp = picture_curves(made_up(), "kodim02.png")
+    assert student.quality["psnr"] == pytest.approx((25, 29, 33, 37, 41))
+    assert jpeg.bpp == pytest.approx([1.5 * rate for rate in student.bpp])
+    assert picture_curves(made_up(), "none.png") == []

@@ -46,25 +46,30 @@ def _grid(plane: Plane, x: dict[float, str], y: dict[float, str], names: tuple[s
     return drawn
 
 
-def rate_distortion(curves: Sequence[Curve], metric: Metric) -> str:
-    """Rate against quality: measured curves bold, published ones thin, each named where it ends."""
+def rate_distortion(curves: Sequence[Curve], metric: Metric, of: str = "") -> str:
+    """Rate against quality: measured curves bold, published ones thin, each named where it ends.
+
+    of: what makes its ids unlike those of other plots on the same page.
+    """
     plane, colour = rate_plane(curves, metric), colours(curves)
     labels = curve_labels(curves, metric, plane)
-    drawn = [_open(f"rd-{metric}", f"Rate-distortion curves: {AXIS[metric]} over bits per pixel")]
+    drawn = [_open(f"rd-{metric}{of}", f"Rate-distortion curves: {AXIS[metric]} over bits per pixel")]
     # A little larger than the plane, so that points on its edge stay whole.
     width, height = plane.right - plane.left + 6, plane.bottom - plane.top + 6
     inside = f'<rect x="{plane.left}" y="{plane.top - 6}" width="{width}" height="{height}"/>'
-    drawn.append(f'<clipPath id="inside-{metric}">{inside}</clipPath>')
+    drawn.append(f'<clipPath id="inside-{metric}{of}">{inside}</clipPath>')
     x, y = ({value: f"{value:g}" for value in ticks(*ends, 8)} for ends in (plane.x, plane.y))
     drawn += _grid(plane, x, y, ("bits per pixel", AXIS[metric]))
     for curve in sorted(curves, key=lambda c: (c.kind == "feds", c.is_measured)):
         if points := [(bpp, q) for bpp, q in curve.points(metric) if math.isfinite(q)]:
-            drawn.append(_curve(curve, points, metric, plane, colour[curve.name], labels.get(curve.name)))
+            drawn.append(
+                _curve(curve, points, f"inside-{metric}{of}", plane, colour[curve.name], labels.get(curve.name))
+            )
     return "\n".join([*drawn, "</svg>"])
 
 
 def _curve(
-    curve: Curve, points: list[tuple[float, float]], metric: Metric, plane: Plane, colour: str,
+    curve: Curve, points: list[tuple[float, float]], inside: str, plane: Plane, colour: str,
     label: Label | None,
 ) -> str:  # fmt: skip
     weight = "ours" if curve.kind == "feds" else curve.kind
@@ -72,7 +77,7 @@ def _curve(
     anchor = " anchor" if curve.name == published.ANCHOR else ""
     path = " ".join(f"{plane.across(x):.1f},{plane.down(y):.1f}" for x, y in points)
     drawn = [f'<g class="curve {weight}{anchor}{hidden}" data-curve="{escape(curve.name)}" style="--c:{colour}">']
-    drawn.append(f'<g clip-path="url(#inside-{metric})"><polyline points="{path}"/>')
+    drawn.append(f'<g clip-path="url(#{inside})"><polyline points="{path}"/>')
     for number, (x, y) in enumerate(points):
         setting = f" at {curve.settings[number]:g}" if curve.settings else ""
         tip = escape(f"{curve.title}{setting}: {x:.3f} bpp, {y:.2f} dB")

@@ -6,10 +6,10 @@ the mean, as the published points are means of the plain figure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from .results import Results
+from .results import Results, summarise
 
 Metric = Literal["psnr", "ms_ssim"]
 METRICS: tuple[Metric, ...] = ("psnr", "ms_ssim")
@@ -70,3 +70,10 @@ def _measured(results: Results, key: str) -> Curve:
         f"measured here, {codec.version}", tuple(summary.setting for summary in of),
         tuple(summary.encode_seconds for summary in of), tuple(summary.decode_seconds for summary in of),
     )  # fmt: skip
+
+
+def picture_curves(results: Results, picture: str) -> list[Curve]:
+    """A curve for each codec over one picture alone."""
+    rows = [row for row in results.rows if row.picture == picture]
+    alone = replace(results, dataset=replace(results.dataset, pictures=1), rows=rows, summaries=summarise(rows))
+    return measured_curves(alone)

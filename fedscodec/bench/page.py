@@ -12,7 +12,7 @@ from .. import viewer
 from . import charts, published
 from .axes import INK, colours, comparable, shown_at_first
 from .bd import bd_rate
-from .curves import METRICS, SHORT, Curve
+from .curves import METRICS, SHORT, Curve, picture_curves
 from .results import Results
 from .scenes import CROP, View
 from .tables import Table, bd_table, dots, paper_table_1, paper_table_2, pictures_table, settings_table
@@ -40,7 +40,8 @@ def render(results: Results, curves: Sequence[Curve], anchor: Curve | None, view
         sections=_sections(bool(views), bool(speed)),
         tiles=tiles(results, curves, anchor),
         notice=_notice(results, anchor),
-        charts=[{"name": m, "word": SHORT[m], "svg": Html(charts.rate_distortion(curves, m))} for m in METRICS],
+        measures=[(metric, SHORT[metric]) for metric in METRICS],
+        charts=_charts(results, curves),
         legend=_legend(curves),
         viewer=Html(viewer.fragment([view.scene for view in views])) if views else "",
         starts=json.dumps([[view.left, view.top] for view in views]),
@@ -86,6 +87,18 @@ def tiles(results: Results, curves: Sequence[Curve], anchor: Curve | None) -> li
         most = f"{100 * (max(ratios) - 1):.2f} %"
         found.append(Tile(most, "above the ideal code", "bytes on disk against −log₂ p, at most"))
     return found
+
+
+def _charts(results: Results, curves: Sequence[Curve]) -> list[dict[str, Any]]:
+    """The plots of the means, and of every picture alone where a codec has more than one point."""
+    names = dict.fromkeys(row.picture for row in results.rows)
+    of_pictures = {name: picture_curves(results, name) for name in names} if len(names) > 1 else {}
+    several = {name: alone for name, alone in of_pictures.items() if any(len(curve.bpp) > 1 for curve in alone)}
+    return [
+        {"name": metric, "picture": name, "svg": Html(charts.rate_distortion(of, metric, f"-{number}"))}
+        for number, (name, of) in enumerate({"": curves, **several}.items())
+        for metric in METRICS
+    ]
 
 
 def _sections(pictures: bool, speed: bool) -> list[tuple[str, str]]:

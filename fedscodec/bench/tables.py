@@ -127,17 +127,21 @@ def paper_table_1(results: Results, curves: Sequence[Curve], anchor: Curve | Non
         "Where others published the points of a method, its BD-rate was computed again from them.",
         f"Rows from here: {results.where.cpu}, {results.where.device}, {results.where.threads} threads; means over "
         "the pictures and the settings. Seconds on different machines do not compare.",
-        *_doubts(results.dataset.name),
+        *_doubts(results),
         *marks.notes,
     )
     title = f"Table 1 of the paper, {results.dataset.name}, with what was measured here"
     return Table("paper-1", title, columns, tuple(lines), notes)
 
 
-def _doubts(dataset: str) -> tuple[str, ...]:
-    if dataset != "clic":
-        return ()
-    return ("The paper's seconds of the student on CLIC are those on Kodak, whose pictures are smaller.",)
+def _doubts(results: Results) -> list[str]:
+    name, whole = results.dataset.name, published.picture_count(results.dataset.name)
+    doubts = []
+    if whole and whole != results.dataset.pictures:
+        doubts.append(f"Rows from here are of {results.dataset.pictures} of the {whole} pictures.")
+    if name == "clic":
+        doubts.append("The paper's seconds of the student on CLIC are those on Kodak, whose pictures are smaller.")
+    return doubts
 
 
 def paper_table_2(results: Results) -> Table:

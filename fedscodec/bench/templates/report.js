@@ -1,10 +1,16 @@
 // Curves: which measure, which codecs.
+const of = one("#of");
+function choose() {
+  const measure = one("[data-show][aria-pressed=true]").dataset.show, picture = of ? of.value : "";
+  for (const chart of all("[data-chart]")) chart.hidden = chart.dataset.chart !== measure || chart.dataset.picture !== picture;
+}
 for (const button of all("[data-show]")) {
   button.onclick = () => {
     for (const other of all("[data-show]")) other.setAttribute("aria-pressed", other === button);
-    for (const chart of all("[data-chart]")) chart.hidden = chart.dataset.chart !== button.dataset.show;
+    choose();
   };
 }
+if (of) of.onchange = choose;
 const groups = (name) => all(`.curve[data-curve="${CSS.escape(name)}"]`);
 function turn(chip, on) {
   chip.setAttribute("aria-pressed", on);
