@@ -5,12 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from fedscodec.cli import app
+from fedscodec.codec import decode_file, load_model
+from fedscodec.errors import FormatError, WeightsError
+from fedscodec.fileformat import FedsFile, pack, unpack
+from fedscodec.networks.weights import float_transforms, integer_side, read_weights
 
 HOSTILE = Path(__file__).parent / "hostile"
 SENTENCES = json.loads((HOSTILE / "sentences.json").read_text()) if (HOSTILE / "sentences.json").exists() else {}
@@ -47,3 +57,71 @@ def test_it_is_refused_with_its_sentence(name, tmp_path):
     assert SENTENCES[name].count("\n") == 1
     assert len(SENTENCES[name]) < 400
     assert list(tmp_path.iterdir()) == []
+
+
+# ── What nobody thought of ────────────────────────────────────────────────────────────────────────────────
+
+SOUND = (HOSTILE.parent / "conformance" / "v1" / "photo-64x64-q1.feds").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load_model("tiny", "cpu")
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 63), st.integers(1, 255)), min_size=1, max_size=4),
+    size=st.tuples(st.integers(1, 200), st.integers(1, 200)),
+    quality=st.integers(1, 9000),
+)
+def test_streams_changed_by_someone_who_can_count(tiny, changes, size, quality):
+    """Header and checksum fit whatever the streams hold: then there is an error or a picture, and nothing else."""
+    file = unpack(SOUND)
+    streams = list(map(bytearray, file.streams))
+    for which, place, flip in changes:
+        streams[which][place % len(streams[which])] ^= flip
+    streams = tuple(map(bytes, streams))
+    lengths = tuple(map(len, streams))
+    header = replace(file.header, width=size[0], height=size[1], quality=quality, stream_lengths=lengths)
+    data = pack(FedsFile(header, streams))
+    try:
+        with mock.patch("fedscodec.fileformat.symbol_checksum", lambda header, _: header.checksum):
+            picture = decode_file(unpack(data), tiny).picture
+    except FormatError as error:
+        assert len(str(error)) < 200
+    else:
+        assert (picture.width, picture.height) == size
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 12_000), st.integers(1, 255)), min_size=1, max_size=5),
+    cut=st.integers(0, 60),
+)
+def test_weights_files_with_other_bytes(tmp_path_factory, changes, cut):
+    """Any bytes changed: a WeightsError, or a network that loads, because what changed is a float or a word."""
+    data = bytearray((HOSTILE / "floats-infinite.safetensors").read_bytes())
+    for place, flip in changes:
+        data[place % len(data)] ^= flip
+    path = tmp_path_factory.getbasetemp() / "changed.safetensors"
+    path.write_bytes(data[: len(data) - cut])
+    with suppress(WeightsError):
+        weights = read_weights(path)
+        integer_side(weights)
+        float_transforms(weights)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="asks /proc how large the process is")
+@pytest.mark.parametrize(
+    "name", [n for n in SENTENCES if n.startswith(("claims", "one-", "pixels", "spec-everything"))]
+)
+def test_claims_cost_no_memory(name):
+    """With 64 MiB more than it has, the process still finds the sentence."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**26, before[1]))
+    try:
+        assert refused(name) == SENTENCES[name]
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
