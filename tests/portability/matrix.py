@@ -71,6 +71,12 @@ SETTINGS = [
 ]
 
 
+ELSEWHERE = {  # what another interpreter is asked for: the rest is the same code in the same libraries
+    "1 thread, float32", "7 threads", "bfloat16", "backend float32", "backend float64", "oneDNN off", "AVX2 only",
+    "AVX2 only, bfloat16",
+}  # fmt: skip
+
+
 def work(setting: Setting, task: str, folder: Path) -> dict[str, dict[str, object]]:
     """What one worker says, or {"refused": sentence}."""
     environment = {
@@ -111,7 +117,8 @@ def main() -> int:
     others = [
         Setting(f"{setting.name}, interpreter {number}", setting.environment, setting.flags, python=python)
         for number, python in enumerate(arguments.python, start=2)
-        for setting in (s for s in SETTINGS if s.device == "cpu")
+        for setting in SETTINGS
+        if setting.name in ELSEWHERE
     ]
     chosen = [setting for setting in [*SETTINGS, *others] if arguments.only in setting.name]
     index = json.loads((CORPUS / "v1" / "index.json").read_text())

@@ -40,18 +40,20 @@ FLAGS = {
 }
 
 
+PICTURES = {"tiny": "text", "mini-teacher": "face-65x64", "mini-transformer": "ramp", "mini-odd": "primaries",
+            "mini-skip": "face-65x64"}  # fmt: skip
+
+
 def encode(folder: Path, device: str) -> dict[str, str]:
-    """Write files of every network at two qualities, and tell the hashes of their symbols."""
-    found = {}
-    pictures = {k: v for k, v in add.more_pictures().items() if k in ("face-65x64", "ramp", "primaries", "text")}
-    for network in add.MORE:
+    """Write a file of every network at two qualities, and tell the hashes of their symbols."""
+    found, pictures = {}, add.more_pictures()
+    for network, name in PICTURES.items():
         model = load_model(network, device)
-        for name, picture in pictures.items():
-            for quality in (1.0, float(len(model.spec.lambdas)) - 0.25 * (len(model.spec.lambdas) > 1)):
-                encoded = encode_picture(picture, model, quality)
-                file = folder / f"{network}-{name}-q{quality:g}.feds"
-                file.write_bytes(encoded.data)
-                found[file.name] = symbols_sha256(encoded.symbols)
+        for quality in {1.0, max(1.0, len(model.spec.lambdas) - 0.25)}:
+            encoded = encode_picture(pictures[name], model, quality)
+            file = folder / f"{network}-{name}-q{quality:g}.feds"
+            file.write_bytes(encoded.data)
+            found[file.name] = symbols_sha256(encoded.symbols)
     return found
 
 
