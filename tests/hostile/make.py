@@ -59,7 +59,7 @@ def file(streams: tuple[bytes, ...], width: int = 64, height: int = 64, **change
 def box(kind: bytes, payload: bytes) -> bytes:
     """A box whose check fits."""
     check = zlib.crc32(payload, zlib.crc32(kind))
-    return kind + bytes([len(payload)]) + payload + check.to_bytes(4, "little")
+    return kind + fileformat.varint(len(payload)) + payload + check.to_bytes(4, "little")
 
 
 def boxed(count: bytes, *boxes: bytes) -> bytes:
@@ -67,6 +67,12 @@ def boxed(count: bytes, *boxes: bytes) -> bytes:
     lengths = b"".join(bytes([len(s)]) for s in _FILE.streams)
     checksum = _FILE.header.checksum.to_bytes(4, "little")
     return header(lengths=lengths, flags=0x80, checksum=checksum) + Z + ONE + TWO + count + b"".join(boxes)
+
+
+def deflated(data: bytes) -> bytes:
+    """A raw deflate stream."""
+    coder = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return coder.compress(data) + coder.flush()
 
 
 def flipped(data: bytes, at: int, bit: int = 1) -> bytes:
@@ -133,6 +139,15 @@ FILES: dict[str, bytes] = {
     "box-twice": boxed(b"\2", box(b"EXIF", b"a"), box(b"EXIF", b"b")),
     "box-of-a-later-version": boxed(b"\1", box(b"Zoom", b"a")),
     "box-type-not-printable": boxed(b"\1", box(b"A\x1b[m", b"a")),
+    "box-inflates-to-4-gigabytes": boxed(b"\1", box(b"exiz", _HUGE + b"\x03\0")),
+    "box-inflates-to-more-than-it-says": boxed(b"\1", box(b"exiz", b"\x05" + deflated(bytes(100_000)))),
+    "box-inflates-to-less-than-it-says": boxed(b"\1", box(b"xmpz", b"\x65" + deflated(bytes(100)))),
+    "box-inflates-and-more": boxed(b"\1", box(b"xmpz", b"\x64" + deflated(bytes(100)) + b"\0")),
+    "box-not-deflated": boxed(b"\1", box(b"ICCZ", b"\x64" + b"\xff" * 20)),
+    "boxes-of-two-profiles": boxed(b"\2", box(b"ICCP", b"a profile"), box(b"srgb", b"")),
+    "box-plain-and-deflated": boxed(b"\2", box(b"EXIF", b"a"), box(b"exiz", b"\x64" + deflated(bytes(100)))),
+    "sums-of-other-streams": boxed(b"\1", box(b"sums", b"abcdef")),
+    "sums-of-one-stream": boxed(b"\1", box(b"sums", zlib.crc32(Z).to_bytes(4, "little")[:2])),
     "box-and-more": boxed(b"\1", box(b"EXIF", b"a"), b"\0"),
 }  # fmt: skip
 
