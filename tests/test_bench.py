@@ -304,11 +304,15 @@ def test_the_command_prints_tables_and_keeps_results(photos, tmp_path, monkeypat
     assert result.stderr.splitlines()[1:] == ["b.png: 16 of 16 measurements", f"{out / 'report.html'}"]
     table = [" ".join(line.split()) for line in result.stdout.splitlines()]
     best = next(s for s in results.summaries if (s.codec, s.setting) == ("tiny", 6.5))
-    figures = f"q6.5 2 {best.bpp:.4f} {best.psnr:.2f} dB {best.ms_ssim_db:.2f} dB "
+    figures = f"q6.5 {best.bpp:.4f} {best.psnr:.2f} {best.ms_ssim_db:.2f} "
     assert any(line.startswith(figures) for line in table)
-    assert any(line.startswith("JPEG quality 5 2 ") for line in table)
-    assert any(line.startswith(f"feds tiny q6.5 {best.bytes_over_estimate:.4f} analysis ") for line in table)
+    assert any(line.startswith("JPEG q5 ") for line in table)
+    assert any(
+        line.startswith(f"feds tiny q6.5: {best.bytes_over_estimate:.4f} bytes / estimate; encode: analysis ")
+        for line in table
+    )
     assert any("YCbCr 4:2:0" in line for line in table)
+    assert max(len(line.rstrip()) for line in result.stdout.splitlines()[1:13]) <= 80
     again = feds("bench", photos, "--peers", "jpeg", *fixed, "--resume")
     assert (again.exit_code, again.stderr, again.stdout) == (0, f"{out / 'report.html'}\n", result.stdout)
     refused = feds("bench", photos, *fixed)
@@ -329,11 +333,14 @@ def test_ctrl_c_shows_what_there_is_and_says_how_to_go_on(photos, tmp_path, monk
     out = tmp_path / "results"
     result = feds("bench", photos, "--model", "tiny", "--quality", 4, "--device", "cpu", "-o", out)
     assert result.exit_code == 130
-    assert result.stderr.splitlines()[-1] == f"feds: stopped; 1 measurements are in {out}, --resume goes on"
+    assert (
+        result.stderr.splitlines()[-1]
+        == f"feds: stopped; what was measured (1) is kept so far in {out}, --resume goes on"
+    )
     assert "q4" in result.stdout
     assert len(read_results(out).rows) == 1
     nothing = feds("bench", photos, "--model", "tiny", "--quality", 4, "--device", "cpu")
-    assert nothing.stderr.splitlines()[-1] == "feds: stopped; nothing was kept, as no --output was given"
+    assert nothing.stderr.splitlines()[-1] == "feds: stopped; what was measured (1) is not kept, without --output"
 
 
 def test_a_peer_that_is_not_there_is_left_out_in_one_line(photos, monkeypatch):

@@ -41,6 +41,7 @@ def bench(
     quick: Annotated[bool, typer.Option("--quick", help="A few pictures and settings, under two minutes.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in FOLDER.")] = False,
     viewer: Annotated[int, typer.Option(min=0, metavar="N", help="Keep N pictures as each codec left them.")] = 4,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a short table for a README instead.")] = False,
     device: OnDevice = Device.AUTO,
     force: Force = False,
     debug: Debug = False,
@@ -61,7 +62,7 @@ def bench(
         session.folder, session.viewer = output, viewer
         if earlier:
             session.take_up(earlier)
-        _run(session)
+        _run(session, markdown)
 
 
 def _pictures(places: list[Path], dataset: str | None, quick: bool) -> Pictures:
@@ -91,7 +92,7 @@ def _session(
     return session.Session(found, {**ours, **others}, run.where(networks[0]))
 
 
-def _run(session: Session) -> None:
+def _run(session: Session, markdown: bool) -> None:
     from .bench_progress import following
 
     jobs = session.jobs()
@@ -99,11 +100,11 @@ def _run(session: Session) -> None:
         with following(jobs) as show:
             session.measure(jobs, show, lambda words: say(f"failed: {words}", quiet=False))
     except KeyboardInterrupt:
-        _print(session)
-        kept = f"{len(session.rows)} measurements are in {session.folder}, --resume goes on" if session.folder else ""
-        say(f"feds: stopped; {kept or 'nothing was kept, as no --output was given'}", quiet=False)
+        _print(session, markdown)
+        kept = f"kept so far in {session.folder}, --resume goes on" if session.folder else "not kept, without --output"
+        say(f"feds: stopped; what was measured ({len(session.rows)}) is {kept}", quiet=False)
         raise
-    _print(session)
+    _print(session, markdown)
     if session.folder and session.rows:
         _report(session.folder)
 
@@ -121,13 +122,17 @@ def _report(folder: Path) -> None:
             say(str(path), quiet=False)
 
 
-def _print(session: Session) -> None:
+def _print(session: Session, markdown: bool) -> None:
     from . import bench_tables
     from .report import print_table
 
     results = session.results()
-    if results.rows:
+    if results.rows and markdown:
+        from ..bench.brief import brief
+        from ..bench.tables import markdown as as_markdown
+
+        print(as_markdown(brief(results)), end="")
+    elif results.rows:
         print(bench_tables.where_line(results))
         print_table(bench_tables.codecs_table(results))
-        print_table(bench_tables.stages_table(results))
-        print("\n".join(bench_tables.codec_lines(results)))
+        print("\n".join([*bench_tables.stage_lines(results), "", *bench_tables.codec_lines(results)]))

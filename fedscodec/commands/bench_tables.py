@@ -1,4 +1,4 @@
-"""The tables that `feds bench` prints: every codec at every setting, and where our seconds went."""
+"""What `feds bench` prints: every codec at every setting, where our seconds went, and what each was asked for."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ if TYPE_CHECKING:
     from ..bench.results import Results
 
 
+_SHORT = {"quality": "q{:g}", "ratio": "{:g}:1"}  # 80 columns have to do
+
+
 def codecs_table(results: Results) -> Table:
-    """Means over the pictures, codec by codec, in order of rate."""
-    made = new_table("codec", "setting", "pictures", "bpp", "PSNR", "MS-SSIM", "encode s", "decode s", "peak MiB")
+    """Means over the pictures, codec by codec, in order of rate; how many pictures, where some lack some."""
+    whole = all(summary.pictures == results.dataset.pictures for summary in results.summaries)
+    names = ("codec", "at", "bpp", "PSNR dB", "SSIM dB", "encode s", "decode s", "MiB")
+    made = new_table(*names, *(() if whole else ("pictures",)))
     last = ""
     for row in results.summaries:
         codec = results.codecs[row.codec]
         if row.codec != last:
             made.add_section()
-        made.add_row(
+        cells = (
             codec.title if row.codec != last else "",
-            f"{'q' if codec.kind == 'feds' else codec.setting + ' '}{row.setting:g}",
-            str(row.pictures),
+            _SHORT.get(codec.setting, codec.setting + " {:g}").format(row.setting),
             f"{row.bpp:.4f}",
             _decibels(row.psnr),
             _decibels(row.ms_ssim_db),
@@ -33,23 +37,23 @@ def codecs_table(results: Results) -> Table:
             f"{row.decode_seconds:.3f}",
             "" if row.peak_bytes is None else f"{row.peak_bytes / 2**20:.0f}",
         )
+        made.add_row(*cells, *(() if whole else (str(row.pictures),)))
         last = row.codec
     return made
 
 
 def _decibels(value: float) -> str:
-    return "no error" if value == math.inf else f"{value:.2f} dB"
+    return "no error" if value == math.inf else f"{value:.2f}"
 
 
-def stages_table(results: Results) -> Table:
+def stage_lines(results: Results) -> Iterator[str]:
     """For our networks: bytes over what the integer tables promise, and the seconds of every stage."""
-    made = new_table("codec", "setting", "bytes / estimate", "encode", "decode")
     for row in results.summaries:
-        if results.codecs[row.codec].kind == "feds":
-            over = "" if row.bytes_over_estimate is None else f"{row.bytes_over_estimate:.4f}"
-            title = results.codecs[row.codec].title
-            made.add_row(title, f"q{row.setting:g}", over, _stages(row.encode), _stages(row.decode))
-    return made
+        codec = results.codecs[row.codec]
+        if codec.kind == "feds":
+            over = "" if row.bytes_over_estimate is None else f"{row.bytes_over_estimate:.4f} bytes / estimate; "
+            stages = f"encode: {_stages(row.encode)}; decode: {_stages(row.decode)}"
+            yield f"{codec.title} q{row.setting:g}: {over}{stages}"
 
 
 def _stages(seconds: dict[str, float]) -> str:
@@ -66,7 +70,13 @@ def codec_lines(results: Results) -> Iterator[str]:
 def where_line(results: Results) -> str:
     """The machine and the pictures, in a line."""
     where, dataset = results.where, results.dataset
-    on = f"{where.cpu}, {where.cpu_capability}, {where.threads} threads, torch {where.torch}"
+    on = f"{where.cpu}, {where.cpu_capability}, {counted(where.threads, 'thread')}, torch {where.torch}"
     device = "" if where.device == "cpu" else f", {where.device}"
     checked = f" ({dataset.checked})" if dataset.checked else ""
-    return f"{dataset.name}: {dataset.pictures} pictures{checked}; {on}{device}, transforms in {where.precision}"
+    pictures = f"{dataset.name}: {counted(dataset.pictures, 'picture')}{checked}"
+    return f"{pictures}; {on}{device}, transforms in {where.precision}"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 picture`, `2 pictures`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..training.rounding import Row
     from ..verification import Verdict
 
-_FIGURES = ("bpp", "bytes", "px", "parameters", "cost", "latents", "slices", "PSNR", "SSIM", " s", "MiB")
+_FIGURES = ("bpp", "bytes", "px", "parameters", "cost", "latents", "slices", " dB", " s", "MiB")
 _COLUMNS_OF_A_PIPE = 200  # where there is no terminal, no table is squeezed
 
 
@@ -180,9 +180,7 @@ def new_table(*names: str) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
-        numbers = name.endswith(
-            ("bpp", "bytes", "px", "parameters", "cost", "latents", "slices", "PSNR", "SSIM", " s", "MiB")
-        )
+        numbers = name.endswith(("bpp", "bytes", "px", "parameters", "cost", "latents", "slices", " dB", " s", "MiB"))
         table.add_column(name, justify="right" if numbers else "left", overflow="fold", no_wrap=name != "file")
     return table
 

@@ -1,0 +1,36 @@
+"""The short table for a README: every figure is that of the results."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bench_examples import made_up
+
+from fedscodec.bench.brief import brief
+from fedscodec.bench.results import summarise
+from fedscodec.bench.tables import markdown
+
+
+def test_codecs_stand_in_order_of_their_rate_over_the_anchor():
+    results = made_up()
+    rows = [replace(row, peak_bytes=3 << 20) if row.codec == "jpeg" else row for row in results.rows]
+    table = brief(replace(results, rows=rows, summaries=summarise(rows)), "jpeg")
+    assert [line.cells[:3] for line in table.lines] == [  # JPEG needs 1.5 and WebP 1.25 times the student's rate
+        ("**feds student**", "RGB", "−33.3 %"),
+        ("WebP", "YCbCr 4:2:0", "−16.7 %"),
+        ("JPEG", "YCbCr 4:2:0", "+0.0 %"),
+    ]
+    assert [line.cells[4:] for line in table.lines] == [
+        ("0.500", "0.250", "–"), ("0.500", "0.250", "–"), ("0.500", "0.250", "3"),
+    ]  # fmt: skip
+    assert table.notes[0].startswith("BD-rates are over JPEG, measured here, Pillow 11. Seconds are means over ")
+    assert "A <CPU> & Co (AVX512, 2 threads, torch 2.14, bfloat16), feds 0.2, 2026-11-24." in table.notes[0]
+
+
+def test_without_an_anchor_there_are_no_rates():
+    results = made_up()
+    rows = [row for row in results.rows if row.codec == "student"]
+    codecs = {"student": results.codecs["student"]}
+    table = brief(replace(results, rows=rows, codecs=codecs, summaries=summarise(rows)))
+    assert table.lines[0].cells[2:4] == ("–", "–")
+    assert "### mine, 2 pictures\n\n| codec | colours | BD-rate, PSNR |" in markdown(table)
