@@ -66,6 +66,8 @@ def decode(
     data: bytes | bytearray | memoryview | str | Path | BinaryIO,
     *,
     model: Model | None = None,
+    size: int | None = None,
+    slices: int | None = None,
     device: str = "auto",
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
     best_effort: bool = False,
@@ -73,11 +75,12 @@ def decode(
     """The picture in the bytes, at the path or in the open binary file of a .feds file: a Pillow image, RGB or L.
 
     In its info is what there is of icc_profile, exif and xmp; `numpy.asarray` of it are its samples. `model`, of
-    `load_model`, saves finding and loading the network that the file names (`device` is then its own). With
-    `best_effort` a damaged or cut file gives what its intact slices show, and a `DamageWarning`. Raises children of
+    `load_model`, saves finding and loading the network that the file names (`device` is then its own). `size` asks for
+    a preview with a longer side of so many pixels, `slices` for one from the first so many slices. With `best_effort` a
+    damaged or cut file gives what its intact slices show, all of it, and a `DamageWarning`. Raises children of
     `FedsError`.
     """
-    from . import codec, fileformat, images
+    from . import codec, fileformat, images, previews
 
     raw, name = _bytes_of(data)
     if best_effort:
@@ -89,7 +92,7 @@ def decode(
         return images.to_pil(picture)
     file = fileformat.unpack(raw, name=name, max_pixels=max_pixels)
     network = model or codec.model_by_fingerprint(file.header.fingerprint, device, name=name)
-    return images.to_pil(codec.decode_file(file, network).picture)
+    return images.to_pil(previews.decode_preview(file, network, size=size, slices=slices).picture)
 
 
 def _bytes_of(data: bytes | bytearray | memoryview | str | Path | BinaryIO) -> tuple[bytes, str]:

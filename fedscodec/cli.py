@@ -24,7 +24,7 @@ app = typer.Typer(
 
 app.command(epilog=encode.EXAMPLES)(encode.encode)
 app.command(epilog=decode.EXAMPLES)(decode.decode)
-app.command()(info.info)
+app.command(epilog=info.EXAMPLES)(info.info)
 app.command(epilog=verify.EXAMPLES)(verify.verify)
 app.command(epilog=compare.EXAMPLES)(compare.compare)
 app.command()(models.models)

@@ -245,6 +245,13 @@ def read_symbols(file: FedsFile, model: Model) -> list[np.ndarray]:
     return _read_latents(file, model, Clock(model.device))[1]
 
 
+@torch.inference_mode()
+def read_latents(file: FedsFile, model: Model, slices: int) -> tuple[Tensor, dict[str, float]]:
+    """ŷ in 1/16 [1, H/16, W/16, M] of the first slices, checked as `decode_file` does, and the seconds it took."""
+    clock = Clock(model.device)
+    return _read_latents(file, model, clock, slices)[0], clock.seconds
+
+
 def _read_latents(
     file: FedsFile,
     model: Model,

@@ -5,8 +5,8 @@ loaded with the first .feds file that Pillow meets, numpy and torch with the fir
 
 Opening reads the header, and the rest only if the file says that there is something beside the picture (icc_profile,
 exif and xmp are then in `info`, as are `quality` and the `fingerprint` of the network). Pixels are decoded by `load`,
-on the device that FEDS_DEVICE names (auto, cpu, cuda). Pillow checks MAX_IMAGE_PIXELS in between. What is wrong with a
-file is an OSError at the latest when it is loaded, as with Pillow's own formats.
+on the device that FEDS_DEVICE names (auto, cpu, cuda); `thumbnail` decodes a preview. Pillow checks MAX_IMAGE_PIXELS in
+between. What is wrong with a file is an OSError at the latest when it is loaded, as with Pillow's own formats.
 
 Options of `save`: model (a name, a weights file, or what `fedscodec.load_model` gave), quality, device; icc_profile,
 exif and xmp replace those of the image, b"" drops them. The picture is turned as its Exif says. What the format does
@@ -16,6 +16,7 @@ not keep (transparency, more than 8 bits) is told in a UserWarning.
 from __future__ import annotations
 
 import functools
+import math
 import os
 import warnings
 from typing import IO, TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ class FedsImageFile(ImageFile.ImageFile):
 
     format = "FEDS"
     format_description = "feds, a learned image codec"
+    _preview: int | None = None
 
     def _open(self) -> None:
         stream = self._stream()
@@ -72,6 +74,20 @@ class FedsImageFile(ImageFile.ImageFile):
         stream.seek(self._start)
         return unpack(stream.read(), name=os.fsdecode(self.filename) or "the file", max_pixels=None)
 
+    def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
+        """Have `load` make a preview that is at least as large as size, which is what Image.thumbnail asks for."""
+        if not self.tile or size is None or min(size) < 1:
+            return None
+        from .previews import preview_size
+
+        scale = min(self.width / size[0], self.height / size[1])
+        if scale <= 1:
+            return None
+        whole, self._preview = self.size, math.ceil(max(self.size) / scale)
+        self._size = preview_size(*whole, self._preview)
+        self.tile = [ImageFile._Tile("feds", (0, 0, *self.size), 0, self.mode)]
+        return self.mode, (0, 0, float(self.width), float(self.height))
+
     def load_seek(self, pos: int) -> None:
         """Never called: that there is one tells Pillow's Parser to wait for the whole file."""
 
@@ -87,7 +103,7 @@ class FedsImageFile(ImageFile.ImageFile):
         """Decode the pixels, the first time; OSError if the file is damaged or its network is not installed."""
         if self.tile:
             try:
-                image = _decode(self._file())
+                image = _decode(self._file(), self._preview)
             except FedsError as error:
                 raise OSError(str(error)) from error
             self.im, self.tile = image.im, []
@@ -97,11 +113,11 @@ class FedsImageFile(ImageFile.ImageFile):
         return super().load()
 
 
-def _decode(file: FedsFile) -> Image.Image:
-    from .codec import decode_file
+def _decode(file: FedsFile, size: int | None) -> Image.Image:
     from .images import to_pil
+    from .previews import decode_preview
 
-    return to_pil(decode_file(file, _reader(file.header.fingerprint, _device())).picture)
+    return to_pil(decode_preview(file, _reader(file.header.fingerprint, _device()), size=size).picture)
 
 
 def save(image: Image.Image, stream: IO[bytes], filename: str | bytes) -> None:

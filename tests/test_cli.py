@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import fields, replace
 from io import BytesIO
@@ -442,6 +443,30 @@ def test_info_names_the_model(encoded):
         "quality  q3",
     ]
     assert [line[:9].strip() for line in lines[4:]] == ["header", "z", "slice 1", "slice 2"]
+
+
+def test_info_for_machines(encoded):
+    code, out, err = told(feds("info", encoded, "--json"))
+    header, size = read_header(encoded.read_bytes()), encoded.stat().st_size
+    about = json.loads(out)
+    assert (code, err) == (0, "")
+    parts = about.pop("parts")
+    assert (list(parts), sum(parts.values())) == (["header", "z", "slice 1", "slice 2"], size)
+    assert about == {
+        "bytes": size, "bpp": 8 * size / 2240, "width": 56, "height": 40, "grey": False, "quality": 3.0,
+        "fingerprint": header.fingerprint.hex(), "models": ["tiny"], "checksum": f"{header.checksum:08x}",
+    }  # fmt: skip
+
+
+def test_decode_makes_previews(encoded):
+    code, out, err = told(feds("decode", encoded, "--size", 28, "-o", "small.png"))
+    assert (code, out) == (0, b"")
+    assert re.fullmatch(r"small\.png: 28x20 of 56x40 pixels, q3 of tiny, \d+\.\d\d s\n", err)
+    assert told(feds("decode", encoded, "--slices", 1, "-o", "first.png"))[0] == 0
+    with Image.open("first.png") as first:
+        np.testing.assert_array_equal(np.asarray(first), np.asarray(fedscodec.decode(encoded, slices=1)))
+    code, _, err = told(feds("decode", encoded, "--slices", 3, "-o", "third.png"))
+    assert (code, err) == (1, "feds: slices must lie between 1 and 2 for tiny, found 3\n")
 
 
 def test_models_lists_what_is_installed():

@@ -22,7 +22,7 @@ FLOORS = [
     {"images", "networks", "inputs"},
     {"registry", "latents", "outcomes"},
     {"codec", "training", "bench"},
-    {"verification", "targets", "comparison"},
+    {"verification", "targets", "comparison", "previews"},
     {"batch"},
     {"commands", "pillow_plugin"},
     {"pillow_hook"},

@@ -83,7 +83,7 @@ def test_opening_reads_the_header_alone():
 
 def test_nothing_is_decoded_before_load(monkeypatch):
     calls = []
-    monkeypatch.setattr(pillow_plugin, "_decode", lambda file: calls.append(file) or Image.new("RGB", (127, 65)))
+    monkeypatch.setattr(pillow_plugin, "_decode", lambda file, size: calls.append(file) or Image.new("RGB", (127, 65)))
     with Image.open(PHOTO) as image:
         assert calls == []
         image.load()
@@ -120,6 +120,22 @@ def test_a_stream_without_a_name_and_one_that_starts_elsewhere():
     assert image.filename == ""
     image.load()
     assert not stream.closed
+
+
+def test_thumbnails_decode_previews(tiny, monkeypatch):
+    asked = []
+    real = pillow_plugin._decode
+    monkeypatch.setattr(pillow_plugin, "_decode", lambda file, size: asked.append(size) or real(file, size))
+    with Image.open(PHOTO) as image:
+        image.thumbnail((20, 20))
+        assert (image.size, asked) == ((20, 10), [79])  # Pillow asks for twice 20 on either side
+    with Image.open(PHOTO) as image:
+        assert image.draft(None, (200, 200)) is None
+        assert image.draft("RGB", (30, 30)) == ("RGB", (0, 0, 59.0, 30.0))
+        image.load()
+        assert image.draft("RGB", (10, 10)) is None
+        expected = fedscodec.decode(PHOTO, model=tiny, size=59)
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))
 
 
 def test_one_frame():

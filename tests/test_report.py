@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from conftest import make_picture
 
 from fedscodec.commands import report
 from fedscodec.fileformat import assemble, pack
@@ -48,7 +49,9 @@ def test_a_grey_picture_is_compared_with_eight_bits_a_pixel():
 
 
 def test_decoded_line():
-    assert report.decoded_line(a_file().header, "tiny", 1.5) == "200x100 pixels, q3.5 of tiny, 1.50 s"
+    header, whole, small = a_file().header, make_picture(width=200, height=100), make_picture(width=50, height=25)
+    assert report.decoded_line(header, whole, "tiny", 1.5) == "200x100 pixels, q3.5 of tiny, 1.50 s"
+    assert report.decoded_line(header, small, "tiny", 1.5) == "50x25 of 200x100 pixels, q3.5 of tiny, 1.50 s"
 
 
 def test_info_lines():

@@ -52,12 +52,12 @@ class Decoder:
 
     def work(self, task: Task, file: FedsFile) -> Worked:
         """Decode."""
-        from ..codec import decode_file
+        from ..previews import decode_preview
 
         header, name = file.header, str(task.source)
         model = self._model(header.fingerprint, name)
         try:
-            decoded = decode_file(file, model)
+            decoded = decode_preview(file, model, size=self.how.size, slices=self.how.slices)
         except FormatError as error:
             raise FormatError(f"{name}: {error}") from error
         facts = Facts(

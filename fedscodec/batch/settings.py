@@ -25,9 +25,14 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Decoding:
-    """How to decode. format: the suffix of the pictures, by default that of the output or png; force: do all anew."""
+    """How to decode. format: the suffix of the pictures, by default that of the output or png; force: do all anew.
+
+    size and slices ask for previews, see `previews.decode_preview`.
+    """
 
     format: str | None = None
     device: str = "auto"
     max_pixels: int | None = DEFAULT_MAX_PIXELS
     force: bool = False
+    size: int | None = None
+    slices: int | None = None

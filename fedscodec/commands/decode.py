@@ -36,6 +36,7 @@ EXAMPLES = examples(
     "feds decode photo.feds",
     "feds decode photo.feds -o photo.webp",
     "feds decode archive/ -o pictures/ --recursive --format webp",
+    "feds decode photo.feds --size 256 -o small.jpg",
     "feds decode - < photo.feds > photo.png",
 )
 
@@ -50,6 +51,10 @@ def decode(
     recursive: Recursive = False,
     jobs: Jobs = None,
     as_json: AsJson = False,
+    size: Annotated[
+        int | None, typer.Option(min=1, metavar="PIXELS", help="A preview with a longer side of so many, made faster.")
+    ] = None,
+    slices: Annotated[int | None, typer.Option(min=1, metavar="K", help="A preview from the first K slices.")] = None,
     device: OnDevice = Device.AUTO,
     force: Force = False,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
@@ -65,13 +70,16 @@ def decode(
     one that is older stays as it is, unless --force is given; a file that fails stops no other.
     """
     with one_sentence(debug):
+        if best_effort and (size or slices):
+            raise typer.BadParameter("--best-effort decodes the whole picture, expected neither --size nor --slices")
         if best_effort and (is_batch(sources) or as_json):
             raise typer.BadParameter("--best-effort decodes one file at a time")
         if is_batch(sources) or as_json:
-            how = Decoding(writable_format(format or "png"), device.value, max_pixels, force)
+            how = Decoding(writable_format(format or "png"), device.value, max_pixels, force, size, slices)
             _decode_many(sources, output, how, recursive=recursive, jobs=jobs, as_json=as_json, quiet=quiet)
         else:
-            _decode_one(sources[0], output, Decoding(format, device.value, max_pixels, force), best_effort, quiet=quiet)
+            how = Decoding(format, device.value, max_pixels, force, size, slices)
+            _decode_one(sources[0], output, how, best_effort, quiet=quiet)
 
 
 def _decode_many(
@@ -101,6 +109,7 @@ def _decode_one(source: Path, output: Path | None, how: Decoding, best_effort: b
     require_writable(target, force=how.force, source=source)
     kind = writable_format(how.format or target.suffix or "png")
     from .. import codec, images
+    from ..previews import decode_preview
 
     network = codec.model_by_fingerprint(file.header.fingerprint, how.device, name=name)
     try:
@@ -108,11 +117,11 @@ def _decode_one(source: Path, output: Path | None, how: Decoding, best_effort: b
             if found:
                 decoded = codec.decode_salvaged(found, network, progress=progress)
             else:
-                decoded = codec.decode_file(file, network, progress=progress)
+                decoded = decode_preview(file, network, size=how.size, slices=how.slices, progress=progress)
     except FormatError as error:
         raise FormatError(f"{name}: {error}") from error
     write_output(target, images.encode_picture(decoded.picture, kind, name=str(target)), force=how.force)
-    line = report.decoded_line(file.header, network.name, sum(decoded.seconds.values()))
+    line = report.decoded_line(file.header, decoded.picture, network.name, sum(decoded.seconds.values()))
     say(f"{name_of(target, 'output')}: {line}", quiet)
     if decoded.picture.warnings:  # only a damaged file has any
         say(f"feds: {name}: {'; '.join(decoded.picture.warnings)}", False)

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from ..fileformat import unpack
 from . import report
 from .failures import one_sentence
-from .options import Debug, FedsFile
+from .options import Debug, FedsFile, examples
 from .streams import name_of, read_feds
 
+EXAMPLES = examples(
+    "feds info photo.feds",
+    "feds info photo.feds --json",
+    "feds info - < photo.feds",
+)
 
-def info(source: FedsFile, debug: Debug = False) -> None:
+
+def info(
+    source: FedsFile,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines: one object.")] = False,
+    debug: Debug = False,
+) -> None:
     """Tell what a .feds file holds, without decoding it."""
     with one_sentence(debug):
         data = read_feds(source)
@@ -20,5 +32,8 @@ def info(source: FedsFile, debug: Debug = False) -> None:
 
         fingerprint = file.header.fingerprint.hex()
         names = [weights.name for weights in installed() if weights.fingerprint == fingerprint]
+        if as_json:
+            typer.echo(report.info_json(file, len(data), names))
+            return
         for line in report.info_lines(file, len(data), names):
             typer.echo(line)

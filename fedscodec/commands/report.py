@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from ..batch.done import Done, Total
     from ..comparison import Version
+    from ..images import Picture
     from ..networks.spec import ModelSpec
     from ..registry import WeightsInfo
     from ..training.rounding import Row
@@ -87,9 +89,11 @@ def larger_line(source: str, before: float, after: int) -> str | None:
     return f"feds: {source}: became larger, {after:,} bytes from {before:,}"
 
 
-def decoded_line(header: Header, model: str, seconds: float) -> str:
-    """What was read: `768x512 pixels, q3 of student, 0.40 s`."""
-    return f"{header.width}x{header.height} pixels, q{header.quality / 1000:g} of {model}, {seconds:.2f} s"
+def decoded_line(header: Header, picture: Picture, model: str, seconds: float) -> str:
+    """What was read: `768x512 pixels, q3 of student, 0.40 s`, or `256x171 of 768x512 pixels, ...`."""
+    whole, size = f"{header.width}x{header.height}", f"{picture.width}x{picture.height}"
+    pixels = whole if size == whole else f"{size} of {whole}"
+    return f"{pixels} pixels, q{header.quality / 1000:g} of {model}, {seconds:.2f} s"
 
 
 def verdict_line(verdict: Verdict) -> str:
@@ -119,13 +123,27 @@ def info_lines(file: FedsFile, size: int, models: list[str]) -> Iterator[str]:
     yield f"picture  {header.width}x{header.height} pixels, {'grey' if header.grey else 'colour'}"
     yield f"model    {', '.join(models) or 'not installed'}, fingerprint {header.fingerprint.hex()}"
     yield f"quality  q{header.quality / 1000:g}"
-    parts = {"z": header.stream_lengths[0]}
-    parts |= {f"slice {index}": length for index, length in enumerate(header.stream_lengths[1:], start=1)}
-    parts |= {
-        f"box {kind.decode().strip()}": file.box_sizes.get(kind, len(payload)) for kind, payload in file.boxes.items()
-    }
-    for name, length in {"header": size - sum(parts.values()), **parts}.items():
+    for name, length in _parts(file, size).items():
         yield f"{name:<9}{length:>9,} bytes {length / size:>6.1%}"
+
+
+def info_json(file: FedsFile, size: int, models: list[str]) -> str:
+    """The same as one JSON object; `parts` are bytes, in the order of the file, and add up to `bytes`."""
+    header, pixels = file.header, file.header.width * file.header.height
+    about = {
+        "bytes": size, "bpp": 8 * size / pixels, "width": header.width, "height": header.height, "grey": header.grey,
+        "quality": header.quality / 1000, "fingerprint": header.fingerprint.hex(), "models": models,
+        "checksum": f"{header.checksum:08x}", "parts": _parts(file, size),
+    }  # fmt: skip
+    return json.dumps(about)
+
+
+def _parts(file: FedsFile, size: int) -> dict[str, int]:
+    lengths = file.header.stream_lengths
+    parts = {"z": lengths[0]} | {f"slice {index}": length for index, length in enumerate(lengths[1:], start=1)}
+    sizes = {kind: file.box_sizes.get(kind, len(payload)) for kind, payload in file.boxes.items()}
+    parts |= {f"box {kind.decode().strip()}": length for kind, length in sizes.items()}
+    return {"header": size - sum(parts.values()), **parts}
 
 
 def models_table(found: Iterable[WeightsInfo]) -> Table:

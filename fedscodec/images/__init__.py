@@ -8,6 +8,7 @@ tensors    Picture ↔ float tensors
 from .fidelity import psnr
 from .picture import Picture, from_array
 from .reading import PICTURE_SUFFIXES, read_picture
+from .resizing import resize
 from .tensors import crop, from_tensor, pad, region, to_tensor
 from .writing import WRITABLE_SUFFIXES, encode_picture, to_pil, write_picture
 
@@ -23,6 +24,7 @@ __all__ = [
     "psnr",
     "read_picture",
     "region",
+    "resize",
     "to_pil",
     "to_tensor",
     "write_picture",

@@ -1,0 +1,18 @@
+"""Pictures in other sizes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from .picture import Picture
+
+
+def resize(picture: Picture, width: int, height: int, of: tuple[float, float] | None = None) -> Picture:
+    """The picture in another size, by Lanczos; `of` is the part that counts, from the upper left, in its own pixels."""
+    image = Image.fromarray(picture.pixels)
+    right, bottom = of or image.size
+    box = (0.0, 0.0, min(right, float(image.width)), min(bottom, float(image.height)))
+    return replace(picture, pixels=np.array(image.resize((width, height), Image.Resampling.LANCZOS, box)))
