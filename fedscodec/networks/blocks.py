@@ -201,11 +201,12 @@ class HaarDown(nn.Conv2d):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(4 * inputs, outputs, 1)
+        self.register_buffer("transform", _HAAR.clone(), persistent=False)  # on the device, so that none waits for it
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, inputs, H, W] → [B, outputs, H/2, W/2]."""
         bands = self.weight.reshape(self.out_channels, 4, -1)
-        taps = torch.einsum("okc,kp->ocp", bands, _HAAR.to(bands))
+        taps = torch.einsum("okc,kp->ocp", bands, self.transform.to(bands))
         return F.conv2d(x, taps.reshape(self.out_channels, -1, 2, 2), self.bias, stride=2)
 
 
@@ -214,10 +215,11 @@ class HaarUp(nn.Conv2d):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, 4 * outputs, 1)
+        self.register_buffer("transform", _HAAR.clone(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, inputs, H, W] → [B, outputs, 2H, 2W]."""
-        transform = _HAAR.to(self.weight)
+        transform = self.transform.to(self.weight)
         weight = torch.einsum("kp,kci->cpi", transform, self.weight.reshape(4, -1, self.in_channels))
         bias = torch.einsum("kp,kc->cp", transform, self.bias.reshape(4, -1))
         weight, bias = weight.reshape(-1, self.in_channels), bias.reshape(-1)

@@ -33,7 +33,7 @@ class Gains(nn.Module):
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
-        start = [0.5 * math.log(lam / 0.015) for lam in spec.lambdas]  # step ∝ 1/√λ at high rate
+        start = [0.5 * math.log(lam / spec.middle_lambda) for lam in spec.lambdas]  # step ∝ 1/√λ at high rate
         self.log_gain = nn.Parameter(torch.tensor([[s] * spec.latents for s in start]))
         self.log_inverse = nn.Parameter(torch.tensor([[-s] * spec.latents for s in start]))
 
@@ -83,10 +83,11 @@ class FedsModel(nn.Module):
         """The same pass with gradients for g_s alone: files stay as they are, only their pictures get better."""
         with torch.no_grad():
             gain, inverse = self.gains(quality)
-            y = self.g_a(x).value.float() * gain
+            analysed = self.g_a(x)
+            y = analysed.value.float() * gain
             y_hat = walk(self.float_side, self.h_a(y), y, quality, coder)
         synthesised = self.g_s(y_hat * inverse)
-        return Output(synthesised.value, y, y_hat, synthesised.taps)
+        return Output(synthesised.value, y, y_hat, (*analysed.taps, *synthesised.taps))
 
     def linear(self, x: Tensor, quality: Tensor, coder: SymbolCoder) -> Output:
         """The same pass through the wavelet shortcut alone: a linear transform codec with a learned entropy model."""

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..entropy.fixedpoint import CONTEXT_LIMIT, quality_plane
+from ..entropy.fixedpoint import CONTEXT_LIMIT
 from .prior import HyperPrior
 from .spec import ModelSpec
 from .twins import CONTEXT_UNIT, EntropyConv, Signal, clamp, join, straight_through_round
@@ -106,6 +106,13 @@ class SliceNet(nn.Module):
         return mean, index
 
 
+def quality_planes(quality: Tensor, qualities: int) -> Tensor:
+    """`fixedpoint.quality_plane` of real qualities [B], on their device and without waiting for it; float64 [B]."""
+    thousandths = torch.round(1000 * quality.double())
+    distance = thousandths - 500 * (qualities + 1)
+    return torch.div(distance, 32, rounding_mode="floor").clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT)
+
+
 def side_steps(spec: ModelSpec) -> Tensor:
     """Steps of what reaches h_s: those of ẑ, and of the quality."""
     return torch.tensor([1.0] * spec.hyper_latents + [1.0 / CONTEXT_UNIT])
@@ -128,15 +135,15 @@ class FloatSide(nn.Module):
         ])  # fmt: skip
         self.nets = nn.ModuleList(SliceNet(spec, i) for i in range(spec.slices))
         self.register_buffer("context_steps", torch.ones(spec.latents))
+        self.register_buffer("input_steps", side_steps(spec), persistent=False)
         self.quantised = False
 
     def side(self, z_hat: Tensor, quality: Tensor) -> Signal:
         """ẑ [B, Z, H/64, W/64], integers, and quality [B] → side [B, 2M, H/16, W/16]."""
-        most = len(self.spec.lambdas)
-        numbers = [quality_plane(round(1000 * q), most) / CONTEXT_UNIT for q in quality.tolist()]
-        plane = z_hat.new_tensor(numbers)[:, None, None, None].expand(-1, 1, *z_hat.shape[2:])
+        numbers = (quality_planes(quality, len(self.spec.lambdas)) / CONTEXT_UNIT).to(z_hat)
+        plane = numbers[:, None, None, None].expand(-1, 1, *z_hat.shape[2:])
         values = torch.cat([z_hat.clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT), plane], 1)
-        signal = Signal(values, side_steps(self.spec).to(z_hat))
+        signal = Signal(values, self.input_steps)
         for layer in self.h_s:
             signal = layer(signal)
         return signal

@@ -20,6 +20,9 @@ from typing import Any, Literal
 LAMBDAS = (0.0016, 0.0032, 0.0075, 0.015, 0.03, 0.045, 0.06)
 """λ of q1 … q7 for MSE (Sec. 5.1); loss is R + λ·255²·MSE with R in bits per pixel."""
 
+MS_SSIM_LAMBDAS = (2.40, 4.58, 8.73, 16.64, 31.73, 60.50, 115.37)
+"""λ of q1 … q7 for MS-SSIM; loss is R + λ·(1 − MS-SSIM)."""
+
 STRIDE = 64
 """Pictures are padded to a multiple of this: four halvings to y and two more to z."""
 
@@ -97,6 +100,11 @@ class ModelSpec:
             raise ValueError(f"framework is cnn or transformer, found {self.framework!r}")
         if self.metric not in ("mse", "ms-ssim"):
             raise ValueError(f"metric is mse or ms-ssim, found {self.metric!r}")
+
+    @property
+    def middle_lambda(self) -> float:
+        """λ of q4, at which the gains of a fresh network are one and a training sample weighs one."""
+        return (LAMBDAS if self.metric == "mse" else MS_SSIM_LAMBDAS)[3]
 
     @property
     def slice_channels(self) -> int:
