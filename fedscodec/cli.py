@@ -13,7 +13,21 @@ from typing import Annotated
 import typer
 
 from . import __version__
-from .commands import bench, bench_report, compare, decode, encode, entropy, info, models, rounding, train, verify
+from .commands import (
+    bench,
+    bench_report,
+    compare,
+    decode,
+    distill,
+    encode,
+    entropy,
+    finetune,
+    info,
+    models,
+    rounding,
+    train,
+    verify,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,6 +43,8 @@ app.command(epilog=verify.EXAMPLES)(verify.verify)
 app.command(epilog=compare.EXAMPLES)(compare.compare)
 app.command()(models.models)
 app.command(epilog=train.EXAMPLES)(train.train)
+app.command(epilog=distill.EXAMPLES)(distill.distill)
+app.command(epilog=finetune.EXAMPLES)(finetune.finetune)
 app.command()(rounding.rounding)
 app.command(epilog=bench.EXAMPLES)(bench.bench)
 app.command(epilog=bench_report.EXAMPLES)(bench_report.report)

@@ -115,8 +115,9 @@ def model_by_fingerprint(fingerprint: bytes, device: str = "auto", *, name: str 
 
 
 def _load(found: registry.Resolved, device: str) -> Model:
-    quality = registry.DEFAULT_QUALITY if found.quality is None else found.quality
     weights = read_weights(found.path)
+    middle = min(registry.DEFAULT_QUALITY, len(weights.spec.lambdas))  # a network for one λ has one quality
+    quality = middle if found.quality is None else found.quality
     try:
         return Model(weights, name=found.network, quality=quality, device=device)
     except WeightsError as error:

@@ -28,6 +28,8 @@ COMMANDS = (
     "compare",
     "models",
     "train",
+    "distill",
+    "finetune",
     "rounding",
     "bench",
     "report",
@@ -86,7 +88,9 @@ def test_every_field_of_the_recipe_is_a_flag_with_its_default():
     out = " ".join(feds("train", "--help").stdout.split())
     for field in fields(Recipe):
         flag = re.escape(f"--{field.name.replace('_', '-')}")
-        assert re.search(rf"{flag} \S+ \[default: {re.escape(str(field.default))}\]", out), field.name
+        several = isinstance(field.default, tuple)
+        shown = " ".join(map(str, field.default)) or "none" if several else str(field.default)
+        assert re.search(rf"{flag} .{{,30}}\[default: {re.escape(shown)}\]", out), field.name
 
 
 def test_version():
@@ -244,12 +248,30 @@ def test_train_hands_on_only_the_flags_that_were_given(photo, monkeypatch):
     from fedscodec.training import command
 
     calls = []
-    monkeypatch.setattr(command, "train", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(command, "run", calls.append)
     flags = ["--batch", 4, "--side-lr", "1e-3", "--optimizer", "adam", "--network", "tiny"]
     arguments = ["--data", "a", "--data", "b.tar", "--out", "c.safetensors", "--device", "cpu"]
     assert told(feds("train", *arguments, *flags)) == (0, b"", "")
     overrides = {"batch": 4, "side_lr": 1e-3, "optimizer": "adam"}
-    assert calls == [([Path("a"), Path("b.tar")], Path("c.safetensors"), "tiny", overrides, None, "cpu")]
+    data, out = [Path("a"), Path("b.tar")], Path("c.safetensors")
+    assert calls == [command.Job(data, out, overrides=overrides, network="tiny", device="cpu")]
+
+
+def test_distill_and_finetune_hand_on_what_they_start_from(photo, monkeypatch):
+    from fedscodec.training import command
+
+    calls = []
+    monkeypatch.setattr(command, "run", calls.append)
+    common = ["--data", "a", "--out", "c.safetensors"]
+    flags = ["--teacher", "t.safetensors", "--lambda", 0.015, "--taps", 1, "--taps", 4, "--recipe", "paper-distill"]
+    assert told(feds("distill", *common, *flags, "--no-relative", "--stop-after", 9)) == (0, b"", "")
+    assert told(feds("finetune", *common, "--init", "s.safetensors", "--metric", "ms-ssim", "--resume")) == (0, b"", "")
+    data, out = [Path("a")], Path("c.safetensors")
+    taught = {"taps": [1, 4], "relative": False}
+    assert calls == [
+        command.Job(data, out, "paper-distill", taught, teacher=Path("t.safetensors"), lam=0.015, stop_after=9.0),
+        command.Job(data, out, "finetune", {}, init=Path("s.safetensors"), metric="ms-ssim", resume=True),
+    ]
 
 
 def test_rounding_prints_what_was_measured(photo, monkeypatch):

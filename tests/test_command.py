@@ -1,9 +1,10 @@
-"""`feds train` from a folder of pictures to a weights file that encodes."""
+"""`feds train`, `distill` and `finetune` from a folder of pictures to a weights file that encodes."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -11,16 +12,21 @@ import torch
 from PIL import Image
 
 from fedscodec import __version__
-from fedscodec.codec import Model, psnr
+from fedscodec.codec import Model, load_model, psnr
 from fedscodec.errors import FedsError
 from fedscodec.images import from_array
 from fedscodec.networks.spec import TINY
 from fedscodec.networks.weights import read_weights
 from fedscodec.training import command
-from fedscodec.training.command import export, recipe_from, start, train
-from fedscodec.training.recipe import Recipe
+from fedscodec.training.command import Job, export
+from fedscodec.training.state import read_state
 
-SHORT = {"minutes": 0.02, "crop": 64, "batch": 2, "optimizer": "adam"}
+SHORT = {"steps": 3, "crop": 64, "batch": 2, "optimizer": "adam"}
+
+
+def train(data, out, network="tiny", overrides=None, **more):
+    """Run a job as the commands do, on the CPU."""
+    command.run(Job([data], out, overrides={**SHORT, **(overrides or {})}, network=network, device="cpu", **more))
 
 
 def colours(height, width):
@@ -42,7 +48,7 @@ def photos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def checkpoint(photos, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "deep" / "mine.safetensors"
-    train([photos], out, "tiny", dict(SHORT), None, "cpu")
+    train(photos, out)
     return out
 
 
@@ -61,44 +67,27 @@ def code(path):
     return picture, model.decode(data), data
 
 
-def test_recipe_from_replaces_what_is_given():
-    assert recipe_from({}) == Recipe()
-    assert recipe_from({"minutes": 2.0, "batch": None, "seed": 7}) == Recipe(minutes=2.0, seed=7)
-
-
-def test_recipe_from_names_an_unknown_field():
-    with pytest.raises(FedsError, match="^a recipe has no field epochs, rate; it has balance, batch, clip, crop, "):
-        recipe_from({"rate": 1, "epochs": 3, "batch": 2})
-
-
-def test_recipe_from_passes_on_why_a_value_is_impossible():
-    with pytest.raises(FedsError, match="multiple of 64, found 100$"):
-        recipe_from({"crop": 100})
-    with pytest.raises(FedsError, match="^minutes and batch must be positive, found 30.0 and 0$"):
-        recipe_from({"batch": 0})
-
-
 def test_an_unknown_network_is_named_before_anything_is_read(tmp_path):
     with pytest.raises(FedsError, match="^giant: no such network; known are teacher, student, "):
-        train([tmp_path / "nowhere"], tmp_path / "out.safetensors", "giant", dict(SHORT), None, "cpu")
+        train(tmp_path / "nowhere", tmp_path / "out.safetensors", "giant")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_training_leaves_a_weights_file_and_a_log(checkpoint):
-    assert sorted(os.listdir(checkpoint.parent))[:2] == ["mine.jsonl", "mine.safetensors"]
+    assert sorted(os.listdir(checkpoint.parent))[:3] == ["mine.jsonl", "mine.safetensors", "mine.svg"]
+    assert not checkpoint.with_suffix(".state.safetensors").exists()  # the run is over
     weights = read_weights(checkpoint)
     assert weights.spec == TINY
     words = weights.metadata
     assert (words["network"], words["start"], words["version"]) == ("tiny", "fresh", __version__)
     assert json.loads(words["recipe"])["crop"] == 64
-    assert int(words["steps"]) > 0
+    assert words["steps"] == "3"
     (line,) = checkpoint.with_suffix(".jsonl").read_text().splitlines()  # too short for a report
-    assert json.loads(line)["recipe"]["minutes"] == 0.02
+    assert json.loads(line)["recipe"]["steps"] == 3
 
 
 def test_training_tells_what_it_skipped(photos, tmp_path, capsys):
-    recipe = {**SHORT, "minutes": 1e-6}
-    train([photos], tmp_path / "x.safetensors", "tiny", recipe, None, "cpu")
+    train(photos, tmp_path / "x.safetensors", overrides={"steps": 1})
     told = " ".join(capsys.readouterr().err.split())
     assert "broken.png: expected a picture" in told
     assert "2 pictures, 1 skipped, on cpu" in told
@@ -134,7 +123,7 @@ def test_an_export_of_an_export_is_the_same(shipped, tmp_path):
 @pytest.mark.parametrize("which", ["checkpoint", "shipped"])
 def test_training_goes_on_from_a_weights_file(which, photos, tmp_path, request):
     init, out = request.getfixturevalue(which), tmp_path / "more.safetensors"
-    train([photos], out, "student", {**SHORT, "minutes": 1e-6}, init, "cpu")  # over after one step
+    train(photos, out, "student", {"steps": 1}, init=init)
     before, after = read_weights(init), read_weights(out)
     assert after.spec == TINY  # of the file, whatever network was asked for
     assert (after.metadata["network"], after.metadata["start"]) == ("tiny", init.name)
@@ -149,20 +138,20 @@ def test_training_goes_on_from_a_weights_file(which, photos, tmp_path, request):
 
 def test_a_start_from_weights_trains_all_of_the_network_at_once(checkpoint, photos, tmp_path, monkeypatch):
     stages = []
-    monkeypatch.setattr(command.Trainer, "run", lambda run, tell, save: stages.append(run.stage))
-    recipe = {**SHORT, "linear_share": 0.9}
-    train([photos], tmp_path / "a.safetensors", "tiny", recipe, checkpoint, "cpu")
-    train([photos], tmp_path / "b.safetensors", "tiny", recipe, None, "cpu")
+    monkeypatch.setattr(command.Trainer, "run", lambda run, tell, save, left: stages.append(run.phase))
+    recipe = {"linear_share": 0.8}
+    train(photos, tmp_path / "a.safetensors", "tiny", recipe, init=checkpoint)
+    train(photos, tmp_path / "b.safetensors", "tiny", recipe)
     assert stages == ["full", "linear"]
 
 
 def test_fresh_starts_with_one_seed_are_equal(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(command.Trainer, "run", lambda run, tell, save: save(run))  # as it is before any step
+    monkeypatch.setattr(command.Trainer, "run", lambda run, tell, save, left: save(run))  # as it is before any step
     starts = []
     for number, seed in enumerate((3, 3, 4)):
         torch.manual_seed(100 + number)  # whatever went before
         out = tmp_path / f"{number}.safetensors"
-        train([photos], out, "tiny", {**SHORT, "seed": seed}, None, "cpu")
+        train(photos, out, "tiny", {"seed": seed})
         starts.append(read_weights(out).floats)
     one, same, other = starts
     assert one.keys() == same.keys()
@@ -171,6 +160,97 @@ def test_fresh_starts_with_one_seed_are_equal(photos, tmp_path, monkeypatch):
     assert not np.array_equal(one["float_side.h_s.0.weight"], other["float_side.h_s.0.weight"])
 
 
-def test_a_start_from_a_missing_file_is_an_error(tmp_path):
-    with pytest.raises(FedsError, match="nowhere.safetensors: not a readable weights file"):
-        start("tiny", tmp_path / "nowhere.safetensors")
+def test_what_was_stopped_goes_on_exactly(photos, tmp_path):
+    """Stopped at every kind of place, a run ends with the same weights as one that was not."""
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    pytest.importorskip("pytorch_optimizer")
+    recipe = {"optimizer": "soap", "steps": 9, "linear_share": 0.25, "quantised_share": 0.3, "precondition_every": 2}
+    train(photos, whole, overrides=recipe)
+    train(photos, parts, overrides=recipe, stop_after=0.0)  # before anything
+    assert read_state(parts.with_suffix(".state.safetensors"))["run"]["step"] == 0
+    for stop in (2, 4, 7):  # in the linear phase, in the full one, in the quantised one
+        _resume_until(stop, photos, parts)
+    _resume_until(9, photos, parts)
+    one, other = read_weights(whole), read_weights(parts)
+    assert one.floats.keys() == other.floats.keys()
+    assert all(np.array_equal(array, other.floats[name]) for name, array in one.floats.items())
+    assert one.fingerprint == other.fingerprint
+    assert not parts.with_suffix(".state.safetensors").exists()
+    resumed = [json.loads(line).get("resumed") for line in parts.with_suffix(".jsonl").read_text().splitlines()]
+    assert [step for step in resumed if step is not None] == [0, 2, 4, 7]
+
+
+def _resume_until(stop, photos, out):
+    """Go on with a run and interrupt it before that step."""
+    step = command.Trainer.train_step
+
+    def until(run, *arguments):
+        if run.step == stop - 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(run, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command.Trainer, "train_step", until)
+        command.run(Job([photos], out, device="cpu", resume=True))
+    state = out.with_suffix(".state.safetensors")
+    assert not state.exists() or read_state(state)["run"]["step"] == stop
+
+
+def test_a_run_that_goes_on_takes_what_is_given_anew(photos, tmp_path):
+    out = tmp_path / "x.safetensors"
+    train(photos, out, stop_after=0.0)
+    command.run(Job([photos], out, overrides={"steps": 2, "lr": 1e-5}, device="cpu", resume=True))
+    recipe = json.loads(read_weights(out).metadata["recipe"])
+    assert (recipe["steps"], recipe["lr"], recipe["crop"], recipe["optimizer"]) == (2, 1e-5, 64, "adam")
+
+
+def test_there_must_be_something_to_go_on_with(photos, tmp_path):
+    with pytest.raises(FedsError, match="x.state.safetensors: not a readable state of a training run"):
+        train(photos, tmp_path / "x.safetensors", resume=True)
+
+
+def test_a_student_learns_from_a_teacher(checkpoint, photos, tmp_path):
+    out = tmp_path / "student.safetensors"
+    train(photos, out, recipe="distill", teacher=checkpoint)
+    weights = read_weights(out)
+    assert weights.metadata["teacher"] == read_weights(checkpoint).fingerprint.hex()
+    assert not any(name.startswith(("teacher", "projections")) for name in weights.floats)
+    code(out)
+
+
+def test_distillation_too_goes_on_exactly(shipped, photos, tmp_path):
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    job = {"recipe": "distill", "teacher": shipped, "overrides": {"steps": 4, "delta": 0.5}}
+    train(photos, whole, **job)
+    train(photos, parts, **job, stop_after=0.0)
+    train(photos, parts, **job, resume=True)
+    one, other = read_weights(whole), read_weights(parts)
+    assert all(np.array_equal(array, other.floats[name]) for name, array in one.floats.items())
+
+
+def test_finetuning_ends_with_quantised_steps(checkpoint, photos, tmp_path):
+    out = tmp_path / "tuned.safetensors"
+    train(photos, out, recipe="finetune", init=checkpoint)
+    recipe = json.loads(read_weights(out).metadata["recipe"])
+    assert (recipe["lr"], recipe["quantised_share"]) == (2e-4, 0.5)
+    code(out)
+
+
+def test_one_network_for_one_lambda(photos, tmp_path):
+    out = tmp_path / "one.safetensors"
+    train(photos, out, lam=0.0075)
+    assert read_weights(out).spec.lambdas == (0.0075,)
+    data = load_model(str(out), "cpu").encode(from_array(colours(70, 90)))
+    assert load_model(str(out), "cpu").decode(data).pixels.shape == (70, 90, 3)
+
+
+def test_ms_ssim_needs_large_crops(photos, tmp_path):
+    with pytest.raises(FedsError, match="^MS-SSIM needs crops of at least 192 pixels, found 64$"):
+        train(photos, tmp_path / "x.safetensors", metric="ms-ssim")
+
+
+def test_measuring_tells_a_speed_and_leaves_nothing(photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "measure", lambda trainer: f"fast, at batches of {trainer.recipe.batch}")
+    train(photos, tmp_path / "x.safetensors", measure=True)
+    assert "fast, at batches of 2" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

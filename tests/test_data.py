@@ -1,4 +1,4 @@
-"""Training pictures are found, unfit ones are named, and crops lie inside the pictures."""
+"""Training pictures are found and read in order, and unfit ones are named."""
 
 from __future__ import annotations
 
@@ -34,18 +34,6 @@ def shard(path, members):
             tar.addfile(info, io.BytesIO(data))
 
 
-def seed(number):
-    """A generator with that seed."""
-    return torch.Generator().manual_seed(number)
-
-
-@pytest.fixture
-def coordinates():
-    """Tiles of one 70 × 200 picture whose pixels tell where they lie: row, column, and 9."""
-    rows, columns = torch.meshgrid(torch.arange(70), torch.arange(200), indexing="ij")
-    return Tiles([torch.stack([rows, columns, torch.full_like(rows, 9)]).to(torch.uint8)])
-
-
 def test_folders_are_read_recursively_and_in_order(tmp_path):
     (tmp_path / "b" / "deep").mkdir(parents=True)
     (tmp_path / "z.png").write_bytes(png(64, 64, 3))
@@ -58,7 +46,7 @@ def test_folders_are_read_recursively_and_in_order(tmp_path):
     ]
     assert skipped == []
     tiles = Tiles.read([tmp_path], smallest=64)
-    assert [tuple(p.shape) for p in tiles.pictures] == [(3, 66, 64), (3, 64, 65), (3, 64, 64)]
+    assert [tuple(p.shape) for p in tiles.pictures] == [(66, 64, 3), (64, 65, 3), (64, 64, 3)]
     assert [int(p.amax()) for p in tiles.pictures] == [1, 2, 3]
     assert all(p.dtype == torch.uint8 for p in tiles.pictures)
     assert tiles.skipped == []
@@ -79,7 +67,7 @@ def test_rows_and_columns_are_not_swapped(tmp_path):
     pixels = np.arange(64 * 80 * 3, dtype=np.uint32).astype(np.uint8).reshape(64, 80, 3)
     Image.fromarray(pixels).save(tmp_path / "p.png")
     (picture,) = Tiles.read([tmp_path / "p.png"], smallest=64).pictures
-    np.testing.assert_array_equal(picture.numpy(), pixels.transpose(2, 0, 1))
+    np.testing.assert_array_equal(picture.numpy(), pixels)
 
 
 def test_unfit_pictures_are_skipped_by_name(tmp_path):
@@ -151,60 +139,3 @@ def test_a_folder_without_fit_pictures_is_an_error(tmp_path):
     with pytest.raises(ImageError) as error:
         Tiles.read([tmp_path], smallest=128)
     assert str(error.value) == f"{tmp_path}: no picture of at least 128x128 pixels was found"
-
-
-def test_a_batch_is_float_in_0_to_1():
-    tiles = Tiles([torch.arange(256, dtype=torch.uint8).repeat(3, 64, 1)])
-    batch = tiles.batch(40, 64, seed(0))
-    assert batch.shape == (40, 3, 64, 64)
-    assert batch.dtype == torch.float32
-    assert 0 <= float(batch.min()) < 0.1
-    assert 0.9 < float(batch.max()) <= 1
-    levels = batch * 255
-    torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
-
-
-def test_crops_lie_inside_the_picture_and_are_turned_at_random(coordinates):
-    batch = (coordinates.batch(64, 64, seed(1)) * 255).round().int()
-    kinds = set()
-    for crop in batch:
-        turned = bool(crop[0, 0, 0] == crop[0, 1, 0])  # rows run to the right
-        rows, columns = (crop.transpose(1, 2) if turned else crop)[:2]
-        flipped = bool(columns[0, 0] > columns[0, 1])
-        columns = columns.flip(1) if flipped else columns
-        first, left = rows[:1, :1], columns[:1, :1]
-        assert 0 <= int(first) <= 70 - 64
-        assert 0 <= int(left) <= 200 - 64
-        assert torch.equal(rows, (first + torch.arange(64)[:, None]).expand(64, 64))
-        assert torch.equal(columns, (left + torch.arange(64)).expand(64, 64))
-        assert (crop[2] == 9).all()
-        kinds.add((turned, flipped))
-    assert len(kinds) == 4
-
-
-def test_every_place_can_be_drawn(coordinates):
-    batch = (coordinates.batch(300, 64, seed(2)) * 255).round().int()
-    smallest, largest = batch[:, 0].amin((1, 2)), batch[:, 1].amax((1, 2))
-    assert set(smallest.tolist()) == set(range(7))
-    assert int(largest.min()) < 75
-    assert int(largest.max()) > 190
-
-
-def test_batches_are_reproducible(coordinates):
-    generator, same = seed(5), seed(5)
-    first, second = coordinates.batch(4, 64, generator), coordinates.batch(4, 64, generator)
-    assert torch.equal(first, coordinates.batch(4, 64, same))
-    assert torch.equal(second, coordinates.batch(4, 64, same))
-    assert not torch.equal(first, second)
-    assert not torch.equal(first, coordinates.batch(4, 64, seed(6)))
-
-
-def test_a_picture_of_the_size_of_the_crop_is_taken_whole():
-    picture = torch.full((3, 64, 64), 128, dtype=torch.uint8)
-    assert torch.equal(Tiles([picture]).batch(2, 64, seed(0)), torch.full((2, 3, 64, 64), 128 / 255))
-
-
-def test_pictures_are_drawn_by_area():
-    tiles = Tiles([torch.zeros(3, 64, 64, dtype=torch.uint8), torch.full((3, 192, 64), 255, dtype=torch.uint8)])
-    share = float(tiles.batch(400, 64, seed(0)).mean())
-    assert 0.68 < share < 0.82  # three quarters; six standard deviations are 0.13

@@ -1,9 +1,10 @@
-"""The loop learns, goes through its stages in order, survives bad batches, and always leaves something to keep."""
+"""The loop learns, goes through its phases in order, survives bad batches, and always leaves something to keep."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, replace
+import os
+import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,26 +12,26 @@ import torch.nn.functional as F
 
 from fedscodec.networks.model import FedsModel
 from fedscodec.networks.spec import TINY
-from fedscodec.training import loop
-from fedscodec.training.data import Tiles
-from fedscodec.training.loop import Report, Trainer, json_log
+from fedscodec.training.crops import Crops
+from fedscodec.training.loop import Trainer
 from fedscodec.training.recipe import Recipe
+from fedscodec.training.stages import FIGURES, Alone
 
 ONE_QUALITY = replace(TINY, lambdas=(0.015,))
 
 
-def tiles():
+def picture():
     """One smooth 64 × 64 picture, so that every batch shows the same, up to mirroring."""
     x = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0))
     x = F.interpolate(x, size=(64, 64), mode="bicubic").clamp(0, 1)
-    return Tiles([(x[0] * 255).to(torch.uint8)])
+    return (x[0] * 255).to(torch.uint8).permute(1, 2, 0).contiguous()
 
 
 def trainer(spec=TINY, **recipe):
     """A trainer on that picture, of small batches."""
     torch.manual_seed(0)
-    recipe = {"batch": 2, "crop": 64, "minutes": 1.0, "optimizer": "adam", **recipe}
-    return Trainer(FedsModel(spec), tiles(), Recipe(**recipe), torch.device("cpu"))
+    recipe = Recipe(**{"batch": 2, "crop": 64, "minutes": 1.0, "optimizer": "adam", **recipe})
+    return Trainer(Alone(FedsModel(spec), recipe), Crops([picture()], torch.device("cpu"), recipe.seed), recipe)
 
 
 def no_report(report):
@@ -38,12 +39,12 @@ def no_report(report):
 
 
 class Clock:
-    """Stands in for the time module: every look at it takes `tick` seconds."""
+    """A clock of which every look takes `tick` seconds."""
 
     def __init__(self, tick):
         self.now, self.tick = 0.0, tick
 
-    def monotonic(self):
+    def __call__(self):
         self.now += self.tick
         return self.now
 
@@ -54,80 +55,82 @@ def test_steps_lower_the_loss(optimizer):
         pytest.importorskip("pytorch_optimizer")
     run = trainer(ONE_QUALITY, optimizer=optimizer, linear_share=0.0)
     run.warm_start(8)
-    losses = [float(run._train_step(1.0).loss) for _ in range(9)]
-    assert (run.step, run.skipped) == (9, 0)
+    losses = [float(run.train_step(1.0)[0]) for _ in range(9)]
+    assert (run.step, int(run.skipped)) == (9, 0)
     assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
 
 
-def test_the_linear_stage_trains_the_shortcut_and_leaves_the_rest():
+def test_the_linear_phase_trains_the_shortcut_and_leaves_the_rest():
     run = trainer()
-    assert run.stage == "linear"
+    assert run.phase == "linear"
     run.warm_start(4)
     before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
-    run._train_step(1.0)
+    run.train_step(1.0)
     changed = {name for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
     assert {"g_a.shortcut.0.weight", "g_s.shortcut.3.weight", "h_a.conv.weight"} <= changed
     assert not any(name.startswith(("g_a.down", "g_s.up", "g_a.last", "g_s.last")) for name in changed)
 
 
 def test_a_network_without_shortcut_starts_in_full():
-    assert trainer(replace(TINY, wavelet=False)).stage == "full"
+    assert trainer(replace(TINY, wavelet=False)).phase == "full"
 
 
-def test_stages_follow_each_other(monkeypatch):
+def test_phases_follow_each_other(monkeypatch):
     run = trainer(linear_share=0.2, quantised_share=0.3)
     seen = []
 
     def step(rate, price_of_z):
         modes = {layer.quantised for layer in run.model.float_side.entropy_convs()}
-        seen.append((run.stage, *modes))
+        seen.append((run.phase, *modes))
         run.step += 1
-        return loop.losses.RateDistortion(torch.tensor(1.0), torch.tensor([1.0]), torch.tensor([0.01]))
 
-    monkeypatch.setattr(run, "_train_step", step)
-    monkeypatch.setattr(loop, "time", Clock(3.0))  # two looks a step: ten steps in the minute
-    run.run(no_report, lambda run: None)
-    assert seen == [("linear", False)] * 2 + [("full", False)] * 5 + [("quantised", True)] * 3
+    monkeypatch.setattr(run, "train_step", step)
+    run._clock = Clock(3.0)  # two looks a step: ten steps in the minute
+    assert run.run(no_report, lambda run: None)
+    assert [phase for phase, _ in seen] == ["linear"] * 2 + ["full"] * 5 + ["quantised"] * 3
+    assert all(quantised is (phase == "quantised") for phase, quantised in seen)
     assert run.average.float_side.quantised
 
 
-def test_a_late_look_at_the_clock_passes_through_all_stages():
-    run = trainer()
-    run._enter_stage(0.95)
-    assert run.stage == "quantised"
+def test_a_network_without_shortcut_has_no_linear_phase():
+    run = trainer(replace(TINY, wavelet=False))
+    run._enter("linear")
+    assert run.phase == "full"
 
 
-def test_without_a_quantised_share_that_stage_is_never_entered():
-    run = trainer(quantised_share=0.0, linear_share=0.0)
-    run._enter_stage(0.9999)
-    assert run.stage == "full"
-
-
-def test_a_step_that_is_not_finite_is_skipped_and_counted(monkeypatch):
-    run = trainer(linear_share=0.0)
+@pytest.mark.parametrize("optimizer", ["adam", "soap"])
+def test_a_step_that_is_not_finite_is_skipped_and_counted(optimizer, monkeypatch):
+    if optimizer == "soap":
+        pytest.importorskip("pytorch_optimizer")
+    run = trainer(linear_share=0.0, optimizer=optimizer)
+    for _ in range(2):
+        run.train_step(1.0)
     before = {name: v.clone() for name, v in run.model.state_dict().items()}
-    kept = {name: v.clone() for name, v in run.average.state_dict().items()}
     with monkeypatch.context() as patch:
-        patch.setattr(run, "_batch", lambda size: torch.full((size, 3, 64, 64), float("nan")))
-        result = run._train_step(1.0)
-    assert not torch.isfinite(result.loss)
-    assert (run.step, run.skipped) == (1, 1)
+        patch.setattr(run, "_batch", lambda: torch.full((2, 3, 64, 64), float("nan")))
+        figures = run.train_step(1.0)
+    assert not torch.isfinite(figures[0])
+    assert (run.step, int(run.skipped)) == (3, 1)
     assert all(torch.equal(v, before[name]) for name, v in run.model.state_dict().items())
-    assert all(torch.equal(v, kept[name]) for name, v in run.average.state_dict().items())
-    assert torch.isfinite(run._train_step(1.0).loss)
-    assert (run.step, run.skipped) == (2, 1)
+    assert torch.isfinite(run._figures).all()
+    assert all(torch.isfinite(v).all() for v in run.average.state_dict().values())
+    assert torch.isfinite(run.train_step(1.0)).all()
+    assert (run.step, int(run.skipped)) == (4, 1)
     assert not torch.equal(run.model.g_a.last.weight, before["g_a.last.weight"])
+    report = run._report(1.0)
+    assert report.skipped == 1
+    assert 1 < report.loss < 1e4
 
 
 def test_the_learning_rate_is_a_share_of_each_groups_peak():
     run = trainer(lr=1e-3, side_lr=2e-3, shortcut_lr=4e-3)
-    run._train_step(0.5)
-    groups = [group for optimizer in run.optimizers for group in optimizer.param_groups]
-    assert sorted(group["lr"] for group in groups) == pytest.approx([5e-4, 1e-3, 2e-3, 0.5 * loop.PRIOR_LR])
+    run.train_step(0.5)
+    groups = [group for optimizer in run.optimizers.all for group in optimizer.param_groups]
+    assert sorted(group["lr"] for group in groups) == pytest.approx([5e-4, 1e-3, 2e-3, 1e-2])
     named = {id(p): name for name, p in run.model.named_parameters()}
-    prior = {named[id(p)] for group in groups if group["peak"] == loop.PRIOR_LR for p in group["params"]}
+    prior = {named[id(p)] for group in groups if group["peak"] == Recipe().prior_lr for p in group["params"]}
     assert prior == {f"float_side.prior.{part}" for part in ("logits", "means", "log_scales")}
-    assert loop.PRIOR_LR == 0.02
+    assert Recipe().prior_lr == 0.02
     assert sum(len(group["params"]) for group in groups) == len(list(run.model.parameters()))
 
 
@@ -183,77 +186,84 @@ def test_calibration_forgets_the_peaks_of_earlier_ones():
     assert float(first.steps.max()) < 0.5 * float(before.max())
 
 
-def test_reports_and_saves_come_by_the_clock(monkeypatch):
+def test_calibration_does_not_touch_what_a_run_draws():
+    one, same = trainer(), trainer()
+    one.calibrate()
+    assert torch.equal(one._batch(), same._batch())
+
+
+def test_reports_and_saves_come_by_the_clock():
     run = trainer(save_every=0.25)
     reports, saved = [], []
-    monkeypatch.setattr(loop, "time", Clock(3.5))
+    run._clock = Clock(3.5)
     run.run(reports.append, lambda run: saved.append(run.step))
     assert run.step == 8
     assert saved == [3, 6, 8]  # a step takes 7 s, and a save another look: after 21 s, after 24.5 s, and at the end
     assert [r.step for r in reports] == list(range(1, 9))
-    assert {r.stage for r in reports} == {"linear", "full", "quantised"}
-    assert all(0 < r.bpp < 1000 and r.psnr > 0 and r.loss > r.bpp for r in reports)
+    assert {r.phase for r in reports} == {"linear", "full", "quantised"}
+    assert all(0 < r.bpp < 1000 and r.psnr > 0 and r.loss > 0 for r in reports)
     assert reports[0].pixels_per_second == pytest.approx(2 * 64 * 64 / 7)
+    assert [r.minutes + r.minutes_left for r in reports] == pytest.approx([1.0] * 8)
 
 
-def test_an_interrupt_saves_what_there_is(monkeypatch):
+def test_a_report_is_the_mean_since_the_one_before(monkeypatch):
     run = trainer()
-    saved, step = [], run._train_step
+    seen = [run.train_step(1.0) for _ in range(3)]
+    report = run._report(2.0)
+    mean = dict(zip(FIGURES, torch.stack(seen).mean(0).tolist(), strict=True))
+    assert (report.loss, report.bpp) == pytest.approx((mean["loss"], mean["bpp"]), rel=1e-5)
+    assert report.psnr == pytest.approx(float(-10 * torch.log10(torch.tensor(mean["mse"]))), rel=1e-5)
+    assert report.pixels_per_second == pytest.approx(3 * 2 * 64 * 64 / 2.0)
+    last = run.train_step(1.0)
+    assert run._report(1.0).loss == pytest.approx(float(last[0]), rel=1e-5)
+
+
+def test_a_run_of_steps_is_over_after_them():
+    run = trainer(steps=4, minutes=1e9, quantised_share=0.25, linear_share=0.5)
+    phases = []
+    step = run.train_step
+    run.train_step = lambda *args: (phases.append(run.phase), step(*args))
+    assert run.run(no_report, lambda run: None)
+    assert phases == ["linear", "linear", "full", "quantised"]
+
+
+def test_ctrl_c_ends_the_step_and_saves(monkeypatch):
+    run = trainer()
+    saved, step = [], run.train_step
 
     def interrupted(rate, price_of_z):
         if run.step == 1:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
         return step(rate, price_of_z)
 
-    monkeypatch.setattr(run, "_train_step", interrupted)
-    run.run(no_report, lambda run: saved.append(run.average.float_side.h_s[0].steps.clone()))
+    monkeypatch.setattr(run, "train_step", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    assert not run.run(no_report, lambda run: saved.append(run.average.float_side.h_s[0].steps.clone()))
     (steps,) = saved
-    assert run.step == 1
+    assert run.step == 2
     assert not (steps == 4.0 / 127).all()  # calibrated, so that it can be turned into integers
+    assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_equal_seeds_draw_equal_batches():
-    assert torch.equal(trainer(seed=4)._batch(3), trainer(seed=4)._batch(3))
-    assert not torch.equal(trainer(seed=4)._qualities(), trainer(seed=5)._qualities())
+def test_a_second_ctrl_c_interrupts_as_ever(monkeypatch):
+    run, saved = trainer(), []
+
+    def interrupted(rate, price_of_z):
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(run, "train_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run.run(no_report, saved.append)
+    assert saved == []
 
 
-def test_qualities_lie_in_the_range_of_the_network():
-    run = trainer(batch=200)
-    drawn = run._qualities()
-    assert drawn.shape == (200,)
-    assert 1.0 <= float(drawn.min()) < 1.5
-    assert 6.5 < float(drawn.max()) <= 7.0
-    assert (trainer(ONE_QUALITY)._qualities() == 1).all()
-
-
-def test_the_log_is_json_lines(tmp_path):
-    path = tmp_path / "new" / "run.jsonl"
-    tell = json_log(path, Recipe(minutes=2.0))
-    report = Report(7, 0.5, 0.25, "full", 1.234567, 0.5, 30.0, 1.0, 1000.0, 2)
-    tell(report)
-    tell(replace(report, step=8, loss=float("inf")))
-    first, second, third = (json.loads(line) for line in path.read_text().splitlines())
-    assert first == {"recipe": asdict(Recipe(minutes=2.0))}
-    assert second == {**asdict(report), "loss": 1.23457}
-    assert third == {**asdict(report), "step": 8, "loss": None}
-    assert path.read_text().splitlines()[2].count("null") == 1
-
-
-@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
-def test_what_is_not_finite_is_null_in_the_log(tmp_path, value):
-    tell = json_log(tmp_path / "run.jsonl", Recipe())
-    tell(Report(1, 0.5, 0.25, "full", value, value, value, 1.0, 1000.0, 2))
-    refuse = {"parse_constant": pytest.fail}  # Infinity and NaN are no JSON
-    row = json.loads((tmp_path / "run.jsonl").read_text().splitlines()[1], **refuse)
-    assert (row["loss"], row["bpp"], row["psnr"], row["minutes"]) == (None, None, None, 0.5)
-
-
-def test_a_log_starts_anew(tmp_path):
-    path = tmp_path / "run.jsonl"
-    path.write_text("old\n")
-    json_log(path, Recipe())
-    assert len(path.read_text().splitlines()) == 1
-    assert "old" not in path.read_text()
+def test_a_sitting_ends_when_it_should():
+    run = trainer()
+    run._clock = Clock(3.0)  # six seconds a step
+    assert not run.run(no_report, lambda run: None, stop_after=0.35)
+    assert run.step == 3
+    assert run.minutes == pytest.approx(0.35)
 
 
 def test_z_that_is_free_is_not_paid_for():
@@ -262,18 +272,16 @@ def test_z_that_is_free_is_not_paid_for():
         run = trainer()
         prior = run.model.float_side.prior
         before = prior.log_scales.detach().clone()
-        run._train_step(1.0, price)
+        run.train_step(1.0, price)
         assert bool((prior.log_scales != before).any()) is moves
 
 
-def test_the_decoder_stage_trains_g_s_alone():
+def test_the_decoder_phase_trains_g_s_alone():
     run = trainer(decoder_share=0.5, quantised_share=0.2, linear_share=0.0)
     before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
-    run._enter_stage(0.4)
-    assert run.stage == "quantised"
-    run._enter_stage(0.6)
-    assert run.stage == "decoder"
+    run._enter("quantised")
+    run._enter("decoder")
     for _ in range(3):  # the first step of the optimizer of the transforms only looks
-        run._train_step(1.0)
+        run.train_step(1.0)
     moved = {name.split(".")[0] for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
     assert moved == {"g_s"}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import FrozenInstanceError
 
 import pytest
 
-from fedscodec.training.recipe import Recipe
+from fedscodec.errors import FedsError
+from fedscodec.training.recipe import RECIPES, Recipe, recipe_from
 
 
 def test_the_default_is_sound():
@@ -84,3 +86,75 @@ def test_z_is_free_at_first_and_then_rises_to_its_price(progress, price):
 def test_only_known_precisions_are_taken():
     with pytest.raises(ValueError, match="^precision must be auto, float32 or bfloat16, found float16$"):
         Recipe(precision="float16")
+
+
+def test_milestones_divide_the_rate_by_ten_at_their_steps():
+    recipe = RECIPES["paper-teacher"]
+    rates = {step: recipe.rate(step / recipe.steps) for step in (0, 1, 129_999, 130_000, 159_999, 160_000, 179_999)}
+    assert list(rates.values()) == pytest.approx([1, 1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_the_three_stages_are_those_of_the_paper():
+    teacher, distill, finetune = (RECIPES[f"paper-{stage}"] for stage in ("teacher", "distill", "finetune"))
+    for recipe in (teacher, distill, finetune):
+        assert (recipe.batch, recipe.crop, recipe.optimizer) == (8, 384, "adam")
+        assert recipe.lr == recipe.side_lr == recipe.shortcut_lr == recipe.prior_lr == 1e-4
+        assert (recipe.warm_up, recipe.linear_share, recipe.free_z, recipe.balance, recipe.ema) == (0, 0, 0, 0, 0)
+    assert (teacher.steps, teacher.milestones) == (distill.steps, distill.milestones) == (180_000, (130_000, 160_000))
+    assert (finetune.steps, finetune.milestones) == (150_000, (50_000, 100_000))
+    assert (distill.alpha, distill.beta, distill.gamma, distill.delta) == (1.0, 0.5, 0.5, 0.0)
+    assert (distill.latent_order, distill.relative, len(distill.taps)) == ("entropy", False, 6)
+    assert (finetune.quantised_share, teacher.quantised_share) == (pytest.approx(1 / 3), 0)
+
+
+def test_fu2024kd_learns_output_and_distribution_alone():
+    fu = RECIPES["fu2024kd"]
+    assert (fu.alpha, fu.beta, fu.gamma, fu.delta) == (1.0, 0.0, 0.0, 1.0)
+    assert RECIPES["direct"] == RECIPES["paper-teacher"]
+
+
+@pytest.mark.parametrize(
+    ("progress", "phase"), [(0.0, "linear"), (0.19, "linear"), (0.2, "full"), (0.6, "quantised"), (0.91, "decoder")]
+)
+def test_phases_follow_each_other(progress, phase):
+    assert Recipe(linear_share=0.2, quantised_share=0.3, decoder_share=0.1).phase(progress) == phase
+
+
+def test_a_run_without_a_quantised_share_never_gets_there():
+    assert Recipe(quantised_share=0.0, linear_share=0.0).phase(0.9999) == "full"
+    assert Recipe(quantised_share=0.0, linear_share=0.0).phase(1.0) == "full"
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"milestones": (10,)}, "milestones are steps, and need a run of steps, found (10,) without"),
+        ({"taps": (0, 6)}, "taps lie in 0..5, found (0, 6)"),
+        ({"linear_share": 0.6, "quantised_share": 0.5}, "shares of a run must be 0..1 together, found 0.6 + 0.5 + 0.0"),
+        ({"precondition_every": 0}, "steps must not be negative and precondition_every be positive, found 0 and 0"),
+        ({"latent_order": "size"}, "latent_order must be entropy or teacher, found size"),
+    ],
+)
+def test_what_cannot_be_is_refused(values, complaint):
+    with pytest.raises(ValueError, match="^" + re.escape(complaint) + "$"):
+        Recipe(**values)
+
+
+def test_recipe_from_replaces_what_is_given():
+    assert recipe_from("train", {}) == Recipe()
+    assert recipe_from("train", {"minutes": 2.0, "batch": None, "seed": 7}) == Recipe(minutes=2.0, seed=7)
+    assert recipe_from("finetune", {"taps": [1, 2]}).taps == (1, 2)
+
+
+def test_recipe_from_names_what_is_unknown():
+    with pytest.raises(FedsError, match="^a recipe has no field epochs, rate; it has alpha, balance, batch, beta, "):
+        recipe_from("train", {"rate": 1, "epochs": 3, "batch": 2})
+    with pytest.raises(FedsError, match="^best: no such recipe; known are train, distill, finetune, paper-teacher, "):
+        recipe_from("best", {})
+
+
+def test_recipe_from_passes_on_why_a_value_is_impossible():
+    with pytest.raises(FedsError, match="multiple of 64, found 100$"):
+        recipe_from("train", {"crop": 100})
+    with pytest.raises(FedsError, match="^minutes and batch must be positive, found 30.0 and 0$"):
+        recipe_from("train", {"batch": 0})

@@ -1,10 +1,13 @@
-"""Training pictures: folders and tar shards, decoded once, kept as uint8, cropped and flipped in batches."""
+"""Training pictures from folders and tar shards, decoded once and kept as uint8."""
 
 from __future__ import annotations
 
 import io
+import os
 import tarfile
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,58 +44,61 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
 
 @dataclass
 class Tiles:
-    """Pictures as uint8 tensors [3, H, W] on one device, and the names of files that could not be read."""
+    """Pictures as uint8 tensors [H, W, 3] in memory, and the names of files that could not be read."""
 
     pictures: list[Tensor] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
     @staticmethod
     def read(
-        roots: list[Path], *, smallest: int, device: torch.device | str = "cpu", limit: int | None = None,
-        progress: Callable[[int], None] | None = None,
-    ) -> Tiles:  # fmt: skip
-        """Read every picture at least `smallest` pixels on each side; unreadable and small ones are skipped by name."""
+        roots: list[Path], *, smallest: int, limit: int | None = None, progress: Callable[[int], None] | None = None
+    ) -> Tiles:
+        """Read every picture at least `smallest` pixels on each side; unreadable and small ones are skipped by name.
+
+        Several are decoded at a time; their order is that of the files.
+        """
         tiles = Tiles()
-        for root in roots:
-            if not root.exists():
-                raise ImageError(f"{root}: no such file or folder of training pictures")
-            for name, data in picture_files(root, tiles.skipped):
-                if limit is not None and len(tiles.pictures) >= limit:
-                    return tiles
-                tiles._add(name, data, smallest, device)
-                if progress:
-                    progress(len(tiles.pictures))
+        for found in _decoded(roots, smallest, tiles.skipped):
+            if isinstance(found, str):
+                tiles.skipped.append(found)
+                continue
+            tiles.pictures.append(found)
+            if progress:
+                progress(len(tiles.pictures))
+            if limit is not None and len(tiles.pictures) >= limit:
+                break
         if not tiles.pictures:
             raise ImageError(
                 f"{', '.join(map(str, roots))}: no picture of at least {smallest}x{smallest} pixels was found"
             )
         return tiles
 
-    def _add(self, name: str, data: bytes, smallest: int, device: torch.device | str) -> None:
-        try:
-            pixels = read_picture(io.BytesIO(data), name=name).pixels
-        except FedsError as error:
-            self.skipped.append(str(error))
-            return
-        if min(pixels.shape[:2]) < smallest:
-            self.skipped.append(f"{name}: smaller than {smallest}x{smallest} pixels")
-            return
-        self.pictures.append(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).to(device))
 
-    def batch(self, size: int, crop: int, generator: torch.Generator) -> Tensor:
-        """`size` random crops, each picture drawn by its area, flipped and transposed at random; [B, 3, crop, crop]."""
-        weights = torch.tensor([p.shape[1] * p.shape[2] for p in self.pictures], dtype=torch.float64)
-        chosen = torch.multinomial(weights, size, replacement=True, generator=generator).tolist()
-        crops = [_crop(self.pictures[i], crop, generator) for i in chosen]
-        return torch.stack(crops).float().div_(255)
+def _decoded(roots: list[Path], smallest: int, skipped: list[str]) -> Iterator[Tensor | str]:
+    """Every picture, or why it is none, in the order of the files; threads decode while the files are read."""
+    workers = os.cpu_count() or 1
+    waiting: deque[Future[Tensor | str]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for name, data in _files(roots, skipped):
+            waiting.append(pool.submit(_decode, name, data, smallest))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
-def _crop(picture: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    def draw(n: int) -> int:
-        return int(torch.randint(n, (), generator=generator))
+def _files(roots: list[Path], skipped: list[str]) -> Iterator[tuple[str, bytes]]:
+    for root in roots:
+        if not root.exists():
+            raise ImageError(f"{root}: no such file or folder of training pictures")
+        yield from picture_files(root, skipped)
 
-    top, left = draw(picture.shape[1] - size + 1), draw(picture.shape[2] - size + 1)
-    out = picture[:, top : top + size, left : left + size]
-    if draw(2):
-        out = out.flip(2)
-    return out.transpose(1, 2) if draw(2) else out
+
+def _decode(name: str, data: bytes, smallest: int) -> Tensor | str:
+    try:
+        pixels = read_picture(io.BytesIO(data), name=name).pixels
+    except FedsError as error:
+        return str(error)
+    if min(pixels.shape[:2]) < smallest:
+        return f"{name}: smaller than {smallest}x{smallest} pixels"
+    return torch.from_numpy(np.array(pixels))

@@ -1,156 +1,138 @@
-"""The loop: steps within a budget of minutes, moving average, checkpoints, a log of JSON lines."""
+"""The loop: steps within a budget, moving average, checkpoints. It knows neither losses nor stages.
+
+On a GPU nothing in it waits for the device but a report every few seconds and a checkpoint every few minutes.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..codec import choose_precision
 from ..entropy.coders import RateEstimator
-from ..networks.model import FedsModel, Output
-from . import losses
-from .data import Tiles
-from .recipe import Recipe
+from ..networks.model import FedsModel
+from .crops import Crops
+from .interrupts import Interrupts
+from .optimizers import Optimizers
+from .parallel import Team
+from .recipe import Phase, Recipe
+from .reports import Report
+from .stages import FIGURES, Distilled, Stage, Survey
 from .warm_start import start_linear
 
 CALIBRATION_BATCHES = 16
-PRIOR_LR = 2e-2
-"""Of the prior of z: logarithms of scales, which must travel by whole units, not by the size of a weight."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """Where a run stands; what the progress display and the log get."""
-
-    step: int
-    minutes: float
-    progress: float  # 0..1 of the budget
-    stage: str
-    loss: float
-    bpp: float
-    psnr: float
-    rate: float  # share of the peak learning rate
-    pixels_per_second: float
-    skipped: int  # steps dropped because loss or gradient was not finite
+REPORT_EVERY = 5.0  # seconds
 
 
 class Trainer:
     """One run of a recipe. `average` is the moving average of the weights: the network to keep."""
 
-    def __init__(self, model: FedsModel, tiles: Tiles, recipe: Recipe, device: torch.device) -> None:
-        torch.manual_seed(recipe.seed)
-        self.recipe, self.tiles, self.device = recipe, tiles, device
+    def __init__(self, stage: Stage, crops: Crops, recipe: Recipe, team: Team | None = None) -> None:
+        self.recipe, self.crops, self.device = recipe, crops, crops.device
+        self.team = team or Team()
+        self.part = self.team.part(recipe.batch)
         asked = recipe.precision
-        self.precision = choose_precision(device) if asked == "auto" else getattr(torch, asked)
-        self.generator = torch.Generator().manual_seed(recipe.seed)
-        self.model = model.to(device).to(memory_format=torch.channels_last).train()
-        self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
-        self.optimizers = list(_optimizers(self.model, recipe))
-        self.step = self.skipped = 0
-        self.stage = "linear" if recipe.linear_share > 0 and len(model.g_a.shortcut) else "full"
+        self.precision = choose_precision(self.device) if asked == "auto" else getattr(torch, asked)
+        stage.to(self.device).to(memory_format=torch.channels_last).train()
+        if isinstance(stage, Distilled):
+            stage.teacher.eval()
+        self.stage, self.model = stage, stage.model
+        self.average = _twin(self.model)
+        self.shared = self.team.share(stage, self.device)
+        self.optimizers = Optimizers(stage, recipe)
+        self.phase: Phase = "linear" if recipe.linear_share > 0 and len(self.model.g_a.shortcut) else "full"
+        self.step, self.minutes = 0, 0.0
+        self.skipped = torch.zeros((), dtype=torch.int64, device=self.device)
+        self._figures = torch.zeros(len(FIGURES), device=self.device)  # sums over the steps since the last report
+        self._told = (0, 0)  # steps and skipped steps until then
+        self._clock: Callable[[], float] = time.monotonic
+        torch.manual_seed(recipe.seed + 1000 * self.team.rank)  # of the noise that stands for rounding
+        if recipe.compile:
+            self.model.g_a.compile()
+            self.model.g_s.compile()
 
     def warm_start(self, pictures: int = 48) -> None:
         """Start a fresh network from the principal components of the training tiles."""
-        start_linear(self.model, self._batch(pictures))
+        start_linear(self.model, self.crops.batch(pictures, self.recipe.crop))
         self.average.load_state_dict(self.model.state_dict())
 
-    def run(self, tell: Callable[[Report], None], save: Callable[[Trainer], None]) -> None:
-        """Train until the minutes are over; Ctrl-C stops early. `save` is called every few minutes and at the end."""
-        begin = saved = told = time.monotonic()
-        told_step = 0
-        with contextlib.suppress(KeyboardInterrupt):
-            while (progress := (time.monotonic() - begin) / 60 / self.recipe.minutes) < 1:
-                self._enter_stage(progress)
-                result = self._train_step(self.recipe.rate(progress), self.recipe.price_of_z(progress))
-                now = time.monotonic()
-                if now - told > 5:
-                    pixels = (self.step - told_step) * self.recipe.batch * self.recipe.crop**2
-                    tell(self._report(result, progress, (now - begin) / 60, pixels / (now - told)))
-                    told, told_step = now, self.step
-                if now - saved > 60 * self.recipe.save_every:
-                    self._save(save)
-                    saved = time.monotonic()
-        self._save(save)
-
-    def _save(self, save: Callable[[Trainer], None]) -> None:
-        if not self.average.float_side.quantised:  # so that what is saved can be turned into integers
-            self.calibrate()
-        save(self)
-
-    def _enter_stage(self, progress: float) -> None:
-        if self.stage == "linear" and progress >= self.recipe.linear_share:
-            self.stage = "full"
-        decoder = self.recipe.decoder_share
-        if self.stage == "full" and progress >= 1 - self.recipe.quantised_share - decoder:
-            self.calibrate()
-            self.model.float_side.set_mode(quantised=True)
-            self.average.float_side.set_mode(quantised=True)
-            self.stage = "quantised"
-        if self.stage == "quantised" and progress >= 1 - decoder:
-            self.stage = "decoder"
-
     @torch.no_grad()
-    def calibrate(self) -> None:
-        """Fix the steps of all activations from the averaged network, and share them with the one in training."""
-        side = self.average.float_side
-        side.set_mode(observing=True)
-        for layer in side.entropy_convs():
-            layer.peak.zero_()  # of an earlier calibration, for an earlier checkpoint
-        for number in range(CALIBRATION_BATCHES):
-            share = number / (CALIBRATION_BATCHES - 1)  # both ends of the range: what is clipped costs most
-            quality = torch.full((self.recipe.batch,), 1 + share * (len(self.model.spec.lambdas) - 1))
-            self.average(self._batch(self.recipe.batch), quality.to(self.device), self._estimator())
-        side.set_mode()
-        twins = zip(side.entropy_convs(), self.model.float_side.entropy_convs(), strict=True)
-        for layer, trained in twins:
-            layer.calibrate()
-            trained.steps.copy_(layer.steps)
+    def survey_teacher(self, batches: int = 16) -> None:
+        """Let a stage that distils look at its teacher before it starts (Eq. 6–7), at qualities evenly spread."""
+        if isinstance(self.stage, Distilled):
+            found = []
+            for quality in _spread(batches, len(self.model.spec.lambdas)):
+                with self._autocast():
+                    found.append(self.stage.survey(self._batch(), self._all_at(quality)))
+            means = (self.team.mean(torch.stack(values).mean(0)) for values in zip(*found, strict=True))
+            self.stage.choose(Survey(*means))
 
-    def _batch(self, size: int) -> Tensor:
-        batch = self.tiles.batch(size, self.recipe.crop, self.generator).to(self.device)
-        return batch.contiguous(memory_format=torch.channels_last)
+    def run(
+        self, tell: Callable[[Report], None], save: Callable[[Trainer], None], stop_after: float = float("inf")
+    ) -> bool:
+        """Train until the budget is spent, or for `stop_after` minutes, or until Ctrl-C; True when it is spent.
 
-    def _qualities(self) -> Tensor:
-        span = len(self.model.spec.lambdas) - 1
-        return 1 + span * torch.rand(self.recipe.batch, generator=self.generator).to(self.device)
+        `save` is called every few minutes and at the end.
+        """
+        begin = saved = told = self._clock()
+        before, finished = self.minutes, False
+        with quick_arithmetic(self.device), Interrupts() as interrupts:
+            while True:
+                now = self._clock()
+                self.minutes = self.team.agree(before + (now - begin) / 60)
+                progress = self.progress
+                finished = progress >= 1
+                if self.team.agree(finished or interrupts.seen or self.minutes - before >= stop_after):
+                    break
+                self._enter(self.recipe.phase(progress))
+                self.train_step(self.recipe.rate(progress), self.recipe.price_of_z(progress))
+                now = self._clock()
+                if now - told > REPORT_EVERY:
+                    tell(self._report(now - told))
+                    told = now
+                if self.team.agree(now - saved > 60 * self.recipe.save_every):
+                    self._save(save)
+                    saved = self._clock()
+        self._save(save)
+        return finished
 
-    def _estimator(self) -> RateEstimator:
-        spec = self.model.spec
-        noise = self.stage != "decoder"
-        return RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=noise)
+    @property
+    def progress(self) -> float:
+        """How much of the run is over, in 0..1."""
+        if self.recipe.steps:
+            return self.step / self.recipe.steps
+        return self.minutes / self.recipe.minutes
 
-    def _train_step(self, rate: float, price_of_z: float = 1.0) -> losses.RateDistortion:
-        x, quality, coder = self._batch(self.recipe.batch), self._qualities(), self._estimator()
-        forward = {"linear": self.model.linear, "decoder": self.model.decoder_only}.get(self.stage, self.model)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
-            output: Output = forward(x, quality, coder)
-        lam = losses.interpolated_lambda(quality, self.model.spec.lambdas)
-        result = losses.rate_distortion(x, output.x_hat, coder.bits, lam, self.recipe.balance)
-        weighted = losses.sample_weights(lam, self.recipe.balance) * coder.bits_z
-        free = (1 - price_of_z) * weighted.mean() / self.recipe.crop**2
-        (result.loss - free).backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
-        if torch.isfinite(norm) and torch.isfinite(result.loss):
-            for optimizer in self.optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = group["peak"] * rate
-                optimizer.step()
-            self._update_average()
-        else:
-            self.skipped += 1
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
+    def train_step(self, rate: float, price_of_z: float = 1.0) -> Tensor:
+        """One step at a share of the peak learning rates; the FIGURES of its batch."""
+        x = self._batch()
+        quality = self.crops.quality(self.recipe.batch, len(self.model.spec.lambdas), self.part)
+        with self._autocast():
+            cost = self.shared(x, quality, self.phase, price_of_z)
+        cost.loss.backward()
+        bad = self.optimizers.step(rate)
+        self.optimizers.zero_grad()
+        self._update_average()
+        self.skipped += bad
+        self._figures += torch.where(bad, torch.zeros_like(cost.figures), cost.figures)
         self.step += 1
-        return losses.RateDistortion(*(t.detach() for t in result))
+        return cost.figures
+
+    def _batch(self) -> Tensor:
+        return self.crops.batch(self.recipe.batch, self.recipe.crop, part=self.part)
+
+    def _all_at(self, quality: float) -> Tensor:
+        return torch.full((self.recipe.batch // self.team.size,), quality, device=self.device)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -158,52 +140,120 @@ class Trainer:
         targets, sources = list(self.average.parameters()), list(self.model.parameters())
         torch._foreach_lerp_(targets, sources, 1 - decay)
 
-    def _report(self, result: losses.RateDistortion, progress: float, minutes: float, speed: float) -> Report:
-        values = float(result.loss), float(result.bpp.mean()), float(result.psnr)
+    def _enter(self, phase: Phase) -> None:
+        if phase == "linear" and not len(self.model.g_a.shortcut):
+            phase = "full"
+        if phase in ("quantised", "decoder") and not self.model.float_side.quantised:
+            self.calibrate()
+            self._quantise()
+        self.phase = phase
+
+    def _quantise(self) -> None:
+        for model in (self.model, self.average):
+            model.float_side.set_mode(quantised=True)
+
+    @torch.no_grad()
+    def calibrate(self) -> None:
+        """Fix the steps of all activations from the averaged network, and share them with the one in training.
+
+        Draws from a generator of its own, so that a run does not depend on when it was saved.
+        """
+        side, spec, generator = self.average.float_side, self.model.spec, self.crops.fresh_generator(self.recipe.seed)
+        side.set_mode(observing=True)
+        for layer in side.entropy_convs():
+            layer.peak.zero_()  # of an earlier calibration, for an earlier checkpoint
+        for quality in _spread(CALIBRATION_BATCHES, len(spec.lambdas)):  # both ends: what is clipped costs most
+            x = self.crops.batch(self.recipe.batch, self.recipe.crop, generator, self.part)
+            coder = RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=False)
+            self.average(x, self._all_at(quality), coder)
+        side.set_mode()
+        twins = zip(side.entropy_convs(), self.model.float_side.entropy_convs(), strict=True)
+        for layer, trained in twins:
+            self.team.largest(layer.peak)
+            layer.calibrate()
+            trained.steps.copy_(layer.steps)
+
+    def _save(self, save: Callable[[Trainer], None]) -> None:
+        if not self.average.float_side.quantised:  # so that what is saved can be turned into integers
+            self.calibrate()
+        save(self)
+
+    def _report(self, seconds: float) -> Report:
+        skipped, (step, skipped_before) = int(self.skipped), self._told
+        steps = self.step - step
+        sums, self._told = self._figures.tolist(), (self.step, skipped)
+        self._figures.zero_()
+        counted = max(steps - (skipped - skipped_before), 1)
+        values = {name: value / counted for name, value in zip(FIGURES, sums, strict=True)}
+        left = self.minutes * (1 / self.progress - 1) if self.progress else float("inf")
+        if not self.recipe.steps:
+            left = self.recipe.minutes - self.minutes
         return Report(
-            self.step, minutes, progress, self.stage, *values, self.recipe.rate(progress), speed, self.skipped
-        )
+            self.step, self.minutes, left, self.progress, self.phase, values["loss"], values["bpp"],
+            _psnr(values["mse"]), self.recipe.rate(self.progress),
+            steps / seconds * self.recipe.batch * self.recipe.crop**2, skipped,
+            {name: values[name] for name in FIGURES[3:] if values[name]},
+        )  # fmt: skip
+
+    def state(self) -> dict[str, Any]:
+        """Everything that `restore` needs to go on exactly, in tensors and plain values."""
+        cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
+        return {
+            "stage": {k: v for k, v in self.stage.state_dict().items() if not k.startswith("teacher.")},
+            "average": self.average.state_dict(),
+            "optimizers": self.optimizers.state_dict(),
+            "draws": self.crops.generator.get_state(),
+            "noise": [torch.get_rng_state(), cuda],
+            "step": self.step, "minutes": self.minutes, "skipped": int(self.skipped), "phase": self.phase,
+            "quantised": self.model.float_side.quantised, "figures": self._figures, "told": self._told,
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put back what `state` gave."""
+        self.stage.load_state_dict(state["stage"], strict=False)  # a teacher brings its own
+        self.average.load_state_dict(state["average"])
+        self.optimizers.load_state_dict(state["optimizers"])
+        self.crops.generator.set_state(state["draws"])
+        self.step, self.minutes, self.phase = state["step"], state["minutes"], state["phase"]
+        self.skipped.fill_(state["skipped"])
+        self._figures.copy_(state["figures"])
+        self._told = tuple(state["told"])
+        if state["quantised"]:
+            self._quantise()
+        if self.team.leads:
+            noise, cuda = state["noise"]
+            torch.set_rng_state(noise)
+            if cuda is not None and self.device.type == "cuda":
+                torch.cuda.set_rng_state(cuda, self.device)
+        else:
+            torch.manual_seed(self.recipe.seed + 1000 * self.team.rank + self.step)
 
 
-def _optimizers(model: FedsModel, recipe: Recipe) -> Iterator[torch.optim.Optimizer]:
-    """SOAP or Adam for the transforms; Adam for the rest.
-
-    The matrices of the entropy side are too wide to precondition. The shortcuts start as principal components, whose
-    entries are small and already right, so they move at a slower pace of their own.
-    """
-    groups: dict[str, list[nn.Parameter]] = {"transforms": [], "shortcut": [], "side": [], "prior": []}
-    for name, parameter in model.named_parameters():
-        kind = "side" if name.startswith(("float_side.", "h_a.", "gains.")) else "transforms"
-        kind = "shortcut" if ".shortcut." in name else kind
-        groups["prior" if ".prior." in name else kind].append(parameter)
-    peaks = {"transforms": recipe.lr, "shortcut": recipe.shortcut_lr, "side": recipe.side_lr, "prior": PRIOR_LR}
-    by_kind = {kind: {"params": groups[kind], "peak": peaks[kind], "lr": peaks[kind]} for kind in groups}
-    slow = [group for kind, group in by_kind.items() if group["params"] and kind != "transforms"]
-    if recipe.optimizer == "adam":
-        yield torch.optim.Adam([*slow, by_kind["transforms"]], fused=True)
-    else:
-        from pytorch_optimizer import SOAP
-
-        yield torch.optim.Adam(slow, fused=True)
-        yield SOAP([by_kind["transforms"]], betas=(0.95, 0.95), precondition_frequency=10, max_precondition_dim=1024)
+def _twin(model: FedsModel) -> FedsModel:
+    return copy.deepcopy(model).eval().requires_grad_(False)
 
 
-def json_log(path: Path, recipe: Recipe) -> Callable[[Report], None]:
-    """A sink that appends each report to a JSON-lines file, after a first line with the recipe."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as log:
-        log.write(json.dumps({"recipe": asdict(recipe)}) + "\n")
-
-    def tell(report: Report) -> None:
-        row = {k: _plain(v) for k, v in asdict(report).items()}
-        with path.open("a") as log:
-            log.write(json.dumps(row) + "\n")
-
-    return tell
+def _spread(count: int, qualities: int) -> Iterator[float]:
+    """`count` qualities from 1 to the number of qualities, evenly."""
+    return (1 + (qualities - 1) * number / (count - 1) for number in range(count))
 
 
-def _plain(value: object) -> object:
-    """A number as strict JSON takes it: rounded, and None where it is not finite."""
-    if not isinstance(value, float):
-        return value
-    return round(value, 5) if math.isfinite(value) else None
+def _psnr(mse: float) -> float:
+    return -10 * math.log10(mse) if mse > 0 else float("inf")
+
+
+@contextmanager
+def quick_arithmetic(device: torch.device) -> Iterator[None]:
+    """TF32 and the fastest convolutions on a GPU, for training only: what was in force is put back."""
+    if device.type != "cuda":
+        yield
+        return
+    precision, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn
+    flags = cudnn.allow_tf32, cudnn.benchmark
+    try:
+        torch.set_float32_matmul_precision("high")
+        cudnn.allow_tf32, cudnn.benchmark = True, True
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        cudnn.allow_tf32, cudnn.benchmark = flags

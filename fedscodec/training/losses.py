@@ -1,14 +1,18 @@
-"""One function per equation of the paper, each a few lines."""
+"""One function per equation of the paper, each a few lines.
+
+Networks here are variable-rate, which the paper's are not. Three things follow. Every sample has its λ. The latents of
+Eq. 8 are compared without their gains, as g_s receives them: with gains, those of q7 would be six times those of q1
+and count forty times as much. And H_c is that of a network over all its qualities.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-MIDDLE_LAMBDA = 0.015
-"""The λ whose samples weigh one, however samples are balanced."""
 
 
 class RateDistortion(NamedTuple):
@@ -24,29 +28,98 @@ class RateDistortion(NamedTuple):
         return -10 * torch.log10(self.mse.mean())
 
 
-def sample_weights(lam: Tensor, balance: float) -> Tensor:
-    """Weights [B] of samples with these λ [B] in the mean of a batch: (λ / 0.015)^-balance.
+def sample_weights(lam: Tensor, balance: float, middle: float = 0.015) -> Tensor:
+    """Weights [B] of samples with these λ [B] in the mean of a batch: (λ / middle)^-balance.
 
     The loss at q7 is eight times that at q1, and would otherwise count as much more; relative savings, as BD-rate has
     them, count alike at a balance near 0.5.
     """
-    return (lam / MIDDLE_LAMBDA) ** -balance
+    return (lam / middle) ** -balance
 
 
-def rate_distortion(x: Tensor, x_hat: Tensor, bits: Tensor, lam: Tensor, balance: float = 0.0) -> RateDistortion:
-    """Eq. 1 with R in bits per pixel: R + λ·255²·MSE. x, x_hat [B, 3, H, W] in 0..1; bits and λ [B].
+def distortion(x: Tensor, x_hat: Tensor, metric: str = "mse") -> Tensor:
+    """D of Eq. 1 and d of Eq. 4 for each sample of [B, 3, H, W] in 0..1: 255²·MSE, or 1 − MS-SSIM; [B].
 
-    balance: see `sample_weights`.
+    MS-SSIM needs sides of more than 160 pixels.
+    """
+    x, x_hat = x.float(), x_hat.float()
+    if metric == "mse":
+        return 255**2 * (x_hat - x).square().mean((1, 2, 3))
+    from pytorch_msssim import ms_ssim
+
+    similarity: Tensor = ms_ssim(x_hat, x, data_range=1.0, size_average=False)
+    return 1 - similarity
+
+
+def rate_distortion(
+    x: Tensor, x_hat: Tensor, bits: Tensor, lam: Tensor, weights: Tensor | float = 1.0, metric: str = "mse"
+) -> RateDistortion:
+    """Eq. 1 with R in bits per pixel: R + λ·D, the mean over samples of these weights.
+
+    x, x_hat [B, 3, H, W] in 0..1; bits, λ and weights [B].
     """
     bpp = bits / (x.shape[2] * x.shape[3])
-    mse = (x_hat.float() - x.float()).square().mean((1, 2, 3))
-    return RateDistortion((sample_weights(lam, balance) * (bpp + lam * 255**2 * mse)).mean(), bpp, mse)
+    mse = (x_hat.detach().float() - x.float()).square().mean((1, 2, 3))
+    return RateDistortion((weights * (bpp + lam * distortion(x, x_hat, metric))).mean(), bpp, mse)
 
 
-def interpolated_lambda(quality: Tensor, lambdas: tuple[float, ...]) -> Tensor:
-    """λ at real qualities 1 … Q, geometric between neighbours, as the gains are; [B]."""
-    table = torch.tensor(lambdas, device=quality.device).log()
+def output_loss(
+    teacher: Tensor, student: Tensor, lam: Tensor, weights: Tensor | float = 1.0, metric: str = "mse"
+) -> Tensor:
+    """L_output (Eq. 4) of two pictures [B, 3, H, W], weighing like the distortion it stands beside."""
+    return (weights * lam * distortion(teacher, student, metric)).mean()
+
+
+def feature_loss(teacher: Sequence[Tensor], student: Sequence[Tensor]) -> Tensor:
+    """L_feature (Eq. 5): the mean over layers of mean squared differences of maps [B, C, h, w]."""
+    return torch.stack([(s.float() - t.float()).square().mean() for t, s in zip(teacher, student, strict=True)]).mean()
+
+
+def top_channels(entropies: Tensor, count: int, order: str = "entropy") -> Tensor:
+    """TopK (Eq. 7): the `count` channels of highest entropy, from the highest on, or in the order they have.
+
+    entropies [C] are the H_c of Eq. 6, see `EntropyProbe.channel_entropies`.
+    """
+    chosen = torch.argsort(entropies, descending=True, stable=True)[:count]
+    return chosen if order == "entropy" else chosen.sort().values
+
+
+def latent_loss(teacher: Tensor, student: Tensor) -> Tensor:
+    """L_latent (Eq. 8): mean squared difference of the teacher's chosen channels and the student's ŷ, [B, C, h, w]."""
+    return (student.float() - teacher.float()).square().mean()
+
+
+class Gaussian(NamedTuple):
+    """What an entropy model expects of latents: means and scales [B, C, h, w]."""
+
+    mean: Tensor
+    scale: Tensor
+
+
+def distribution_loss(teacher: Gaussian, student: Gaussian) -> Tensor:
+    """Mean Kullback-Leibler divergence of the student's Gaussians from the teacher's, in bits.
+
+    Stands for the probability distribution of FU2024KD, for which the paper gives no formula.
+    """
+    ratio = teacher.scale / student.scale
+    distance = (teacher.mean - student.mean) / student.scale
+    return (0.5 * (ratio.square() + distance.square() - 1) - ratio.log()).mean() / math.log(2)
+
+
+def interpolated_lambda(quality: Tensor, lambdas: Tensor) -> Tensor:
+    """λ at real qualities 1 … Q [B], geometric between neighbours, as the gains are; lambdas [Q]."""
+    table = lambdas.log()
     position = (quality - 1).clamp(0, len(lambdas) - 1)
     low = position.floor().long().clamp_max(max(len(lambdas) - 2, 0))
     high = (low + 1).clamp_max(len(lambdas) - 1)
     return torch.lerp(table[low], table[high], position - low).exp()
+
+
+def quality_of_lambda(lam: Tensor, lambdas: Tensor) -> Tensor:
+    """The real quality 1 … Q at which a network has these λ [B]: undoes `interpolated_lambda`; lambdas [Q]."""
+    table, wanted = lambdas.log(), lam.log()
+    if len(lambdas) == 1:
+        return torch.ones_like(lam)
+    low = (torch.searchsorted(table, wanted, right=True) - 1).clamp(0, len(lambdas) - 2)
+    share = (wanted - table[low]) / (table[low + 1] - table[low])
+    return 1 + low + share.clamp(0, 1)

@@ -29,7 +29,9 @@ def _principal(features: Tensor, count: int, centred: bool) -> tuple[Tensor, Ten
     moments = flat @ flat.T / flat.shape[1] - (torch.outer(mean, mean) if centred else 0.0)
     values, vectors = torch.linalg.eigh(moments.double())
     order = torch.argsort(values, descending=True)[:count]
-    return mean, vectors[:, order].T.float(), values[order].clamp_min(0).float()
+    rows = vectors[:, order].T
+    largest = rows.gather(1, rows.abs().argmax(1, keepdim=True))  # signs are free: so that two starts agree on them
+    return mean, (rows * largest.sign()).float(), values[order].clamp_min(0).float()
 
 
 def _assign(conv: nn.Conv2d, matrix: Tensor, bias: Tensor | float = 0.0) -> None:

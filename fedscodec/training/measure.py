@@ -1,0 +1,97 @@
+"""How fast a recipe trains on this machine, and what share of the device's bfloat16 rate that is."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from ..networks.counts import kmacs_per_pixel
+from .loop import Trainer, quick_arithmetic
+from .recipe import Phase
+from .stages import Distilled
+
+WARM_UP = 3  # steps that find algorithms, compile, and fill the queues
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One phase of a run, timed."""
+
+    phase: str
+    steps: int
+    pixels_per_second: float
+    milliseconds: float  # of a step
+    flops: float  # per second: two a multiply-accumulate; three passes, of which backward is two
+    device_flops: float  # of a product of square bfloat16 matrices on the same device
+    memory: int  # bytes at the most, of the GPU; 0 on a CPU
+
+    @property
+    def share(self) -> float:
+        """Of the device's bfloat16 rate."""
+        return self.flops / self.device_flops
+
+    def __str__(self) -> str:
+        """A line for people."""
+        memory = f", {self.memory / 2**30:.1f} GiB" if self.memory else ""
+        return (
+            f"{self.phase}: {self.pixels_per_second / 1e3:.0f} kpx/s, {self.milliseconds:.1f} ms a step"
+            f" ({self.steps} steps), {self.flops / 1e12:.2f} of {self.device_flops / 1e12:.1f} Tflop/s,"
+            f" {100 * self.share:.1f} % of the device's bfloat16 rate{memory}"
+        )
+
+
+def measure(trainer: Trainer, seconds: float = 15.0, phase: Phase = "full") -> Speed:
+    """Time steps of a phase for about so long; the network is trained by them and of no further use."""
+    device = trainer.device
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with quick_arithmetic(device):
+        trainer.phase = phase
+        for _ in range(WARM_UP):
+            trainer.train_step(0.01)
+        _wait(device)
+        begin, steps = time.perf_counter(), 0
+        while time.perf_counter() - begin < seconds or steps < 2:
+            trainer.train_step(0.01)
+            steps += 1
+            if steps % 5 == 0:
+                _wait(device)  # so that the clock is that of the device
+        _wait(device)
+        elapsed = time.perf_counter() - begin
+    pixels = steps * trainer.recipe.batch * trainer.recipe.crop**2 / elapsed
+    memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+    rate = bfloat16_rate(device)
+    return Speed(
+        phase, steps, pixels, 1000 * elapsed / steps, pixels * _flops_per_pixel(trainer), rate, memory
+    )  # fmt: skip
+
+
+def _flops_per_pixel(trainer: Trainer) -> float:
+    """Of a full step: forward and, twice as much, backward; a teacher only looks."""
+    flops = 3 * 2 * 1000 * kmacs_per_pixel(trainer.model.spec)
+    if isinstance(trainer.stage, Distilled):
+        flops += 2 * 1000 * kmacs_per_pixel(trainer.stage.teacher.spec)
+    return flops
+
+
+@torch.no_grad()
+def bfloat16_rate(device: torch.device) -> float:
+    """Floating-point operations a second of a large product of bfloat16 matrices, the best of some."""
+    side = 8192 if device.type == "cuda" else 2048
+    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    best = float("inf")
+    for _ in range(6):
+        _wait(device)
+        begin = time.perf_counter()
+        for _ in range(4):
+            a @ b
+        _wait(device)
+        best = min(best, (time.perf_counter() - begin) / 4)
+    return 2 * side**3 / best
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

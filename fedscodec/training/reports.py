@@ -1,0 +1,75 @@
+"""What a run tells of itself: reports, a log of JSON lines, and a line for the progress display."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a run stands; loss, bpp, PSNR and what was learned are means since the report before."""
+
+    step: int
+    minutes: float
+    minutes_left: float
+    progress: float  # 0..1 of the run
+    phase: str
+    loss: float
+    bpp: float
+    psnr: float
+    rate: float  # share of the peak learning rate
+    pixels_per_second: float
+    skipped: int  # steps dropped because their gradient was not finite
+    learned: dict[str, float] = field(default_factory=dict)  # parts of L_KD, before their weights
+
+    def __str__(self) -> str:
+        """A line for people."""
+        parts = "".join(f", {name} {value:.4g}" for name, value in self.learned.items())
+        dropped = f", {self.skipped} skipped" if self.skipped else ""
+        return (
+            f"{self.phase} step {self.step}: loss {self.loss:.3f}, {self.bpp:.3f} bpp, {self.psnr:.2f} dB{parts}, "
+            f"{self.pixels_per_second / 1000:.0f} kpx/s{dropped}, {minutes_and_seconds(self.minutes_left)} left"
+        )
+
+
+def minutes_and_seconds(minutes: float) -> str:
+    """0.5 → 0:30, 75 → 1:15:00; nothing known is a question mark."""
+    if not math.isfinite(minutes):
+        return "?"
+    seconds = round(60 * max(minutes, 0.0))
+    hours, rest = divmod(seconds, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def json_log(path: Path, recipe: Recipe, *, resumed: int | None = None) -> Callable[[Report], None]:
+    """A sink that appends each report to a JSON-lines file, after a first line with the recipe.
+
+    resumed: the step from which a run goes on; its log is then kept and gets another such line.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first: dict[str, Any] = {"recipe": asdict(recipe)}
+    with path.open("w" if resumed is None else "a") as log:
+        log.write(json.dumps(first if resumed is None else {**first, "resumed": resumed}) + "\n")
+
+    def tell(report: Report) -> None:
+        row = {k: _plain(v) for k, v in asdict(report).items()}
+        with path.open("a") as log:
+            log.write(json.dumps(row) + "\n")
+
+    return tell
+
+
+def _plain(value: object) -> object:
+    """A number as strict JSON takes it: rounded, and None where it is not finite."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if not isinstance(value, float):
+        return value
+    return round(value, 5) if math.isfinite(value) else None

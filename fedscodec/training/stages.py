@@ -1,0 +1,237 @@
+"""The three stages (Sec. 3.3) as step functions: what a batch costs, and nothing of how that is then lowered.
+
+    stage 1    the teacher by itself                   `Alone`       Eq. 1
+    stage 2    the student, taught by the teacher      `Distilled`   Eq. 2–8; FU2024KD with other weights (Fig. 7)
+    stage 3    the student by itself, on its integers  `Alone`       Eq. 1
+
+They are modules because some have something of their own to train (projections), and because what several processes
+share is a module. A phase is a part of one run, see `Recipe`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..entropy.coders import EntropyProbe, RateEstimator
+from ..errors import FedsError
+from ..networks.model import FedsModel, Output
+from ..networks.spec import ModelSpec
+from . import losses
+from .losses import Gaussian, RateDistortion
+from .recipe import Phase, Recipe
+
+FIGURES = ("loss", "bpp", "mse", "output", "feature", "latent", "distribution")
+"""What a step tells of itself, in this order: what Eq. 1 sums up, and the parts of L_KD before their weights."""
+
+
+class Cost(NamedTuple):
+    """What a batch cost: the loss to lower, and the FIGURES for the log, without gradients."""
+
+    loss: Tensor
+    figures: Tensor  # [len(FIGURES)]
+
+
+class Alone(nn.Module):
+    """Stages 1 and 3: R + λ·D of one network (Eq. 1)."""
+
+    def __init__(self, model: FedsModel, recipe: Recipe) -> None:
+        super().__init__()
+        self.model, self.recipe = model, recipe
+        self.register_buffer("lambdas", torch.tensor(model.spec.lambdas), persistent=False)
+
+    def forward(self, x: Tensor, quality: Tensor, phase: Phase, price_of_z: float) -> Cost:
+        """The cost of pictures x [B, 3, H, W] at qualities [B], with z charged at that share of its rate."""
+        lam = losses.interpolated_lambda(quality, self.lambdas)
+        coder = _estimator(RateEstimator, self.model.spec, noise=phase != "decoder")
+        output = pass_of(self.model, phase)(x, quality, coder)
+        cost, free = _own_cost(self, x, output, coder, lam, price_of_z)
+        return Cost(cost.loss - free, _figures(cost, {}))
+
+
+class Survey(NamedTuple):
+    """What a teacher makes of some pictures: H_c (Eq. 6), and how much its latents (without gains) and maps vary."""
+
+    entropies: Tensor  # [C_t]
+    latent_variances: Tensor  # [C_t]
+    map_variances: Tensor  # [taps, filters]
+
+
+class Distilled(nn.Module):
+    """Stage 2: R + λ·D of the student and L_KD (Eq. 2–3), with the teacher run on the same pictures at the same λ.
+
+    Raises FedsError where the teacher does not know the student's λ or has fewer latents than the student.
+    """
+
+    def __init__(self, model: FedsModel, teacher: FedsModel, recipe: Recipe) -> None:
+        super().__init__()
+        require_fit(teacher.spec, model.spec)
+        self.model, self.recipe = model, recipe
+        self.teacher = teacher.eval().requires_grad_(False)
+        self.projections = projections(model.spec, teacher.spec, len(recipe.taps))
+        self.register_buffer("lambdas", torch.tensor(model.spec.lambdas), persistent=False)
+        self.register_buffer("teacher_lambdas", torch.tensor(teacher.spec.lambdas), persistent=False)
+        self.register_buffer("channels", torch.arange(model.spec.latents))  # c_1 … c_Cs of Eq. 7, once chosen
+        self.register_buffer("latent_unit", torch.ones(teacher.spec.latents))
+        self.register_buffer("map_units", torch.ones(len(recipe.taps), teacher.spec.filters))
+
+    @torch.no_grad()
+    def survey(self, x: Tensor, quality: Tensor) -> Survey:
+        """What the teacher makes of pictures x at the student's qualities."""
+        spec, lam = self.teacher.spec, losses.interpolated_lambda(quality, self.lambdas)
+        probe = EntropyProbe(spec.scales, spec.smallest_scale, spec.largest_scale)
+        output = self.teacher(x, self._teachers_quality(lam), probe)
+        _, inverse = self.teacher.gains(self._teachers_quality(lam))
+        variances = torch.stack([output.taps[t].float().var((0, 2, 3)) for t in self.recipe.taps])
+        return Survey(probe.channel_entropies, (output.y_hat * inverse).var((0, 2, 3)), variances)
+
+    def choose(self, survey: Survey) -> None:
+        """Fix the channels that the student's latents are compared with (Eq. 7), and the units of comparisons.
+
+        Channels that hardly move are not blown up: no unit is less than a quantisation step of a fresh network, or
+        than a tenth of the spread of the whole map.
+        """
+        self.channels = losses.top_channels(survey.entropies, self.model.spec.latents, self.recipe.latent_order)
+        if self.recipe.relative:
+            self.latent_unit = survey.latent_variances.sqrt().clamp_min(1.0)
+            floor = 0.1 * survey.map_variances.mean(1, keepdim=True).sqrt()
+            self.map_units = torch.maximum(survey.map_variances.sqrt(), floor)
+
+    def forward(self, x: Tensor, quality: Tensor, phase: Phase, price_of_z: float) -> Cost:
+        """As of `Alone`, and with it what the student is to learn."""
+        lam = losses.interpolated_lambda(quality, self.lambdas)
+        taught = _Seen(self.teacher, self.recipe)
+        with torch.no_grad():
+            taught.look(self.teacher, x, self._teachers_quality(lam), noise=False)
+        seen = _Seen(self.model, self.recipe)
+        seen.look(pass_of(self.model, phase), x, quality, noise=phase != "decoder")
+        cost, free = _own_cost(self, x, seen.output, seen.coder, lam, price_of_z)
+        parts = self._knowledge(taught, seen, lam)
+        weights = _weights(self.recipe)
+        learned = sum((weights[name] * part for name, part in parts.items()), torch.zeros_like(cost.loss))
+        return Cost(cost.loss - free + learned, _figures(cost, parts))
+
+    def _knowledge(self, taught: _Seen, seen: _Seen, lam: Tensor) -> dict[str, Tensor]:
+        """Those parts of L_KD (Eq. 3) that have a weight; in the linear phase there are no maps to compare."""
+        weights, parts = _weights(self.recipe), dict[str, Tensor]()
+        spec, recipe = self.model.spec, self.recipe
+        if weights["output"]:
+            shares = losses.sample_weights(lam, recipe.balance, spec.middle_lambda)
+            pictures = taught.output.x_hat, seen.output.x_hat
+            parts["output"] = losses.output_loss(*pictures, lam, shares, spec.metric)
+        if weights["feature"] and seen.output.taps:
+            own = [project(seen.output.taps[t]) for t, project in zip(recipe.taps, self.projections, strict=True)]
+            maps = [taught.output.taps[t] for t in recipe.taps]
+            units = [unit[:, None, None] for unit in self.map_units]
+            parts["feature"] = losses.feature_loss(_over(maps, units), _over(own, units))
+        if weights["latent"]:
+            latents = taught.latents[:, self.channels], seen.latents
+            units = [self.latent_unit[self.channels, None, None]] * 2
+            parts["latent"] = losses.latent_loss(*_over(latents, units))
+        if weights["distribution"]:
+            chosen = Gaussian(*(part[:, self.channels] for part in taught.gaussian))
+            parts["distribution"] = losses.distribution_loss(chosen, seen.gaussian)
+        return parts
+
+    def _teachers_quality(self, lam: Tensor) -> Tensor:
+        return losses.quality_of_lambda(lam, self.teacher_lambdas)
+
+
+class GaussianKeeper(RateEstimator):
+    """Keeps means and scales of every slice, in quantisation steps."""
+
+    def __init__(self, count: int, smallest: float, largest: float, *, noise: bool = True) -> None:
+        super().__init__(count, smallest, largest, noise=noise)
+        self._gaussians: list[Gaussian] = []
+
+    def slice(self, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
+        """Keep what is expected of the slice, and estimate its rate."""
+        self._gaussians.append(Gaussian(mean, torch.exp(self.log_smallest + index * self.log_step)))
+        return super().slice(y, mean, index)
+
+    @property
+    def gaussian(self) -> Gaussian:
+        """Means and scales of all channels [B, M, H/16, W/16]."""
+        return Gaussian(*(torch.cat(parts, 1) for parts in zip(*self._gaussians, strict=True)))
+
+
+class _Seen:
+    """A pass through a network, and its latents and what was expected of them in units that know no quality."""
+
+    def __init__(self, model: FedsModel, recipe: Recipe) -> None:
+        self.model = model
+        self.kind = GaussianKeeper if recipe.delta else RateEstimator
+
+    def look(self, forward: Callable[..., Output], x: Tensor, quality: Tensor, *, noise: bool) -> None:
+        self.coder = _estimator(self.kind, self.model.spec, noise=noise)
+        self.output = forward(x, quality, self.coder)
+        _, self.inverse = self.model.gains(quality)
+
+    @property
+    def latents(self) -> Tensor:
+        return self.output.y_hat * self.inverse
+
+    @property
+    def gaussian(self) -> Gaussian:
+        if not isinstance(self.coder, GaussianKeeper):
+            raise TypeError("only a GaussianKeeper has Gaussians")
+        return Gaussian(*(part * self.inverse for part in self.coder.gaussian))
+
+
+Stage = Alone | Distilled
+
+
+def pass_of(model: FedsModel, phase: Phase) -> Callable[..., Output]:
+    """The pass through a network that a phase trains."""
+    return {"linear": model.linear, "decoder": model.decoder_only}.get(phase, model)
+
+
+def projections(student: ModelSpec, teacher: ModelSpec, count: int) -> nn.ModuleList:
+    """What makes the student's maps comparable with the teacher's: nothing, or a 1×1 convolution for each."""
+    if student.filters == teacher.filters:
+        return nn.ModuleList(nn.Identity() for _ in range(count))
+    return nn.ModuleList(nn.Conv2d(student.filters, teacher.filters, 1) for _ in range(count))
+
+
+def require_fit(teacher: ModelSpec, student: ModelSpec) -> None:
+    """FedsError where one cannot teach the other."""
+    if teacher.latents < student.latents:
+        raise FedsError(f"a teacher of {teacher.latents} latents cannot teach a student of {student.latents}")
+    if teacher.metric != student.metric:
+        raise FedsError(f"the teacher was trained for {teacher.metric}, the student is for {student.metric}")
+    ends = student.lambdas[0], student.lambdas[-1]
+    if ends[0] < teacher.lambdas[0] * 0.999 or ends[1] > teacher.lambdas[-1] * 1.001:
+        knows = f"{teacher.lambdas[0]:g} … {teacher.lambdas[-1]:g}"
+        raise FedsError(f"the teacher knows λ of {knows}, the student is to learn {ends[0]:g} … {ends[1]:g}")
+
+
+def _weights(recipe: Recipe) -> dict[str, float]:
+    return {"output": recipe.alpha, "feature": recipe.beta, "latent": recipe.gamma, "distribution": recipe.delta}
+
+
+def _estimator(kind: type[RateEstimator], spec: ModelSpec, *, noise: bool) -> RateEstimator:
+    return kind(spec.scales, spec.smallest_scale, spec.largest_scale, noise=noise)
+
+
+def _over(maps: Sequence[Tensor], units: Sequence[Tensor]) -> list[Tensor]:
+    return [values.float() / unit for values, unit in zip(maps, units, strict=True)]
+
+
+def _own_cost(
+    stage: Alone | Distilled, x: Tensor, output: Output, coder: RateEstimator, lam: Tensor, price_of_z: float
+) -> tuple[RateDistortion, Tensor]:
+    """Eq. 1 of the network in training, and what of it is not charged, because z is still free."""
+    spec = stage.model.spec
+    weights = losses.sample_weights(lam, stage.recipe.balance, spec.middle_lambda)
+    cost = losses.rate_distortion(x, output.x_hat, coder.bits, lam, weights, spec.metric)
+    free = (1 - price_of_z) * (weights * coder.bits_z).mean() / (x.shape[2] * x.shape[3])
+    return cost, free
+
+
+def _figures(cost: RateDistortion, parts: dict[str, Tensor]) -> Tensor:
+    zero = torch.zeros_like(cost.loss)
+    values = [cost.loss, cost.bpp.mean(), cost.mse.mean(), *(parts.get(name, zero) for name in FIGURES[3:])]
+    return torch.stack([v.detach().float() for v in values])

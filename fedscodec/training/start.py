@@ -1,0 +1,67 @@
+"""Where a network to train comes from: fresh, or from weights, and for the λ and the metric that are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..errors import FedsError
+from ..networks.model import FedsModel
+from ..networks.spec import LAMBDAS, MS_SSIM_LAMBDAS, VARIANTS, ModelSpec
+from ..networks.weights import read_weights, trainable
+from .losses import quality_of_lambda
+
+TABLES = {"mse": LAMBDAS, "ms-ssim": MS_SSIM_LAMBDAS}
+
+
+def start(
+    network: str, init: Path | None, lam: float | None = None, metric: str | None = None
+) -> tuple[FedsModel, dict[str, str]]:
+    """A network to train, and where it comes from, for the metadata of what becomes of it.
+
+    Fresh ones are variants by name. With `init`, a weights file (shipped or checkpoint) is taken as it is; `lam` makes
+    of a network for many qualities one for this λ, `metric` one for another distortion. FedsError for what cannot be.
+    """
+    if init is not None:
+        weights = read_weights(init)
+        model = trainable(weights)
+        words = {"network": weights.metadata.get("network", network), "start": init.name}
+        return retargeted(model, lam, metric), words
+    if network not in VARIANTS:
+        raise FedsError(f"{network}: no such network; known are {', '.join(VARIANTS)}")
+    return FedsModel(_spec_for(VARIANTS[network], lam, metric)), {"network": network, "start": "fresh"}
+
+
+def _spec_for(spec: ModelSpec, lam: float | None, metric: str | None) -> ModelSpec:
+    if metric is not None and metric != spec.metric:
+        spec = replace(spec, metric=metric, lambdas=TABLES[metric])
+    if lam is None:
+        return spec
+    if lam <= 0:
+        raise FedsError(f"λ must be positive, found {lam:g}")
+    return replace(spec, lambdas=(lam,))
+
+
+@torch.no_grad()
+def retargeted(model: FedsModel, lam: float | None, metric: str | None) -> FedsModel:
+    """The same network for one λ, or for another metric; gains of one λ are those that it had there.
+
+    FedsError where a network for one λ is asked to become one for another metric without a λ of it.
+    """
+    old, new = model.spec, _spec_for(model.spec, lam, metric)
+    if new == old:
+        return model
+    if new.metric != old.metric and len(old.lambdas) != len(TABLES[new.metric]):
+        raise FedsError(f"weights for {len(old.lambdas)} λ of {old.metric} cannot start a network for {new.metric}")
+    table = _spec_for(old, None, metric).lambdas
+    state = {name: value for name, value in model.state_dict().items() if not name.startswith("gains.")}
+    wanted = quality_of_lambda(torch.tensor(new.lambdas), torch.tensor(table))
+    gain, inverse = model.gains(wanted)
+    fresh = FedsModel(new)
+    fresh.load_state_dict(state, strict=False)
+    fresh.gains.log_gain = nn.Parameter(gain[:, :, 0, 0].log())
+    fresh.gains.log_inverse = nn.Parameter(inverse[:, :, 0, 0].log())
+    return fresh

@@ -1,0 +1,72 @@
+"""A recipe can be timed, and a figure of it means what it says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fedscodec.networks.counts import kmacs_per_pixel
+from fedscodec.networks.model import FedsModel
+from fedscodec.networks.spec import TINY
+from fedscodec.training import measure
+from fedscodec.training.crops import Crops
+from fedscodec.training.loop import Trainer, quick_arithmetic
+from fedscodec.training.measure import Speed
+from fedscodec.training.recipe import Recipe
+from fedscodec.training.stages import Alone, Distilled
+
+
+def trainer(taught=False):
+    torch.manual_seed(0)
+    recipe = Recipe(batch=2, crop=64, optimizer="adam")
+    model = FedsModel(TINY)
+    stage = Distilled(model, FedsModel(TINY), recipe) if taught else Alone(model, recipe)
+    return Trainer(stage, Crops([torch.zeros(64, 64, 3, dtype=torch.uint8)], torch.device("cpu"), 1), recipe)
+
+
+@pytest.mark.parametrize(("taught", "passes"), [(False, 3), (True, 4)])
+def test_a_speed_counts_what_was_multiplied(taught, passes, monkeypatch):
+    monkeypatch.setattr(measure, "bfloat16_rate", lambda device: 1e12)
+    speed = measure.measure(trainer(taught), seconds=0.0)
+    assert (speed.phase, speed.steps, speed.memory) == ("full", 2, 0)
+    assert speed.milliseconds / 1000 * speed.pixels_per_second == pytest.approx(2 * 64 * 64)
+    assert speed.flops == pytest.approx(speed.pixels_per_second * 2 * passes * 1000 * kmacs_per_pixel(TINY))
+    assert speed.share == speed.flops / 1e12
+
+
+def test_a_speed_is_a_line():
+    assert str(Speed("full", 90, 5.2e6, 101.3, 14.1e12, 700e12, 5 * 2**30)) == (
+        "full: 5200 kpx/s, 101.3 ms a step (90 steps), 14.10 of 700.0 Tflop/s, 2.0 % of the device's bfloat16 rate"
+        ", 5.0 GiB"
+    )
+
+
+def test_the_rate_of_a_device_is_found(monkeypatch):
+    monkeypatch.setattr(measure.torch, "randn", lambda *shape, **more: torch.ones(64, 64, dtype=torch.bfloat16))
+    assert measure.bfloat16_rate(torch.device("cpu")) > 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_tf32_ends_with_the_training():
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
+    with quick_arithmetic(torch.device("cuda")):
+        assert torch.get_float32_matmul_precision() == "high"
+    assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark) == before
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_step_on_a_gpu_waits_for_nothing():
+    torch.manual_seed(0)
+    recipe = Recipe(batch=2, crop=64, optimizer="adam")
+    run = Trainer(
+        Alone(FedsModel(TINY), recipe), Crops([torch.zeros(64, 64, 3, dtype=torch.uint8)], torch.device("cuda"), 1),
+        recipe,
+    )  # fmt: skip
+    for phase in ("linear", "full"):
+        run.phase = phase
+        run.train_step(1.0)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            run.train_step(1.0)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")

@@ -1,0 +1,65 @@
+"""A network to train: fresh, from weights, for other λ or another metric."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fedscodec.errors import FedsError
+from fedscodec.networks.spec import LAMBDAS, MS_SSIM_LAMBDAS, TINY, VARIANTS
+from fedscodec.training.start import retargeted, start
+
+
+def test_fresh_networks_are_variants_by_name():
+    model, words = start("tiny", None)
+    assert model.spec == TINY
+    assert words == {"network": "tiny", "start": "fresh"}
+    with pytest.raises(FedsError, match="^giant: no such network; known are teacher, student, "):
+        start("giant", None)
+
+
+def test_a_fresh_network_for_one_lambda_or_another_metric():
+    assert start("tiny", None, 0.03)[0].spec.lambdas == (0.03,)
+    model, _ = start("tiny", None, None, "ms-ssim")
+    assert (model.spec.metric, model.spec.lambdas) == ("ms-ssim", MS_SSIM_LAMBDAS)
+    assert (model.gains.log_gain[3] == 0).all()  # q4 starts with gains of one, as it does for MSE
+    assert VARIANTS["tiny"].lambdas == LAMBDAS
+    with pytest.raises(FedsError, match="^λ must be positive, found -1$"):
+        start("tiny", None, -1.0)
+
+
+def test_weights_are_taken_as_they_are(tiny_file, tiny):
+    model, words = start("student", tiny_file)
+    assert words == {"network": "student", "start": "tiny.safetensors"}
+    assert model.spec == tiny().spec
+
+
+def test_of_many_qualities_one_can_be_kept(tiny):
+    model = tiny()
+    with torch.no_grad():
+        model.gains.log_gain.normal_()
+    one = retargeted(model, 0.02, None)
+    assert one.spec.lambdas == (0.02,)
+    quality = 4 + torch.log(torch.tensor([0.02 / 0.015])) / torch.log(torch.tensor(0.03 / 0.015))
+    for own, wanted in zip(one.gains(torch.ones(1)), model.gains(quality), strict=True):
+        torch.testing.assert_close(own, wanted)
+    assert torch.equal(one.g_a.last.weight, model.g_a.last.weight)
+    assert torch.equal(one.float_side.nets[1].index[-1].steps, model.float_side.nets[1].index[-1].steps)
+
+
+def test_weights_for_one_metric_can_start_another(tiny):
+    model = tiny()
+    other = retargeted(model, None, "ms-ssim")
+    assert other.spec.lambdas == MS_SSIM_LAMBDAS
+    torch.testing.assert_close(other.gains.log_gain, model.gains.log_gain)
+    assert retargeted(model, None, "mse") is model
+
+
+def test_one_quality_is_not_enough_for_another_metric(tiny):
+    with pytest.raises(FedsError, match="^weights for 1 λ of mse cannot start a network for ms-ssim$"):
+        retargeted(tiny(lambdas=(0.015,)), None, "ms-ssim")
+
+
+def test_a_missing_file_is_an_error(tmp_path):
+    with pytest.raises(FedsError, match="nowhere.safetensors: not a readable weights file"):
+        start("tiny", tmp_path / "nowhere.safetensors")
