@@ -17,7 +17,7 @@ from fedscodec.errors import FedsError
 from fedscodec.images import from_array
 from fedscodec.networks.spec import TINY
 from fedscodec.networks.weights import read_weights
-from fedscodec.training import command
+from fedscodec.training import command, loop
 from fedscodec.training.command import Job, export
 from fedscodec.training.state import read_state
 
@@ -27,6 +27,14 @@ SHORT = {"steps": 3, "crop": 64, "batch": 2, "optimizer": "adam"}
 def train(data, out, network="tiny", overrides=None, **more):
     """Run a job as the commands do, on the CPU."""
     command.run(Job([data], out, overrides={**SHORT, **(overrides or {})}, network=network, device="cpu", **more))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_batches():
+    """Looking at four batches, not sixteen, is enough where nothing is learned."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "CALIBRATION_BATCHES", 4)
+        yield
 
 
 def colours(height, width):

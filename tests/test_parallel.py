@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from fedscodec.errors import FedsError
 from fedscodec.networks.model import FedsModel
 from fedscodec.networks.spec import TINY
+from fedscodec.training import loop
 from fedscodec.training.crops import Crops
 from fedscodec.training.loop import Trainer
 from fedscodec.training.parallel import Team, join_team
@@ -29,6 +30,7 @@ RECIPE = Recipe(
 
 def one_run(team, device):
     """A short run of distillation in all phases, and the gradients of its steps."""
+    loop.CALIBRATION_BATCHES = 2
     torch.manual_seed(0)
     student, teacher = FedsModel(TINY), FedsModel(TINY)
     rows, columns = torch.meshgrid(torch.arange(90), torch.arange(100), indexing="ij")
@@ -36,7 +38,7 @@ def one_run(team, device):
     torch.rand_like = lambda x: torch.full_like(x, 0.5)  # the noise is each process's own
     trainer = Trainer(Distilled(student, teacher, RECIPE), Crops([picture], device, 1), RECIPE, team)
     trainer.warm_start(4)
-    trainer.survey_teacher(2)
+    trainer.survey_teacher()
     found, step = {}, trainer.optimizers.step
 
     def keeping(rate):
@@ -62,7 +64,8 @@ def test_two_processes_are_as_one(tmp_path, monkeypatch):
         }  # fmt: skip
         command = [sys.executable, __file__, str(tmp_path / f"{rank}.safetensors")]
         processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
-    monkeypatch.setattr(torch, "rand_like", torch.rand_like)
+    monkeypatch.setattr(torch, "rand_like", torch.rand_like)  # so that both are put back
+    monkeypatch.setattr(loop, "CALIBRATION_BATCHES", loop.CALIBRATION_BATCHES)
     whole = one_run(Team(), torch.device("cpu"))
     told = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], told

@@ -64,11 +64,11 @@ class Trainer:
         self.average.load_state_dict(self.model.state_dict())
 
     @torch.no_grad()
-    def survey_teacher(self, batches: int = 16) -> None:
+    def survey_teacher(self) -> None:
         """Let a stage that distils look at its teacher before it starts (Eq. 6–7), at qualities evenly spread."""
         if isinstance(self.stage, Distilled):
             found = []
-            for quality in _spread(batches, len(self.model.spec.lambdas)):
+            for quality in _spread(CALIBRATION_BATCHES, len(self.model.spec.lambdas)):
                 with self._autocast():
                     found.append(self.stage.survey(self._batch(), self._all_at(quality)))
             means = (self.team.mean(torch.stack(values).mean(0)) for values in zip(*found, strict=True))
