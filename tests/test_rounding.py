@@ -16,10 +16,11 @@ from fedscodec.images import read_picture
 from fedscodec.networks.model import FedsModel
 from fedscodec.networks.spec import TINY
 from fedscodec.networks.weights import write_weights
-from fedscodec.training.data import Tiles
+from fedscodec.training.crops import Crops
 from fedscodec.training.loop import Trainer
 from fedscodec.training.recipe import Recipe
 from fedscodec.training.rounding import Row, measure
+from fedscodec.training.stages import Alone
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,8 @@ def paths(tmp_path_factory):
     pixels = (x[0] * 255).to(torch.uint8)
     Image.fromarray(np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())).save(folder / "x.png")
     recipe = Recipe(batch=2, crop=64, optimizer="adam")
-    trainer = Trainer(FedsModel(TINY), Tiles([pixels]), recipe, torch.device("cpu"))
+    crops = Crops([pixels.permute(1, 2, 0).contiguous()], torch.device("cpu"), recipe.seed)
+    trainer = Trainer(Alone(FedsModel(TINY), recipe), crops, recipe)
     trainer.warm_start(8)
     last = [net.index[-1] for net in trainer.average.float_side.nets]
     for layer in last:
