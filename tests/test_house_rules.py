@@ -38,6 +38,7 @@ NOWHERE = ()
 ONLY_HERE = {  # what comes from outside, and where the names of the files begin that may load it
     "constriction": ("entropy/rangecoder.py",),
     "PIL": ("images/", "comparison/", "pillow_plugin.py", "bench/pillow_codecs.py"),
+    "ray": ("batch/cluster.py",),
     "typer": ("cli.py", "commands/"),
     **dict.fromkeys(("timm", "torchvision", "compressai"), ("bench/",)),
     **dict.fromkeys(("pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"), NOWHERE),

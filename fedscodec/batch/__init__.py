@@ -7,6 +7,6 @@
 
 plan      files and where their results go      settings  how to encode and decode
 encoder   the stages of a picture               decoder   the stages of a file
-pipeline  all of them at the same time          done      what became of each
-single    one picture, encoded as asked for
+pipeline  all of them at the same time          cluster   the same on many machines
+single    one picture, encoded as asked for     done      what became of each file
 """

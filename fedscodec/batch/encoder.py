@@ -42,8 +42,10 @@ class Encoder:
         """Load the network. Raises here, once, what would fail every file: a missing network, a quality it lacks."""
         from ..codec import load_model
 
-        self._model = load_model(self.how.model, self.how.device)
-        self._model.check_quality(self._quality)
+        if self._model is None:
+            model = load_model(self.how.model, self.how.device)
+            model.check_quality(self._quality)
+            self._model = model
 
     def is_up_to_date(self, task: Task) -> bool:
         """Whether nothing is to be done; OutputError where something else lies in the way."""

@@ -27,6 +27,10 @@ BYTES_PER_PIXEL = 150
 """Of memory while a picture is in the network, at the most: measured 130 to encode, 150 to decode, with the student."""
 
 
+ON_A_GPU = 3
+"""Files at once where there is a GPU: one in the network, one in the coder, one on its way. Not measured yet."""
+
+
 class Work(Protocol):
     """The stages of one file; `Encoder` and `Decoder` are the two. All but `open` may run in several threads."""
 
@@ -88,14 +92,13 @@ class Batch:
             ...
 
     Whoever leaves the block before the end waits for the files in work; `halt` does not. jobs: how many files are
-    in the network at once, by default one for each core, or on a GPU enough to keep it fed.
+    in the network at once, by default one for each core, or on a GPU enough to keep it fed. cores: how many there are,
+    by default all that this process may use.
     """
 
-    def __init__(
-        self, tasks: Sequence[Task], work: Work, *, jobs: int | None = None, pixels: int | None = None
-    ) -> None:
+    def __init__(self, tasks: Sequence[Task], work: Work, *, jobs: int | None = None, cores: int | None = None) -> None:
         self.tasks, self.work = tasks, work
-        self._jobs, self._pixels = jobs, pixels or room()
+        self._jobs, self._cores = jobs, cores or usable_cores()
         self._results: SimpleQueue[Done] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._restore: Callable[[], None] = lambda: None
@@ -114,7 +117,7 @@ class Batch:
     def __iter__(self) -> Iterator[Done]:
         pending = []
         for task in self.tasks:
-            done = self._known(task)
+            done = known(task, self.work)
             if done is None:
                 pending.append(task)
             else:
@@ -142,12 +145,13 @@ class Batch:
         import torch
 
         on_gpu = self.work.device != "cpu" and torch.cuda.is_available()
-        cores = usable_cores()
-        jobs = self._jobs or (3 if on_gpu else cores)  # 3: in the network, in the coder, on its way; not measured yet
-        helpers = cores if on_gpu else 2
+        jobs = self._jobs or (
+            3 if on_gpu else self._cores
+        )  # 3: in the network, in the coder, on its way; not measured yet
+        helpers = self._cores if on_gpu else 2
         self._restore = partial(torch.set_num_threads, torch.get_num_threads())
-        torch.set_num_threads(max(1, cores // jobs))  # threads that begin after this take it over
-        gate, tasks, lock = Gate(jobs, self._pixels), iter(pending), threading.Lock()
+        torch.set_num_threads(max(1, self._cores // jobs))  # threads that begin after this take it over
+        gate, tasks, lock = Gate(jobs, room()), iter(pending), threading.Lock()
 
         def take() -> Task | None:
             with lock:
@@ -161,17 +165,6 @@ class Batch:
         self._threads = [threading.Thread(target=go, name=f"feds-{n}", daemon=True) for n in range(count)]
         for thread in self._threads:
             thread.start()
-
-    def _known(self, task: Task) -> Done | None:
-        """What became of a file where that takes no work to tell."""
-        try:
-            if task.fault:
-                raise FedsError(task.fault)
-            if self.work.is_up_to_date(task):
-                return _skipped(task)
-        except (FedsError, OSError) as error:
-            return Done(task.source, task.target, FAILED, error=error)
-        return None
 
     def _one(self, task: Task, gate: Gate) -> Done:
         try:
@@ -201,6 +194,18 @@ class Batch:
             with self._writers:
                 self._writing -= 1
                 self._writers.notify_all()
+
+
+def known(task: Task, work: Work) -> Done | None:
+    """What became of a file where that takes no work to tell: it is up to date, or cannot be done."""
+    try:
+        if task.fault:
+            raise FedsError(task.fault)
+        if work.is_up_to_date(task):
+            return _skipped(task)
+    except (FedsError, OSError) as error:
+        return Done(task.source, task.target, FAILED, error=error)
+    return None
 
 
 def usable_cores() -> int:

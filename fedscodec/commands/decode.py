@@ -23,6 +23,7 @@ from .options import (
     Jobs,
     MaxPixels,
     OnDevice,
+    OnRay,
     Output,
     Quiet,
     Recursive,
@@ -50,6 +51,7 @@ def decode(
     format: Format = None,
     recursive: Recursive = False,
     jobs: Jobs = None,
+    ray: OnRay = None,
     as_json: AsJson = False,
     size: Annotated[
         int | None, typer.Option(min=1, metavar="PIXELS", help="A preview with a longer side of so many, made faster.")
@@ -72,11 +74,11 @@ def decode(
     with one_sentence(debug):
         if best_effort and (size or slices):
             raise typer.BadParameter("--best-effort decodes the whole picture, expected neither --size nor --slices")
-        if best_effort and (is_batch(sources) or as_json):
+        if best_effort and (is_batch(sources) or as_json or ray):
             raise typer.BadParameter("--best-effort decodes one file at a time")
-        if is_batch(sources) or as_json:
+        if is_batch(sources) or as_json or ray:
             how = Decoding(writable_format(format or "png"), device.value, max_pixels, force, size, slices)
-            _decode_many(sources, output, how, recursive=recursive, jobs=jobs, as_json=as_json, quiet=quiet)
+            _decode_many(sources, output, how, recursive=recursive, jobs=jobs, ray=ray, as_json=as_json, quiet=quiet)
         else:
             how = Decoding(format, device.value, max_pixels, force, size, slices)
             _decode_one(sources[0], output, how, best_effort, quiet=quiet)
@@ -89,16 +91,13 @@ def _decode_many(
     *,
     recursive: bool,
     jobs: int | None,
+    ray: str | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
     many.require_folder(sources, output)
-    from ..batch.decoder import Decoder
-    from ..batch.pipeline import Batch
-
     tasks = find_tasks(sources, output, _suffix(how), {".feds"}, recursive=recursive)
-    with Batch(tasks, Decoder(how), jobs=jobs) as batch:
-        many.show(batch, len(tasks), as_json=as_json, quiet=quiet)
+    many.show(tasks, how, ray=ray, jobs=jobs, as_json=as_json, quiet=quiet)
 
 
 def _decode_one(source: Path, output: Path | None, how: Decoding, best_effort: bool, *, quiet: bool) -> None:

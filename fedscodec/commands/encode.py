@@ -26,6 +26,7 @@ from .options import (
     ModelName,
     MsSsim,
     OnDevice,
+    OnRay,
     Output,
     Psnr,
     Quality,
@@ -64,6 +65,7 @@ def encode(
     verify: Annotated[bool, typer.Option("--verify", help="Decode before writing; compare the symbols.")] = False,
     recursive: Recursive = False,
     jobs: Jobs = None,
+    ray: OnRay = None,
     as_json: AsJson = False,
     device: OnDevice = Device.AUTO,
     force: Force = False,
@@ -79,8 +81,8 @@ def encode(
     with one_sentence(debug):
         target = target_of(bpp, size, psnr, ms_ssim, quality)
         how = Encoding(model, quality, target, device.value, measure, verify, max_pixels, force)
-        if is_batch(sources) or as_json:
-            _encode_many(sources, output, how, recursive=recursive, jobs=jobs, as_json=as_json, quiet=quiet)
+        if is_batch(sources) or as_json or ray:
+            _encode_many(sources, output, how, recursive=recursive, jobs=jobs, ray=ray, as_json=as_json, quiet=quiet)
         else:
             _encode_one(sources[0], output, how, quiet=quiet)
 
@@ -92,17 +94,15 @@ def _encode_many(
     *,
     recursive: bool,
     jobs: int | None,
+    ray: str | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
     many.require_folder(sources, output)
-    from ..batch.encoder import Encoder
-    from ..batch.pipeline import Batch
     from ..images import PICTURE_SUFFIXES
 
     tasks = find_tasks(sources, output, ".feds", PICTURE_SUFFIXES, recursive=recursive)
-    with Batch(tasks, Encoder(how), jobs=jobs) as batch:
-        many.show(batch, len(tasks), as_json=as_json, quiet=quiet)
+    many.show(tasks, how, ray=ray, jobs=jobs, as_json=as_json, quiet=quiet)
 
 
 def _encode_one(source: Path, output: Path | None, how: Encoding, *, quiet: bool) -> None:

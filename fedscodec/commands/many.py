@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -22,15 +22,10 @@ from .failures import explained
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-
-class Halting(Protocol):
-    """Files in work, of which none is half-written after `halt`."""
-
-    def __iter__(self) -> Iterator[Done]:
-        """One `Done` a file, in whatever order."""
-
-    def halt(self) -> None:
-        """Let no more be written."""
+    from ..batch.cluster import Cluster
+    from ..batch.pipeline import Batch
+    from ..batch.plan import Task
+    from ..batch.settings import Decoding, Encoding
 
 
 def require_folder(sources: Iterable[Path], output: Path | None) -> None:
@@ -41,23 +36,26 @@ def require_folder(sources: Iterable[Path], output: Path | None) -> None:
         raise OutputError(f"{output}: is a file, expected a folder for many outputs")
 
 
-def show(batch: Halting, files: int, *, as_json: bool, quiet: bool) -> None:
-    """Tell of every file as it is done, and of all at the end; ends the process with the exit code of the failures.
+def show(
+    tasks: list[Task], how: Encoding | Decoding, *, ray: str | None, jobs: int | None, as_json: bool, quiet: bool
+) -> None:
+    """Do all files, here or on a cluster, and tell of each as it is done; ends with the exit code of the failures.
 
     Ctrl-C leaves at once, and only whole files behind.
     """
     total, failures, begin = Total(), list[Done](), time.monotonic()
-    try:
-        with _bar(files, quiet) as progress:
-            for done in batch:
-                total.add(done)
-                failures += [done] if done.status == FAILED else []
-                _tell(done, progress, as_json=as_json, quiet=quiet)
-                _advance(progress, total)
-    except KeyboardInterrupt:
-        batch.halt()
-        sys.stdout.flush()
-        os._exit(130)  # threads in the middle of a network cannot be told to stop, and none of them writes any more
+    with _opened(tasks, how, ray, jobs) as batch:
+        try:
+            with _bar(len(tasks), quiet) as progress:
+                for done in batch:
+                    total.add(done)
+                    failures += [done] if done.status == FAILED else []
+                    _tell(done, progress, as_json=as_json, quiet=quiet)
+                    _advance(progress, total)
+        except KeyboardInterrupt:
+            batch.halt()
+            sys.stdout.flush()
+            os._exit(130)  # threads in the middle of a network cannot be told to stop; none of them writes any more
     seconds = time.monotonic() - begin
     if as_json:
         typer.echo(json.dumps({"total": report.total_record(total, seconds)}))
@@ -65,6 +63,13 @@ def show(batch: Halting, files: int, *, as_json: bool, quiet: bool) -> None:
         typer.echo(report.total_line(total, seconds), err=True)
     if failures:
         _list_failures(failures, total.files)
+
+
+def _opened(tasks: list[Task], how: Encoding | Decoding, ray: str | None, jobs: int | None) -> Batch | Cluster:
+    from ..batch.cluster import Cluster, work_of
+    from ..batch.pipeline import Batch
+
+    return Batch(tasks, work_of(how), jobs=jobs) if ray is None else Cluster(tasks, how, address=ray, jobs=jobs)
 
 
 def _tell(done: Done, progress: Progress | None, *, as_json: bool, quiet: bool) -> None:

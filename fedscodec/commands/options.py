@@ -54,6 +54,10 @@ Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Folders with
 Jobs = Annotated[
     int | None, typer.Option("-j", "--jobs", min=1, metavar="N", help="Files at once; by default all cores.")
 ]
+OnRay = Annotated[
+    str | None,
+    typer.Option("--ray", metavar="ADDRESS", help="Share them out on a cluster of Ray: auto, local, or its address."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output, and a total.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 FedsFile = Annotated[Path, typer.Argument(readable=False, metavar="IN", help="A .feds file; - is standard input.")]

@@ -1,0 +1,217 @@
+"""A batch on many machines, shared out by Ray: one worker for each GPU or group of cores, each with its own network.
+
+Files are read and written by the workers, so all machines see them under the same paths, and have this package and
+the same weights. Workers get a handful of files at a time. Where one dies, what it had in hand is given out again,
+file by file, and a new worker is asked for; results that it had written already are up to date and not made again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ..errors import FedsError
+from .decoder import Decoder
+from .done import FAILED, SKIPPED, Done
+from .encoder import Encoder
+from .pipeline import Batch, Work, known
+from .plan import Task
+from .settings import Decoding, Encoding
+
+RETRIES = 3
+"""Times that a file is given out again after its worker died."""
+
+CORES = 4
+"""Cores of a worker that has no GPU, where nothing else is asked for."""
+
+MOST_AT_ONCE = 32
+"""Files that a worker is given at a time: what is lost with it at the most."""
+
+
+def work_of(how: Encoding | Decoding) -> Work:
+    """The stages that settings stand for."""
+    return Encoder(how) if isinstance(how, Encoding) else Decoder(how)
+
+
+class Worker:
+    """What runs in each process of the cluster; an actor of Ray."""
+
+    def __init__(self, how: Encoding | Decoding, cores: int) -> None:
+        self._how, self._cores = how, cores
+        self._work: Work | None = None
+        self._batch: Batch | None = None
+
+    def ready(self) -> int:
+        """Load what is needed; the number of the process."""
+        self._work = work_of(self._how)  # here, where what goes wrong is told; in a constructor it is a dead worker
+        self._work.open()
+        return os.getpid()
+
+    def do(self, tasks: list[Task]) -> list[Done]:
+        """What became of some files."""
+        if self._work is None:
+            raise RuntimeError("a worker begins with ready()")
+        with Batch(tasks, self._work, jobs=self._cores, cores=self._cores) as self._batch:
+            return [_portable(done) for done in self._batch]
+
+    def halt(self) -> None:
+        """Let no file be written any more."""
+        if self._batch is not None:
+            self._batch.halt()
+
+
+class Cluster:
+    """Files in work on a cluster of Ray; to be used as `Batch` is.
+
+    address: of the cluster ("auto" finds the one that runs here, "local" starts one on this machine). jobs: cores of a
+    worker. `lost` counts the workers that died, `processes` has the process numbers of those that live.
+    """
+
+    def __init__(
+        self, tasks: Sequence[Task], how: Encoding | Decoding, *, address: str, jobs: int | None = None
+    ) -> None:
+        self.tasks, self.lost = tasks, 0
+        self.processes: dict[Any, int] = {}
+        self._work, self._how = work_of(how), _anywhere(how)
+        self._ray, self._ours = _connected(address)
+        self._cores, self._count, self._gpus = _groups(self._ray, how.device, jobs)
+        self._attempts: Counter[Task] = Counter()
+        self._waiting: deque[list[Task]] = deque()
+        self._running: dict[Any, tuple[Any, list[Task]]] = {}  # by reference: the worker, and what it has in hand
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for worker in {*self.processes, *(worker for worker, _ in self._running.values())}:
+            self._ray.kill(worker)
+        if self._ours:
+            self._ray.shutdown()
+
+    def __iter__(self) -> Iterator[Done]:
+        pending = []
+        for task in self.tasks:
+            done = known(task, self._work)
+            if done is None:
+                pending.append(task)
+            else:
+                yield done
+        size = max(1, min(MOST_AT_ONCE, len(pending) // (4 * self._count)))
+        self._waiting.extend(pending[at : at + size] for at in range(0, len(pending), size))
+        for _ in range(min(self._count, len(self._waiting))):
+            self._hire()
+        left = len(pending)
+        while left:
+            for done in self._next():
+                left -= 1
+                yield done
+
+    def halt(self) -> None:
+        """Let no file be written any more, and wait for those that are being written."""
+        halts = [worker.halt.remote() for worker in self.processes]
+        self._ray.wait(halts, num_returns=len(halts), timeout=10)
+
+    def _hire(self) -> None:
+        """Ask for one more worker; it gets something to do once it is ready."""
+        remote = self._ray.remote(num_cpus=self._cores, num_gpus=self._gpus, max_concurrency=2)(Worker)
+        worker = remote.remote(self._how, self._cores)
+        self._running[worker.ready.remote()] = (worker, [])
+
+    def _next(self) -> list[Done]:
+        """Wait for one worker and give it more to do; what it has done, or what is given up."""
+        (reference,), _ = self._ray.wait(list(self._running), num_returns=1)
+        worker, tasks = self._running.pop(reference)
+        try:
+            result = self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:  # what cannot be opened fails all, as it does in a `Batch`
+            raise error.cause if isinstance(error.cause, FedsError) else error from None
+        except self._ray.exceptions.RayError as error:
+            return self._without(worker, tasks, error)
+        done = []
+        if tasks:
+            done = [self._own(task, one) for task, one in zip(tasks, _in_order(tasks, result), strict=True)]
+        else:
+            self.processes[worker] = result
+        if self._waiting:
+            tasks = self._waiting.popleft()
+            self._running[worker.do.remote([_absolute(task) for task in tasks])] = (worker, tasks)
+        return done
+
+    def _without(self, worker: Any, tasks: list[Task], error: Exception) -> list[Done]:
+        """A worker has died: hire another, and give out again what it had in hand, or give it up."""
+        self.processes.pop(worker, None)
+        self.lost += 1
+        if self.lost > RETRIES * (self._count + len(self.tasks)):
+            raise FedsError(f"workers die as fast as they are hired: {error}")
+        self._attempts.update(tasks)
+        given_up = [task for task in tasks if self._attempts[task] > RETRIES]
+        self._waiting.extend([task] for task in tasks if task not in given_up)
+        self._hire()
+        died = FedsError(f"its worker died, {RETRIES + 1} times in a row")
+        return [Done(task.source, task.target, FAILED, error=died) for task in given_up]
+
+    def _own(self, task: Task, done: Done) -> Done:
+        """A result under the names that were asked for; what a dead worker had done is done, and not passed over."""
+        by_the_dead = done.status == SKIPPED and self._attempts[task] > 0
+        status = self._work.status if by_the_dead else done.status
+        error = done.error
+        if isinstance(error, FedsError):
+            words = str(error).replace(str(done.source), str(task.source)).replace(str(done.target), str(task.target))
+            error = type(error)(words)
+        return replace(done, source=task.source, target=task.target, status=status, error=error)
+
+
+def _connected(address: str) -> tuple[Any, bool]:
+    """Ray, and whether it was this call that connected to it."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError:
+        raise FedsError("Ray is not installed: pip install 'fedscodec[ray]'") from None
+    if ray.is_initialized():
+        return ray, False
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise FedsError(f"no cluster of Ray at {address}: {error}") from error
+    return ray, True
+
+
+def _groups(ray: Any, device: str, jobs: int | None) -> tuple[int, int, int]:
+    """Cores of a worker, how many workers the cluster has room for, and GPUs of each."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
+    if not nodes:
+        raise FedsError("the cluster of Ray has no machine with a core to spare")
+    gpus = 0 if device == "cpu" else sum(int(node.get("GPU", 0)) for node in nodes)
+    if gpus:
+        return jobs or 1, gpus, 1
+    cores = min(jobs or CORES, *(int(node["CPU"]) for node in nodes))
+    return cores, sum(int(node["CPU"]) // cores for node in nodes), 0
+
+
+def _in_order(tasks: list[Task], results: list[Done]) -> list[Done]:
+    of = {done.source: done for done in results}
+    return [of[task.source.absolute()] for task in tasks]
+
+
+def _absolute(task: Task) -> Task:
+    return Task(task.source.absolute(), task.target.absolute())
+
+
+def _anywhere(how: Encoding | Decoding) -> Encoding | Decoding:
+    """Settings without a relative path; workers run in folders of their own."""
+    if isinstance(how, Encoding) and Path(how.model).is_file():
+        return replace(how, model=str(Path(how.model).absolute()))
+    return how
+
+
+def _portable(done: Done) -> Done:
+    """A result whose error is sure to survive the way: of a bug, kind and words are kept."""
+    if done.error is None or isinstance(done.error, FedsError | OSError):
+        return done
+    return replace(done, error=RuntimeError(f"{type(done.error).__name__}: {done.error}"))
