@@ -17,7 +17,7 @@ from fedscodec.bench import coders, keeping, metrics, peers, report, run
 from fedscodec.bench.coders import FedsCoder, MissingPeerError
 from fedscodec.bench.datasets import Pictures, pictures_in
 from fedscodec.bench.pace import Pace, in_words
-from fedscodec.bench.results import Codec, read_results
+from fedscodec.bench.results import Codec, decoded_path, read_results
 from fedscodec.bench.run import Job
 from fedscodec.bench.session import Session, our_coders
 from fedscodec.cli import app
@@ -374,3 +374,24 @@ def test_what_is_wrong_is_told_before_a_network_is_loaded(photos, tmp_path, monk
     assert result.stderr.startswith(f"feds: {tmp_path}: no pictures here (looked for .avif .bmp ")
     result = feds("bench", photos, "--peers", "gif")
     assert result.stderr.startswith("feds: gif: no such peer; there are jpeg, jpeg2000, webp, avif, jxl, hevc, vvc, ")
+
+
+def test_peers_are_matched_with_our_bytes_for_the_viewer(photos, codec, tmp_path):
+    """Ours has 641 or 657 bytes, JPEG at 1 and at 95 around 555 and 1,400 or more: between them lies one near it."""
+    others, _ = peers.opened(["jpeg"], 1)
+    both = {**our_coders([codec], [7.0]), "jpeg": replace(others["jpeg"], settings=(1, 95))}
+    session = Session(Pictures("photos", pictures_in([photos])), both, run.where(codec), tmp_path, viewer=1)
+    finish(session)
+    told = []
+    session.match(told.append, pytest.fail)
+    kept = read_results(tmp_path)
+    assert len(kept.rows) == 6 and kept.matched == session.matched
+    assert len(told) == len(kept.matched) > 0
+    (name,) = {row.picture for row in kept.matched}
+    assert all(row.codec == "jpeg" and 1 < row.setting < 95 for row in kept.matched)
+    assert all(decoded_path(tmp_path, "jpeg", row.setting, name).is_file() for row in kept.matched)
+    own = next(row for row in kept.rows if (row.codec, row.picture) == ("tiny", name))
+    assert min(abs(row.bytes - own.bytes) for row in kept.matched) < 60
+    again = Session(session.pictures, both, session.here, tmp_path, viewer=1)
+    again.take_up(kept)
+    assert again.matched == kept.matched

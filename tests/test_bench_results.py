@@ -43,7 +43,7 @@ def test_what_goes_in_comes_back(results):
 
 def test_json_is_strict_and_says_what_it_is(results):
     document = json.loads(to_json(results), parse_constant=pytest.fail)
-    assert list(document) == ["format", "where", "dataset", "codecs", "rows", "summaries"]
+    assert list(document) == ["format", "where", "dataset", "codecs", "rows", "summaries", "matched"]
     assert document["format"] == "feds-results-1"
     assert (document["rows"][1]["psnr"], document["summaries"][1]["ms_ssim_db"]) == (None, None)
 

@@ -1,7 +1,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from bench_examples import HEIGHT, WIDTH, made_up
 from PIL import Image
 
@@ -68,7 +67,11 @@ def test_without_pictures_or_without_ours_there_is_nothing_to_see(tmp_path):
     assert scenes.views(replace(results, codecs=peers), tmp_path) == []
 
 
-@pytest.mark.parametrize(("count", "expected"), [(1, [0]), (2, [1, 0]), (3, [1, 0, 2]), (5, [2, 0, 4]), (7, [3, 0, 6])])
-def test_which_settings_are_shown(count, expected):
-    rows = list(range(count))
-    assert scenes._middle_first(rows) == expected
+def test_matched_rows_are_shown_where_they_come_nearer(tmp_path):
+    results = made_up()
+    own = next(r for r in results.rows if (r.codec, r.picture, r.setting) == ("student", "kodim01.png", 3))
+    matched = replace(own, codec="jpeg", setting=47.0, bytes=own.bytes + 4)
+    put_pictures(tmp_path, replace(results, rows=[*results.rows, matched]))
+    views = scenes.views(replace(results, matched=[matched]), tmp_path)
+    assert [view.scene.shots[2].label for view in views] == ["JPEG, quality 20", "JPEG, quality 47", "JPEG, quality 80"]
+    assert views[1].scene.shots[2].facts["bytes against ours"] == "+1.0%"

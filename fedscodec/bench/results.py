@@ -115,6 +115,7 @@ class Results:
     codecs: dict[str, Codec]
     rows: list[Row]
     summaries: list[Summary] = field(default_factory=list)
+    matched: list[Row] = field(default_factory=list)  # peers at nearly our bytes, for the viewer; in no mean
 
 
 def decibels(ms_ssim: float) -> float:
@@ -167,6 +168,7 @@ def to_json(results: Results) -> str:
         "codecs": {key: asdict(codec) for key, codec in results.codecs.items()},
         "rows": [_plain(row) for row in results.rows],
         "summaries": [_plain(summary) for summary in summarise(results.rows)],
+        "matched": [_plain(row) for row in results.matched],
     }
     return json.dumps(document, indent=1, allow_nan=False) + "\n"
 
@@ -186,13 +188,14 @@ def from_json(text: str | bytes, *, name: str = "results.json") -> Results:
         raise FedsError(f"{name}: expected format {FORMAT}, found {found}")
     try:
         rows = [_value(Row, row) for row in document["rows"]]
+        matched = [_value(Row, row) for row in document.get("matched", [])]
         codecs = {key: _value(Codec, codec) for key, codec in document["codecs"].items()}
         where, dataset = _value(Where, document["where"]), _value(Dataset, document["dataset"])
     except (KeyError, TypeError, AttributeError) as error:
         raise FedsError(f"{name}: expected the fields of {FORMAT}, found: {error}") from error
-    if missing := {row.codec for row in rows} - set(codecs):
+    if missing := {row.codec for row in (*rows, *matched)} - set(codecs):
         raise FedsError(f"{name}: expected codecs for every row, found none for {', '.join(sorted(missing))}")
-    return Results(where, dataset, codecs, rows, summarise(rows))
+    return Results(where, dataset, codecs, rows, summarise(rows), matched)
 
 
 def _value(kind: type[T], plain: Mapping[str, Any]) -> T:

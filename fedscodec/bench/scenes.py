@@ -14,12 +14,11 @@ import numpy as np
 
 from ..images import read_picture
 from ..viewer import Scene, Shot, embed
+from . import matching
 from .results import Results, Row, decoded_path
 
 BUDGET = 36 * 2**20
 """Bytes of pictures in one report, before they become text, which takes a third more."""
-LEVELS = 3
-"""Settings of ours that are shown of a picture, when so many were measured."""
 CROP = 256
 """Side of the crops in pixels."""
 
@@ -55,7 +54,7 @@ def views(results: Results, folder: Path, budget: int = BUDGET) -> list[View]:
     names = list(dict.fromkeys(row.picture for row in results.rows)) if ours else []
     plans = [plan for name in names if (plan := list(_plans(results, folder, name, ours or "")))]
     taken = []
-    for rank in range(LEVELS):
+    for rank in range(matching.LEVELS):
         for of_picture in plans:
             if rank < len(of_picture):
                 size = sum(path.stat().st_size for path in of_picture[rank].paths(folder))
@@ -71,22 +70,12 @@ def _plans(results: Results, folder: Path, picture: str, ours: str) -> Iterator[
     original = decoded_path(folder, "original", None, picture)
     if not original.is_file():
         return
-    rows = [row for row in results.rows if row.picture == picture and _path(folder, row).is_file()]
+    every = (*results.rows, *results.matched)
+    rows = [row for row in every if row.picture == picture and _path(folder, row).is_file()]
     others = [key for key in results.codecs if key != ours and any(row.codec == key for row in rows)]
-    for own in _middle_first(sorted((row for row in rows if row.codec == ours), key=lambda row: row.bytes)):
-        yield _Plan(original, own, tuple(_nearest(rows, key, own.bytes) for key in others))
-
-
-def _nearest(rows: list[Row], codec: str, size: int) -> Row:
-    return min((row for row in rows if row.codec == codec), key=lambda row: abs(row.bytes - size))
-
-
-def _middle_first(rows: list[Row]) -> list[Row]:
-    if len(rows) > LEVELS:
-        last = len(rows) - 1
-        rows = [rows[round(last * step / (LEVELS - 1))] for step in range(LEVELS)]
-    middle = len(rows) // 2
-    return rows[middle : middle + 1] + rows[:middle] + rows[middle + 1 :]
+    of = {key: [row for row in rows if row.codec == key] for key in (ours, *others)}
+    for own in matching.levels(of[ours]):
+        yield _Plan(original, own, tuple(matching.nearest(of[key], own.bytes) for key in others))
 
 
 def _path(folder: Path, row: Row) -> Path:

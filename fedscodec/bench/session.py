@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
 from ..codec import Model
 from ..errors import FedsError
-from . import keeping, run
+from . import keeping, matching, run
 from .coders import Coder, FedsCoder
 from .datasets import Pictures
 from .results import Codec, Results, Row, Where
@@ -34,6 +34,7 @@ class Session:
     viewer: int = 0  # pictures whose decoded versions are kept
     rows: list[Row] = field(default_factory=list)
     codecs: dict[str, Codec] = field(default_factory=dict)
+    matched: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.codecs |= {key: coder.codec for key, coder in self.coders.items()}
@@ -42,6 +43,7 @@ class Session:
         """Go on from earlier results; FedsError where they are of other pictures or another machine."""
         kept = run.resumed(earlier, self.here, self.pictures.name, self.codecs)
         self.rows, self.codecs = list(kept.rows), dict(kept.codecs)
+        self.matched = [row for row in earlier.matched if row.codec in {row.codec for row in self.rows}]
 
     def jobs(self) -> list[Job]:
         """What is still to be measured."""
@@ -50,7 +52,7 @@ class Session:
     def results(self) -> Results:
         """Everything so far."""
         name, checked = self.pictures.name, self.pictures.checked
-        return run.gathered(self.here, name, checked, self.codecs, self.rows)
+        return replace(run.gathered(self.here, name, checked, self.codecs, self.rows), matched=self.matched)
 
     def measure(self, jobs: Sequence[Job], show: Callable[[int], None], trouble: Callable[[str], None]) -> None:
         """Do these jobs; `show` is told how many are done, `trouble` of every job that a peer failed at."""
@@ -73,6 +75,38 @@ class Session:
                     written = time.monotonic()
         finally:
             self.keep()
+
+    def match(self, told: Callable[[str], None], trouble: Callable[[str], None]) -> None:
+        """For the pictures of the viewer, code them with every peer at nearly the bytes of our first network.
+
+        `told` gets a sentence for every file that is tried, `trouble` one for every one that a peer failed at.
+        """
+        ours = next((key for key, coder in self.coders.items() if coder.codec.kind == "feds"), None)
+        names = [path.name for path in self.pictures.paths]
+        for name in keeping.chosen_for_viewer(names, self.viewer) if self.folder and ours else ():
+            path = next(path for path in self.pictures.paths if path.name == name)
+            for own in matching.levels([row for row in self.rows if (row.codec, row.picture) == (ours, name)]):
+                for key, coder in self.coders.items():
+                    if coder.codec.kind == "peer":
+                        self._match(path, key, own.bytes, told, trouble)
+        self.keep()
+
+    def _match(
+        self, path: Path, key: str, size: int, told: Callable[[str], None], trouble: Callable[[str], None]
+    ) -> None:
+        def measure(setting: int) -> Row | None:
+            (measured,) = run.measure([Job(path, key, float(setting))], self.coders, trouble)
+            if measured is None:
+                return None
+            if self.folder:
+                keeping.keep_pictures(self.folder, measured)
+            return measured.row
+
+        known = [row for row in (*self.rows, *self.matched) if (row.codec, row.picture) == (key, path.name)]
+        for row in matching.search(known, size, measure):
+            self.matched.append(row)
+            name = self.codecs[key].setting
+            told(f"{path.name}: {key} at {name} {row.setting:g} has {row.bytes:,} bytes beside our {size:,}")
 
     def keep(self) -> None:
         """Write what there is, if it is kept at all."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,6 +64,10 @@ def bench(
         if earlier:
             session.take_up(earlier)
         _run(session, markdown)
+        if output and session.rows:
+            if not quick:
+                _match(session)
+            _report(output)
 
 
 def _pictures(places: list[Path], dataset: str | None, quick: bool) -> Pictures:
@@ -105,8 +110,11 @@ def _run(session: Session, markdown: bool) -> None:
         say(f"feds: stopped; what was measured ({len(session.rows)}) is {kept}", quiet=False)
         raise
     _print(session, markdown)
-    if session.folder and session.rows:
-        _report(session.folder)
+
+
+def _match(session: Session) -> None:
+    with suppress(KeyboardInterrupt):  # the report goes without
+        session.match(lambda words: say(words, quiet=False), lambda words: say(f"failed: {words}", quiet=False))
 
 
 def _report(folder: Path) -> None:
