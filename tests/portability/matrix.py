@@ -1,6 +1,6 @@
 """Files and settings against each other: everything encodes, and everything decodes what everything encoded.
 
-    python tests/portability/matrix.py [--python OTHER_INTERPRETER]... [--markdown TABLE.md] [--only WORD]
+    python tests/portability/matrix.py [--python OTHER_INTERPRETER]... [--jobs N] [--markdown TABLE.md]
 
 Every row is a process of its own with other threads, precision, exact backend, instruction set or device, or another
 interpreter (with another torch). Each first encodes pictures with every network of the conformance set, and then
@@ -17,6 +17,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,6 +113,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--python", action="append", default=[], help="another interpreter, with another torch")
     parser.add_argument("--markdown", type=Path, help="write the table here too")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at once")
     parser.add_argument("--only", default="", help="settings whose name holds this word")
     arguments = parser.parse_args()
     others = [
@@ -130,16 +132,20 @@ def main() -> int:
     failed = False
     with tempfile.TemporaryDirectory() as place:
         folders = {setting: Path(place) / f"{number:02}" for number, setting in enumerate(chosen)}
-        for setting, folder in folders.items():
+        for folder in folders.values():
             folder.mkdir()
-            for name, symbols in work(setting, "encode", folder).get("found", {}).items():
-                expected[f"{folder.name}/{name}"] = symbols
-            sys.stderr.write(f"{setting.name}: encoded\n")
-        for setting, folder in folders.items():
-            row, wrong = judge(setting, work(setting, "decode", folder), expected)
-            lines.append(row)
-            failed |= wrong
-            sys.stderr.write(f"{row}\n")
+        with ThreadPoolExecutor(arguments.jobs) as pool:
+            written = pool.map(lambda setting: work(setting, "encode", folders[setting]), chosen)
+            for setting, said in zip(chosen, written, strict=True):
+                for name, symbols in said.get("found", {}).items():
+                    expected[f"{folders[setting].name}/{name}"] = symbols
+                sys.stderr.write(f"{setting.name}: encoded\n")
+            read = pool.map(lambda setting: work(setting, "decode", folders[setting]), chosen)
+            for setting, said in zip(chosen, read, strict=True):
+                row, wrong = judge(setting, said, expected)
+                lines.append(row)
+                failed |= wrong
+                sys.stderr.write(f"{row}\n")
     print("\n".join(lines))
     if arguments.markdown:
         arguments.markdown.write_text("\n".join(lines) + "\n")
