@@ -87,15 +87,17 @@ def work(setting: Setting, task: str, folder: Path) -> dict[str, dict[str, objec
     command = [setting.python, str(HERE / "worker.py"), task, str(folder), setting.device, ",".join(setting.flags)]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if run.returncode:
-        return {"refused": run.stderr.strip().splitlines()[-1]}
+        return {"refused": (run.stderr.strip().splitlines() or ["it said nothing"])[-1]}
     return json.loads(run.stdout.splitlines()[-1])
 
 
 def judge(setting: Setting, said: dict[str, dict[str, object]], expected: dict[str, str]) -> tuple[str, bool]:
     """A row of the table, and whether something is wrong. A refusal is a sentence, not a wrong symbol."""
-    for word in ("refused", "skipped"):
-        if word in said:
-            return f"| {setting.name} | {word}: {said[word]} | | | | |", False
+    if "skipped" in said:
+        return f"| {setting.name} | skipped: {said['skipped']} | | | | |", False
+    if "refused" in said:
+        by_feds = said["refused"].startswith("fedscodec.errors.")
+        return f"| {setting.name} | refused: {said['refused'].removeprefix('fedscodec.errors.')} | | | | |", not by_feds
     found, about = said["found"], said["about"]
     wrong = [name for name, symbols in expected.items() if found.get(name, {}).get("symbols") != symbols]
     pixels = [line for line in found.values() if "most" in line]
