@@ -106,7 +106,7 @@ class FedsImageFile(ImageFile.ImageFile):
                 image = _decode(self._file(), self._preview)
             except FedsError as error:
                 raise OSError(str(error)) from error
-            self.im, self.tile = image.im, []
+            self.im, self._mode, self.tile = image.im, image.mode, []
             if self._exclusive_fp:
                 self._stream().close()
             self.fp = None

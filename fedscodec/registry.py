@@ -82,6 +82,11 @@ def _files() -> list[Path]:
     return list(found.values())
 
 
+def names() -> list[str]:
+    """The names of the weights files at hand, none of which is opened."""
+    return [path.stem for path in _files()]
+
+
 def resolve(name: str) -> Resolved:
     """The weights file behind a model name or path; UnknownModelError says which names there are."""
     if name.endswith(".safetensors") or os.sep in name:

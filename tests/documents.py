@@ -79,6 +79,7 @@ def furnish(folder: Path, weights: Path) -> None:
     for name in [*names, "kodak/kodim01.png", "kodak/kodim02.png", "pictures/c.png"]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         image.save(folder / name)
+    image.resize((160, 160)).save(folder / "tests/pictures/astronaut.png")  # of which documents make small ones
     image.resize((420, 240)).save(folder / "scan.tif")  # of which documents cut something out
     toy = (ROOT / "weights" / "tiny.safetensors").read_bytes()
     weights.mkdir()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from dataclasses import fields, replace
 from io import BytesIO
 from pathlib import Path
@@ -95,6 +98,21 @@ def test_every_field_of_the_recipe_is_a_flag_with_its_default():
 
 def test_version():
     assert told(feds("--version")) == (0, f"feds {fedscodec.__version__}\n".encode(), "")
+
+
+def completed(shell, line):
+    environment = os.environ | {"_FEDS_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": line}
+    environment |= {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - (not line.endswith(" ")))}
+    script = "from fedscodec.cli import main; main()"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert run.stderr == ""
+    return run.stdout.split()
+
+
+def test_shells_complete_commands_and_models():
+    assert completed("bash", "feds enc") == ["encode"]
+    assert {"student", "tiny"} <= {*completed("bash", "feds encode a.png --model ")}
+    assert completed("bash", "feds encode a.png --model ti") == ["tiny"]
 
 
 # ── Wrong usage: exit code 2 ──────────────────────────────────────────────────────────────────────────────

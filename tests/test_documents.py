@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 
 import pytest
@@ -67,6 +68,19 @@ def test_commands_that_documents_mention_exist(path):
 def test_files_that_documents_point_to_exist(path):
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text(encoding="utf-8"))
     assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_examples(name):
+    assert "Examples:" in (COMMANDS[name].epilog or ""), name
+
+
+def test_the_page_on_the_format_is_made_from_the_format():
+    spec = importlib.util.spec_from_file_location("write_format", ROOT / "docs" / "write_format.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run python docs/write_format.py"
+    assert 'magic, the ASCII letters "FEDS"' in module.page()
 
 
 # ── The means themselves ──────────────────────────────────────────────────────────────────────────────────

@@ -8,14 +8,21 @@ import typer
 
 from . import report
 from .failures import one_sentence
-from .options import Debug
+from .options import Debug, examples
+
+EXAMPLES = examples("feds models", "feds models --all", "FEDS_WEIGHTS=~/weights feds models")
 
 
 def models(
     every: Annotated[bool, typer.Option("--all", help="Also every variant that can be trained.")] = False,
     debug: Debug = False,
 ) -> None:
-    """List the networks that are installed."""
+    """List the networks that are installed.
+
+    Weights files lie in the folders that FEDS_WEIGHTS names (with : between them), in the package, or in weights/
+    beside it. Of two with the same name the first counts. Wherever a model is asked for, the path of a weights file or
+    of a training checkpoint will do too.
+    """
     with one_sentence(debug):
         from ..registry import folders, installed
 

@@ -37,7 +37,12 @@ Output = Annotated[
     Path | None, typer.Option("-o", "--output", readable=False, metavar="OUT", help="By default beside IN.")
 ]
 OnDevice = Annotated[Device, typer.Option("--device", help="auto is a GPU where there is one.")]
-ModelName = Annotated[str, typer.Option(metavar="NAME", help="As `feds models` lists it, or a weights file.")]
+ModelName = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="As `feds models` lists it, or a weights file.", autocompletion=lambda: model_names()
+    ),
+]
 Quality = Annotated[float | None, typer.Option(metavar="Q", help="1 (small) to 7 (good), in place of NAME's.")]
 Bpp = Annotated[float | None, typer.Option(metavar="BPP", help="At most so many bits per pixel.")]
 Size = Annotated[
@@ -61,6 +66,13 @@ OnRay = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output, and a total.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 FedsFile = Annotated[Path, typer.Argument(readable=False, metavar="IN", help="A .feds file; - is standard input.")]
+
+
+def model_names() -> list[str]:
+    """What a shell may complete a model's name to."""
+    from ..registry import names
+
+    return names()
 
 
 def target_of(

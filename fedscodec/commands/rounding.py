@@ -9,7 +9,11 @@ import typer
 
 from . import report
 from .failures import one_sentence
-from .options import Debug
+from .options import Debug, examples
+
+EXAMPLES = examples(
+    "feds rounding mine.safetensors photo.png", "feds rounding mine.safetensors photos/*.jpg --quality 3"
+)
 
 
 def rounding(
