@@ -104,7 +104,9 @@ class Target:
 
         if self.kind is Kind.PSNR:
             return mean_squared_error(psnr(original, decoded))
-        return 1 - ms_ssim(original, decoded)
+        from .bench.metrics import ms_ssim
+
+        return 1 - ms_ssim(original.pixels, decoded.pixels)
 
 
 @dataclass(frozen=True)
@@ -233,16 +235,3 @@ class _Trials:
 def mean_squared_error(decibels: float) -> float:
     """That of a PSNR, of samples in 0 … 255."""
     return float(255**2 / 10 ** (decibels / 10))
-
-
-def ms_ssim(a: Picture, b: Picture) -> float:
-    """Multi-scale structural similarity of two RGB pictures of one size, both sides more than 160 pixels."""
-    try:
-        from pytorch_msssim import ms_ssim as measured
-    except ImportError:
-        raise FedsError("MS-SSIM is measured by a package that is not here: pip install pytorch-msssim") from None
-    from .images import to_tensor
-
-    if min(a.width, a.height) <= 160:
-        raise FedsError(f"MS-SSIM needs more than 160 pixels on each side, found {a.width} x {a.height}")
-    return float(measured(to_tensor(a), to_tensor(b), data_range=1.0))
