@@ -9,13 +9,14 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fedscodec.networks.model import FedsModel
-from fedscodec.networks.spec import TINY
+from fedscodec.networks.spec import TINY, WindowAttention
 from fedscodec.training.crops import Crops
 from fedscodec.training.loop import Trainer
 from fedscodec.training.recipe import Recipe
-from fedscodec.training.stages import FIGURES, Alone
+from fedscodec.training.stages import FIGURES, Alone, Distilled
 
 ONE_QUALITY = replace(TINY, lambdas=(0.015,))
 
@@ -285,3 +286,41 @@ def test_the_decoder_phase_trains_g_s_alone():
         run.train_step(1.0)
     moved = {name.split(".")[0] for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
     assert moved == {"g_s"}
+
+
+class Waits(TorchDispatchMode):
+    """Notes what would make the host wait for a GPU: a tensor read as a number, a constant made on the way."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, operation, types, arguments=(), keywords=None):
+        name = str(operation)
+        if any(part in name for part in ("_local_scalar_dense", "lift_fresh", "nonzero", "masked_select")):
+            self.seen.append(name)
+        return operation(*arguments, **(keywords or {}))
+
+
+@pytest.mark.parametrize("phase", ["linear", "full", "quantised"])
+def test_a_step_waits_for_nothing(phase):
+    recipe = Recipe(batch=2, crop=64, optimizer="adam", delta=1.0)
+    spec = replace(TINY, attention=WindowAttention(heads=2), blocks_per_group=1)
+    run = Trainer(
+        Distilled(FedsModel(TINY), FedsModel(spec), recipe), Crops([picture()], torch.device("cpu"), 1), recipe
+    )
+    run._enter(phase)
+    run.train_step(1.0)  # in which the state of the optimizers is made
+    with Waits() as waits:
+        run.train_step(1.0)
+    assert waits.seen == []
+    with Waits() as waits:
+        assert run._report(1.0).loss > float(torch.tensor(0.0))
+    assert len(waits.seen) > 1  # so that the test sees what it looks for
+
+
+def test_compiled_transforms_train_as_they_are(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **more: compiled.append(type(module).__name__))
+    trainer(compile=True)
+    assert compiled == ["Analysis", "Synthesis"]
