@@ -55,8 +55,7 @@ class Trainer:
         self._clock: Callable[[], float] = time.monotonic
         torch.manual_seed(recipe.seed + 1000 * self.team.rank)  # of the noise that stands for rounding
         if recipe.compile:
-            self.model.g_a.compile()
-            self.model.g_s.compile()
+            _compile(self.model)
 
     def warm_start(self, pictures: int = 48) -> None:
         """Start a fresh network from the principal components of the training tiles."""
@@ -227,6 +226,15 @@ class Trainer:
                 torch.cuda.set_rng_state(cuda, self.device)
         else:
             torch.manual_seed(self.recipe.seed + 1000 * self.team.rank + self.step)
+
+
+def _compile(model: FedsModel) -> None:
+    """Put g_a and g_s through torch.compile; where that fails, it says so and they run as they are."""
+    import torch._dynamo
+
+    torch._dynamo.config.suppress_errors = True
+    model.g_a.compile()
+    model.g_s.compile()
 
 
 def _twin(model: FedsModel) -> FedsModel:
