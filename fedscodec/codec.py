@@ -21,13 +21,14 @@ import torch
 from torch import Tensor
 
 from . import fileformat, registry
+from .boxes import ALPHA, EXIF, ICC, SRGB, XMP
 from .devices import choose_device as choose_device
 from .devices import choose_precision as choose_precision
 from .devices import sparing
 from .entropy.coders import SliceReader, SliceWriter, require_long_enough, symbol_bytes
 from .errors import FedsError, FormatError, LackOfMemoryWarning, StreamError, TooLargeError, WeightsError
 from .fileformat import FedsFile, Salvage
-from .images import Picture
+from .images import Picture, means_srgb, pack_alpha, srgb_profile, unpack_alpha
 from .images import psnr as psnr  # from where it is looked for
 from .latents import TRANSFORM_SHARE, Progress, analyse, hyper_analyse, synthesise
 from .networks.slices import walk
@@ -305,8 +306,10 @@ def reconstruct(encoded: Encoded, model: Model) -> Picture:
 
 def _picture_of(file: FedsFile, y_hat: Tensor, model: Model, clock: Clock, progress: Progress | None = None) -> Picture:
     pixels = clock.time("synthesis", lambda: synthesise(model, y_hat, file.header, progress))
-    icc, exif, xmp = (file.boxes.get(kind) for kind in (b"ICCP", b"EXIF", b"XMP "))
-    return Picture(pixels, file.header.grey, icc, exif, xmp, ())
+    icc, exif, xmp, packed = (file.boxes.get(kind) for kind in (ICC, EXIF, XMP, ALPHA))
+    icc = srgb_profile() if SRGB in file.boxes else icc
+    alpha = None if packed is None else unpack_alpha(packed, file.header.width, file.header.height)
+    return Picture(pixels, file.header.grey, icc, exif, xmp, (), alpha)
 
 
 def _slices_told(progress: Progress | None, model: Model, first: float, last: float) -> Callable[[int], None] | None:
@@ -323,5 +326,7 @@ def _separate_coder(clock: Clock, coder: float) -> None:
 
 
 def _boxes(picture: Picture) -> dict[bytes, bytes]:
-    boxes = {b"ICCP": picture.icc, b"EXIF": picture.exif, b"XMP ": picture.xmp}
-    return {kind: payload for kind, payload in boxes.items() if payload}
+    is_srgb = bool(picture.icc) and means_srgb(picture.icc or b"")
+    alpha = None if picture.alpha is None else pack_alpha(picture.alpha)
+    boxes = {ICC: None if is_srgb else picture.icc, EXIF: picture.exif, XMP: picture.xmp, ALPHA: alpha}
+    return {kind: payload for kind, payload in boxes.items() if payload} | ({SRGB: b""} if is_srgb else {})

@@ -170,6 +170,12 @@ def pack(file: FedsFile) -> bytes:
     return b"".join((head, _header_check(head), *file.streams, pack_boxes(file.boxes)))
 
 
+def add_sums(data: bytes) -> bytes:
+    """The same file with a box that has a check of every stream; raises as `unpack` does."""
+    file = unpack(data, max_pixels=None)
+    return pack(replace(file, boxes={**file.boxes, SUMS: stream_sums(file.streams)}))
+
+
 def unpack(data: bytes, *, name: str = "the file", max_pixels: int | None = DEFAULT_MAX_PIXELS) -> FedsFile:
     """The file that `data` holds, with everything checked that can be checked without decoding.
 

@@ -35,7 +35,7 @@ _MODELS_KEPT = 2
 
 
 class FedsImageFile(ImageFile.ImageFile):
-    """A .feds file as a Pillow image of mode RGB or L."""
+    """A .feds file as a Pillow image of mode RGB or L, with alpha RGBA or LA."""
 
     format = "FEDS"
     format_description = "feds, a learned image codec"
@@ -60,8 +60,13 @@ class FedsImageFile(ImageFile.ImageFile):
             boxes = unpack(data, max_pixels=None).boxes
         except FormatError:
             return  # for load to tell: pictures that are cut short can be opened in Pillow
+        from .images import srgb_profile
+
+        if b"ALPH" in boxes:
+            self._mode = f"{self._mode}A"
+        icc = srgb_profile() if b"srgb" in boxes else boxes.get(b"ICCP")
         exif = boxes.get(b"EXIF") and b"Exif\0\0" + boxes[b"EXIF"]
-        beside = {"icc_profile": boxes.get(b"ICCP"), "exif": exif, "xmp": boxes.get(b"XMP ")}
+        beside = {"icc_profile": icc, "exif": exif, "xmp": boxes.get(b"XMP ")}
         self.info.update((key, value) for key, value in beside.items() if value)
 
     def _stream(self) -> IO[bytes]:

@@ -40,3 +40,31 @@ def test_a_sound_file_is_decoded_as_ever(tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png")), np.asarray(fedscodec.decode(SOUND)))
     with pytest.raises(FormatError, match="nothing can be shown: ends after"):
         fedscodec.decode(SOUND.read_bytes()[:50], best_effort=True)
+
+
+def test_stream_checks_name_the_damaged_stream(tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    Image.effect_noise((70, 50), 60).save(picture)
+    plain = fedscodec.encode(picture, "tiny")
+    command = ["encode", str(picture), "--model", "tiny", "--stream-checks", "-o", str(tmp_path / "a.feds")]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    data = (tmp_path / "a.feds").read_bytes()
+    assert data == fedscodec.encode(picture, "tiny", stream_checks=True)
+    assert len(data) == len(plain) + 1 + 4 + 1 + 3 * 2 + 4
+    damaged = data[: len(plain) - 1] + bytes([data[len(plain) - 1] ^ 1]) + data[len(plain) :]
+    with pytest.raises(FormatError, match="the slice 2 stream is damaged [(]its sum does not fit its bytes"):
+        fedscodec.decode(damaged)
+    with pytest.warns(DamageWarning, match="the slice 2 stream is damaged; shown are 1 of 2 slices"):
+        fedscodec.decode(damaged, best_effort=True)
+
+
+def test_strip_leaves_out_what_stands_beside(tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    exif = Image.Exif()
+    exif[0x010F] = "feds"
+    Image.effect_noise((40, 30), 60).save(picture, exif=exif.tobytes())
+    for options, kept in (([], True), (["--strip"], False)):
+        command = ["encode", str(picture), "--model", "tiny", "-f", "-o", str(tmp_path / "a.feds"), *options]
+        assert CliRunner().invoke(app, command).exit_code == 0
+        assert ("exif" in fedscodec.decode(tmp_path / "a.feds").info) == kept
+    assert fedscodec.encode(picture, "tiny", strip=True) == (tmp_path / "a.feds").read_bytes()

@@ -253,14 +253,15 @@ def test_modes(mode, waves):
     assert [str(one.message)[: len(lossy[mode])] for one in told] == ([lossy[mode]] if mode in lossy else [])
 
 
-def test_transparency_is_put_on_white_and_told(waves):
-    clear = waves.copy()
-    clear.putalpha(9)
-    with pytest.warns(UserWarning, match="Transparency was not kept") as told:
-        data = saved(clear)
-    assert told[0].filename == __file__
-    with opened(data) as back:
-        assert np.asarray(back).mean() > 200
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparency_comes_back_as_it_was(waves, mode):
+    clear = waves.convert(mode)
+    clear.putalpha(Image.linear_gradient("L").resize(clear.size))
+    with opened(saved(clear)) as back:
+        assert back.mode == mode
+        back.load()
+        assert back.mode == mode
+        assert np.array_equal(np.asarray(back)[..., -1], np.asarray(clear)[..., -1])
 
 
 def test_what_stands_beside_the_picture_is_kept_replaced_or_dropped(waves):

@@ -52,6 +52,7 @@ class Decoder:
 
     def work(self, task: Task, file: FedsFile) -> Worked:
         """Decode."""
+        from ..images import not_kept
         from ..previews import decode_preview
 
         header, name = file.header, str(task.source)
@@ -60,9 +61,11 @@ class Decoder:
             decoded = decode_preview(file, model, size=self.how.size, slices=self.how.slices)
         except FormatError as error:
             raise FormatError(f"{name}: {error}") from error
+        notes = not_kept(decoded.picture, self.how.format or "png")
         facts = Facts(
-            header.width, header.height, header.grey, header.quality / 1000, model.name, header.fingerprint.hex()
-        )
+            header.width, header.height, header.grey, header.quality / 1000, model.name, header.fingerprint.hex(),
+            notes=notes,
+        )  # fmt: skip
         return Worked(decoded.picture, sum(decoded.seconds.values()), facts)
 
     def finish(self, task: Task, payload: Picture) -> bytes:

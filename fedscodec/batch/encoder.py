@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .. import registry
 from ..errors import FormatError, OutputError
 from ..fileformat import HEADER_BYTES_AT_MOST, Header, read_header
-from ..images import Picture, read_picture
+from ..images import Picture, read_picture, stripped
 from ..targets import Target, close
 from .done import ENCODED, Facts, Worked
 from .plan import Task
@@ -69,7 +69,8 @@ class Encoder:
 
     def read(self, task: Task) -> Picture:
         """The picture of a task."""
-        return read_picture(task.source, max_pixels=self.how.max_pixels)
+        picture = read_picture(task.source, max_pixels=self.how.max_pixels)
+        return stripped(picture) if self.how.strip else picture
 
     def pixels(self, picture: Picture) -> int:
         """What a picture costs in memory, counted in pixels."""

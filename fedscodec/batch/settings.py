@@ -11,7 +11,10 @@ from ..targets import Target
 
 @dataclass(frozen=True)
 class Encoding:
-    """How to encode. quality None: that of the model's name; target: in place of a quality; force: do all anew."""
+    """How to encode. quality None: that of the model's name; target: in place of a quality; force: do all anew.
+
+    strip: leave out ICC profile, Exif and XMP; stream_checks: add a check of every stream.
+    """
 
     model: str = DEFAULT_MODEL
     quality: float | None = None
@@ -21,6 +24,8 @@ class Encoding:
     verify: bool = False
     max_pixels: int | None = DEFAULT_MAX_PIXELS
     force: bool = False
+    strip: bool = False
+    stream_checks: bool = False
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,8 @@ def _decode_one(source: Path, output: Path | None, how: Decoding, best_effort: b
                 decoded = decode_preview(file, network, size=how.size, slices=how.slices, progress=progress)
     except FormatError as error:
         raise FormatError(f"{name}: {error}") from error
+    for sentence in images.not_kept(decoded.picture, kind):
+        say(f"feds: {name_of(target, 'output')}: {sentence}", quiet)
     write_output(target, images.encode_picture(decoded.picture, kind, name=str(target)), force=how.force)
     line = report.decoded_line(file.header, decoded.picture, network.name, sum(decoded.seconds.values()))
     say(f"{name_of(target, 'output')}: {line}", quiet)

@@ -63,6 +63,10 @@ def encode(
     ms_ssim: MsSsim = None,
     measure: Annotated[bool, typer.Option("--measure", help="Decode what was encoded and tell its PSNR.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Decode before writing; compare the symbols.")] = False,
+    strip: Annotated[bool, typer.Option("--strip", help="Leave out ICC profile, Exif and XMP.")] = False,
+    stream_checks: Annotated[
+        bool, typer.Option("--stream-checks", help="Add 2 bytes a stream, so that damage is told where it is.")
+    ] = False,
     recursive: Recursive = False,
     jobs: Jobs = None,
     ray: OnRay = None,
@@ -80,7 +84,9 @@ def encode(
     """
     with one_sentence(debug):
         target = target_of(bpp, size, psnr, ms_ssim, quality)
-        how = Encoding(model, quality, target, device.value, measure, verify, max_pixels, force)
+        how = Encoding(
+            model, quality, target, device.value, measure, verify, max_pixels, force, strip, stream_checks
+        )  # fmt: skip
         if is_batch(sources) or as_json or ray:
             _encode_many(sources, output, how, recursive=recursive, jobs=jobs, ray=ray, as_json=as_json, quiet=quiet)
         else:
@@ -108,9 +114,10 @@ def _encode_many(
 def _encode_one(source: Path, output: Path | None, how: Encoding, *, quiet: bool) -> None:
     target, name = output_path(source, output, ".feds"), name_of(source)
     require_writable(target, force=how.force, source=source)
-    from ..images import read_picture  # before torch, which takes longer to load than a mistake to find
+    from ..images import read_picture, stripped  # before torch, which takes longer to load than a mistake to find
 
     picture = read_picture(stream_or_path(source), name=name, max_pixels=how.max_pixels)
+    picture = stripped(picture) if how.strip else picture
     for warning in picture.warnings:
         say(f"feds: {name}: {warning}", quiet)
     from .. import codec

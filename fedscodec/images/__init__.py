@@ -7,10 +7,12 @@ tensors    Picture ↔ float tensors
 
 from .fidelity import psnr
 from .picture import Picture, from_array
+from .profiles import means_srgb, srgb_profile, stripped
 from .reading import PICTURE_SUFFIXES, read_picture
 from .resizing import resize
 from .tensors import crop, from_tensor, pad, region, to_tensor
-from .writing import WRITABLE_SUFFIXES, encode_picture, to_pil, write_picture
+from .transparency import pack_alpha, unpack_alpha
+from .writing import WRITABLE_SUFFIXES, encode_picture, not_kept, to_pil, write_picture
 
 __all__ = [
     "PICTURE_SUFFIXES",
@@ -20,12 +22,18 @@ __all__ = [
     "encode_picture",
     "from_array",
     "from_tensor",
+    "means_srgb",
+    "not_kept",
+    "pack_alpha",
     "pad",
     "psnr",
     "read_picture",
     "region",
     "resize",
+    "srgb_profile",
+    "stripped",
     "to_pil",
     "to_tensor",
+    "unpack_alpha",
     "write_picture",
 ]

@@ -15,7 +15,8 @@ class Picture:
     """A decoded picture and what travels with it.
 
     `pixels` is uint8 [H, W, 3], 0..255. `grey`: the source had one channel, which `pixels` has three times.
-    `exif` starts with its TIFF header (II or MM). `warnings` are sentences on what was not kept.
+    `exif` starts with its TIFF header (II or MM). `warnings` are sentences on what was not kept. `alpha` is uint8
+    [H, W], 255 where opaque, or None; colours are straight.
     """
 
     pixels: NDArray[np.uint8]
@@ -24,6 +25,7 @@ class Picture:
     exif: bytes | None = None
     xmp: bytes | None = None
     warnings: tuple[str, ...] = ()
+    alpha: NDArray[np.uint8] | None = None
 
     @property
     def height(self) -> int:
@@ -37,7 +39,10 @@ class Picture:
 
 
 def from_array(array: NDArray[np.uint8]) -> Picture:
-    """A picture of uint8 samples [H, W, 3], not copied, or [H, W], which is grey; ImageError for others."""
+    """A picture of uint8 samples [H, W, 3], not copied, or [H, W], which is grey; ImageError for others.
+
+    What is transparent comes in by `read_picture`, as a Pillow image of mode RGBA or LA.
+    """
     shape, dtype = np.shape(array), getattr(array, "dtype", type(array).__name__)
     if not isinstance(array, np.ndarray) or dtype != np.uint8:
         hint = "; floats in 0..1 become uint8 by np.floor(array * 255 + 0.5)" if "float" in str(dtype) else ""

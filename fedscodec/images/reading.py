@@ -1,7 +1,4 @@
-"""Whatever Pillow reads becomes a `Picture`: 8-bit RGB as it is meant to be seen, and a sentence for what was not kept.
-
-Not noticed, as Pillow is silent on it: more than 8 bits a sample in colour AVIF, PPM and JPEG 2000.
-"""
+"""Whatever Pillow reads becomes a `Picture`: 8 bits, upright, and a sentence for what was not kept."""
 
 from __future__ import annotations
 
@@ -16,8 +13,10 @@ from PIL import Image
 
 from ..errors import FedsError, ImageError, TooLargeError
 from ..fileformat import DEFAULT_MAX_PIXELS, excess
+from .depth import bits_a_sample
 from .metadata import TURNS, exif_and_xmp
 from .picture import Picture
+from .transparency import straight
 
 _GREY = ("1", "L", "LA", "La")
 _NEVER_READ = ("EPS",)  # a program, which Pillow would give to Ghostscript to run
@@ -84,43 +83,35 @@ def _take(image: Image.Image, max_pixels: int | None) -> Picture:
     exif, xmp, orientation = exif_and_xmp(image, notes)
     icc = image.info.get("icc_profile") or b""
     stays_true = image.mode not in ("CMYK", "LAB") and icc[16:20] in (b"RGB ", b"GRAY")
-    flat = _flattened(image, notes)
-    flat = flat.transpose(TURNS[orientation]) if orientation in TURNS else flat
+    flat, alpha = _flattened(image, notes)
+    if orientation in TURNS:
+        flat, alpha = flat.transpose(TURNS[orientation]), alpha and alpha.transpose(TURNS[orientation])
     pixels = np.array(flat.convert("RGB") if flat.mode == "L" else flat)  # a copy, to which torch can write
-    return Picture(pixels, flat.mode == "L", icc if stays_true else None, exif, xmp, tuple(notes))
+    plane = None if alpha is None else np.array(alpha)
+    return Picture(pixels, flat.mode == "L", icc if stays_true else None, exif, xmp, tuple(notes), plane)
 
 
 def _frames_and_depth(image: Image.Image) -> list[str]:
     notes, frames = [], getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "PSD":  # whose frames are layers, and all are in what is read
         notes.append(f"Only frame {image.tell() + 1} of {frames} was read.")
-    # The depth of the samples in the file is told by the raw mode of its tiles, until they are decoded.
-    if image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())):
-        notes.append("16-bit colour was reduced to 8 bits.")
+    if image.mode in ("RGB", "RGBA") and (bits := bits_a_sample(image)) > 8:
+        notes.append(f"{bits}-bit colour was reduced to 8 bits.")
     return notes
 
 
-def _flattened(image: Image.Image, notes: list[str]) -> Image.Image:
-    # To mode L or RGB.
+def _flattened(image: Image.Image, notes: list[str]) -> tuple[Image.Image, Image.Image | None]:
+    # To mode L or RGB, and the alpha.
     if image.mode == "F" or image.mode.startswith("I"):
-        return _deep_grey_to_8_bits(image, notes)
+        return _deep_grey_to_8_bits(image, notes), None
     if image.mode == "CMYK":
-        return _cmyk_to_srgb(image, notes)
+        return _cmyk_to_srgb(image, notes), None
     if image.mode == "LAB":
         notes.append("Lab was converted to sRGB.")
     if image.has_transparency_data:
-        return _over_white(image, notes)
+        return straight(image)
     mode = "L" if image.mode in _GREY else "RGB"
-    return image if image.mode == mode else image.convert(mode)  # which would copy, mode or no mode
-
-
-def _over_white(image: Image.Image, notes: list[str]) -> Image.Image:
-    straight = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-    if straight.getchannel("A").getextrema() != (255, 255):  # else there is nothing to lose
-        notes.append("Transparency was not kept: the picture was put on white.")
-    canvas = Image.new("RGB", image.size, "white")
-    canvas.paste(straight, mask=straight)
-    return canvas.getchannel("R") if image.mode in _GREY else canvas
+    return (image if image.mode == mode else image.convert(mode)), None  # which would copy, mode or no mode
 
 
 def _deep_grey_to_8_bits(image: Image.Image, notes: list[str]) -> Image.Image:

@@ -11,6 +11,7 @@ from PIL import Image, PngImagePlugin
 from ..errors import OutputError
 from .metadata import EXIF_PREFIX, described
 from .picture import Picture
+from .transparency import on_white
 
 _XMP_IN_TIFF = 0x02BC
 
@@ -19,19 +20,23 @@ _XMP_IN_TIFF = 0x02BC
 _WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {"compress_level": 3}),
     ".jpg": ("JPEG", {"quality": 95, "subsampling": "4:4:4"}),
-    ".webp": ("WEBP", {"lossless": True, "quality": 20, "method": 1}),
+    ".webp": ("WEBP", {"lossless": True, "quality": 20, "method": 1, "exact": True}),
     ".tif": ("TIFF", {"compression": "raw"}),
     ".avif": ("AVIF", {"quality": 95, "subsampling": "4:4:4", "speed": 8}),
     ".bmp": ("BMP", {}),
     ".ppm": ("PPM", {}),
 }
 _ALIASES = {".jpeg": ".jpg", ".tiff": ".tif", ".pgm": ".ppm", ".pnm": ".ppm"}
+_OPAQUE, _BARE = ("JPEG", "BMP", "PPM"), ("BMP", "PPM")  # formats without alpha, and without anything beside pixels
 WRITABLE_SUFFIXES = tuple(sorted((*_WRITERS, *_ALIASES)))
 
 
 def to_pil(picture: Picture) -> Image.Image:
-    """A Pillow image of mode L (grey) or RGB; in its info is what there is of icc_profile, exif and xmp."""
+    """A Pillow image of mode L (grey) or RGB, with alpha LA or RGBA; in its info is what there is of icc_profile, exif
+    and xmp."""
     image = Image.fromarray(picture.pixels[:, :, 0] if picture.grey else picture.pixels)
+    if picture.alpha is not None:
+        image.putalpha(Image.fromarray(picture.alpha))
     exif = picture.exif and EXIF_PREFIX + picture.exif
     beside = (("icc_profile", picture.icc), ("exif", exif), ("xmp", picture.xmp))
     image.info.update((key, value) for key, value in beside if value)
@@ -41,14 +46,14 @@ def to_pil(picture: Picture) -> Image.Image:
 def encode_picture(picture: Picture, format: str = "png", *, name: str = "the picture") -> bytes:
     """The bytes of a file whose suffix would be `format`: one of WRITABLE_SUFFIXES, with or without the dot.
 
-    ICC, Exif and XMP go along, but not into BMP and PPM. JPEG and AVIF lose a little. Raises OutputError,
-    about `name`, for an unknown format and for a picture that the format cannot hold.
+    ICC, Exif, XMP and alpha go along where the format has them (see `not_kept`). JPEG and AVIF lose a little. Raises
+    OutputError, about `name`, for an unknown format and for a picture that the format cannot hold.
     """
     suffix = f".{format.lower().removeprefix('.')}"
     if suffix not in WRITABLE_SUFFIXES:
         raise OutputError(f"{name}: expected a suffix among {' '.join(WRITABLE_SUFFIXES)}, found {suffix}")
     kind, options = _WRITERS[_ALIASES.get(suffix, suffix)]
-    image, buffer = to_pil(picture), BytesIO()
+    image, buffer = to_pil(on_white(picture) if kind in _OPAQUE else picture), BytesIO()
     try:
         image.save(buffer, kind, **options, **_beside(image, kind))
     except Exception as error:  # each of Pillow's writers has its own way to say no
@@ -56,9 +61,20 @@ def encode_picture(picture: Picture, format: str = "png", *, name: str = "the pi
     return buffer.getvalue()
 
 
+def not_kept(picture: Picture, format: str) -> tuple[str, ...]:
+    """Sentences on what there is in the picture for which a format, named as in `encode_picture`, has no place."""
+    suffix = f".{format.lower().removeprefix('.')}"
+    kind, _ = _WRITERS.get(_ALIASES.get(suffix, suffix), ("", {}))
+    notes = [f"{kind} has no transparency: the picture was put on white."] if kind in _OPAQUE else []
+    beside = (("ICC profile", picture.icc), ("Exif", picture.exif), ("XMP", picture.xmp))
+    bare = [name for name, there in beside if there]
+    lost = f"{kind} has no place for {', '.join(bare)}."
+    return (*(notes if picture.alpha is not None else []), *([lost] if bare and kind in _BARE else []))
+
+
 def _beside(image: Image.Image, kind: str) -> dict[str, Any]:
     # ICC, Exif and XMP as each of Pillow's writers wants to be told of them.
-    if kind in ("BMP", "PPM"):
+    if kind in _BARE:
         return {}
     told: dict[str, Any] = {str(key): value for key, value in image.info.items()}
     if kind == "PNG" and "xmp" in told:

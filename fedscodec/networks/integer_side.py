@@ -18,7 +18,7 @@ from ..entropy.integer import IntegerConv, quantised_multiplier, requantise
 from ..errors import WeightsError
 from .slices import FloatSide, side_steps
 from .spec import STRIDE, ModelSpec
-from .tiles import HYPER_MARGIN, HYPER_SIDE, SLICE_SIDE, chunks, tiles
+from .tiles import HYPER_MARGIN, HYPER_SIDE, SLICE_SIDE, chunks, tiles, trim
 from .twins import CONTEXT_UNIT, EntropyConv
 
 Arrays = dict[str, np.ndarray]
@@ -118,6 +118,8 @@ class IntegerSide(nn.Module):
             for layer in self.h_s:
                 x = layer(x)
             kept.scaled(up).of_last(out).copy_(kept.inside(seen).scaled(up).of_last(x))
+            if seen != kept:  # one of several
+                trim()
         return out
 
     def parameters_of(self, i: int, side: Tensor, contexts: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -130,6 +132,8 @@ class IntegerSide(nn.Module):
             inner = kept.inside(seen)
             kept.of_last(means).copy_(inner.of_last(self.stacks["mean"][i](mean)))
             kept.of_last(indexes).copy_(inner.of_last(self.stacks["index"][i](index)))
+            if seen != kept:  # one of several
+                trim()
         return means, indexes
 
     def context(self, i: int, y_hat: Tensor) -> Tensor:

@@ -133,10 +133,10 @@ def run_in_tiles(
         write(kept.scaled(scale), kept.inside(seen).scaled(scale).of(part))
         if seen != kept and part.device.type == "cpu":  # one of several
             del part
-            _trim()
+            trim()
 
 
-def _trim() -> None:
+def trim() -> None:
     """Give freed memory back to the system where the C library can: what tiles leave in pieces adds up to 300 MB."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

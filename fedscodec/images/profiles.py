@@ -1,0 +1,59 @@
+"""ICC profiles: which of them mean sRGB, and need not be stored, and how to do without the others."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import suppress
+from dataclasses import replace
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+from .picture import Picture
+
+_CREATED = slice(24, 36)  # when a profile was made: six numbers of two bytes, the year first
+_LATTICE = 17  # levels of each channel that are tried
+
+
+@functools.cache
+def srgb_profile() -> bytes | None:
+    """A small profile that means sRGB, the same every time; None where Pillow was built without LittleCMS."""
+    with suppress(ImportError):
+        from PIL import ImageCms
+
+        profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+        profile[_CREATED] = bytes.fromhex("07d0 0001 0001 0000 0000 0000")
+        return bytes(profile)
+    return None
+
+
+def means_srgb(icc: bytes) -> bool:
+    """Whether a profile moves no colour of a lattice by more than one level on its way to sRGB."""
+    if icc[16:20] != b"RGB ":
+        return False
+    levels = np.linspace(0, 255, _LATTICE).round().astype(np.uint8)
+    lattice = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(_LATTICE, -1, 3)
+    converted = _to_srgb(Image.fromarray(lattice), icc)
+    return converted is not None and int(np.abs(np.asarray(converted).astype(int) - lattice).max()) <= 1
+
+
+def _to_srgb(image: Image.Image, icc: bytes) -> Image.Image | None:
+    with suppress(Exception):  # a damaged profile, one for other channels, a Pillow without LittleCMS
+        from PIL import ImageCms
+
+        profile = ImageCms.ImageCmsProfile(BytesIO(icc))
+        return ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), image.mode, image.mode).apply(image)
+    return None
+
+
+def stripped(picture: Picture) -> Picture:
+    """The picture without ICC profile, Exif and XMP; its colours are converted to sRGB, so that they look the same."""
+    bare = replace(picture, icc=None, exif=None, xmp=None)
+    if picture.icc is None or means_srgb(picture.icc):
+        return bare
+    converted = None if picture.grey else _to_srgb(Image.fromarray(picture.pixels), picture.icc)
+    if converted is None:
+        lost = "The ICC profile was dropped, and the colours could not be converted to sRGB before."
+        return replace(bare, warnings=(*picture.warnings, lost))
+    return replace(bare, pixels=np.array(converted))
