@@ -306,10 +306,15 @@ def reconstruct(encoded: Encoded, model: Model) -> Picture:
 
 def _picture_of(file: FedsFile, y_hat: Tensor, model: Model, clock: Clock, progress: Progress | None = None) -> Picture:
     pixels = clock.time("synthesis", lambda: synthesise(model, y_hat, file.header, progress))
+    return with_boxes(Picture(pixels, file.header.grey), file)
+
+
+def with_boxes(picture: Picture, file: FedsFile) -> Picture:
+    """The picture with what stands beside the pixels of a file; FormatError where its alpha is not sound."""
     icc, exif, xmp, packed = (file.boxes.get(kind) for kind in (ICC, EXIF, XMP, ALPHA))
     icc = srgb_profile() if SRGB in file.boxes else icc
     alpha = None if packed is None else unpack_alpha(packed, file.header.width, file.header.height)
-    return Picture(pixels, file.header.grey, icc, exif, xmp, (), alpha)
+    return replace(picture, icc=icc, exif=exif, xmp=xmp, alpha=alpha)
 
 
 def _slices_told(progress: Progress | None, model: Model, first: float, last: float) -> Callable[[int], None] | None:

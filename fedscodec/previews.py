@@ -23,14 +23,13 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pixel_shuffle, pixel_unshuffle
 
-from .codec import Decoded, Model, decode_file, read_latents
+from .codec import Decoded, Model, decode_file, read_latents, with_boxes
 from .entropy.fixedpoint import MEAN_UNIT
 from .errors import FedsError
 from .fileformat import FedsFile
@@ -94,10 +93,9 @@ def _reduction(ratio: float) -> tuple[int, float]:
 
 
 def _to_size(picture: Picture, by: int, file: FedsFile, size: int) -> Picture:
-    header, boxes = file.header, file.boxes
+    header = file.header
     width, height = preview_size(header.width, header.height, size)
-    small = resize(picture, width, height, of=(header.width / by, header.height / by))
-    return replace(small, icc=boxes.get(b"ICCP"), exif=boxes.get(b"EXIF"), xmp=boxes.get(b"XMP "))
+    return resize(with_boxes(picture, file), width, height, of=(header.width / by, header.height / by))
 
 
 def _read_out(y_hat: Tensor, slices: int, by: int, file: FedsFile, model: Model) -> np.ndarray | None:

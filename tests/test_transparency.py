@@ -28,6 +28,7 @@ from fedscodec.images import (
     unpack_alpha,
 )
 from fedscodec.images.depth import bits_in_head
+from fedscodec.previews import decode_preview
 
 RNG = np.random.default_rng(5)
 COLOURS = RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8)
@@ -221,3 +222,11 @@ def test_more_than_8_bits_of_colour_are_told_of() -> None:
 )
 def test_depth_in_the_head_of_a_file(head: bytes, kind: str, bits: int) -> None:
     assert bits_in_head(head, kind) == bits
+
+
+def test_a_preview_has_the_alpha_in_its_size(codec: Model) -> None:
+    file = fileformat.unpack(codec.encode(read_picture(Image.fromarray(np.dstack([COLOURS, ROUND])))))
+    small = decode_preview(file, codec, size=30).picture
+    assert small.alpha is not None
+    assert small.alpha.shape == small.pixels.shape[:2] == (20, 30)
+    assert np.abs(small.alpha[10, 12:18].astype(int) - 255).max() == 0

@@ -11,8 +11,15 @@ from .picture import Picture
 
 
 def resize(picture: Picture, width: int, height: int, of: tuple[float, float] | None = None) -> Picture:
-    """The picture in another size, by Lanczos; `of` is the part that counts, from the upper left, in its own pixels."""
+    """The picture in another size, by Lanczos; `of` is the part that counts, from the upper left, in its own pixels.
+
+    The alpha counts as a whole, whatever its size.
+    """
     image = Image.fromarray(picture.pixels)
     right, bottom = of or image.size
     box = (0.0, 0.0, min(right, float(image.width)), min(bottom, float(image.height)))
-    return replace(picture, pixels=np.array(image.resize((width, height), Image.Resampling.LANCZOS, box)))
+    pixels = np.array(image.resize((width, height), Image.Resampling.LANCZOS, box))
+    if picture.alpha is None:
+        return replace(picture, pixels=pixels)
+    alpha = Image.fromarray(picture.alpha).resize((width, height), Image.Resampling.LANCZOS)
+    return replace(picture, pixels=pixels, alpha=np.array(alpha))
