@@ -143,10 +143,9 @@ def test_where_many_cannot_come_from_or_go_to(photos):
 
 
 def test_notes_of_many(photos):
-    clear = np.full((8, 8, 4), 9, np.uint8)
-    Image.fromarray(clear).save("photos/a.png")
+    Image.fromarray(np.full((8, 8), 999, np.uint16)).save("photos/a.png")
     err = told(feds("encode", photos, "-o", "out", *TINY))[2]
-    assert "feds: photos/a.png: Transparency was not kept: the picture was put on white.\n" in err
+    assert "feds: photos/a.png: 16-bit grey was reduced to 8 bits.\n" in err
     assert re.search(r"^feds: photos/a\.png: became larger, \d+ bytes from \d+$", err, re.MULTILINE)
 
 
