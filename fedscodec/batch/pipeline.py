@@ -24,7 +24,7 @@ from .done import FAILED, SKIPPED, Done, Worked
 from .plan import Task
 
 BYTES_PER_PIXEL = 150
-"""Of memory while a picture is in the network, at the most: measured 130 to encode, 150 to decode, with the student."""
+"""Of memory while a picture is in the network: 4 megapixels take 535 MiB to decode with the student, 134 a pixel."""
 
 
 ON_A_GPU = 3
