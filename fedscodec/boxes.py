@@ -9,8 +9,8 @@
     "exiz"  an Exif block, deflated                                                          skips the box
     "XMP "  an XMP packet                                                                    gives the file up
     "xmpz"  an XMP packet, deflated                                                          skips the box
-    "ALPH"  the alpha plane: a PNG of mode L or a lossless WebP, as its first bytes tell,    gives the file up
-            of the picture's size
+    "ALPH"  the alpha plane: a PNG (8-bit grey, not interlaced) or a lossless WebP (VP8L,    gives the file up
+            no alpha, grey) of the picture's size, without other chunks or bytes behind it
     "sums"  the low 16 bits of the CRC-32 of each stream, z first, 2 bytes each              skips the box
 
 Deflated payloads are a varint, the length of what was deflated (1 to 2**24), and a raw deflate stream of exactly that.

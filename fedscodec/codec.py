@@ -311,10 +311,15 @@ def _picture_of(file: FedsFile, y_hat: Tensor, model: Model, clock: Clock, progr
 
 def with_boxes(picture: Picture, file: FedsFile) -> Picture:
     """The picture with what stands beside the pixels of a file; FormatError where its alpha is not sound."""
-    icc, exif, xmp, packed = (file.boxes.get(kind) for kind in (ICC, EXIF, XMP, ALPHA))
+    icc, exif, xmp = (file.boxes.get(kind) for kind in (ICC, EXIF, XMP))
     icc = srgb_profile() if SRGB in file.boxes else icc
-    alpha = None if packed is None else unpack_alpha(packed, file.header.width, file.header.height)
-    return replace(picture, icc=icc, exif=exif, xmp=xmp, alpha=alpha)
+    return replace(picture, icc=icc, exif=exif, xmp=xmp, alpha=alpha_of(file))
+
+
+def alpha_of(file: FedsFile) -> np.ndarray | None:
+    """The alpha plane uint8 [H, W] of a file, None if all is opaque; FormatError where it is not sound."""
+    packed = file.boxes.get(ALPHA)
+    return None if packed is None else unpack_alpha(packed, file.header.width, file.header.height)
 
 
 def _slices_told(progress: Progress | None, model: Model, first: float, last: float) -> Callable[[int], None] | None:

@@ -58,7 +58,7 @@ from fedscodec.boxes import (
     unpack_boxes,
     varint,
 )
-from fedscodec.errors import FormatError, TooLargeError
+from fedscodec.errors import FormatError, StreamError, TooLargeError
 
 MAGIC = b"FEDS"
 FORMAT_VERSION = 1
@@ -192,7 +192,8 @@ def unpack(data: bytes, *, name: str = "the file", max_pixels: int | None = DEFA
         last = "box" if has_boxes else "stream"
         raise cursor.error(f"expected the end after the last {last}, found {cursor.left} bytes more")
     if damaged := _damaged(cursor, streams, boxes):
-        raise cursor.error(f"the {_stream(damaged[0])} stream is damaged (its sum does not fit its bytes)")
+        found = "is damaged (its sum does not fit its bytes)"
+        raise StreamError(f"{name}: the {_stream(damaged[0])} stream {found}", damaged[0])
     return FedsFile(header, streams, boxes, sizes)
 
 
@@ -328,6 +329,7 @@ def _unpack_streams(cursor: Cursor, lengths: tuple[int, ...]) -> tuple[bytes, ..
     left = cursor.left
     for index, length in enumerate(lengths):
         if length > left:
-            raise cursor.error(f"the {_stream(index)} stream needs {length} bytes but only {left} are left")
+            found = f"needs {length} bytes but only {left} are left"
+            raise StreamError(f"{cursor.name}: the {_stream(index)} stream {found}", index)
         left -= length
     return tuple(cursor.take(length, "the streams") for length in lengths)

@@ -1,4 +1,5 @@
-"""Is a .feds file sound? Its symbols are read and compared with the checksum that it carries; no pixel is made.
+"""Is a .feds file sound? Its symbols are read and compared with the checksum that it carries; no colour is made.
+An alpha plane, which has no symbols, is read as a decoder reads it.
 
 Symbols are what feds promises to be the same everywhere. Their SHA-256 is in every verdict, so that two machines can be
 compared by more than the 32 bits that a file has room for.
@@ -12,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .codec import Encoded, Model, read_symbols
+from .codec import Encoded, Model, alpha_of, read_symbols
 from .entropy.coders import symbol_bytes
-from .errors import FedsError, FormatError
+from .errors import FedsError, FormatError, StreamError
 from .fileformat import unpack
 
 ModelOf = Callable[[bytes, str], Model]
@@ -23,10 +24,14 @@ ModelOf = Callable[[bytes, str], Model]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found of a file; `fault` is None where it is sound, and then all the other fields are known."""
+    """What was found of a file; `fault` is None where it is sound, and then all other fields but `stream` are known.
+
+    `stream` is the number, 0 for z, of the stream that is not sound, where it is one and can be told.
+    """
 
     file: str
     fault: str | None = None
+    stream: int | None = None
     model: str | None = None
     fingerprint: str | None = None
     quality: float | None = None
@@ -47,6 +52,7 @@ def verify(data: bytes, name: str, model_of: ModelOf, *, max_pixels: int | None 
         file = unpack(data, name=name, max_pixels=max_pixels)
         header = file.header
         model = model_of(header.fingerprint, name)
+        alpha_of(file)
         symbols = read_symbols(file, model)
     except FedsError as error:
         return unsound(name, error)
@@ -64,7 +70,8 @@ def verify(data: bytes, name: str, model_of: ModelOf, *, max_pixels: int | None 
 
 def unsound(name: str, error: FedsError) -> Verdict:
     """The verdict on a file that ended in `error`."""
-    return Verdict(name, str(error).removeprefix(f"{name}: "))
+    stream = error.stream if isinstance(error, StreamError) else None
+    return Verdict(name, str(error).removeprefix(f"{name}: "), stream)
 
 
 def symbols_sha256(symbols: list[np.ndarray]) -> str:

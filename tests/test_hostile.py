@@ -14,12 +14,15 @@ from unittest import mock
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageFile
 from typer.testing import CliRunner
 
+from fedscodec.boxes import ALPHA
 from fedscodec.cli import app
 from fedscodec.codec import decode_file, load_model
 from fedscodec.errors import FormatError, WeightsError
 from fedscodec.fileformat import FedsFile, pack, unpack
+from fedscodec.images import unpack_alpha
 from fedscodec.networks.weights import float_transforms, integer_side, read_weights
 
 HOSTILE = Path(__file__).parent / "hostile"
@@ -58,6 +61,18 @@ def test_it_is_refused_with_its_sentence(name, tmp_path):
     assert SENTENCES[name].count("\n") == 1
     assert len(SENTENCES[name]) < 400
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("truncated", [False, True])
+@pytest.mark.parametrize("name", [n for n in SENTENCES if n.startswith("alpha-")])
+def test_alpha_is_refused_whatever_pillow_was_told(name, truncated, monkeypatch):
+    """Where a program lets Pillow read what is cut, and has lowered its limit on pixels."""
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", truncated)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 64 - 1)  # which warns, and warnings are errors here
+    payload = unpack((HOSTILE / name).read_bytes()).boxes[ALPHA]
+    with pytest.raises(FormatError) as caught:
+        unpack_alpha(payload, 64, 64)
+    assert SENTENCES[name].endswith(f"{caught.value}\n")
 
 
 # ── What nobody thought of ────────────────────────────────────────────────────────────────────────────────
@@ -126,3 +141,19 @@ def test_claims_cost_no_memory(name):
         assert refused(name) == SENTENCES[name]
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="asks /proc how large the process is")
+@pytest.mark.parametrize("name", [n for n in SENTENCES if n.startswith("alpha-")])
+def test_alpha_costs_no_memory(name):
+    """With 16 MiB more than it has, the process still finds what is wrong with the box."""
+    payload = unpack((HOSTILE / name).read_bytes()).boxes[ALPHA]
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**24, before[1]))
+    try:
+        with pytest.raises(FormatError) as caught:
+            unpack_alpha(payload, 64, 64)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    assert SENTENCES[name].endswith(f"{caught.value}\n")

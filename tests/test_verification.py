@@ -63,6 +63,7 @@ def test_json_has_an_object_a_line(files):
         "sound": True,
         "file": "sound.feds",
         "fault": None,
+        "stream": None,
         "model": "tiny",
         "fingerprint": "ee506800deecf45c",
         "quality": 7.0,
@@ -73,6 +74,21 @@ def test_json_has_an_object_a_line(files):
     }
     assert (cut["sound"], cut["file"], cut["symbols_sha256"]) == (False, "cut.feds", None)
     assert cut["fault"] == "the slice 2 stream needs 228 bytes but only 227 are left"
+    assert cut["stream"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "stream"),
+    [
+        ("z-ends-early", 0), ("z-too-long", 0), ("slice-1-empty", 1), ("slice-2-longer", 2), ("stream-cut", 2),
+        ("sums-of-other-streams", 0), ("checksum-flipped", None), ("box-flipped", None), ("alpha-colours-webp", None),
+    ],
+)  # fmt: skip
+def test_json_has_the_number_of_the_broken_stream(name, stream):
+    result = feds("verify", "--json", CORPUS.parent.parent / "hostile" / f"{name}.feds", "--device", "cpu")
+    verdict = json.loads(result.stdout)
+    assert (verdict["sound"], verdict["stream"]) == (False, stream)
+    assert verdict["fault"]
 
 
 def test_standard_input(files):

@@ -2,16 +2,16 @@
 
 reading    what Pillow opens → Picture        metadata   Exif, XMP and orientation
 writing    Picture → files, Pillow images     picture    what a Picture is
-tensors    Picture ↔ float tensors
+tensors    Picture ↔ float tensors            planes     alpha as the bytes of a box, and back
 """
 
 from .fidelity import psnr
 from .picture import Picture, from_array
+from .planes import pack_alpha, unpack_alpha
 from .profiles import means_srgb, srgb_profile, stripped
 from .reading import PICTURE_SUFFIXES, read_picture
 from .resizing import resize
 from .tensors import crop, from_tensor, pad, region, to_tensor
-from .transparency import pack_alpha, unpack_alpha
 from .writing import WRITABLE_SUFFIXES, encode_picture, not_kept, to_pil, write_picture
 
 __all__ = [

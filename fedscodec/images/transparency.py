@@ -1,4 +1,4 @@
-"""Alpha: how it comes in, how it is stored without loss, and what becomes of it where a format has none.
+"""Alpha: how it comes in, and what becomes of it where a format has none; `planes` has how it is stored.
 
 Colours that no one can see cost bits and bleed into those beside them, so under full transparency they are replaced by
 a smooth continuation of what is visible. Everywhere else colours are straight, as PNG has them, and are coded as such.
@@ -7,17 +7,11 @@ a smooth continuation of what is visible. Everywhere else colours are straight, 
 from __future__ import annotations
 
 from dataclasses import replace
-from io import BytesIO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import FormatError
 from .picture import Picture
-
-_WEBP_SIDE_AT_MOST = 16383
-_KINDS = {b"\x89PNG": "PNG", b"RIFF": "WEBP"}
 
 
 def straight(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
@@ -50,36 +44,6 @@ def _continued(image: Image.Image) -> Image.Image:
 
 def _visible(image: Image.Image) -> Image.Image:
     return image.getchannel("A").point([0] + 255 * [255])
-
-
-def pack_alpha(alpha: NDArray[np.uint8]) -> bytes:
-    """The plane [H, W] as PNG or as lossless WebP, whichever is smaller."""
-    image, files = Image.fromarray(alpha), []
-    for kind, options in (("PNG", {"optimize": True}), ("WEBP", {"lossless": True, "quality": 100})):
-        if kind == "PNG" or max(image.size) <= _WEBP_SIDE_AT_MOST:
-            buffer = BytesIO()
-            image.save(buffer, kind, **options)
-            files.append(buffer.getvalue())
-    return min(files, key=len)
-
-
-def unpack_alpha(payload: bytes, width: int, height: int) -> NDArray[np.uint8]:
-    """The plane uint8 [H, W] in a payload; FormatError, before it is decoded, unless it is of that size."""
-    kind = _KINDS.get(payload[:4])
-    if kind is None:
-        raise FormatError(f"the ALPH box should hold a PNG or WebP, found the bytes {payload[:4].hex()}")
-    try:
-        with Image.open(BytesIO(payload), formats=[kind]) as image:
-            if image.size != (width, height):
-                found = f"{image.width}x{image.height}"
-                raise FormatError(f"the ALPH box should hold {width}x{height} pixels, found {found}")
-            if image.mode not in ("L", "1", "RGB"):
-                raise FormatError(f"the ALPH box should hold one plane of 8 bits, found mode {image.mode}")
-            return np.array(image.convert("RGB").getchannel("R") if image.mode == "RGB" else image.convert("L"))
-    except FormatError:
-        raise
-    except Exception as error:  # a reader meets damage with nearly anything
-        raise FormatError(f"the ALPH box should hold a sound {kind}, found: {error}") from error
 
 
 def on_white(picture: Picture) -> Picture:

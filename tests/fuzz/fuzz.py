@@ -5,20 +5,22 @@
 
     TARGET    what is fuzzed, with an attacker who gets every check right that is no secret
     file      the whole container: header, stream lengths, boxes; checks as the bytes give them
-    sealed    the same, with the header check and the checks of the boxes made to fit
+    sealed    the same, with the header check, the checks of the boxes and those of a PNG in one made to fit
     streams   the stream coder on tables and indexes that the input picks
     decode    the decoder with the network `tiny`: header sealed, fingerprint and symbol checksum made to fit
-    boxes     ICC profile, Exif and XMP of a stranger on their way into PNG, JPEG, WebP, TIFF and AVIF
+    boxes     ICC profile, Exif, XMP and alpha of a stranger on their way into PNG, JPEG, WebP, TIFF and AVIF
     weights   weights files, byte by byte
     tensors   weights files whose tensors and description are changed, and whose fingerprint is made to fit
 
 Allowed is a child of `FedsError`, or success. Anything else ends the run and leaves the input in a file, and so does an
-input that takes more than SECONDS or brings the process above MEGABYTES. Inputs start from the conformance files, the
-hostile files and, for weights, from `tiny`. The same command gives the same run, up to the speed of the machine.
+input that takes more than SECONDS or brings the process above MEGABYTES. Inputs start from the conformance files, one
+of them with boxes of every kind, the hostile files, sound payloads of boxes, and for weights from `tiny`. The same
+command gives the same run, up to the speed of the machine.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import tempfile
@@ -32,6 +34,8 @@ import atheris
 
 with atheris.instrument_imports(include=["fedscodec"]):
     from fedscodec import codec, fileformat, images, registry
+    from fedscodec.boxes import ALPHA, ICC, SRGB, SUMS, XMP, stream_sums
+    from fedscodec.boxes import EXIF as EXIF_BOX
     from fedscodec.commands import report
     from fedscodec.entropy import rangecoder, tables
     from fedscodec.errors import FedsError
@@ -39,6 +43,7 @@ with atheris.instrument_imports(include=["fedscodec"]):
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 SECONDS, MEGABYTES = 2.0, 2048
@@ -70,8 +75,21 @@ def sealed(data: bytes, fingerprint: bytes | None = None) -> bytes:
             end = at + length
             if end + 4 > len(out):
                 break
+            out[at:end] = checked_png(out[at:end])
             out[end : end + 4] = zlib.crc32(out[at:end], zlib.crc32(out[start : start + 4])).to_bytes(4, "little")
             at = end + 4
+    return bytes(out)
+
+
+def checked_png(data: bytes | bytearray) -> bytes:
+    """`data`, if it is a PNG with checks that fit as far as its chunks can be read; as it is otherwise."""
+    out, at = bytearray(data), 8
+    while out.startswith(b"\x89PNG\r\n\x1a\n") and at + 12 <= len(out):
+        end = at + 8 + int.from_bytes(out[at : at + 4], "big")
+        if end + 4 > len(out):
+            break
+        out[end : end + 4] = zlib.crc32(out[at + 4 : end]).to_bytes(4, "big")
+        at = end + 4
     return bytes(out)
 
 
@@ -129,19 +147,29 @@ class _Decoder:
 
     def __call__(self, data: bytes) -> None:
         found = fileformat.unpack(sealed(data, self.model.fingerprint), max_pixels=MOST_PIXELS)
-        pixels = codec.decode_file(found, self.model).picture.pixels
-        if pixels.shape != (found.header.height, found.header.width, 3):
+        picture = codec.decode_file(found, self.model).picture
+        size = (found.header.height, found.header.width)
+        if picture.pixels.shape != (*size, 3) or (picture.alpha is not None and picture.alpha.shape != size):
             raise AssertionError("a picture of another size")
 
 
-_KINDS, _BOXES = (".png", ".jpg", ".webp", ".tif", ".avif"), ("icc", "exif", "xmp")
+_KINDS, _BOXES = (".png", ".jpg", ".webp", ".tif", ".avif"), ("icc", "exif", "xmp", "alpha")
+_WIDTH, _HEIGHT = 9, 7
 
 
 def boxes(data: bytes) -> None:
     """What a stranger put into a box, written into a format that keeps it; the first byte picks which and where."""
-    first = data[0] if data else 0
-    travelling = {_BOXES[first // 5 % 3]: data[1:]}
-    picture = images.Picture(np.zeros((2, 3, 3), np.uint8), **travelling)
+    first, payload = data[0] if data else 0, data[1:]
+    what = _BOXES[first // 5 % 4]
+    travelling = {what: payload}
+    if what == "alpha":
+        plane = images.unpack_alpha(checked_png(payload), _WIDTH, _HEIGHT)
+        if plane.shape != (_HEIGHT, _WIDTH) or plane.dtype != np.uint8:
+            raise AssertionError("a plane of another size or kind")
+        if not np.array_equal(images.unpack_alpha(images.pack_alpha(plane), _WIDTH, _HEIGHT), plane):
+            raise AssertionError("what was read is not what is written")
+        travelling = {what: plane}
+    picture = images.Picture(np.zeros((_HEIGHT, _WIDTH, 3), np.uint8), **travelling)
     images.encode_picture(picture, _KINDS[first % 5], name="out")
 
 
@@ -247,6 +275,44 @@ def seeds(target: str, folder: Path) -> None:
         found = sorted((TESTS / "hostile").glob("box-*"))
     for path in found:
         (folder / path.name).write_bytes(path.read_bytes())
+    if target == "boxes":
+        for number, (what, payload) in enumerate(payloads(_WIDTH, _HEIGHT)):
+            for kind in range(len(_KINDS)):
+                first = 5 * _BOXES.index(what) + kind
+                (folder / f"payload-{number}-{kind}").write_bytes(bytes([first]) + payload)
+    if target in ("file", "sealed", "decode"):
+        for number, data in enumerate(files_with_boxes()):
+            (folder / f"with-boxes-{number}").write_bytes(data)
+
+
+def payloads(width: int, height: int) -> list[tuple[str, bytes]]:
+    """Sound payloads of boxes; the alpha once as PNG and once as WebP, each of the kind the codec writes."""
+    plane = np.add.outer(np.arange(height), 5 * np.arange(width)).astype(np.uint8)
+    found = [("icc", images.srgb_profile()), ("exif", EXIF), ("xmp", b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>")]
+    for kind, options in (("PNG", {}), ("WEBP", {"lossless": True})):
+        buffer = io.BytesIO()
+        Image.fromarray(plane).save(buffer, kind, **options)
+        images.unpack_alpha(buffer.getvalue(), width, height)
+        found.append(("alpha", buffer.getvalue()))
+    return found
+
+
+def files_with_boxes() -> list[bytes]:
+    """A small file of `tiny` with each kind of alpha, with sRGB, and with boxes that are deflated, and with all."""
+    file = fileformat.unpack((TESTS / "conformance" / "v1" / "photo-64x64-q1.feds").read_bytes())
+    (_, icc), (_, exif), _, (_, png), (_, webp) = payloads(file.header.width, file.header.height)
+    sets: list[dict[bytes, bytes]] = [
+        {ALPHA: png},
+        {ALPHA: webp},
+        {SRGB: b""},
+        {ICC: icc},
+        {EXIF_BOX: exif + bytes(200), XMP: 9 * b"<x:xmpmeta/>"},
+        {EXIF_BOX: exif + bytes(200), XMP: 9 * b"<x:xmpmeta/>", ALPHA: png, SRGB: b"", SUMS: stream_sums(file.streams)},
+    ]
+    return [fileformat.pack(fileformat.FedsFile(file.header, file.streams, boxes)) for boxes in sets]
+
+
+EXIF = b"II*\0\x08\0\0\0\1\0\x0f\1\2\0\5\0\0\0\x1a\0\0\0\0\0\0\0feds\0"  # the maker, and nothing else
 
 
 def main(target: str, runs: str = "100000", seed: str = "1", *options: str) -> None:

@@ -26,6 +26,7 @@ HERE = Path(__file__).parent
 CORPUS = HERE.parent / "conformance" / "v1"
 sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent)]
 
+from alphas import alphas  # noqa: E402
 from conftest import make_model  # noqa: E402
 
 from fedscodec import fileformat  # noqa: E402
@@ -288,6 +289,7 @@ def main() -> None:
     path = HERE / "sentences.json"
     sentences = json.loads(path.read_text()) if path.exists() else {}
     made = {f"{name}.feds": data for name, data in FILES.items()}
+    made |= {f"alpha-{name}.feds": boxed(b"\1", box(b"ALPH", data)) for name, data in alphas().items()}
     made |= {f"{name}.safetensors": data for name, data in weights().items()}
     for name, data in made.items():
         if not (HERE / name).exists():

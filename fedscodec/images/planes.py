@@ -1,0 +1,153 @@
+"""The alpha plane as the bytes of an ALPH box, and back without trust in them.
+
+A payload is one of two files, with no other chunk in it and nothing behind it:
+
+    PNG     the signature, IHDR (8-bit grey, not interlaced), IDAT once or more in a row, IEND; all checks fit, and
+            what is deflated is exactly height x (1 + width) bytes
+    WebP    "RIFF", length, "WEBP", one chunk "VP8L" without alpha, whose red, green and blue are the same
+
+All this but the last is looked at before Pillow sees a byte: it would read much else, show what is missing as black,
+inflate what stands beside the picture, and ask for memory by sizes that it is told.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from ..errors import FormatError
+from ..fileformat import DEFAULT_MAX_PIXELS
+
+_WEBP_SIDE_AT_MOST = 16383
+_PNG, _RIFF = b"\x89PNG\r\n\x1a\n", b"RIFF"
+_GREY_8 = (8, 0, 0, 0, 0)  # depth, colour type, compression, filter method, interlace
+_HIGHEST_FILTER = 4
+_VP8L_SIGNATURE, _VP8L_AT = 0x2F, 20
+_PIECE = 2**20
+
+
+def pack_alpha(alpha: NDArray[np.uint8]) -> bytes:
+    """The plane [H, W] as PNG or as lossless WebP, whichever is smaller; PNG where Pillow might not read a WebP."""
+    image, files = Image.fromarray(alpha), []
+    webp = max(image.size) <= _WEBP_SIDE_AT_MOST and alpha.size <= DEFAULT_MAX_PIXELS
+    for kind, options in (("PNG", {"optimize": True}), ("WEBP", {"lossless": True, "quality": 100})):
+        if kind == "PNG" or webp:
+            buffer = BytesIO()
+            image.save(buffer, kind, **options)
+            files.append(buffer.getvalue())
+    return min(files, key=len)
+
+
+def unpack_alpha(payload: bytes, width: int, height: int) -> NDArray[np.uint8]:
+    """The plane uint8 [H, W] in a payload; FormatError, before it is decoded, unless it is of that size and kind."""
+    reader: type[PngImageFile | WebPImageFile]
+    if payload.startswith(_PNG):
+        _require_png(payload, width, height)
+        kind, reader = "PNG", PngImageFile
+    elif payload.startswith(_RIFF):
+        _require_webp(payload, width, height)
+        kind, reader = "WebP", WebPImageFile
+    else:
+        found = f"the bytes {payload[:4].hex()}" if payload else "nothing"
+        raise _fault(f"a PNG or WebP, found {found}")
+    try:
+        # Not Image.open: its limit on pixels holds for the whole process, and here the header's is in force.
+        with reader(BytesIO(payload), "") as image:
+            plane = np.array(image)
+    except MemoryError:
+        raise
+    except Exception as error:  # a reader meets damage with nearly anything
+        raise _unsound(kind, "pixels that cannot be decoded") from error
+    if plane.ndim == 3:
+        red = plane[..., 0].copy()
+        if not all(np.array_equal(red, plane[..., k]) for k in range(1, plane.shape[2])):
+            raise _fault("grey, found colours")
+        plane = red
+    return plane
+
+
+def _require_png(payload: bytes, width: int, height: int) -> None:
+    chunks = _png_chunks(payload)
+    kind, head = next(chunks)
+    if kind != b"IHDR" or len(head) != 13:
+        raise _unsound("PNG", f"the chunk {kind!r} of {len(head)} bytes where IHDR should be")
+    found_width, found_height, *layout = struct.unpack(">IIBBBBB", head)
+    _require_size((found_width, found_height), width, height)
+    if tuple(layout) != _GREY_8:
+        depth, colour, *_, interlace = layout
+        found = f"{depth} bits of colour type {colour}{', interlaced' if interlace else ''}"
+        raise _fault(f"8-bit grey (colour type 0), not interlaced, found {found}")
+    deflated = []
+    for kind, body in chunks:
+        if kind == b"IEND" and not body:
+            break
+        if kind != b"IDAT":
+            raise _fault(f"a PNG of pixels alone, found the chunk {kind!r}")
+        deflated.append(body)
+    _require_rows(b"".join(deflated), width, height)
+
+
+def _png_chunks(payload: bytes) -> Iterator[tuple[bytes, bytes]]:
+    # Types and bodies, up to IEND, which must be the end. A body is a slice: no chunk costs more than it has.
+    at, kind = len(_PNG), b""
+    while kind != b"IEND":
+        length, kind = int.from_bytes(payload[at : at + 4], "big"), payload[at + 4 : at + 8]
+        end = at + 8 + length
+        if end + 4 > len(payload):
+            raise _unsound("PNG", f"its end after {len(payload)} bytes, inside a chunk")
+        if zlib.crc32(payload[at + 4 : end]) != int.from_bytes(payload[end : end + 4], "big"):
+            raise _unsound("PNG", f"a check that does not fit the chunk {kind!r}")
+        at = end + 4
+        if kind == b"IEND" and at != len(payload):
+            raise _unsound("PNG", f"{len(payload) - at} bytes behind it")
+        yield kind, payload[end - length : end]
+
+
+def _require_rows(stream: bytes, width: int, height: int) -> None:
+    """FormatError unless a zlib stream is exactly the filtered rows; inflated in pieces, none of which is kept."""
+    coder, row, total = zlib.decompressobj(), width + 1, 0
+    with suppress(zlib.error):  # whose words are not the same everywhere
+        while not coder.eof and total <= row * height:
+            piece = coder.decompress(stream, _PIECE)
+            if not piece and not coder.eof:
+                break
+            if max(piece[-total % row :: row], default=0) > _HIGHEST_FILTER:
+                raise _unsound("PNG", "a row with an unknown filter")
+            stream, total = coder.unconsumed_tail, total + len(piece)
+    if not coder.eof or total != row * height or coder.unused_data:
+        raise _unsound("PNG", f"pixels that do not inflate to exactly {row * height} bytes")
+
+
+def _require_webp(payload: bytes, width: int, height: int) -> None:
+    if payload[8:16] != b"WEBPVP8L":
+        raise _fault(f"a WebP of one VP8L chunk, found {payload[8:16]!r}")
+    body = payload[_VP8L_AT:]
+    riff, chunk = (int.from_bytes(payload[at : at + 4], "little") for at in (4, 16))
+    if riff != len(payload) - 8 or chunk + chunk % 2 != len(body) or len(body) < 5:
+        raise _unsound("WebP", f"{len(body)} bytes of pixels, where RIFF says {riff - 12} and VP8L {chunk}")
+    bits = int.from_bytes(body[1:5], "little")
+    _require_size((1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)), width, height)
+    if body[0] != _VP8L_SIGNATURE or bits >> 28:
+        raise _fault(f"a WebP of version 0 without alpha, found a head of {body[:5].hex()}")
+
+
+def _require_size(found: tuple[int, int], width: int, height: int) -> None:
+    if found != (width, height):
+        raise _fault(f"{width}x{height} pixels, found {found[0]}x{found[1]}")
+
+
+def _fault(text: str) -> FormatError:
+    return FormatError(f"the ALPH box should hold {text}")
+
+
+def _unsound(kind: str, found: str) -> FormatError:
+    return _fault(f"a sound {kind}, found: {found}")
