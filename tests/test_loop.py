@@ -168,7 +168,7 @@ def test_calibration_fixes_the_steps_of_both_networks():
 
 def test_calibration_sees_both_ends_of_the_qualities_and_all_between():
     run, seen = trainer(), []
-    run.average.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[1].tolist()))
+    run.average.gains.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0].tolist()))
     run.calibrate()
     expected = [1 + 6 * n / 15 for n in range(16)]
     assert seen == [pytest.approx([quality, quality]) for quality in expected]  # batches of two

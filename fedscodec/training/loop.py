@@ -18,6 +18,7 @@ from torch import Tensor
 from ..codec import choose_precision
 from ..entropy.coders import RateEstimator
 from ..networks.model import FedsModel
+from ..networks.slices import walk
 from .crops import Crops
 from .interrupts import Interrupts
 from .optimizers import Optimizers
@@ -163,14 +164,21 @@ class Trainer:
             layer.peak.zero_()  # of an earlier calibration, for an earlier checkpoint
         for quality in _spread(CALIBRATION_BATCHES, len(spec.lambdas)):  # both ends: what is clipped costs most
             x = self.crops.batch(self.recipe.batch, self.recipe.crop, generator, self.part)
-            coder = RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=False)
-            self.average(x, self._all_at(quality), coder)
+            self._walk(x, self._all_at(quality))
         side.set_mode()
         twins = zip(side.entropy_convs(), self.model.float_side.entropy_convs(), strict=True)
         for layer, trained in twins:
             self.team.largest(layer.peak)
             layer.calibrate()
             trained.steps.copy_(layer.steps)
+
+    def _walk(self, x: Tensor, quality: Tensor) -> None:
+        """What the entropy side of the average sees of pictures; g_s, half of the work, has no part in it."""
+        average, spec = self.average, self.model.spec
+        with self._autocast():
+            y = average.g_a(x).value.float() * average.gains(quality)[0]
+            coder = RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=False)
+            walk(average.float_side, average.h_a(y), y, quality, coder)
 
     def _save(self, save: Callable[[Trainer], None]) -> None:
         if not self.average.float_side.quantised:  # so that what is saved can be turned into integers
