@@ -89,12 +89,14 @@ def palette() -> NDArray[np.uint8]:
         from matplotlib import colormaps
     except ImportError as error:
         raise FedsError("heatmaps need matplotlib: pip install 'fedscodec[bench]'") from error
-    return np.asarray(colormaps["inferno"](np.arange(256))[:, :3] * 255 + 0.5).astype(np.uint8)
+    colours = np.asarray(colormaps["inferno"](np.arange(256)), dtype=np.float64)[:, :3]
+    return (colours * 255 + 0.5).astype(np.uint8)
 
 
 def levels(values: NDArray[np.float32], top: float) -> NDArray[np.uint8]:
     """Bits as levels 0 … 255 of a palette, of which the last stands for `top` bits and all above."""
-    return np.clip(values / max(top, 1e-9) * 255 + 0.5, 0, 255).astype(np.uint8)
+    scaled: NDArray[np.float32] = np.clip(values / max(top, 1e-9) * 255 + 0.5, 0, 255)
+    return scaled.astype(np.uint8)
 
 
 def heatmap(values: NDArray[np.float32], top: float, scale: int = 1) -> Picture:
