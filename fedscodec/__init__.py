@@ -37,6 +37,10 @@ def encode(
     model: str | Model = DEFAULT_MODEL,
     *,
     quality: float | None = None,
+    bpp: float | None = None,
+    size: int | None = None,
+    psnr: float | None = None,
+    ms_ssim: float | None = None,
     device: str = "auto",
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
     strip: bool = False,
@@ -47,13 +51,19 @@ def encode(
     `image` is a path, the bytes of a picture file, an open binary file, a Pillow image, or uint8 samples
     [H, W, 3] or [H, W]. `model` is a name, the path of a weights file, or what `load_model` gave, which saves
     loading it for every picture (`device` is then its own). `quality` runs from 1 (small) to 7 (good), by
-    default as the name says. ICC profile, Exif and XMP go along unless `strip` is set; `stream_checks` lets a
-    damaged file tell which of its streams is, for 2 bytes each. Raises children of `FedsError`.
+    default as the name says. In its place one limit can be given, for which the quality is searched: at most so many
+    bits per pixel (`bpp`) or bytes (`size`), at least so many decibels (`psnr`) or this MS-SSIM (`ms_ssim`). ICC
+    profile, Exif and XMP go along unless `strip` is set; `stream_checks` lets a damaged file tell which of its streams
+    is, for 2 bytes each. Raises children of `FedsError`, of which TargetError tells what can be reached instead.
     """
     import numpy as np
 
-    from . import codec, fileformat, images
+    from . import codec, images
+    from .batch.settings import Encoding
+    from .batch.single import encode_one
+    from .targets import only_target
 
+    target = only_target(bpp=bpp, size=size, psnr=psnr, ms_ssim=ms_ssim, quality=quality)
     if isinstance(image, images.Picture):
         picture = image
     elif isinstance(image, np.ndarray):
@@ -62,8 +72,8 @@ def encode(
         source = bytes(image) if isinstance(image, bytearray | memoryview) else image
         picture = images.read_picture(source, max_pixels=max_pixels)
     network = model if isinstance(model, codec.Model) else load_model(model, device)
-    data = network.encode(images.stripped(picture) if strip else picture, quality)
-    return fileformat.add_sums(data) if stream_checks else data
+    how = Encoding(quality=quality, target=target, stream_checks=stream_checks)
+    return encode_one(images.stripped(picture) if strip else picture, network, how).encoded.data
 
 
 def decode(

@@ -8,9 +8,10 @@ exif and xmp are then in `info`, as are `quality` and the `fingerprint` of the n
 on the device that FEDS_DEVICE names (auto, cpu, cuda); `thumbnail` decodes a preview. Pillow checks MAX_IMAGE_PIXELS in
 between. What is wrong with a file is an OSError at the latest when it is loaded, as with Pillow's own formats.
 
-Options of `save`: model (a name, a weights file, or what `fedscodec.load_model` gave), quality, device; icc_profile,
-exif and xmp replace those of the image, b"" drops them. The picture is turned as its Exif says. What the format does
-not keep (transparency, more than 8 bits) is told in a UserWarning.
+Options of `save`: model (a name, a weights file, or what `fedscodec.load_model` gave), quality or in its place one of
+bpp, size, psnr and ms_ssim (see `fedscodec.encode`), device; icc_profile, exif and xmp replace those of the image, b""
+drops them. The picture is turned as its Exif says. What the format does not keep (transparency, more than 8 bits) is
+told in a UserWarning.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from PIL import Image, ImageFile
 from .errors import FedsError, FormatError
 from .fileformat import HEADER_BYTES_AT_MOST, FedsFile, read_header, unpack
 from .registry import DEFAULT_MODEL
+from .targets import only_target
 
 if TYPE_CHECKING:
     from .codec import Model
@@ -127,6 +129,8 @@ def _decode(file: FedsFile, size: int | None) -> Image.Image:
 
 def save(image: Image.Image, stream: IO[bytes], filename: str | bytes) -> None:
     """Encode an image, with the options in its encoderinfo, into a stream; OSError where it cannot be done."""
+    from .batch.settings import Encoding
+    from .batch.single import encode_one
     from .codec import Model
     from .images import read_picture
 
@@ -138,9 +142,10 @@ def save(image: Image.Image, stream: IO[bytes], filename: str | bytes) -> None:
             value = options[key]
             source.info[key] = value.tobytes() if isinstance(value, Image.Exif) else value
     try:
+        target = only_target(**{key: options.get(key) for key in ("quality", "bpp", "size", "psnr", "ms_ssim")})
         picture = read_picture(source, name=os.fsdecode(filename) or "the picture", max_pixels=None)
         network = model if isinstance(model, Model) else _writer(model, options.get("device") or _device())
-        data = network.encode(picture, options.get("quality"))
+        data = encode_one(picture, network, Encoding(quality=options.get("quality"), target=target)).encoded.data
     except FedsError as error:
         raise OSError(str(error)) from error
     for sentence in picture.warnings:

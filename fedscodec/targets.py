@@ -109,6 +109,17 @@ class Target:
         return 1 - ms_ssim(original.pixels, decoded.pixels)
 
 
+def only_target(
+    *, bpp: float | None, size: float | None, psnr: float | None, ms_ssim: float | None, quality: float | None
+) -> Target | None:
+    """The one target that was given, if any; FedsError where there are two, or a quality beside it."""
+    given = {Kind.BPP: bpp, Kind.SIZE: size, Kind.PSNR: psnr, Kind.MS_SSIM: ms_ssim}
+    wanted = [Target(kind, value) for kind, value in given.items() if value is not None]
+    if len(wanted) + (quality is not None) > 1:
+        raise FedsError("only one of quality, bpp, size, psnr and ms_ssim can be asked for")
+    return wanted[0] if wanted else None
+
+
 @dataclass(frozen=True)
 class Hit:
     """What a search ended with: a file within the target, and what it cost to find.

@@ -14,9 +14,11 @@ from PIL import Image
 
 import fedscodec
 from fedscodec import cli, codec
-from fedscodec.errors import TooLargeError, UnknownModelError
-from fedscodec.fileformat import read_header
+from fedscodec.bench.metrics import ms_ssim
+from fedscodec.errors import FedsError, TargetError, TooLargeError, UnknownModelError
+from fedscodec.fileformat import add_sums, read_header
 from fedscodec.images import from_array
+from fedscodec.targets import Kind, Target, encode_to_target
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = np.fromfunction(lambda i, j, c: 200 - 3 * i + j - 20 * c, (24, 70, 3)).astype(np.uint8)
@@ -47,6 +49,41 @@ def test_every_way_to_give_a_picture_gives_the_same_bytes(tiny, path):
 def test_a_model_by_its_name_and_a_quality(tiny):
     assert fedscodec.encode(SAMPLES, "tiny-q2", device="cpu") == fedscodec.encode(SAMPLES, tiny)
     assert read_header(fedscodec.encode(SAMPLES, tiny, quality=4.5)).quality == 4500
+
+
+def test_a_target_in_place_of_a_quality(tiny):
+    sizes = [len(fedscodec.encode(SAMPLES, tiny, quality=quality)) for quality in (1, 7)]
+    middle = sum(sizes) // 2
+    data = fedscodec.encode(SAMPLES, tiny, size=middle)
+    assert sizes[0] < len(data) <= middle
+    picture, pixels = from_array(SAMPLES), 24 * 70
+    assert data == encode_to_target(picture, tiny, Target(Kind.SIZE, middle)).encoded.data
+    assert fedscodec.encode(SAMPLES, tiny, bpp=8 * middle / pixels) == data
+    assert fedscodec.encode(SAMPLES, tiny, size=middle, stream_checks=True) == add_sums(data)
+    assert fedscodec.encode(SAMPLES, tiny, size=10 * sizes[1]) == fedscodec.encode(SAMPLES, tiny, quality=7)
+    assert fedscodec.encode(SAMPLES, tiny, psnr=1) == fedscodec.encode(SAMPLES, tiny, quality=1)
+    with pytest.raises(TargetError, match=rf"^the picture: {sizes[0] - 1:,} bytes cannot be reached: q1, the lowest"):
+        fedscodec.encode(SAMPLES, tiny, size=sizes[0] - 1)
+    with pytest.raises(TargetError, match=r"^the picture: 90 dB cannot be reached: q7, the highest quality of tiny, "):
+        fedscodec.encode(SAMPLES, tiny, psnr=90)
+
+
+@pytest.mark.parametrize("two", [{"bpp": 1, "size": 100}, {"quality": 3, "psnr": 30}, {"psnr": 30, "ms_ssim": 0.9}])
+def test_one_target_at_a_time(two):
+    with pytest.raises(FedsError, match=r"^only one of quality, bpp, size, psnr and ms_ssim can be asked for$"):
+        fedscodec.encode("none.png", **two)
+    with pytest.raises(FedsError, match=r"^ms-ssim: expected a number above 0 and below 1, found 98$"):
+        fedscodec.encode("none.png", ms_ssim=98)
+
+
+def test_an_ms_ssim_in_place_of_a_quality(tiny):
+    pytest.importorskip("pytorch_msssim", reason="comes with the extra train")
+    pixels = np.asarray(Image.open(ROOT / "tests" / "pictures" / "astronaut.png").convert("RGB"))[:176, :176]
+    reached = [ms_ssim(pixels, np.asarray(fedscodec.decode(fedscodec.encode(pixels, tiny, quality=q)))) for q in (1, 7)]
+    data = fedscodec.encode(pixels, tiny, ms_ssim=sum(reached) / 2)
+    found = ms_ssim(pixels, np.asarray(fedscodec.decode(data, model=tiny)))
+    assert sum(reached) / 2 <= found < reached[1]
+    assert 1000 < read_header(data).quality < 7000
 
 
 def test_decode_gives_a_pillow_image(tiny, tmp_path):

@@ -235,6 +235,8 @@ def test_save_by_suffix_with_a_name_a_quality_and_a_model(waves, tmp_path, tiny)
     assert saved(waves, model=tiny) == expected
     assert saved(waves, quality=3) == expected
     assert read_header(saved(waves, model="tiny-q3", quality=6.25)).quality == 6250
+    size = len(expected) + 5
+    assert saved(waves, model=tiny, size=size) == fedscodec.encode(waves, tiny, size=size)
     with Image.open(tmp_path / "a.feds") as image:
         assert (image.size, image.mode, image.info["quality"]) == ((70, 40), "RGB", 3.0)
 
@@ -295,6 +297,10 @@ def test_what_cannot_be_saved(waves, tmp_path):
     assert not (tmp_path / "a.feds").exists()
     with pytest.raises(OSError, match="quality must lie between 1 and 7 for tiny, found 9"):
         saved(waves, quality=9)
+    with pytest.raises(OSError, match="^only one of quality, bpp, size, psnr and ms_ssim can be asked for$"):
+        saved(waves, quality=3, bpp=1)
+    with pytest.raises(OSError, match="^the picture: 9 bytes cannot be reached: q1, the lowest quality of tiny, comes"):
+        saved(waves, size=9)
     with pytest.raises(OSError, match="at least 1 x 1 pixel"):
         saved(Image.new("RGB", (0, 5)))
 

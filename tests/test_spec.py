@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,8 +15,10 @@ from conftest import SMALL
 
 from fedscodec.networks import counts
 from fedscodec.networks.model import FedsModel
+from fedscodec.networks.slices import walk
 from fedscodec.networks.spec import LAMBDAS, STUDENT, TEACHER, VARIANTS, ModelSpec, WindowAttention
 
+ROOT = Path(__file__).parent.parent
 NUMBERS = "^a network has 1 to 8 slice_filters and 1 to 64 lambdas, found "
 
 
@@ -147,6 +152,37 @@ def test_size_and_cost_are_those_of_the_paper(name: str, parameters: int, kmacs:
     assert parameters / 1e6 == pytest.approx(millions, rel=0.02)
     assert counts.kmacs_per_pixel(VARIANTS[name]) == pytest.approx(kmacs, rel=1e-6)
     assert kmacs == pytest.approx(thousands, rel=0.12)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_cost_is_what_torch_counts(name: str) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"):
+        model, x = FedsModel(VARIANTS[name]), torch.empty(1, 3, 512, 512)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        y = model.g_a(x).value
+        model.g_s(walk(model.float_side, model.h_a(y), y, torch.ones(1), counts._Passing()))
+    assert counts.kmacs_per_pixel(VARIANTS[name]) == counter.get_total_flops() / 2 / 512**2 / 1000
+
+
+def test_counting_a_shipped_network_loads_no_compiler() -> None:
+    script = (
+        "import sys; from fedscodec.networks import counts, spec; "
+        "print(counts.kmacs_per_pixel(spec.VARIANTS['student']), *{'torch._dynamo', 'sympy'} & set(sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert run.stdout == "453.4226994018555\n"
+
+
+def test_products_that_are_not_counted_are_refused() -> None:
+    x = torch.empty(2, 3, 8, 8, device="meta")
+    with counts.MultiplyCounter() as counter:
+        grouped = torch.nn.functional.conv2d(x[:, :2], x.new_empty(4, 1, 3, 2), None, (2, 1), 1, groups=2)
+        with pytest.raises(NotImplementedError, match="matmul"):
+            torch.matmul(x, x)
+    assert grouped.shape == (2, 4, 4, 9)
+    assert counter.macs == 2 * 4 * 4 * 9 * 3 * 2
 
 
 def test_size_of_the_tiny_network_is_the_sum_of_its_parts(tiny) -> None:

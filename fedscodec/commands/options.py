@@ -79,13 +79,11 @@ def target_of(
     bpp: float | None, size: int | None, psnr: float | None, ms_ssim: float | None, quality: float | None
 ) -> Target | None:
     """The one target that was given, if any; wrong usage where there are two, or a quality beside it."""
-    from ..targets import Kind, Target
+    from ..targets import only_target
 
-    given = {Kind.BPP: bpp, Kind.SIZE: size, Kind.PSNR: psnr, Kind.MS_SSIM: ms_ssim}
-    wanted = [Target(kind, value) for kind, value in given.items() if value is not None]
-    if len(wanted) + (quality is not None) > 1:
+    if sum(value is not None for value in (bpp, size, psnr, ms_ssim, quality)) > 1:
         raise typer.BadParameter("only one of --quality, --bpp, --size, --psnr and --ms-ssim can be asked for")
-    return wanted[0] if wanted else None
+    return only_target(bpp=bpp, size=size, psnr=psnr, ms_ssim=ms_ssim, quality=quality)
 
 
 def writable_format(wanted: str) -> str:

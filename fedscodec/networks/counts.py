@@ -1,5 +1,8 @@
 """How large a network is and how much it multiplies, counted on a pass without data.
 
+Torch has a counter of its own, with which a test compares this one. It works below the functions that networks call;
+on the way there without data torch loads its compiler, which takes seconds. Here the functions themselves are counted.
+
 The paper's Table 2 gives multiply-accumulates (under the name of FLOPs) of the whole forward pass, encoder, decoder
 and entropy networks together, on 2560×1440 padded to 2560×1536. Ours are counted on 512×512: every layer's cost grows
 with the area, so the figure for a pixel is the same.
@@ -8,9 +11,13 @@ with the area, so the figure for a pixel is the same.
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
 
 from .model import FedsModel
 from .slices import walk
@@ -20,6 +27,8 @@ HEIGHT, WIDTH = 512, 512
 
 PAPER = {"student-paper": (35.34, 483.0), "teacher": (95.43, 1572.0)}
 """Millions of parameters (Table 1) and thousands of multiply-accumulates a pixel (Table 2) that the paper gives."""
+
+Shape = list[int]
 
 
 class _Passing:
@@ -52,9 +61,110 @@ def parameters(spec: ModelSpec) -> int:
 @functools.cache
 def kmacs_per_pixel(spec: ModelSpec) -> float:
     """Thousands of multiply-accumulates for each pixel of a whole forward pass; attention's products included."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        x = torch.empty(1, 3, HEIGHT, WIDTH, device="meta")
-        model = _on_meta(spec)
-        y = model.g_a(x).value
+    model = _on_meta(spec)
+    with MultiplyCounter() as counter, torch.no_grad():
+        y = model.g_a(torch.empty(1, 3, HEIGHT, WIDTH, device="meta")).value
         model.g_s(walk(model.float_side, model.h_a(y), y, torch.ones(1), _Passing()))
-    return counter.get_total_flops() / 2 / (HEIGHT * WIDTH) / 1000
+    return counter.macs / (HEIGHT * WIDTH) / 1000
+
+
+class MultiplyCounter(TorchFunctionMode):
+    """Counts the multiply-accumulates of what is called inside its block, with tensors on the meta device.
+
+    Raises NotImplementedError for a kind of product that no network of ours has.
+    """
+
+    macs = 0
+
+    def __torch_function__(
+        self, func: Callable, types: Sequence[type], args: tuple = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Called in place of every function of torch; what is known here gives a tensor of the right shape."""
+        given = kwargs or {}
+        if func in _OTHER_PRODUCTS:
+            raise NotImplementedError(f"the products of {func} are not counted yet")
+        if func in _PRODUCTS:
+            macs, shape = _PRODUCTS[func](*args, **given)
+            self.macs += macs
+        elif func in _SHAPES:
+            shape = _SHAPES[func](*args, **given)
+        elif func.__name__.strip("_") in _ELEMENTWISE:
+            shape = _broadcast(*(one.shape for one in _tensors(args)))
+        else:
+            return func(*args, **given)
+        return torch.empty(shape, dtype=_tensors(args)[0].dtype, device="meta")
+
+
+def _tensors(args: tuple) -> list[torch.Tensor]:
+    """Those among the arguments, or in a sequence that comes first, as in cat."""
+    return [one for one in (*args, *(args[0] if isinstance(args[0], list | tuple) else ())) if isinstance(one, torch.Tensor)]
+
+
+def _broadcast(*shapes: torch.Size) -> Shape:
+    rank = max(map(len, shapes))  # torch.broadcast_shapes loads SymPy
+    return [max(sides) for sides in zip(*((1,) * (rank - len(shape)) + shape for shape in shapes), strict=True)]
+
+
+def _cat(tensors: Sequence[torch.Tensor], dim: int = 0) -> Shape:
+    shape = list(tensors[0].shape)
+    shape[dim] = sum(tensor.shape[dim] for tensor in tensors)
+    return shape
+
+
+def _pixel_shuffle(x: torch.Tensor, by: int) -> Shape:
+    batch, channels, height, width = x.shape
+    return [batch, channels // by**2, height * by, width * by]
+
+
+def _linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> tuple[int, Shape]:
+    return x.numel() * len(weight), [*x.shape[:-1], len(weight)]
+
+
+def _convolution(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> tuple[int, Shape]:
+    steps, pads, gaps = ((n, n) if isinstance(n, int) else n for n in (stride, padding, dilation))
+    sides = zip(x.shape[2:], weight.shape[2:], steps, pads, gaps, strict=True)
+    shape = [len(x), len(weight), *((n + 2 * pad - gap * (k - 1) - 1) // step + 1 for n, k, step, pad, gap in sides)]
+    return math.prod(shape) * weight[0].numel(), shape
+
+
+def _attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *_: object, **__: object) -> tuple[int, Shape]:
+    pairs = q.shape[:-1].numel() * k.shape[-2]
+    return pairs * (q.shape[-1] + v.shape[-1]), [*q.shape[:-1], v.shape[-1]]
+
+
+def _einsum(equation: str, *operands: torch.Tensor) -> tuple[int, Shape]:
+    """Of two operands, in which each value of all indices is one product."""
+    given, _, result = equation.partition("->")
+    sides = dict(zip(given.replace(",", ""), [n for one in operands for n in one.shape], strict=True))
+    return math.prod(sides.values()), [sides[index] for index in result]
+
+
+_PRODUCTS: dict[Callable, Callable[..., tuple[int, Shape]]] = {
+    F.conv2d: _convolution,
+    F.linear: _linear,
+    F.scaled_dot_product_attention: _attention,
+    torch.einsum: _einsum,
+}
+"""Multiply-accumulates and shape of what a function makes of its operands."""
+
+_SHAPES: dict[Callable, Callable[..., Shape]] = {torch.cat: _cat, F.pixel_shuffle: _pixel_shuffle}
+_ELEMENTWISE = {
+    *("add", "sub", "rsub", "mul", "div", "truediv", "pow", "sqrt", "rsqrt", "exp", "log1p", "log2", "sign", "abs"),
+    *("round", "clamp", "clamp_min", "relu", "leaky_relu", "gelu", "sigmoid", "normalize", "layer_norm"),
+    *("empty_like", "full_like"),
+}
+"""Shapes that are told here because torch loads its compiler to tell them; of all other functions torch tells."""
+
+_OTHER_PRODUCTS = {
+    *(F.conv1d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d, F.bilinear),
+    *(torch.matmul, torch.mm, torch.bmm, torch.addmm, torch.baddbmm, torch.mv, torch.dot, torch.tensordot),
+    *(torch.Tensor.matmul, torch.Tensor.__matmul__, torch.Tensor.__rmatmul__, torch.Tensor.mm, torch.Tensor.bmm),
+}
