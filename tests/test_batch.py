@@ -82,6 +82,9 @@ class Scripted:
     def is_up_to_date(self, task):
         return task.source.stem in self.up_to_date
 
+    def expected(self, task):
+        return 48
+
     def read(self, task):
         self.calls.append(("read", task.source.stem))
         if task.source.stem == "unreadable":
@@ -162,6 +165,70 @@ def wait_for_reads(work, count):
     return True
 
 
+@pytest.mark.parametrize(
+    ("sizes", "threads", "most"),
+    [
+        ([100] * 12, 10, 250),  # pixels: two of a hundred are within 250, and eight jobs have room for ten pictures
+        ([30, 100, 100, 30, 30, 100, 30, 100, 100], 9, 240),  # 30 + 100 + 100, or fewer
+        ([30, 1000, 30, 30, 1000, 30], 6, 1000),  # what is larger than all room is let in alone
+        ([10] * 12, 10, 250),  # threads
+    ],
+)
+def test_pictures_in_memory_are_limited_by_their_pixels(tmp_path, monkeypatch, sizes, threads, most):
+    monkeypatch.setattr(pipeline, "room", lambda: 60)
+    monkeypatch.setattr(pipeline, "waiting_room", lambda: 190)
+    work, there, seen, lock = Scripted(), {}, [], threading.Lock()
+    size_of = {f"n{number}": size for number, size in enumerate(sizes)}
+    work.expected = lambda task: size_of[task.source.stem]
+
+    def read(task):
+        with lock:
+            there[task.source.stem] = size_of[task.source.stem]
+            seen.append(list(there.values()))
+        time.sleep(0.02)  # for others to come in, if they may
+        return task.source.stem
+
+    def finish(task, payload):
+        time.sleep(0.01)
+        with lock:
+            del there[task.source.stem]
+        return b""
+
+    work.read, work.finish = read, finish
+    with Batch(tasks(tmp_path, *size_of), work, jobs=8) as batch:
+        assert [one.status for one in batch] == ["encoded"] * len(sizes)
+    assert max(map(sum, seen)) <= most
+    assert max(map(len, seen)) <= threads
+    assert all(len(one) == 1 for one in seen if 1000 in one)
+    assert there == {}
+
+
+def test_two_of_a_hundred_megapixels_are_in_memory_where_ten_threads_wait(tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "room", lambda: 43 * 10**6)  # of a machine with 24 GiB
+    monkeypatch.setattr(pipeline, "waiting_room", lambda: 200 * 10**6)
+    work, here, most, lock, two = Scripted(), [0], [0], threading.Lock(), threading.Event()
+    work.expected = work.pixels = lambda _: 100 * 10**6
+
+    def read(task):
+        with lock:
+            here[0] += 1
+            most[0] = max(most[0], here[0])
+        if here[0] == 2:
+            two.set()
+        assert two.wait(10)  # so that there are two for certain
+        return task.source.stem
+
+    def finish(task, payload):
+        with lock:
+            here[0] -= 1
+        return b""
+
+    work.read, work.finish = read, finish
+    with Batch(tasks(tmp_path, *"abcdefgh"), work, jobs=8) as batch:
+        assert len(list(batch)) == 8
+    assert (most, here) == ([2], [0])
+
+
 def test_whoever_leaves_early_waits_for_what_is_in_work(tmp_path):
     work = Scripted()
     with Batch(tasks(tmp_path, "a", "slow", *map(str, range(50))), work, jobs=1) as batch:
@@ -196,7 +263,9 @@ def test_cores_are_shared_out_and_given_back(tmp_path, monkeypatch):
 
 
 def test_the_room_is_some_pictures_and_not_all_memory():
-    assert 10**6 < pipeline.room() < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 150
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 10**6 < pipeline.room() < memory // 150
+    assert pipeline.room() < pipeline.waiting_room() <= memory // 8 // 15
 
 
 # ── Sums and records ──────────────────────────────────────────────────────────────────────────────────────
@@ -251,6 +320,27 @@ def test_files_are_those_of_the_library(photos):
     for task in back:
         expected = np.asarray(fedscodec.decode(task.source, device="cpu"))
         np.testing.assert_array_equal(np.asarray(Image.open(task.target)), expected)
+
+
+def test_pixels_are_foretold_by_headers_alone(photos):
+    assert run(photos[:1], tiny()) == ["encoded"]
+    back = Task(photos[0].target, photos[0].source)
+    assert (tiny().expected(photos[0]), Decoder(Decoding()).expected(back)) == (2240, 2240)
+    assert (tiny(max_pixels=2239).expected(photos[0]), Decoder(Decoding(max_pixels=2239)).expected(back)) == (0, 0)
+    for head, work, task in ((50, tiny(), photos[0]), (30, Decoder(Decoding()), back)):
+        task.source.write_bytes(task.source.read_bytes()[:head])  # without what makes a picture of it
+        assert work.expected(task) == 2240
+    photos[0].source.write_bytes(b"no picture")
+    assert tiny().expected(photos[0]) == Decoder(Decoding()).expected(photos[0]) == 0
+    nothing = Task(Path("none"), Path("a"))
+    assert tiny().expected(nothing) == Decoder(Decoding()).expected(nothing) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_nothing_is_taken_from_a_pipe_to_foretell_its_pixels(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for work in (tiny(), Decoder(Decoding())):
+        assert work.expected(Task(tmp_path / "pipe", tmp_path / "out")) == 0
 
 
 def test_what_is_up_to_date_is_skipped(photos):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ..errors import FormatError, OutputError
-from ..fileformat import FedsFile, unpack
+from ..errors import FedsError, FormatError, OutputError
+from ..fileformat import HEADER_BYTES_AT_MOST, FedsFile, excess, read_header, unpack
 from ..inputs import read_feds
 from .done import DECODED, Facts, Worked
 from .plan import Task
@@ -41,6 +42,15 @@ class Decoder:
         if task.target.stat().st_mtime_ns >= task.source.stat().st_mtime_ns:
             return True
         raise OutputError(f"{task.target}: exists already and is older than {task.source}, --force overwrites it")
+
+    def expected(self, task: Task) -> int:
+        """Pixels of the picture of a task, by its header."""
+        with suppress(FedsError, OSError):
+            if task.source.is_file():
+                with task.source.open("rb") as stream:
+                    header = read_header(stream.read(HEADER_BYTES_AT_MOST))
+                return 0 if excess(header.width, header.height, self.how.max_pixels) else header.width * header.height
+        return 0
 
     def read(self, task: Task) -> FedsFile:
         """The file of a task."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .. import registry
 from ..errors import FormatError, OutputError
 from ..fileformat import HEADER_BYTES_AT_MOST, Header, read_header
-from ..images import Picture, read_picture, stripped
+from ..images import Picture, expected_pixels, read_picture, stripped
 from ..targets import Target, close
 from .done import ENCODED, Facts, Worked
 from .plan import Task
@@ -66,6 +66,10 @@ class Encoder:
         """Whether a search would have left a file of that cost."""
         limit, last = target.limit(header.width * header.height), self._highest if target.is_size else 1000
         return close(cost, limit) or (cost <= limit and header.quality == last)
+
+    def expected(self, task: Task) -> int:
+        """Pixels of the picture of a task, by its header."""
+        return expected_pixels(task.source, self.how.max_pixels)
 
     def read(self, task: Task) -> Picture:
         """The picture of a task."""

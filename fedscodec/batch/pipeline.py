@@ -1,9 +1,11 @@
 """All files of a batch at the same time: reading, network, coder and writing overlap, memory stays bounded.
 
-Each thread takes one file through all its stages. `Gate` lets so many of them into the network as there are jobs;
-the others meanwhile read the next pictures and write what is done. So no queue is needed, and at most as many
-pictures are in memory as there are threads, of which those in the network, where a pixel costs most, are limited by
-pixels too. Torch, Pillow and zlib give up the interpreter's lock while they work.
+Each thread takes one file through all its stages, so no queue is needed. Of two gates the outer one is passed before a
+picture is read and left when its result is written; it lets in as many pictures as there are threads, and no more
+pixels than fit into some of the memory. The inner one is that of the network, where a pixel costs most, and lets in as
+many as there are jobs, and fewer pixels; the others meanwhile read the next pictures and write what is done. Through
+either a picture that is larger than all the room goes alone. Torch, Pillow and zlib give up the interpreter's lock
+while they work.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from .plan import Task
 BYTES_PER_PIXEL = 150
 """Of memory while a picture is in the network: 4 megapixels take 535 MiB to decode with the student, 134 a pixel."""
 
+BYTES_OUTSIDE = 15
+"""Of memory while a picture is read, waits or is written: 3 to wait, 10 to be read (14 with alpha), 20 as WebP."""
 
 ON_A_GPU = 3
 """Files at once where there is a GPU: one in the network, one in the coder, one on its way. Not measured yet."""
@@ -43,11 +47,14 @@ class Work(Protocol):
     def is_up_to_date(self, task: Task) -> bool:
         """Whether nothing is to be done."""
 
+    def expected(self, task: Task) -> int:
+        """How many pixels there will be to read; 0 if `read` will refuse, which then tells why."""
+
     def read(self, task: Task) -> Any:
         """What is in the source."""
 
     def pixels(self, content: Any) -> int:
-        """How much of the gate's room it takes."""
+        """How much of the network's room it takes."""
 
     def work(self, task: Task, content: Any) -> Worked | None:
         """Network and coder; None if the target proves to be up to date."""
@@ -151,7 +158,9 @@ class Batch:
         helpers = self._cores if on_gpu else 2
         self._restore = partial(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(max(1, self._cores // jobs))  # threads that begin after this take it over
-        gate, tasks, lock = Gate(jobs, room()), iter(pending), threading.Lock()
+        count = min(jobs + helpers, len(pending))
+        outer, network = Gate(count, room() + waiting_room()), Gate(jobs, room())
+        tasks, lock = iter(pending), threading.Lock()
 
         def take() -> Task | None:
             with lock:
@@ -159,26 +168,29 @@ class Batch:
 
         def go() -> None:
             while (task := take()) is not None:
-                self._results.put(self._one(task, gate))
+                self._results.put(self._one(task, outer, network))
 
-        count = min(jobs + helpers, len(pending))
         self._threads = [threading.Thread(target=go, name=f"feds-{n}", daemon=True) for n in range(count)]
         for thread in self._threads:
             thread.start()
 
-    def _one(self, task: Task, gate: Gate) -> Done:
+    def _one(self, task: Task, outer: Gate, network: Gate) -> Done:
         try:
-            content = self.work.read(task)
-            with gate.inside(self.work.pixels(content)):
-                worked = None if self._stopped else self.work.work(task, content)
-            if worked is None:
-                return _skipped(task)
-            data = self.work.finish(task, worked.payload)
-            with self._while_writing():
-                task.target.parent.mkdir(parents=True, exist_ok=True)
-                write_file(task.target, data, force=True)
+            with outer.inside(self.work.expected(task)):
+                return self._through(task, network)
         except Exception as error:  # a file that fails, even by a bug, is no reason to leave out the others
             return Done(task.source, task.target, FAILED, error=error)
+
+    def _through(self, task: Task, network: Gate) -> Done:
+        content = self.work.read(task)
+        with network.inside(self.work.pixels(content)):
+            worked = None if self._stopped else self.work.work(task, content)
+        if worked is None:
+            return _skipped(task)
+        data = self.work.finish(task, worked.payload)
+        with self._while_writing():
+            task.target.parent.mkdir(parents=True, exist_ok=True)
+            write_file(task.target, data, force=True)
         sizes = _size(task.source), len(data)
         return Done(task.source, task.target, self.work.status, *sizes, worked.seconds, worked.facts)
 
@@ -217,12 +229,21 @@ def usable_cores() -> int:
 
 def room() -> int:
     """How many pixels may be in the network at once: as many as fit into a quarter of the memory."""
+    return _memory() // 4 // BYTES_PER_PIXEL
+
+
+def waiting_room() -> int:
+    """How many more pixels may be read, wait and be written meanwhile: as many as fit into an eighth of the memory."""
+    return _memory() // 8 // BYTES_OUTSIDE
+
+
+def _memory() -> int:
     memory = 4 * 2**30
     with suppress(AttributeError, ValueError, OSError):
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     with suppress(OSError, ValueError):  # of a container; there it says "max" if there is no limit
         memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return memory // 4 // BYTES_PER_PIXEL
+    return memory
 
 
 def _skipped(task: Task) -> Done:

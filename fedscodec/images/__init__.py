@@ -9,7 +9,7 @@ from .fidelity import psnr
 from .picture import Picture, from_array
 from .planes import pack_alpha, unpack_alpha
 from .profiles import means_srgb, srgb_profile, stripped
-from .reading import PICTURE_SUFFIXES, read_picture
+from .reading import PICTURE_SUFFIXES, expected_pixels, read_picture
 from .resizing import resize
 from .tensors import crop, from_tensor, pad, region, to_tensor
 from .writing import WRITABLE_SUFFIXES, encode_picture, not_kept, to_pil, write_picture
@@ -20,6 +20,7 @@ __all__ = [
     "Picture",
     "crop",
     "encode_picture",
+    "expected_pixels",
     "from_array",
     "from_tensor",
     "means_srgb",

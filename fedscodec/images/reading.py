@@ -52,6 +52,19 @@ def read_picture(
         raise ImageError(f"{name}: expected a sound picture, found: {found}") from error
 
 
+def expected_pixels(path: Path, max_pixels: int | None) -> int:
+    """How many pixels `read_picture` will decode of a file, by its header; 0 where it will refuse.
+
+    And where that cannot be told without taking away what is to be read, as of a pipe.
+    """
+    with suppress(Exception):
+        if path.is_file():
+            with path.open("rb") as file:
+                width, height = _identify(file).size
+            return 0 if excess(width, height, max_pixels) else width * height
+    return 0
+
+
 def _identify(stream: BinaryIO) -> Image.Image:
     # This is Image.open without its check of Image.MAX_IMAGE_PIXELS: that limit holds for the whole process,
     # and neither it nor the filter of its warning can be changed for one thread alone.

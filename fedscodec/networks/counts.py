@@ -97,7 +97,8 @@ class MultiplyCounter(TorchFunctionMode):
 
 def _tensors(args: tuple) -> list[torch.Tensor]:
     """Those among the arguments, or in a sequence that comes first, as in cat."""
-    return [one for one in (*args, *(args[0] if isinstance(args[0], list | tuple) else ())) if isinstance(one, torch.Tensor)]
+    listed = args[0] if isinstance(args[0], list | tuple) else ()
+    return [one for one in (*args, *listed) if isinstance(one, torch.Tensor)]
 
 
 def _broadcast(*shapes: torch.Size) -> Shape:
