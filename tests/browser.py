@@ -104,14 +104,26 @@ class Browser:
 
     def press(self, key: str) -> None:
         """A key goes down and up."""
-        for kind in ("keyDown", "keyUp"):
-            text = {"text": key} if len(key) == 1 and kind == "keyDown" else {}
-            self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, **text)
+        self.key("keyDown", key)
+        self.key("keyUp", key)
+
+    def key(self, kind: str, key: str) -> None:
+        """A key goes down (keyDown), or up (keyUp)."""
+        text = {"text": key} if len(key) == 1 and kind == "keyDown" else {}
+        self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, **text)
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """The left button goes down at one place of the window and up at another."""
-        for kind, (x, y) in (("mousePressed", start), ("mouseMoved", end), ("mouseReleased", end)):
-            self.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+        for kind, at in (("mousePressed", start), ("mouseMoved", end), ("mouseReleased", end)):
+            self.mouse(kind, at)
+
+    def mouse(self, kind: str, at: tuple[float, float]) -> None:
+        """The left button goes down (mousePressed) or up (mouseReleased), or the pointer moves with it."""
+        self.ask("Input.dispatchMouseEvent", type=kind, x=at[0], y=at[1], button="left", buttons=1, clickCount=1)
+
+    def wheel(self, at: tuple[float, float], by: float) -> None:
+        """The wheel turns by so many pixels, towards the hand where that is positive."""
+        self.ask("Input.dispatchMouseEvent", type="mouseWheel", x=at[0], y=at[1], deltaX=0, deltaY=by)
 
     def screenshot(self, whole: bool = False) -> bytes:
         """The window, or the whole page, as PNG."""
