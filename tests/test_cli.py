@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -19,10 +21,12 @@ from typer.testing import CliRunner
 import fedscodec
 from fedscodec import codec, images, registry
 from fedscodec.cli import app
+from fedscodec.commands.options import model_names
 from fedscodec.fileformat import assemble, pack, read_header
 from fedscodec.networks import spec
 from fedscodec.training.recipe import Recipe
 
+ROOT = Path(__file__).parent.parent
 COMMANDS = (
     "encode",
     "decode",
@@ -100,19 +104,69 @@ def test_version():
     assert told(feds("--version")) == (0, f"feds {fedscodec.__version__}\n".encode(), "")
 
 
+def answered(shell, what, line=""):
+    """What `feds` prints to a shell that asks for its script (source), or to that script (complete) for a line."""
+    asked = {
+        "_FEDS_COMPLETE": f"{what}_{shell}",
+        "_TYPER_COMPLETE_ARGS": line,
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
+    asked |= {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - (not line.endswith(" ")))}
+    run = CliRunner().invoke(app, [], env=asked, prog_name="feds")
+    assert (run.exit_code, run.stderr) == (0, "")
+    return run.stdout
+
+
 def completed(shell, line):
-    environment = os.environ | {"_FEDS_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": line}
-    environment |= {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - (not line.endswith(" ")))}
-    script = "from fedscodec.cli import main; main()"
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
-    assert run.stderr == ""
-    return run.stdout.split()
+    out = answered(shell, "complete", line)
+    if shell == "zsh":
+        return re.findall(r'^"([^":]+)"', out.replace("_arguments '*: :((", "").replace("))'", ""), re.MULTILINE)
+    return [answer.split("\t")[0] for answer in out.splitlines()]
 
 
-def test_shells_complete_commands_and_models():
-    assert completed("bash", "feds enc") == ["encode"]
-    assert {"student", "tiny"} <= {*completed("bash", "feds encode a.png --model ")}
-    assert completed("bash", "feds encode a.png --model ti") == ["tiny"]
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_and_models(shell):
+    assert completed(shell, "feds enc") == ["encode"]
+    assert {"student", "tiny"} <= {*completed(shell, "feds encode a.png --model ")}
+    assert completed(shell, "feds encode a.png --model ti") == ["tiny"]
+    assert completed(shell, "feds encode a.png --model tiny-") == [f"tiny-q{n}" for n in range(1, 8)]
+    assert completed(shell, "feds encode a.png --stream") == ["--stream-checks"]
+
+
+def test_qualities_are_completed_as_far_as_their_file_tells(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEDS_WEIGHTS", str(tmp_path))
+    (tmp_path / "mine.safetensors").write_bytes(b"damaged")
+    assert model_names("mine-") == model_names()
+    assert "mine" in model_names() and "student-q1" not in model_names("student")
+    assert model_names("student-q")[-7:] == [f"student-q{n}" for n in range(1, 8)]
+
+
+SCRIPTS = {
+    "bash": "complete -o default -F _feds_completion feds",
+    "zsh": "compdef _feds_completion feds",
+    "fish": "complete --command feds --no-files --arguments",
+}
+TYPED = {  # how a script asks its own shell what a tab would give
+    "bash": 'COMP_WORDS=(feds {0}); COMP_CWORD={1}; _feds_completion feds; printf "%s\\n" "${{COMPREPLY[@]}}"',
+    "fish": 'complete -C "feds {0}"',
+}
+
+
+@pytest.mark.parametrize("shell", SCRIPTS)
+def test_scripts_for_shells_work_in_them(shell, tmp_path):
+    script = answered(shell, "source")
+    assert SCRIPTS[shell] in script
+    if shell not in TYPED or not shutil.which(shell):
+        return
+    program = tmp_path / "feds"
+    command = shlex.join((sys.executable, "-c", "from fedscodec.cli import main; main()"))
+    program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    program.chmod(0o755)
+    (tmp_path / "script").write_text(script)
+    lines = f". {tmp_path / 'script'}; {TYPED[shell].format('encode a.png --model tiny-q7', 4)}"
+    environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    run = subprocess.run([shell, "-c", lines], capture_output=True, text=True, env=environment, timeout=60)
+    assert run.stdout == "tiny-q7\n", run.stderr
 
 
 # ── Wrong usage: exit code 2 ──────────────────────────────────────────────────────────────────────────────

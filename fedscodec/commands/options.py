@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ..errors import FedsError
 
 if TYPE_CHECKING:
     from ..targets import Target
@@ -40,7 +43,9 @@ OnDevice = Annotated[Device, typer.Option("--device", help="auto is a GPU where 
 ModelName = Annotated[
     str,
     typer.Option(
-        metavar="NAME", help="As `feds models` lists it, or a weights file.", autocompletion=lambda: model_names()
+        metavar="NAME",
+        help="As `feds models` lists it, or a weights file.",
+        autocompletion=lambda incomplete: model_names(incomplete),
     ),
 ]
 Quality = Annotated[float | None, typer.Option(metavar="Q", help="1 (small) to 7 (good), in place of NAME's.")]
@@ -68,11 +73,17 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 FedsFile = Annotated[Path, typer.Argument(readable=False, metavar="IN", help="A .feds file; - is standard input.")]
 
 
-def model_names() -> list[str]:
-    """What a shell may complete a model's name to."""
-    from ..registry import names
+def model_names(incomplete: str = "") -> list[str]:
+    """What a shell may complete a model's name to: the names, and after `student-` those with a quality."""
+    from ..registry import describe, names, resolve
 
-    return names()
+    known = names()
+    for name in known:
+        if incomplete.startswith(f"{name}-"):
+            with suppress(FedsError):  # a damaged file is told of when it is used
+                known += [f"{name}-q{n + 1}" for n in range(len(describe(resolve(name).path).qualities))]
+            break
+    return known
 
 
 def target_of(
