@@ -6,6 +6,7 @@ eight bits of mantissa there cost tenths of a decibel at high rates.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -87,17 +88,56 @@ class GDN(nn.Module):
             floor = self.PEDESTAL**0.5
             beta = lower_bound(self.beta, (1e-6 + self.PEDESTAL) ** 0.5) ** 2 - self.PEDESTAL
             gamma = lower_bound(self.gamma, floor) ** 2 - self.PEDESTAL
-            if torch.is_grad_enabled():
-                x = x.float()
-                norm = pointwise(x * x, gamma, beta)
-                return x * (torch.sqrt(norm) if self.inverse else torch.rsqrt(norm))
-            out = torch.empty_like(x, dtype=torch.float32)
-            rows = max(BAND // (x.shape[1] * x.shape[3]), 1)
-            for part, target in zip(x.split(rows, 2), out.split(rows, 2), strict=True):
-                part = part.float()
-                norm = pointwise(part * part, gamma, beta)
-                torch.mul(norm.sqrt_() if self.inverse else norm.rsqrt_(), part, out=target)
-            return out
+            return _Normalised.apply(x, gamma, beta, self.inverse)
+
+
+class _Normalised(torch.autograd.Function):
+    """x / sqrt(β + γ·x²), or x · sqrt(β + γ·x²), in bands of rows that fit into a cache, both ways.
+
+    As single operations the maps of half the picture's size, in float32, go through memory ten times a step, which on
+    a CPU costs as much as all convolutions of their stage. Nothing but x is kept for the way back.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, gamma: Tensor, beta: Tensor, inverse: bool) -> Tensor:  # noqa: ANN001
+        ctx.save_for_backward(x, gamma, beta)
+        ctx.inverse = inverse
+        out = torch.empty_like(x, dtype=torch.float32)
+        for part, target in _bands(x, out):
+            part = part.float()
+            norm = pointwise(part * part, gamma, beta)
+            torch.mul(norm.sqrt_() if inverse else norm.rsqrt_(), part, out=target)
+        return out
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # noqa: ANN001
+        x, gamma, beta = ctx.saved_tensors
+        grad_x, grad_gamma, grad_beta = torch.empty_like(x), torch.zeros_like(gamma), torch.zeros_like(beta)
+        for part, above, target in _bands(x, grad, grad_x):
+            part, above = part.float(), above.float()
+            square = part * part
+            norm = pointwise(square, gamma, beta)
+            # d out / d norm: x/2 · norm^(-1/2), or -x/2 · norm^(-3/2)
+            root = norm.rsqrt()
+            slope = above * part * root
+            slope = slope.mul_(0.5) if ctx.inverse else slope.mul_(root.square()).mul_(-0.5)
+            rows = slope.permute(0, 2, 3, 1).reshape(-1, len(beta))
+            grad_gamma.addmm_(rows.t(), square.permute(0, 2, 3, 1).reshape(-1, len(beta)))
+            grad_beta += rows.sum(0)
+            direct = above.mul_(norm.mul_(root) if ctx.inverse else root)
+            target.copy_(direct.addcmul_(part, pointwise(slope, gamma.t(), None), value=2.0))
+        return grad_x, grad_gamma, grad_beta, None
+
+
+def _bands(*maps: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The same rows of maps [B, C, H, W], sample by sample on a CPU; whole maps where no cache is to be kept warm."""
+    if maps[0].device.type != "cpu":
+        yield maps
+        return
+    _, c, _, w = maps[0].shape
+    rows = max(BAND // 8 // (c * w), 1)
+    for sample in zip(*maps, strict=True):
+        yield from zip(*(m[None].split(rows, 2) for m in sample), strict=True)
 
 
 class ResidualBlock(nn.Module):
