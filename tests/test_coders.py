@@ -136,12 +136,12 @@ def test_only_a_reader_goes_without_latents() -> None:
         RateEstimator(COUNT, SMALLEST, LARGEST).hyper(None, Flat())
     tables = gaussian_tables(COUNT, SMALLEST, LARGEST)
     with pytest.raises(ValueError, match="only a reader"):
-        SliceWriter(tables, tables).slice(None, torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))
+        SliceWriter(tables, (tables,)).slice(None, torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))
 
 
 # ── Writing and reading ───────────────────────────────────────────────────────────────────────────────────
 
-Y_TABLES = gaussian_tables(COUNT, SMALLEST, LARGEST)
+Y_TABLES = (gaussian_tables(COUNT, SMALLEST, LARGEST),)
 Z_TABLES = tables_from_probabilities(np.array([[0.1, 0.8, 0.1], [0.3, 0.4, 0.3]]), -1)
 
 
@@ -201,7 +201,7 @@ def test_pathological_latents_are_clamped_and_read_back() -> None:
 
 def test_skipped_tables_cost_nothing_and_leave_the_mean() -> None:
     z, y, mean, index = integers()
-    writer = SliceWriter(Z_TABLES, gaussian_tables(COUNT, SMALLEST, LARGEST, skip=6), count_bits=True)
+    writer = SliceWriter(Z_TABLES, (gaussian_tables(COUNT, SMALLEST, LARGEST, skip=6),), count_bits=True)
     writer.hyper(z)
     y_hat = writer.slice(y, mean, index)
     skipped = index < 6
@@ -217,7 +217,9 @@ def test_counted_bits_are_those_of_the_tables_and_near_the_bytes() -> None:
     writer.hyper(z)
     writer.slice(y, mean, index)
     channels = np.tile([0, 1], 4)
-    expected = Z_TABLES.bits(writer.symbols[0], channels) + Y_TABLES.bits(writer.symbols[1], index.numpy().reshape(-1))
+    expected = Z_TABLES.bits(writer.symbols[0], channels) + Y_TABLES[0].bits(
+        writer.symbols[1], index.numpy().reshape(-1)
+    )
     assert writer.bits == pytest.approx(expected)
     size = 8 * sum(map(len, writer.streams))
     assert size == pytest.approx(writer.bits, rel=0.01, abs=2 * 32)

@@ -193,7 +193,7 @@ def test_the_context_is_y_hat_in_its_steps(model: FedsModel, side: IntegerSide) 
 
 
 def write(side: IntegerSide, weights: Weights, z: Tensor, y: Tensor) -> tuple[SliceWriter, Tensor]:
-    writer = SliceWriter(weights.z_tables, weights.y_tables)
+    writer = SliceWriter(weights.z_tables, weights.slice_tables)
     return writer, walk(side, last(z), last(y), 5500, writer)
 
 
@@ -201,7 +201,7 @@ def write(side: IntegerSide, weights: Weights, z: Tensor, y: Tensor) -> tuple[Sl
 def test_a_reader_gets_what_was_written(scale: float, side: IntegerSide, tiny_weights: Weights) -> None:
     z, y = latents(2, scale=scale)
     writer, y_hat = write(side, tiny_weights, z, y)
-    reader = SliceReader(tuple(writer.streams), (1, 2, 3, 8), tiny_weights.z_tables, tiny_weights.y_tables)
+    reader = SliceReader(tuple(writer.streams), (1, 2, 3, 8), tiny_weights.z_tables, tiny_weights.slice_tables)
     assert torch.equal(walk(side, None, None, 5500, reader), y_hat)
     assert all(np.array_equal(a, b) for a, b in zip(writer.symbols, reader.symbols, strict=True))
     assert len(writer.streams) == 3
@@ -214,7 +214,7 @@ def test_nan_and_infinity_have_symbols(side: IntegerSide, tiny_weights: Weights)
     y[0, :, 0, 0], y[0, :, 1, 1], y[0, :, 2, 2] = torch.nan, torch.inf, -torch.inf
     z[0, 0, 0, 0], z[0, 1, 0, 0] = torch.nan, torch.inf
     writer, y_hat = write(side, tiny_weights, z, y)
-    reader = SliceReader(tuple(writer.streams), (1, 2, 3, 8), tiny_weights.z_tables, tiny_weights.y_tables)
+    reader = SliceReader(tuple(writer.streams), (1, 2, 3, 8), tiny_weights.z_tables, tiny_weights.slice_tables)
     assert torch.equal(walk(side, None, None, 5500, reader), y_hat)
     assert writer.symbols[0][:2].tolist() == [0, 32767]
     assert np.all(writer.symbols[1].reshape(8, 12, 8)[0, 0] == 0)
@@ -224,7 +224,7 @@ def test_nan_and_infinity_have_symbols(side: IntegerSide, tiny_weights: Weights)
 
 def test_the_first_slices_alone_are_a_preview(side: IntegerSide, tiny_weights: Weights) -> None:
     writer, y_hat = write(side, tiny_weights, *latents(4))
-    reader = SliceReader(tuple(writer.streams[:2]), (1, 2, 3, 8), tiny_weights.z_tables, tiny_weights.y_tables)
+    reader = SliceReader(tuple(writer.streams[:2]), (1, 2, 3, 8), tiny_weights.z_tables, tiny_weights.slice_tables)
     preview = walk(side, None, None, 5500, reader, slices=1)
     assert torch.equal(preview[..., :8], y_hat[..., :8])
     assert not preview[..., 8:].any()

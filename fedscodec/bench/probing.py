@@ -30,7 +30,9 @@ def measure(paths: list[Path], network: str, quality: float | None = None, devic
         analysed = analyse_picture(picture, model)
         y = analysed.latents * model.gains(wanted)[0]
         z = hyper_analyse(model, y).permute(0, 3, 1, 2)
-        probe = EntropyProbe(model.spec.scales, model.spec.smallest_scale, model.spec.largest_scale)
+        probe = EntropyProbe(
+            model.spec.scales, model.spec.smallest_scale, model.spec.largest_scale, shapes=torch.as_tensor(twin.shapes)
+        )  # fmt: skip
         walk(twin, z, y, torch.tensor([wanted], device=model.device), probe)
         encoded = encode_analysed(analysed, model, wanted)
         yield Entropy(

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..errors import FormatError, StreamError
-from . import rangecoder
+from . import mixtures, rangecoder
 from .fixedpoint import MEAN_UNIT, SYMBOL_LIMIT
 from .tables import Tables
 
@@ -42,10 +42,13 @@ class RateEstimator:
 
     count, smallest, largest: the log-spaced scales that the table indices stand for. With noise=False the rate is that
     of the rounded symbols, which is what a file costs up to its tables. After a walk, `bits_z` and `bits_y` hold the
-    bits of each sample [B].
+    bits of each sample [B]. shapes [slices, count, 5]: how residuals are distributed (`mixtures`), Gaussian without.
     """
 
-    def __init__(self, count: int, smallest: float, largest: float, *, noise: bool = True) -> None:
+    def __init__(
+        self, count: int, smallest: float, largest: float, *, noise: bool = True, shapes: Tensor | None = None
+    ) -> None:  # fmt: skip
+        self.shapes, self.walked = shapes, 0
         self.log_smallest = math.log(smallest)
         self.log_step = math.log(largest / smallest) / (count - 1)
         self.noise = noise
@@ -66,7 +69,13 @@ class RateEstimator:
         rounded = residual + (torch.round(residual) - residual).detach()
         noisy = residual + torch.rand_like(residual) - 0.5 if self.noise else rounded
         scale = torch.exp(self.log_smallest + index * self.log_step)
-        self.keep_slice(_bits(gaussian_likelihood(noisy, scale)))
+        if self.shapes is None:
+            likelihood = gaussian_likelihood(noisy, scale)
+        else:
+            shapes = self.shapes[self.walked][index.detach().round().long().clamp(0, self.shapes.shape[1] - 1)]
+            likelihood = mixture_likelihood(noisy, scale, shapes)
+        self.keep_slice(_bits(likelihood))
+        self.walked += 1
         return rounded + mean
 
     def keep_hyper(self, bits: Tensor) -> None:
@@ -86,8 +95,8 @@ class RateEstimator:
 class EntropyProbe(RateEstimator):
     """Keeps −log₂ p of every element (Eq. 10–11), for the heatmaps and the channel ranking of Eq. 6–7."""
 
-    def __init__(self, count: int, smallest: float, largest: float) -> None:
-        super().__init__(count, smallest, largest, noise=False)
+    def __init__(self, count: int, smallest: float, largest: float, *, shapes: Tensor | None = None) -> None:
+        super().__init__(count, smallest, largest, noise=False, shapes=shapes)
         self._maps: list[Tensor] = []
 
     def keep_slice(self, bits: Tensor) -> None:
@@ -108,10 +117,21 @@ class EntropyProbe(RateEstimator):
 
 def gaussian_likelihood(residual: Tensor, scale: Tensor) -> Tensor:
     """Mass of a zero-mean Gaussian in the unit interval around residual (Eq. 10), at least 1e-9."""
-    distance = residual.float().abs()
-    factor = math.sqrt(0.5) / scale.float()  # erfc keeps its precision in the tail, a difference of erf does not
-    mass = 0.5 * (torch.erfc((distance - 0.5) * factor) - torch.erfc((distance + 0.5) * factor))
-    return mass.clamp_min(1e-9)
+    return _mass(residual.float().abs(), scale.float()).clamp_min(1e-9)
+
+
+def mixture_likelihood(residual: Tensor, scale: Tensor, shapes: Tensor) -> Tensor:
+    """Mass in the unit interval around residual of the mixture [..., 5] of each element, at least 1e-9."""
+    distance, scale = residual.float().abs(), scale.float()
+    parts = [
+        shapes[..., j] * _mass(distance, relative * scale) for j, relative in enumerate(mixtures.RELATIVE_SCALES)
+    ]  # fmt: skip
+    return torch.stack(parts).sum(0).clamp_min(1e-9)
+
+
+def _mass(distance: Tensor, scale: Tensor) -> Tensor:
+    factor = math.sqrt(0.5) / scale  # erfc keeps its precision in the tail, a difference of erf does not
+    return 0.5 * (torch.erfc((distance - 0.5) * factor) - torch.erfc((distance + 0.5) * factor))
 
 
 def _given(x: Tensor | None) -> Tensor:
@@ -127,12 +147,13 @@ Told = Callable[[int], None]
 class SliceWriter:
     """Turns z and the slices of y into one byte string each; streams[0] is z.
 
-    symbols keeps the integers in coding order (int16), for the file's checksum; seconds is the time spent in the coder.
+    y_tables: those of each slice, the last for all that follow. symbols keeps the integers in coding order (int16), for
+    the file's checksum; seconds is the time spent in the coder.
     With count_bits, bits sums −log₂ p by the integer tables.
     """
 
     def __init__(
-        self, z_tables: Tables, y_tables: Tables, *, count_bits: bool = False, told: Told | None = None
+        self, z_tables: Tables, y_tables: tuple[Tables, ...], *, count_bits: bool = False, told: Told | None = None
     ) -> None:  # fmt: skip
         self.z_tables, self.y_tables, self.count_bits, self.told = z_tables, y_tables, count_bits, told
         self.streams: list[bytes] = []
@@ -148,14 +169,14 @@ class SliceWriter:
 
     def slice(self, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
         """y float, mean integers in 1/16, index: [1, H, W, C] → ŷ integers in 1/16, of the type of `_y_hat`."""
-        count = mean.shape[-1]
+        count, tables = mean.shape[-1], tables_of(self.y_tables, len(self.streams) - 1)
         flat_y, flat_mean, flat_index = (x.reshape(-1, count) for x in (_given(y), mean, index))
         symbols = torch.empty_like(flat_mean, dtype=torch.int16)
         for chunk in _chunks(len(symbols)):
             residual = _round(flat_y[chunk].to(torch.float64) - flat_mean[chunk].to(torch.float64) / MEAN_UNIT)
-            symbols[chunk] = torch.where(flat_index[chunk] < self.y_tables.skip, 0, residual)
+            symbols[chunk] = torch.where(flat_index[chunk] < tables.skip, 0, residual)
         symbols = symbols.view(mean.shape)
-        self._write(symbols, index.numpy(force=True), self.y_tables)
+        self._write(symbols, index.numpy(force=True), tables)
         return _y_hat(symbols, mean)
 
     def _write(self, symbols: Tensor, index: np.ndarray, tables: Tables) -> None:
@@ -173,7 +194,7 @@ class SliceReader:
     """Reads back what `SliceWriter` wrote; z_shape is [1, H/64, W/64, Z]. Raises StreamError on a broken stream."""
 
     def __init__(
-        self, streams: tuple[bytes, ...], z_shape: tuple[int, ...], z_tables: Tables, y_tables: Tables,
+        self, streams: tuple[bytes, ...], z_shape: tuple[int, ...], z_tables: Tables, y_tables: tuple[Tables, ...],
         device: torch.device | str = "cpu", *, told: Told | None = None,
     ) -> None:  # fmt: skip
         self.z_tables, self.y_tables, self.told = z_tables, y_tables, told
@@ -187,7 +208,8 @@ class SliceReader:
 
     def slice(self, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
         """ŷ integers in 1/16 [1, H, W, C], of the type of `_y_hat`; y is not looked at."""
-        return _y_hat(self._read(index.numpy(force=True), self.y_tables, tuple(index.shape)), mean)
+        tables = tables_of(self.y_tables, len(self.symbols) - 1)
+        return _y_hat(self._read(index.numpy(force=True), tables, tuple(index.shape)), mean)
 
     def _read(self, index: np.ndarray, tables: Tables, shape: tuple[int, ...]) -> Tensor:
         number, begin = len(self.symbols), time.perf_counter()
@@ -203,10 +225,17 @@ class SliceReader:
         return torch.from_numpy(symbols.reshape(shape)).to(self.device)
 
 
-def require_long_enough(streams: tuple[bytes, ...], counts: list[int], z_tables: Tables, y_tables: Tables) -> None:
+def tables_of(y_tables: tuple[Tables, ...], number: int) -> Tables:
+    """The tables of a slice, counted from 0; the last are those of all that follow."""
+    return y_tables[min(number, len(y_tables) - 1)]
+
+
+def require_long_enough(
+    streams: tuple[bytes, ...], counts: list[int], z_tables: Tables, y_tables: tuple[Tables, ...]
+) -> None:  # fmt: skip
     """StreamError if a stream, z first, is too short for its count of symbols, whatever these are."""
     for number, (stream, count) in enumerate(zip(streams, counts, strict=True)):
-        least = rangecoder.least_bytes(count, y_tables if number else z_tables)
+        least = rangecoder.least_bytes(count, tables_of(y_tables, number - 1) if number else z_tables)
         if len(stream) < least:
             which = f"slice {number}" if number else "z"
             found = f"its {count} symbols take {least} bytes or more, found {len(stream)}"

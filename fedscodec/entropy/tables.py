@@ -114,6 +114,15 @@ class Tables:
         raw = 2 * int(bit_lengths(distances[escaped]).sum())
         return math.log2(TOTAL) * values.size - float(np.log2(frequencies).sum()) + raw
 
+    def split(self, count: int) -> tuple[Tables, ...]:
+        """Return tables 0 .. count-1, count .. 2*count-1 and so on, each with the same `skip`; T must be their sum."""
+        if len(self) == count:
+            return (self,)
+        if len(self) % count:
+            raise ValueError(f"{len(self)} tables cannot be split into parts of {count}")
+        parts = (slice(start, start + count) for start in range(0, len(self), count))
+        return tuple(Tables(self.low[p], self.high[p], self.frequencies[p], self.skip) for p in parts)
+
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the tables as named int32 arrays, `skip` among them as [1]."""
         skip = np.array([self.skip], dtype=np.int32)
@@ -181,6 +190,11 @@ def bit_lengths(values: NDArray[Any]) -> NDArray[np.int32]:
 def scale_table(count: int, smallest: float, largest: float) -> NDArray[np.float64]:
     """Return `count` scales from `smallest` to `largest`, both included, with equal ratios."""
     return np.geomspace(smallest, largest, count)
+
+
+def upper_tail(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mass of a standard Gaussian above each x; erfc keeps the digits of the tail."""
+    return np.array([0.5 * math.erfc(v) for v in (x / math.sqrt(2.0)).flat]).reshape(x.shape)
 
 
 def gaussian_tables(count: int = 64, smallest: float = 0.11, largest: float = 128.0, skip: int = 0) -> Tables:

@@ -183,11 +183,13 @@ def _layer(name: str, twin: EntropyConv, arrays: Mapping[str, np.ndarray]) -> In
 def restore_twins(side: FloatSide, arrays: Mapping[str, np.ndarray], steps: Mapping[str, np.ndarray]) -> None:
     """Put shipped integers back into a float twin, so that training can go on from them.
 
-    steps: "<layer>.steps" of every layer and "context_steps", as `twin_steps` gives them.
+    steps: "<layer>.steps" of every layer, "context_steps" and "shapes", as `twin_steps` gives them.
     """
     for name, twin in named_twins(side).items():
         twin.steps.copy_(torch.from_numpy(steps[f"{name}.steps"]))
     side.context_steps.copy_(torch.from_numpy(steps["context_steps"]))
+    if "shapes" in steps:  # which older files have not: theirs are Gaussian
+        side.shapes.copy_(torch.from_numpy(steps["shapes"]))
     inputs = _input_steps(side)
     for name, twin in named_twins(side).items():
         out_steps = twin.steps.double().repeat_interleave(twin.upsample**2)
@@ -201,4 +203,6 @@ def restore_twins(side: FloatSide, arrays: Mapping[str, np.ndarray], steps: Mapp
 def twin_steps(side: FloatSide) -> Arrays:
     """The steps that `restore_twins` needs."""
     steps = {f"{name}.steps": twin.steps.numpy(force=True) for name, twin in named_twins(side).items()}
-    return {**steps, "context_steps": side.context_steps.numpy(force=True)}
+    return {
+        **steps, "context_steps": side.context_steps.numpy(force=True), "shapes": side.shapes.numpy(force=True),
+    }  # fmt: skip

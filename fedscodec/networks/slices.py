@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..entropy.fixedpoint import CONTEXT_LIMIT
+from ..entropy.mixtures import GAUSSIAN
 from .prior import HyperPrior
 from .spec import ModelSpec
 from .twins import CONTEXT_UNIT, EntropyConv, Signal, clamp, join, straight_through_round
@@ -135,6 +136,7 @@ class FloatSide(nn.Module):
         ])  # fmt: skip
         self.nets = nn.ModuleList(SliceNet(spec, i) for i in range(spec.slices))
         self.register_buffer("context_steps", torch.ones(spec.latents))
+        self.register_buffer("shapes", torch.tensor(GAUSSIAN).repeat(spec.slices, spec.scales, 1))
         self.register_buffer("input_steps", side_steps(spec), persistent=False)
         self.quantised = False
 

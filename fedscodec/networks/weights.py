@@ -3,8 +3,9 @@
     tensors                         type      what
     g_a.* g_s.* h_a.* gains.*       float16   transforms (float32 in a training checkpoint)
     side.*                          int8/32   the integer entropy side, see `integer_side`
-    tables.z.* tables.y.*           int32     frequency tables, see `entropy.tables`
-    twin.*                          float32   steps and prior, so that training can go on from the integers
+    tables.z.* tables.y.*           int32     frequency tables, see `entropy.tables`; those of y for each slice in turn,
+                                              or once for all
+    twin.*                          float32   steps, prior and shapes, so that training can go on from the integers
     float_side.*                    float32   the float twin itself; only in a training checkpoint
 
 Metadata: format, spec (JSON), fingerprint (of side.* and tables.*), and whatever a training run has to say of itself.
@@ -18,6 +19,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from ..entropy.mixtures import is_gaussian, mixture_tables
 from ..entropy.tables import Tables, gaussian_tables, tables_from_probabilities
 from ..errors import WeightsError
 from .integer_side import Arrays, IntegerSide, export, restore_twins, twin_steps
@@ -47,6 +50,11 @@ class Weights:
     y_tables: Tables
     twin: Arrays
     metadata: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def slice_tables(self) -> tuple[Tables, ...]:
+        """The tables of each slice, or those of all."""
+        return self.y_tables.split(self.spec.scales)
 
 
 def fingerprint_of(side: Mapping[str, np.ndarray], z_tables: Tables, y_tables: Tables, spec: ModelSpec) -> bytes:
@@ -72,7 +80,11 @@ def from_model(model: FedsModel, *, checkpoint: bool = False, skip: int = 0) -> 
         side.prior.probabilities(), np.full(model.spec.hyper_latents, -127, dtype=np.int32)
     )
     spec = model.spec
-    y_tables = gaussian_tables(spec.scales, spec.smallest_scale, spec.largest_scale, skip=skip)
+    shapes = side.shapes.double().numpy(force=True)
+    if is_gaussian(shapes):
+        y_tables = gaussian_tables(spec.scales, spec.smallest_scale, spec.largest_scale, skip=skip)
+    else:
+        y_tables = mixture_tables(shapes, spec.smallest_scale, spec.largest_scale, skip=skip)
     kind = np.float32 if checkpoint else np.float16
     state = {k: v.numpy(force=True) for k, v in model.state_dict().items()}
     floats = {k: v for k, v in state.items() if k.split(".")[0] in FLOAT_PARTS}
@@ -129,8 +141,9 @@ def read_weights(path: Path) -> Weights:
         raise WeightsError(f"{path}: not a readable weights file ({error})") from None
     parts = _split(arrays, path)
     z_tables, y_tables = _tables(parts["tables"], path)
-    if len(z_tables) != spec.hyper_latents or len(y_tables) != spec.scales:
-        expected = f"{spec.hyper_latents} and {spec.scales} tables"
+    counts = spec.scales, spec.scales * spec.slices  # for all slices, or for each
+    if len(z_tables) != spec.hyper_latents or len(y_tables) not in counts:
+        expected = f"{spec.hyper_latents} and {counts[0]} or {counts[1]} tables"
         raise WeightsError(f"{path}: expected {expected}, found {len(z_tables)} and {len(y_tables)}")
     found = fingerprint_of(parts["side"], z_tables, y_tables, spec)
     if found.hex() != metadata.get("fingerprint"):
@@ -220,6 +233,8 @@ def _load(model: FedsModel, state: dict[str, torch.Tensor], *, partial: bool) ->
             shapes = f"{list(expected.shape)}, but has {list(state[name].shape)}"
             raise WeightsError(f"tensors do not fit the network that is described: {name} must have the shape {shapes}")
     missing, unexpected = model.load_state_dict(state, strict=False, assign=True)
+    # checkpoints of before there were shapes have none
+    missing = [name for name in missing if name != "float_side.shapes"]
     lacking = [name for name in missing if not (partial and name.startswith("float_side."))]
     if lacking or unexpected:
         raise WeightsError(f"tensors missing: {lacking[:3]}, not known: {list(unexpected)[:3]}")

@@ -25,10 +25,12 @@ from .optimizers import Optimizers
 from .parallel import Team
 from .recipe import Phase, Recipe
 from .reports import Report
-from .stages import FIGURES, Distilled, Stage, Survey
+from .shapes import ResidualCounter
+from .stages import FIGURES, Distilled, Stage, Survey, estimator
 from .warm_start import start_linear
 
 CALIBRATION_BATCHES = 16
+FINAL_BATCHES = 64
 REPORT_EVERY = 5.0  # seconds
 
 
@@ -49,7 +51,7 @@ class Trainer:
         self.shared = self.team.share(stage, self.device)
         self.optimizers = Optimizers(stage, recipe)
         self.phase: Phase = "linear" if recipe.linear_share > 0 and len(self.model.g_a.shortcut) else "full"
-        self.step, self.minutes = 0, 0.0
+        self.step, self.minutes, self.fitted = 0, 0.0, 0
         self.skipped = torch.zeros((), dtype=torch.int64, device=self.device)
         self._figures = torch.zeros(len(FIGURES), device=self.device)  # sums over the steps since the last report
         self._told = (0, 0)  # steps and skipped steps until then
@@ -92,6 +94,7 @@ class Trainer:
                 if self.team.agree(finished or interrupts.seen or self.minutes - before >= stop_after):
                     break
                 self._enter(self.recipe.phase(progress))
+                self._refit(progress)
                 self.train_step(self.recipe.rate(progress), self.recipe.price_of_z(progress))
                 now = self._clock()
                 if now - told > REPORT_EVERY:
@@ -100,6 +103,8 @@ class Trainer:
                 if self.team.agree(now - saved > 60 * self.recipe.save_every):
                     self._save(save)
                     saved = self._clock()
+        if finished and self.phase != "decoder":
+            self.fit_shapes(FINAL_BATCHES)
         self._save(save)
         return finished
 
@@ -143,10 +148,37 @@ class Trainer:
     def _enter(self, phase: Phase) -> None:
         if phase == "linear" and not len(self.model.g_a.shortcut):
             phase = "full"
+        if phase == "decoder" != self.phase and self.step:  # the last time that a file may change
+            self.fit_shapes(FINAL_BATCHES)
         if phase in ("quantised", "decoder") and not self.model.float_side.quantised:
             self.calibrate()
             self._quantise()
         self.phase = phase
+
+    def _refit(self, progress: float) -> None:
+        """Fit the shapes anew after every so much of the run, and not by the clock, so that it can resume."""
+        every = self.recipe.shapes_every
+        if self.phase == "decoder" or every == 0 or int(progress / every) <= self.fitted:
+            return
+        self.fitted = int(progress / every)
+        self.fit_shapes(CALIBRATION_BATCHES)
+
+    @torch.no_grad()
+    def fit_shapes(self, batches: int) -> None:
+        """Fit the shapes of residuals to the averaged network, and share them with the one in training.
+
+        Draws from a generator of its own, as `calibrate` does. Nothing where the recipe keeps to Gaussians.
+        """
+        if self.recipe.shapes_every == 0:
+            return
+        generator = self.crops.fresh_generator(self.recipe.seed + self.step)
+        counter = ResidualCounter(self.model.spec, self.device)
+        for quality in _spread(batches, len(self.model.spec.lambdas)):
+            x = self.crops.batch(self.recipe.batch, self.recipe.crop, generator, self.part)
+            self._walk(x, self._all_at(quality), counter)
+        shapes = counter.fitted(self.team.mean(counter.counts) * self.team.size)
+        for model in (self.model, self.average):
+            model.float_side.shapes.copy_(shapes)
 
     def _quantise(self) -> None:
         for model in (self.model, self.average):
@@ -164,7 +196,7 @@ class Trainer:
             layer.peak.zero_()  # of an earlier calibration, for an earlier checkpoint
         for quality in _spread(CALIBRATION_BATCHES, len(spec.lambdas)):  # both ends: what is clipped costs most
             x = self.crops.batch(self.recipe.batch, self.recipe.crop, generator, self.part)
-            self._walk(x, self._all_at(quality))
+            self._walk(x, self._all_at(quality), estimator(RateEstimator, self.average, noise=False))
         side.set_mode()
         twins = zip(side.entropy_convs(), self.model.float_side.entropy_convs(), strict=True)
         for layer, trained in twins:
@@ -172,12 +204,11 @@ class Trainer:
             layer.calibrate()
             trained.steps.copy_(layer.steps)
 
-    def _walk(self, x: Tensor, quality: Tensor) -> None:
+    def _walk(self, x: Tensor, quality: Tensor, coder: RateEstimator) -> None:
         """What the entropy side of the average sees of pictures; g_s, half of the work, has no part in it."""
-        average, spec = self.average, self.model.spec
+        average = self.average
         with self._autocast():
             y = average.g_a(x).value.float() * average.gains(quality)[0]
-            coder = RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=False)
             walk(average.float_side, average.h_a(y), y, quality, coder)
 
     def _save(self, save: Callable[[Trainer], None]) -> None:
@@ -212,7 +243,8 @@ class Trainer:
             "draws": self.crops.generator.get_state(),
             "noise": [torch.get_rng_state(), cuda],
             "step": self.step, "minutes": self.minutes, "skipped": int(self.skipped), "phase": self.phase,
-            "quantised": self.model.float_side.quantised, "figures": self._figures, "told": self._told,
+            "fitted": self.fitted, "quantised": self.model.float_side.quantised,
+            "figures": self._figures, "told": self._told,
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -222,6 +254,7 @@ class Trainer:
         self.optimizers.load_state_dict(state["optimizers"])
         self.crops.generator.set_state(state["draws"])
         self.step, self.minutes, self.phase = state["step"], state["minutes"], state["phase"]
+        self.fitted = state["fitted"]
         self.skipped.fill_(state["skipped"])
         self._figures.copy_(state["figures"])
         self._told = tuple(state["told"])

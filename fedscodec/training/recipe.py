@@ -62,6 +62,7 @@ class Recipe:
     clip: float = 1.0  # norm of the gradient
     ema: float = 0.998  # decay of the moving average of the weights, which is what is kept
     save_every: float = 4.0  # minutes
+    shapes_every: float = 0.02  # of the run, after which the shapes of residuals are fitted again; 0: Gaussians
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -83,6 +84,8 @@ class Recipe:
             raise ValueError(f"milestones are steps, and need a run of steps, found {self.milestones} without")
         if any(not 0 <= tap <= 5 for tap in self.taps):
             raise ValueError(f"taps lie in 0..5, found {self.taps}")
+        if not 0 <= self.shapes_every <= 1:
+            raise ValueError(f"shapes_every must lie in 0..1, found {self.shapes_every}")
         shares = self.linear_share, self.quantised_share, self.decoder_share
         if min(shares) < 0 or sum(shares) > 1:
             raise ValueError(f"shares of a run must be 0..1 together, found {' + '.join(map(str, shares))}")
@@ -127,7 +130,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 _PAPER = Recipe(  # Sec. 5.1; the norm of the gradient is clipped here too, of which the paper says nothing
     steps=180_000, milestones=(130_000, 160_000), batch=8, crop=384, optimizer="adam", lr=1e-4, side_lr=1e-4,
     shortcut_lr=1e-4, prior_lr=1e-4, warm_up=0.0, decay_from=0.0, linear_share=0.0, quantised_share=0.0, free_z=0.0,
-    balance=0.0, ema=0.0, alpha=1.0, beta=0.5, gamma=0.5,
+    balance=0.0, ema=0.0, alpha=1.0, beta=0.5, gamma=0.5, shapes_every=0.0,
 )  # fmt: skip
 _FROM_WEIGHTS = Recipe(linear_share=0.0, free_z=0.0)
 

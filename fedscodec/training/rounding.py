@@ -14,6 +14,7 @@ from ..images import pad, read_picture, to_tensor
 from ..networks.slices import walk
 from ..networks.spec import STRIDE
 from ..networks.weights import read_weights, trainable
+from .stages import estimator
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,13 @@ def measure(checkpoint: Path, pictures: list[Path], qualities: list[float]) -> I
         for quality in qualities:
             gain, _ = model.gains(quality)
             y = model.transforms.g_a(x).value * gain
-            spec = model.spec
-            estimator = RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=False)
-            walk(twin.float_side, model.transforms.h_a(y), y, torch.tensor([quality]), estimator)
+            coder = estimator(RateEstimator, twin, noise=False)
+            walk(twin.float_side, model.transforms.h_a(y), y, torch.tensor([quality]), coder)
             encoded = encode_picture(picture, model, quality, count_bits=True)
             yield Row(
                 path.name,
                 quality,
-                float(estimator.bits) / pixels,
+                float(coder.bits) / pixels,
                 encoded.bits / pixels,
                 len(encoded.data) * 8 / pixels,
             )

@@ -46,7 +46,7 @@ class Alone(nn.Module):
     def forward(self, x: Tensor, quality: Tensor, phase: Phase, price_of_z: float) -> Cost:
         """The cost of pictures x [B, 3, H, W] at qualities [B], with z charged at that share of its rate."""
         lam = losses.interpolated_lambda(quality, self.lambdas)
-        coder = _estimator(RateEstimator, self.model.spec, noise=phase != "decoder")
+        coder = estimator(RateEstimator, self.model, noise=phase != "decoder")
         output = pass_of(self.model, phase)(x, quality, coder)
         cost, free = _own_cost(self, x, output, coder, lam, price_of_z)
         return Cost(cost.loss - free, _figures(cost, {}))
@@ -82,7 +82,8 @@ class Distilled(nn.Module):
     def survey(self, x: Tensor, quality: Tensor) -> Survey:
         """What the teacher makes of pictures x at the student's qualities."""
         spec, lam = self.teacher.spec, losses.interpolated_lambda(quality, self.lambdas)
-        probe = EntropyProbe(spec.scales, spec.smallest_scale, spec.largest_scale)
+        shapes = self.teacher.float_side.shapes
+        probe = EntropyProbe(spec.scales, spec.smallest_scale, spec.largest_scale, shapes=shapes)
         output = self.teacher(x, self._teachers_quality(lam), probe)
         _, inverse = self.teacher.gains(self._teachers_quality(lam))
         variances = torch.stack([output.taps[t].float().var((0, 2, 3)) for t in self.recipe.taps])
@@ -143,8 +144,10 @@ class Distilled(nn.Module):
 class GaussianKeeper(RateEstimator):
     """Keeps means and scales of every slice, in quantisation steps."""
 
-    def __init__(self, count: int, smallest: float, largest: float, *, noise: bool = True) -> None:
-        super().__init__(count, smallest, largest, noise=noise)
+    def __init__(
+        self, count: int, smallest: float, largest: float, *, noise: bool = True, shapes: Tensor | None = None
+    ) -> None:  # fmt: skip
+        super().__init__(count, smallest, largest, noise=noise, shapes=shapes)
         self._gaussians: list[Gaussian] = []
 
     def slice(self, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
@@ -166,7 +169,7 @@ class _Seen:
         self.kind = GaussianKeeper if recipe.delta else RateEstimator
 
     def look(self, forward: Callable[..., Output], x: Tensor, quality: Tensor, *, noise: bool) -> None:
-        self.coder = _estimator(self.kind, self.model.spec, noise=noise)
+        self.coder = estimator(self.kind, self.model, noise=noise)
         self.output = forward(x, quality, self.coder)
         _, self.inverse = self.model.gains(quality)
 
@@ -212,8 +215,10 @@ def _weights(recipe: Recipe) -> dict[str, float]:
     return {"output": recipe.alpha, "feature": recipe.beta, "latent": recipe.gamma, "distribution": recipe.delta}
 
 
-def _estimator(kind: type[RateEstimator], spec: ModelSpec, *, noise: bool) -> RateEstimator:
-    return kind(spec.scales, spec.smallest_scale, spec.largest_scale, noise=noise)
+def estimator(kind: type[RateEstimator], model: FedsModel, *, noise: bool) -> RateEstimator:
+    """A coder that estimates the rate of a network, by the shapes that its residuals have by now."""
+    spec = model.spec
+    return kind(spec.scales, spec.smallest_scale, spec.largest_scale, noise=noise, shapes=model.float_side.shapes)
 
 
 def _over(maps: Sequence[Tensor], units: Sequence[Tensor]) -> list[Tensor]:
