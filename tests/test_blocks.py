@@ -46,6 +46,23 @@ def test_gdn_is_its_formula(inverse: bool) -> None:
     np.testing.assert_allclose(gdn(x).detach(), values * norm if inverse else values / norm, rtol=2e-6)
 
 
+@pytest.mark.parametrize("inverse", [False, True])
+def test_gradients_of_gdn_are_those_of_its_formula(inverse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fedscodec.networks.blocks.BAND", 8 * 3 * 5 * 2)  # two rows a band, the last with one
+    gdn = GDN(3, inverse=inverse)
+    with torch.no_grad():
+        gdn.beta.uniform_(0.5, 1.5)
+        gdn.gamma.uniform_(0.1, 0.9)
+    x = (torch.randn(2, 3, 7, 5) * 3).to(memory_format=torch.channels_last).requires_grad_()
+    above = torch.randn(2, 3, 7, 5)
+    found = torch.autograd.grad((gdn(x) * above).sum(), (x, gdn.gamma, gdn.beta))
+    norm = functional.conv2d(x * x, (gdn.gamma**2)[:, :, None, None], gdn.beta**2)
+    plain = x * (norm.sqrt() if inverse else norm.rsqrt())
+    expected = torch.autograd.grad((plain * above).sum(), (x, gdn.gamma, gdn.beta))
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
 def test_fresh_gdn() -> None:
     x = torch.tensor([3.0, 0.0, -1.0]).reshape(1, 3, 1, 1)
     expected = [3 / np.sqrt(1 + 0.1 * 9), 0.0, -1 / np.sqrt(1.1)]  # beta 1, gamma 0.1 on the diagonal

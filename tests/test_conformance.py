@@ -23,6 +23,7 @@ INDEX = json.loads((FOLDER / "index.json").read_text())
 FINGERPRINTS = {  # of networks that never change, as files need them
     "tiny": "ee506800deecf45c",
     "mini-odd": "b8fdaab7d7138654",
+    "mini-shapes": "5443aa8b44ee7ccc",
     "mini-skip": "618f858cec4e68f4",
     "mini-teacher": "ba145007c0d776a8",
     "mini-transformer": "0b40744fbd06818e",

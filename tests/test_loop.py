@@ -324,3 +324,32 @@ def test_compiled_transforms_train_as_they_are(monkeypatch):
     monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **more: compiled.append(type(module).__name__))
     trainer(compile=True)
     assert compiled == ["Analysis", "Synthesis"]
+
+
+def test_shapes_are_fitted_as_the_run_goes_and_at_its_end(monkeypatch):
+    run = trainer(steps=10, linear_share=0.2, quantised_share=0.0, shapes_every=0.25)
+    batches = []
+    monkeypatch.setattr(run, "fit_shapes", lambda count: batches.append((run.step, count)))
+    assert run.run(no_report, lambda run: None)
+    assert batches == [(3, 16), (5, 16), (8, 16), (10, 64)]
+
+
+def test_both_networks_have_the_fitted_shapes(monkeypatch):
+    run = trainer(linear_share=0.0)
+    before = run.crops.generator.get_state()
+    run.fit_shapes(3)
+    shapes = run.model.float_side.shapes
+    assert torch.equal(shapes, run.average.float_side.shapes)
+    assert not torch.equal(shapes[..., 2], torch.ones_like(shapes[..., 2]))
+    torch.testing.assert_close(shapes.sum(-1), torch.ones_like(shapes[..., 0]))
+    assert torch.equal(before, run.crops.generator.get_state())
+
+
+def test_g_s_alone_leaves_the_shapes_and_the_paper_has_none():
+    run = trainer(steps=2, linear_share=0.0, quantised_share=0.0, decoder_share=1.0, shapes_every=0.5)
+    plain = run.model.float_side.shapes.clone()
+    assert run.run(no_report, lambda run: None)
+    assert torch.equal(run.average.float_side.shapes, plain)
+    run = trainer(steps=2, linear_share=0.0, shapes_every=0.0)
+    assert run.run(no_report, lambda run: None)
+    assert torch.equal(run.average.float_side.shapes, plain)

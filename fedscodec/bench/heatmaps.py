@@ -1,7 +1,7 @@
 """Where the bits go (Sec. 8): the entropy of every latent, the ranking of the channels, and heatmaps of both.
 
 The maps are those of Eq. 10 and 11 by the float twin of the entropy side, the ranking is that of Eq. 12. Beside their
-sum stands the size of the real file, so that it can be seen how far the Gaussians are from what was coded.
+sum stands the size of the real file, so that it can be seen how far the float twin is from what was coded.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Entropy:
 
     @property
     def bits(self) -> float:
-        """Bits of z and y together, by the Gaussians of the float twin."""
+        """Bits of z and y together, by the float twin."""
         return self.z_bits + float(self.maps.sum(dtype=np.float64))
 
     def channels_for(self, share: float) -> int:

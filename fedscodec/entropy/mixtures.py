@@ -25,7 +25,7 @@ RADIUS = 255
 
 _TABLE_RADIUS = 511  # of a fitted table at most: with one table for every slice and scale, a third of a megabyte less
 _LEFT_OUTSIDE = 2.0**-16
-_ROUNDS = 60
+_ROUNDS = 200
 _PRIOR = (50.0, 100.0)
 """How many residuals the shape of all tables weighs in that of a table, and this in that of a table in one slice."""
 

@@ -124,7 +124,7 @@ class _Normalised(torch.autograd.Function):
             rows = slope.permute(0, 2, 3, 1).reshape(-1, len(beta))
             grad_gamma.addmm_(rows.t(), square.permute(0, 2, 3, 1).reshape(-1, len(beta)))
             grad_beta += rows.sum(0)
-            direct = above.mul_(norm.mul_(root) if ctx.inverse else root)
+            direct = above * (norm.mul_(root) if ctx.inverse else root)
             target.copy_(direct.addcmul_(part, pointwise(slope, gamma.t(), None), value=2.0))
         return grad_x, grad_gamma, grad_beta, None
 

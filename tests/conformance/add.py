@@ -15,6 +15,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from fedscodec.codec import Model, decode_file, encode_picture, load_model
 from fedscodec.entropy.coders import symbol_bytes
@@ -90,6 +91,10 @@ MORE: dict[str, dict[str, tuple[float, ...]]] = {  # network → picture → qua
         "suit-63x33": (1.0,), "ramp": (1.0,), "primaries": (1.0,), "row-130x1": (1.0,), "white-grey": (1.0,),
         "text": (1.0,),
     },
+    "mini-shapes": {
+        "face-65x64": (1.0, 7.0), "suit-63x33": (4.0,), "spark": (6.0,), "text": (2.5,), "primaries": (7.0,),
+        "row-130x1": (3.0,),
+    },
     "mini-skip": {
         "face-65x64": (1.0, 7.0), "ramp": (2.5,), "spark": (4.0,), "black": (7.0,), "column-2x129": (6.0,),
         "primaries": (1.001,),
@@ -101,6 +106,7 @@ def add(name: str, picture: Picture, quality: float, model: Model, index: dict[s
     """Write one file, its pixels and its line, unless they are there."""
     if name in index:
         return
+    model.precision = torch.float32  # what the pixels beside it are in
     encoded = encode_picture(picture, model, quality)
     decoded = decode_file(unpack(encoded.data), model)
     if not all(np.array_equal(a, b) for a, b in zip(encoded.symbols, decoded.symbols, strict=True)):

@@ -5,7 +5,7 @@
 Weights files in `networks/` that are there already are never touched, as files of `v1` need them. What this makes anew
 depends on torch's random numbers; the committed files are what counts, not this recipe. Together with `tiny`, which was
 trained, they cover eight slices and one, attention of both versions and none, the transformer framework, one quality
-and seven, skipped tables, and widths that no matrix product likes.
+and seven, skipped tables, tables of each slice's own, and widths that no matrix product likes.
 """
 
 from __future__ import annotations
@@ -43,12 +43,17 @@ NETWORKS: dict[str, dict[str, Any]] = {  # what differs from `conftest.SMALL`
         "hyper_latents": 3, "hyper_filters": 9, "slice_filters": (11, 7, 5), "scales": 17, "largest_scale": 12.0,
         "lambdas": (0.015,),
     },
+    "mini-shapes": {
+        "seed": 15, "filters": 5, "latents": 12, "slices": 4, "hyper_latents": 3, "hyper_filters": 7,
+        "slice_filters": (8, 6), "scales": 21, "largest_scale": 14.0,
+    },
     "mini-skip": {
         "seed": 14, "filters": 6, "latents": 20, "slices": 1, "hyper_latents": 2, "hyper_filters": 5,
         "slice_filters": (9,), "scales": 33, "smallest_scale": 0.05, "largest_scale": 10.0,
     },
 }  # fmt: skip
 SKIP = {"mini-skip": 3}
+SHAPED = {"mini-shapes"}  # whose slices have tables of their own
 
 
 @torch.no_grad()
@@ -75,6 +80,9 @@ def main() -> None:
         if not (path := HERE / f"{name}.safetensors").exists():
             model = make_model(**changes)
             spread_pixels(model)
+            if name in SHAPED:
+                shapes = torch.rand_like(model.float_side.shapes) + 0.05
+                model.float_side.shapes.copy_(shapes / shapes.sum(-1, keepdim=True))
             write_weights(path, model, {"origin": "random"}, skip=SKIP.get(name, 0))
 
 
