@@ -21,6 +21,7 @@ from .commands import (
     distill,
     encode,
     entropy,
+    export,
     finetune,
     info,
     models,
@@ -45,6 +46,7 @@ app.command(epilog=models.EXAMPLES)(models.models)
 app.command(epilog=train.EXAMPLES)(train.train)
 app.command(epilog=distill.EXAMPLES)(distill.distill)
 app.command(epilog=finetune.EXAMPLES)(finetune.finetune)
+app.command(epilog=export.EXAMPLES)(export.export)
 app.command(epilog=rounding.EXAMPLES)(rounding.rounding)
 app.command(epilog=bench.EXAMPLES)(bench.bench)
 app.command(epilog=bench_report.EXAMPLES)(bench_report.report)

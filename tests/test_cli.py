@@ -24,6 +24,7 @@ from fedscodec.cli import app
 from fedscodec.commands.options import model_names
 from fedscodec.fileformat import assemble, pack, read_header
 from fedscodec.networks import spec
+from fedscodec.networks.weights import write_weights
 from fedscodec.training.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
@@ -37,6 +38,7 @@ COMMANDS = (
     "train",
     "distill",
     "finetune",
+    "export",
     "rounding",
     "bench",
     "report",
@@ -584,3 +586,17 @@ def test_all_variants_are_listed_with_their_size(monkeypatch):
     listed = feds("models", "--all").stdout.partition("variant")[2]
     assert re.search(r"^ *tiny +12 +2 +0\.04 M +1 *$", listed, re.MULTILINE)
     assert re.search(r"^ *tiny-wide +32 +2 +0\.08 M +1 *$", listed, re.MULTILINE)
+
+
+def test_export_writes_what_ships_and_spares_what_is_there(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_weights(tmp_path / "mine.safetensors", tiny(), {"origin": "random"}, checkpoint=True)
+    code, out, err = told(feds("export", "mine.safetensors", "-o", "small.safetensors"))
+    sizes = [(tmp_path / name).stat().st_size for name in ("small.safetensors", "mine.safetensors")]
+    assert (code, out, err) == (0, b"", f"small.safetensors: {sizes[0]:,} bytes, of {sizes[1]:,}\n")
+    assert sizes[0] < sizes[1] / 2
+    code, _, err = told(feds("export", "mine.safetensors", "-o", "small.safetensors"))
+    assert code != 0
+    assert "small.safetensors: exists already, --force overwrites it" in err
+    assert "is the input" in told(feds("export", "mine.safetensors", "-o", "mine.safetensors", "--force"))[2]
+    assert "written as .safetensors, found x.bin" in told(feds("export", "mine.safetensors", "-o", "x.bin"))[2]

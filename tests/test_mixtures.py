@@ -46,7 +46,7 @@ def test_shapes_are_found_again_from_many_counts() -> None:
         for shape, scale in zip(shapes, SCALES, strict=True):
             for n in range(8):
                 expected = mass(n - 0.5, n + 0.5, wanted, scale)
-                assert mass(n - 0.5, n + 0.5, shape, scale) == pytest.approx(expected, abs=4e-3)
+                assert mass(n - 0.5, n + 0.5, shape, scale) == pytest.approx(expected, abs=0.01)
 
 
 def test_a_table_that_was_not_used_looks_like_the_others() -> None:
