@@ -141,9 +141,9 @@ def read_weights(path: Path) -> Weights:
         raise WeightsError(f"{path}: not a readable weights file ({error})") from None
     parts = _split(arrays, path)
     z_tables, y_tables = _tables(parts["tables"], path)
-    counts = spec.scales, spec.scales * spec.slices  # for all slices, or for each
+    counts = sorted({spec.scales, spec.scales * spec.slices})  # for all slices, or for each
     if len(z_tables) != spec.hyper_latents or len(y_tables) not in counts:
-        expected = f"{spec.hyper_latents} and {counts[0]} or {counts[1]} tables"
+        expected = f"{spec.hyper_latents} and {' or '.join(map(str, counts))} tables"
         raise WeightsError(f"{path}: expected {expected}, found {len(z_tables)} and {len(y_tables)}")
     found = fingerprint_of(parts["side"], z_tables, y_tables, spec)
     if found.hex() != metadata.get("fingerprint"):
