@@ -88,11 +88,23 @@ class GDN(nn.Module):
             floor = self.PEDESTAL**0.5
             beta = lower_bound(self.beta, (1e-6 + self.PEDESTAL) ** 0.5) ** 2 - self.PEDESTAL
             gamma = lower_bound(self.gamma, floor) ** 2 - self.PEDESTAL
-            return _Normalised.apply(x, gamma, beta, self.inverse)
+            if torch.is_grad_enabled():
+                return _Normalised.apply(x, gamma, beta, self.inverse)
+            return _normalised(x, gamma, beta, self.inverse)
+
+
+def _normalised(x: Tensor, gamma: Tensor, beta: Tensor, inverse: bool) -> Tensor:
+    """x / sqrt(β + γ·x²), or x · sqrt(β + γ·x²), in float32 and in bands of rows that fit into a cache."""
+    out = torch.empty_like(x, dtype=torch.float32)
+    for part, target in _bands(x, out):
+        part = part.float()
+        norm = pointwise(part * part, gamma, beta)
+        torch.mul(norm.sqrt_() if inverse else norm.rsqrt_(), part, out=target)
+    return out
 
 
 class _Normalised(torch.autograd.Function):
-    """x / sqrt(β + γ·x²), or x · sqrt(β + γ·x²), in bands of rows that fit into a cache, both ways.
+    """`_normalised` with gradients, in bands both ways.
 
     As single operations the maps of half the picture's size, in float32, go through memory ten times a step, which on
     a CPU costs as much as all convolutions of their stage. Nothing but x is kept for the way back.
@@ -102,12 +114,7 @@ class _Normalised(torch.autograd.Function):
     def forward(ctx, x: Tensor, gamma: Tensor, beta: Tensor, inverse: bool) -> Tensor:  # noqa: ANN001
         ctx.save_for_backward(x, gamma, beta)
         ctx.inverse = inverse
-        out = torch.empty_like(x, dtype=torch.float32)
-        for part, target in _bands(x, out):
-            part = part.float()
-            norm = pointwise(part * part, gamma, beta)
-            torch.mul(norm.sqrt_() if inverse else norm.rsqrt_(), part, out=target)
-        return out
+        return _normalised(x, gamma, beta, inverse)
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # noqa: ANN001
