@@ -136,7 +136,7 @@ class FloatSide(nn.Module):
         ])  # fmt: skip
         self.nets = nn.ModuleList(SliceNet(spec, i) for i in range(spec.slices))
         self.register_buffer("context_steps", torch.ones(spec.latents))
-        self.register_buffer("shapes", torch.tensor(GAUSSIAN).repeat(spec.slices, spec.scales, 1))
+        self.register_buffer("shapes", torch.tensor([[GAUSSIAN] * spec.scales] * spec.slices))
         self.register_buffer("input_steps", side_steps(spec), persistent=False)
         self.quantised = False
 
