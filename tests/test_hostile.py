@@ -23,7 +23,7 @@ from fedscodec.codec import decode_file, load_model
 from fedscodec.errors import FormatError, WeightsError
 from fedscodec.fileformat import FedsFile, pack, unpack
 from fedscodec.images import unpack_alpha
-from fedscodec.networks.weights import float_transforms, integer_side, read_weights
+from fedscodec.networks.weights import float_transforms, integer_side, read_weights, trainable
 
 HOSTILE = Path(__file__).parent / "hostile"
 SENTENCES = json.loads((HOSTILE / "sentences.json").read_text()) if (HOSTILE / "sentences.json").exists() else {}
@@ -139,6 +139,21 @@ def test_claims_cost_no_memory(name):
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**26, before[1]))
     try:
         assert refused(name) == SENTENCES[name]
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="asks /proc how large the process is")
+def test_training_on_from_claims_costs_no_memory():
+    """Where training would start from it, nothing is made that is not in the file."""
+    weights = read_weights(HOSTILE / "floats-infinite.safetensors")
+    weights.spec = replace(weights.spec, filters=4096, hyper_filters=4096, blocks_per_group=64)  # 50 GB of floats
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**26, before[1]))
+    try:
+        with pytest.raises(WeightsError, match="^tensors do not fit the network that is described: "):
+            trainable(weights)
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
 

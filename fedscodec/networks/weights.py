@@ -202,12 +202,14 @@ def trainable(weights: Weights) -> FedsModel:
 
     Raises WeightsError where something is missing or does not fit.
     """
-    model = _build(weights.spec, "cpu")
     state = {k: torch.from_numpy(v.astype(np.float32)) for k, v in weights.floats.items()}
     shipped = not any(k.startswith("float_side.") for k in state)
-    _load(model, state, partial=shipped)
+    _require_fit(_build(weights.spec), state, partial=shipped)  # on no device, so that claims cost no memory
     if shipped:
         integer_side(weights)  # checks every array before any is used
+    model = _build(weights.spec, "cpu")
+    _load(model, state, partial=shipped)
+    if shipped:
         steps = {k: v for k, v in weights.twin.items() if not k.startswith("prior.")}
         prior = {k.removeprefix("prior."): torch.from_numpy(v) for k, v in weights.twin.items() if k[:6] == "prior."}
         try:
@@ -226,15 +228,25 @@ def _build(spec: ModelSpec, device: str = "meta") -> FedsModel:
         raise WeightsError(f"no network can be built as described: {error}") from None
 
 
-def _load(model: FedsModel, state: dict[str, torch.Tensor], *, partial: bool) -> None:
-    """Load; with partial, the float twin may be missing."""
-    for name, expected in model.state_dict().items():
-        if name in state and state[name].shape != expected.shape:
-            shapes = f"{list(expected.shape)}, but has {list(state[name].shape)}"
+def _require_fit(model: FedsModel, state: dict[str, torch.Tensor], *, partial: bool) -> None:
+    """WeightsError unless there is a tensor of the right shape for all that the model has, and nothing else.
+
+    With partial, the float twin may be missing.
+    """
+    expected = model.state_dict()
+    for name, tensor in expected.items():
+        if name in state and state[name].shape != tensor.shape:
+            shapes = f"{list(tensor.shape)}, but has {list(state[name].shape)}"
             raise WeightsError(f"tensors do not fit the network that is described: {name} must have the shape {shapes}")
-    missing, unexpected = model.load_state_dict(state, strict=False, assign=True)
+    absent = [name for name in expected if name not in state]
     # checkpoints of before there were shapes have none
-    missing = [name for name in missing if name != "float_side.shapes"]
-    lacking = [name for name in missing if not (partial and name.startswith("float_side."))]
+    absent = [name for name in absent if name != "float_side.shapes"]
+    lacking = [name for name in absent if not (partial and name.startswith("float_side."))]
+    unexpected = [name for name in state if name not in expected]
     if lacking or unexpected:
-        raise WeightsError(f"tensors missing: {lacking[:3]}, not known: {list(unexpected)[:3]}")
+        raise WeightsError(f"tensors missing: {lacking[:3]}, not known: {unexpected[:3]}")
+
+
+def _load(model: FedsModel, state: dict[str, torch.Tensor], *, partial: bool) -> None:
+    _require_fit(model, state, partial=partial)
+    model.load_state_dict(state, strict=False, assign=True)
