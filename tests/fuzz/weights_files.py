@@ -1,0 +1,99 @@
+"""Targets that read weights files: byte by byte, and with what is wrong put where the structure is.
+
+All start from networks so small that a file of theirs has some kilobytes and is read in milliseconds.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file
+
+TESTS = Path(__file__).parent.parent
+sys.path.insert(0, str(TESTS))
+
+from conftest import make_model  # noqa: E402
+from safetensors_edits import edited  # noqa: E402
+
+from fedscodec import codec, fileformat, images, registry  # noqa: E402
+from fedscodec.errors import FedsError  # noqa: E402
+from fedscodec.networks import metadata, weights  # noqa: E402
+from fedscodec.networks.spec import WindowAttention  # noqa: E402
+
+_NANO = {
+    "filters": 2, "latents": 2, "slices": 1, "wavelet": False, "hyper_latents": 1, "hyper_filters": 1,
+    "slice_filters": (1,), "scales": 2, "largest_scale": 1.0,
+}  # fmt: skip
+SMALLEST = {  # networks that together have every part there is
+    "nano": _NANO,
+    "nano-wavelet": {
+        **_NANO, "latents": 4, "slices": 2, "wavelet": True, "slice_filters": (2, 1), "blocks_per_group": 1,
+    },
+    "nano-attention": {**_NANO, "filters": 4, "attention": WindowAttention("swin-v2", window=2, heads=2, blocks=1)},
+    "nano-transformer": {
+        **_NANO, "filters": 4, "blocks_per_group": 1, "framework": "transformer",
+        "attention": WindowAttention("swin-v1", window=2, heads=1, blocks=1), "lambdas": (0.01,),
+    },
+}  # fmt: skip
+
+
+def write_smallest(folder: Path) -> list[Path]:
+    """The weights files of `SMALLEST`; one of them is a checkpoint, which has its float twin."""
+    paths = []
+    for name, changes in SMALLEST.items():
+        path = folder / f"{name}.safetensors"
+        weights.write_weights(path, make_model(3, **changes), {"origin": "random"}, checkpoint=name == "nano-wavelet")
+        paths.append(path)
+    return paths
+
+
+class Weights:
+    """A weights file byte by byte, read as a decoder reads it, and as training does that starts from it."""
+
+    def __init__(self) -> None:
+        torch.set_num_threads(1)
+        self.path = Path(tempfile.mkdtemp()) / "fuzz.safetensors"
+
+    def __call__(self, data: bytes) -> None:
+        found = self.read(data)
+        with suppress(FedsError):
+            weights.trainable(found)
+        weights.float_transforms(found)
+        weights.integer_side(found)
+
+    def read(self, data: bytes) -> weights.Weights:
+        """What is in these bytes; children of FedsError from the readers that it passes through."""
+        self.path.write_bytes(data)
+        with suppress(FedsError):
+            registry.describe(self.path)
+        return weights.read_weights(self.path)
+
+
+class Tensors(Weights):
+    """A weights file that was changed where its structure is, see `safetensors_edits`.
+
+    What loads has to code a picture, and to read back what it has written. Every eighth is trained on from.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        paths = write_smallest(self.path.parent)
+        self.networks = [(load_file(path), metadata.read_metadata(path)) for path in paths]
+        self.picture = images.Picture(np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8))
+
+    def __call__(self, data: bytes) -> None:
+        found = self.read(edited(data, self.networks))
+        if sum(data) % 8 == 0:
+            with suppress(FedsError):
+                weights.trainable(found)
+        model = codec.Model(found, name="fuzz", quality=1.0, device="cpu")
+        encoded = codec.encode_picture(self.picture, model, 1.0)
+        symbols = codec.read_symbols(fileformat.unpack(encoded.data), model)
+        if not all(np.array_equal(a, b) for a, b in zip(encoded.symbols, symbols, strict=True)):
+            raise AssertionError("symbols differ")
+        codec.decode_file(fileformat.unpack(encoded.data), model)
