@@ -31,6 +31,12 @@ KNOWN_BOXES = (ICC, EXIF, XMP, ALPHA, SRGB, SUMS)  # also the order in which the
 INFLATED_AT_MOST = 2**24
 UINT32_END = 2**32
 VARINT_BYTES = 5
+OPAQUE = "the picture is shown opaque"
+ALL_LOST = "what stood in boxes behind that is lost (alpha, ICC profile, Exif, XMP)"
+_WITHOUT = {  # what a picture is without a box
+    ALPHA: OPAQUE, ICC: "its colours are shown without their profile", SRGB: "its colours are shown without a profile",
+    EXIF: "its Exif is lost", XMP: "its XMP is lost", SUMS: "no sums tell which stream is damaged",
+}  # fmt: skip
 _DEFLATED = {ICC: b"ICCZ", EXIF: b"exiz", XMP: b"xmpz"}
 _INFLATED = {deflated: plain for plain, deflated in _DEFLATED.items()}
 
@@ -66,31 +72,56 @@ def unpack_boxes(cursor: Cursor) -> tuple[dict[bytes, bytes], dict[bytes, int]]:
     if count == 0:
         raise cursor.error("the header says that boxes follow the streams, found none")
     for _ in range(count):
-        stored, payload = _unpack_box(cursor)
-        kind = _INFLATED.get(stored, stored)
-        if kind in boxes:
-            raise cursor.error(f"expected one {kind.decode()} box, found a second")
-        if kind in KNOWN_BOXES:
-            boxes[kind] = payload if kind == stored else _inflated(stored, payload, cursor.name)
-            sizes[kind] = len(payload)
-        elif not kind[:1].islower():
-            raise cursor.error(f"the box type {kind.decode()} is unknown, the file was written by a later version")
-    if ICC in boxes and SRGB in boxes:
-        raise cursor.error("expected one box about colours, found both an ICC profile and sRGB")
+        _accept(*_take_box(cursor), boxes, sizes, cursor)
     return boxes, sizes
 
 
-def _unpack_box(cursor: Cursor) -> tuple[bytes, bytes]:
+def salvage_boxes(cursor: Cursor) -> tuple[dict[bytes, bytes], dict[bytes, int], list[str]]:
+    """What `unpack_boxes` gives, of boxes of which some may be damaged; and of those what is wrong and what is lost."""
+    boxes: dict[bytes, bytes] = {}
+    sizes: dict[bytes, int] = {}
+    faults: list[str] = []
+    try:
+        for _ in range(cursor.varint("the boxes")):
+            stored, payload, check = _take_box(cursor)
+            try:
+                _accept(stored, payload, check, boxes, sizes, cursor)
+            except FormatError as error:
+                without = _WITHOUT.get(_INFLATED.get(stored, stored), "what it holds is not shown")
+                faults.append(f"{error}; {without}")
+    except FormatError as error:
+        faults += [str(error), ALL_LOST]
+        cursor.at = len(cursor.data)
+    return boxes, sizes, [fault.removeprefix(f"{cursor.name}: ") for fault in faults]
+
+
+def _take_box(cursor: Cursor) -> tuple[bytes, bytes, bytes]:
+    """Type, payload and check of the next box; FormatError where what comes cannot be told apart."""
     kind = cursor.take(4, "the boxes")
     if not all(0x20 <= byte <= 0x7E for byte in kind):
         raise cursor.error(f"a box type is four printable letters, found the bytes {kind.hex()}")
     length = cursor.varint("the boxes")
     if length + 4 > cursor.left:
         raise cursor.error(f"the {kind.decode()} box needs {length + 4} bytes but only {cursor.left} are left")
-    payload = cursor.take(length, "the boxes")
-    if cursor.take(4, "the boxes") != _check(kind, payload):
-        raise cursor.error(f"the {kind.decode()} box is damaged (its check does not fit its bytes)")
-    return kind, payload
+    return kind, cursor.take(length, "the boxes"), cursor.take(4, "the boxes")
+
+
+def _accept(
+    stored: bytes, payload: bytes, check: bytes, boxes: dict[bytes, bytes], sizes: dict[bytes, int], cursor: Cursor
+) -> None:
+    """Add a box to those that are known; FormatError where it is damaged, unsound, or not to be there."""
+    if check != _check(stored, payload):
+        raise cursor.error(f"the {stored.decode()} box is damaged (its check does not fit its bytes)")
+    kind = _INFLATED.get(stored, stored)
+    if kind in boxes:
+        raise cursor.error(f"expected one {kind.decode()} box, found a second")
+    if {kind, *boxes} >= {ICC, SRGB}:
+        raise cursor.error("expected one box about colours, found both an ICC profile and sRGB")
+    if kind in KNOWN_BOXES:
+        boxes[kind] = payload if kind == stored else _inflated(stored, payload, cursor.name)
+        sizes[kind] = len(payload)
+    elif not kind[:1].islower():
+        raise cursor.error(f"the box type {kind.decode()} is unknown, the file was written by a later version")
 
 
 def _inflated(kind: bytes, payload: bytes, name: str) -> bytes:

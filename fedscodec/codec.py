@@ -21,14 +21,14 @@ import torch
 from torch import Tensor
 
 from . import fileformat, registry
-from .boxes import ALPHA, EXIF, ICC, SRGB, XMP
+from .beside import boxes_of, with_boxes
 from .devices import choose_device as choose_device
 from .devices import choose_precision as choose_precision
 from .devices import sparing
 from .entropy.coders import SliceReader, SliceWriter, require_long_enough, symbol_bytes
 from .errors import FedsError, FormatError, LackOfMemoryWarning, StreamError, TooLargeError, WeightsError
 from .fileformat import FedsFile, Salvage
-from .images import Picture, means_srgb, pack_alpha, srgb_profile, unpack_alpha
+from .images import Picture
 from .images import psnr as psnr  # from where it is looked for
 from .latents import TRANSFORM_SHARE, Progress, analyse, hyper_analyse, synthesise
 from .networks.slices import walk
@@ -78,9 +78,10 @@ class Model:
         if self._weights is not None:
             yield "on the CPU", Model(self._weights, name=self.name, quality=self.quality, device="cpu")
 
-    def encode(self, picture: Picture, quality: float | None = None) -> bytes:
+    def encode(self, picture: Picture, quality: float | None = None, *, stream_checks: bool | None = None) -> bytes:
         """The picture as the bytes of a .feds file, at the model's quality unless another is given."""
-        return encode_picture(picture, self, self.quality if quality is None else quality).data
+        wanted = self.quality if quality is None else quality
+        return encode_picture(picture, self, wanted, stream_checks=stream_checks).data
 
     def decode(self, data: bytes, *, max_pixels: int | None = fileformat.DEFAULT_MAX_PIXELS) -> Picture:
         """The picture in the bytes of a .feds file that this network wrote."""
@@ -131,12 +132,22 @@ def _load(found: registry.Resolved, device: str) -> Model:
 @sparing
 @torch.inference_mode()
 def encode_picture(
-    picture: Picture, model: Model, quality: float, *, count_bits: bool = False, progress: Progress | None = None
+    picture: Picture,
+    model: Model,
+    quality: float,
+    *,
+    count_bits: bool = False,
+    stream_checks: bool | None = None,
+    progress: Progress | None = None,
 ) -> Encoded:
-    """Encode a picture at a quality from 1 to the number of the model's λs; in between, gains are interpolated."""
+    """Encode a picture at a quality from 1 to the number of the model's λs; in between, gains are interpolated.
+
+    `stream_checks` adds a check of every stream, see `fileformat.assemble`.
+    """
     gain, thousandths = _gain(model, quality)  # before the work
     analysed = _analysed(picture, model, progress)
-    return _encode_latents(analysed, analysed.latents.mul_(gain), thousandths, model, count_bits, progress)
+    y = analysed.latents.mul_(gain)
+    return _encode_latents(analysed, y, thousandths, model, count_bits, stream_checks, progress)
 
 
 @sparing
@@ -161,10 +172,13 @@ def _analysed(picture: Picture, model: Model, progress: Progress | None) -> Anal
 
 @sparing
 @torch.inference_mode()
-def encode_analysed(analysed: Analysed, model: Model, quality: float, *, count_bits: bool = False) -> Encoded:
+def encode_analysed(
+    analysed: Analysed, model: Model, quality: float, *, count_bits: bool = False, stream_checks: bool | None = None
+) -> Encoded:
     """The file of an analysed picture at a quality; its seconds are those of both halves."""
     gain, thousandths = _gain(model, quality)
-    return _encode_latents(analysed, analysed.latents.to(model.device) * gain, thousandths, model, count_bits)
+    y = analysed.latents.to(model.device) * gain
+    return _encode_latents(analysed, y, thousandths, model, count_bits, stream_checks)
 
 
 def _gain(model: Model, quality: float) -> tuple[Tensor, int]:
@@ -175,7 +189,13 @@ def _gain(model: Model, quality: float) -> tuple[Tensor, int]:
 
 
 def _encode_latents(
-    analysed: Analysed, y: Tensor, thousandths: int, model: Model, count_bits: bool, progress: Progress | None = None
+    analysed: Analysed,
+    y: Tensor,
+    thousandths: int,
+    model: Model,
+    count_bits: bool,
+    stream_checks: bool | None,
+    progress: Progress | None = None,
 ) -> Encoded:
     """The file of the gained latents y [1, M, H/16, W/16]."""
     picture, clock = analysed.picture, Clock(model.device)
@@ -192,7 +212,8 @@ def _encode_latents(
         grey=picture.grey,
         streams=writer.streams,
         symbols=symbol_bytes(writer.symbols),
-        boxes=_boxes(picture),
+        boxes=boxes_of(picture),
+        sums=stream_checks,
     )
     return Encoded(fileformat.pack(file), {**analysed.seconds, **clock.seconds}, writer.bits, writer.symbols, y_hat)
 
@@ -219,7 +240,7 @@ def decode_salvaged(found: Salvage, model: Model, *, progress: Progress | None =
     """What the intact slices of a damaged file give; the picture's warnings say what is wrong and what is shown.
 
     The slices are those before the first that is known or turns out to be damaged, as each needs all before it.
-    FormatError where not even the first is intact.
+    Without sound alpha the picture is opaque. FormatError where not even the first slice is intact.
     """
     faults, most = list(found.faults), model.spec.slices
     clock, slices = Clock(model.device), min(found.whole - 1, most)
@@ -235,8 +256,9 @@ def decode_salvaged(found: Salvage, model: Model, *, progress: Progress | None =
     whole = slices == most
     if whole and fileformat.symbol_checksum(found.file.header, symbol_bytes(symbols)) != found.file.header.checksum:
         faults.append("the checksum of its symbols is wrong, and no stream tells that it is damaged")
-    picture = _picture_of(found.file, y_hat, model, clock, progress)
-    told = (*picture.warnings, *faults, *([f"shown are {slices} of {most} slices"] if faults else []))
+    damaged = bool(faults)
+    picture = with_boxes(_colours_of(found.file, y_hat, model, clock, progress), found.file, faults)
+    told = (*picture.warnings, *faults, *([f"shown are {slices} of {most} slices"] if damaged else []))
     return Decoded(replace(picture, warnings=told), clock.seconds, symbols)
 
 
@@ -305,21 +327,12 @@ def reconstruct(encoded: Encoded, model: Model) -> Picture:
 
 
 def _picture_of(file: FedsFile, y_hat: Tensor, model: Model, clock: Clock, progress: Progress | None = None) -> Picture:
+    return with_boxes(_colours_of(file, y_hat, model, clock, progress), file)
+
+
+def _colours_of(file: FedsFile, y_hat: Tensor, model: Model, clock: Clock, progress: Progress | None) -> Picture:
     pixels = clock.time("synthesis", lambda: synthesise(model, y_hat, file.header, progress))
-    return with_boxes(Picture(pixels, file.header.grey), file)
-
-
-def with_boxes(picture: Picture, file: FedsFile) -> Picture:
-    """The picture with what stands beside the pixels of a file; FormatError where its alpha is not sound."""
-    icc, exif, xmp = (file.boxes.get(kind) for kind in (ICC, EXIF, XMP))
-    icc = srgb_profile() if SRGB in file.boxes else icc
-    return replace(picture, icc=icc, exif=exif, xmp=xmp, alpha=alpha_of(file))
-
-
-def alpha_of(file: FedsFile) -> np.ndarray | None:
-    """The alpha plane uint8 [H, W] of a file, None if all is opaque; FormatError where it is not sound."""
-    packed = file.boxes.get(ALPHA)
-    return None if packed is None else unpack_alpha(packed, file.header.width, file.header.height)
+    return Picture(pixels, file.header.grey)
 
 
 def _slices_told(progress: Progress | None, model: Model, first: float, last: float) -> Callable[[int], None] | None:
@@ -333,10 +346,3 @@ def _separate_coder(clock: Clock, coder: float) -> None:
     """Move the coder's seconds out of those of the walk that called it."""
     clock.seconds["entropy nets"] -= coder
     clock.seconds["coder"] = coder
-
-
-def _boxes(picture: Picture) -> dict[bytes, bytes]:
-    is_srgb = bool(picture.icc) and means_srgb(picture.icc or b"")
-    alpha = None if picture.alpha is None else pack_alpha(picture.alpha)
-    boxes = {ICC: None if is_srgb else picture.icc, EXIF: picture.exif, XMP: picture.xmp, ALPHA: alpha}
-    return {kind: payload for kind, payload in boxes.items() if payload} | ({SRGB: b""} if is_srgb else {})

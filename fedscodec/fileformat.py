@@ -46,6 +46,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from fedscodec.boxes import (
+    ALL_LOST,
     KNOWN_BOXES,
     SUMS,
     UINT32_END,
@@ -53,6 +54,7 @@ from fedscodec.boxes import (
     Cursor,
     damaged_streams,
     pack_boxes,
+    salvage_boxes,
     stream_sums,
     uint32,
     unpack_boxes,
@@ -67,6 +69,7 @@ SIDE_AT_MOST = 2**31 - 1
 PIXELS_AT_MOST = 2**31
 SLICES_AT_MOST = 63
 DEFAULT_MAX_PIXELS = 2**26
+SUMS_SHARE = 1000  # of a file, what checks of its streams may take where nobody asked for them: 22 bytes of 22 kB
 _COUNTED_SIDE, _SMALL_WORK = 64, 2**20  # see `excess`
 
 _FIXED = struct.Struct("<4sBB8sH")  # magic, version, layout, fingerprint, quality
@@ -125,18 +128,26 @@ def assemble(
     streams: Iterable[bytes],
     symbols: Iterable[bytes | memoryview],
     boxes: Mapping[bytes, bytes] | None = None,
-    sums: bool = False,
+    sums: bool | None = False,
 ) -> FedsFile:
     """A file for `pack`; its stream lengths and checksum follow from `streams` (z first) and `symbols`.
 
-    With `sums` it also gets a box with a check of every stream, so that damage can be told where it is.
-
-    Raises ValueError for values that no file can hold.
+    With `sums` it also gets a box with a check of every stream, so that damage can be told where it is; with None,
+    where that takes at most a thousandth of the file. Raises ValueError for values that no file can hold.
     """
     kept = tuple(streams)
     header = Header(fingerprint, quality, width, height, grey, tuple(map(len, kept)), checksum=0)
     header = replace(header, checksum=symbol_checksum(header, symbols))
-    return FedsFile(header, kept, dict(boxes or {}) | ({SUMS: stream_sums(kept)} if sums else {}))
+    file = FedsFile(header, kept, dict(boxes or {}))
+    if sums or (sums is None and _sums_are_cheap(file)):
+        file.boxes[SUMS] = stream_sums(kept)
+    return file
+
+
+def _sums_are_cheap(file: FedsFile) -> bool:
+    """Whether a box of sums would take at most 1/SUMS_SHARE of a file that has none."""
+    box = len(pack_boxes({SUMS: stream_sums(file.streams)})) - bool(file.boxes)  # a byte counts all boxes
+    return SUMS_SHARE * box <= len(pack(file))
 
 
 def symbol_checksum(header: Header, chunks: Iterable[bytes | memoryview]) -> int:
@@ -170,12 +181,6 @@ def pack(file: FedsFile) -> bytes:
     return b"".join((head, _header_check(head), *file.streams, pack_boxes(file.boxes)))
 
 
-def add_sums(data: bytes) -> bytes:
-    """The same file with a box that has a check of every stream; raises as `unpack` does."""
-    file = unpack(data, max_pixels=None)
-    return pack(replace(file, boxes={**file.boxes, SUMS: stream_sums(file.streams)}))
-
-
 def unpack(data: bytes, *, name: str = "the file", max_pixels: int | None = DEFAULT_MAX_PIXELS) -> FedsFile:
     """The file that `data` holds, with everything checked that can be checked without decoding.
 
@@ -201,7 +206,7 @@ def salvage(data: bytes, *, name: str = "the file", max_pixels: int | None = DEF
     """What is left of a damaged or cut file whose header is whole; raises as `unpack` does where it is not.
 
     Streams that are not whole are empty; without sums only those that are cut are known, and the others are for the
-    decoder to find. Boxes are all or none.
+    decoder to find. Boxes that are not sound are left out.
     """
     cursor = Cursor(data, name)
     header, has_boxes = _unpack_header(cursor)
@@ -214,12 +219,12 @@ def salvage(data: bytes, *, name: str = "the file", max_pixels: int | None = DEF
     try:
         for number, length in enumerate(header.stream_lengths):
             streams.append(cursor.take(length, f"the {_stream(number)} stream"))
-        boxes, sizes = unpack_boxes(cursor) if has_boxes else ({}, {})
-        if cursor.left:
-            raise cursor.error(f"{cursor.left} bytes follow its end")
+        boxes, sizes, told = salvage_boxes(cursor) if has_boxes else ({}, {}, [])
+        faults += [*told, *([f"{cursor.left} bytes follow its end"] if cursor.left else [])]
         damaged = _damaged(cursor, tuple(streams), boxes)
     except FormatError as error:
         faults.append(str(error).removeprefix(f"{name}: "))
+        faults += [ALL_LOST] if has_boxes and len(streams) < len(header.stream_lengths) else []
         damaged = []
     faults += [f"the {_stream(number)} stream is damaged" for number in damaged]
     whole = min([len(streams), *damaged])

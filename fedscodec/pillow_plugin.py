@@ -9,8 +9,8 @@ on the device that FEDS_DEVICE names (auto, cpu, cuda); `thumbnail` decodes a pr
 between. What is wrong with a file is an OSError at the latest when it is loaded, as with Pillow's own formats.
 
 Options of `save`: model (a name, a weights file, or what `fedscodec.load_model` gave), quality or in its place one of
-bpp, size, psnr and ms_ssim (see `fedscodec.encode`), device; icc_profile, exif and xmp replace those of the image, b""
-drops them. The picture is turned as its Exif says. What the format does not keep (transparency, more than 8 bits) is
+bpp, size, psnr and ms_ssim, and stream_checks (see `fedscodec.encode`), device; icc_profile, exif and xmp replace those
+of the image, b"" drops them. The picture is turned as its Exif says. What the format does not keep (more than 8 bits) is
 told in a UserWarning.
 """
 
@@ -145,7 +145,8 @@ def save(image: Image.Image, stream: IO[bytes], filename: str | bytes) -> None:
         target = only_target(**{key: options.get(key) for key in ("quality", "bpp", "size", "psnr", "ms_ssim")})
         picture = read_picture(source, name=os.fsdecode(filename) or "the picture", max_pixels=None)
         network = model if isinstance(model, Model) else _writer(model, options.get("device") or _device())
-        data = encode_one(picture, network, Encoding(quality=options.get("quality"), target=target)).encoded.data
+        how = Encoding(quality=options.get("quality"), target=target, stream_checks=options.get("stream_checks"))
+        data = encode_one(picture, network, how).encoded.data
     except FedsError as error:
         raise OSError(str(error)) from error
     for sentence in picture.warnings:

@@ -29,7 +29,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pixel_shuffle, pixel_unshuffle
 
-from .codec import Decoded, Model, decode_file, read_latents, with_boxes
+from .beside import with_boxes
+from .codec import Decoded, Model, decode_file, read_latents
 from .entropy.fixedpoint import MEAN_UNIT
 from .errors import FedsError
 from .fileformat import FedsFile

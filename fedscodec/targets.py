@@ -136,10 +136,13 @@ class Hit:
     seconds: float
 
 
-def encode_to_target(picture: Picture, model: Model, target: Target) -> Hit:
-    """The best file within a target; TargetError where there is none, which names the nearest that there is."""
+def encode_to_target(picture: Picture, model: Model, target: Target, *, stream_checks: bool | None = None) -> Hit:
+    """The best file within a target; TargetError where there is none, which names the nearest that there is.
+
+    `stream_checks`, of which a size counts the bytes, are as in `codec.encode_picture`.
+    """
     pixels, limit = picture.width * picture.height, target.limit(picture.width * picture.height)
-    trials = _Trials(picture, model, target)
+    trials = _Trials(picture, model, target, stream_checks)
     lowest, highest = 1000, 1000 * len(model.spec.lambdas)
     found = search(trials.cost, limit, lowest, highest, rising=target.is_size)
 
@@ -214,11 +217,11 @@ def _log(cost: float) -> float:
 class _Trials:
     """Encodes one picture at the qualities that a search asks for, and keeps the costs and the last files."""
 
-    def __init__(self, picture: Picture, model: Model, target: Target) -> None:
+    def __init__(self, picture: Picture, model: Model, target: Target, stream_checks: bool | None) -> None:
         from . import codec
 
         self._codec, self._analysed = codec, codec.analyse_picture(picture, model)
-        self._model, self._target = model, target
+        self._model, self._target, self._stream_checks = model, target, stream_checks
         self._files: dict[int, Encoded] = {}
         self.costs: dict[int, float] = {}
         self.seconds = sum(self._analysed.seconds.values())
@@ -232,7 +235,8 @@ class _Trials:
     def encoded(self, thousandths: int) -> Encoded:
         """The file of a quality."""
         if thousandths not in self._files:
-            encoded = self._codec.encode_analysed(self._analysed, self._model, thousandths / 1000)
+            quality, checks = thousandths / 1000, self._stream_checks
+            encoded = self._codec.encode_analysed(self._analysed, self._model, quality, stream_checks=checks)
             self.seconds += sum(encoded.seconds.values()) - sum(self._analysed.seconds.values())
             self._files = dict([*self._files.items(), (thousandths, encoded)][-2:])
         return self._files[thousandths]

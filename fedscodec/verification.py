@@ -13,10 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .codec import Encoded, Model, alpha_of, read_symbols
+from .beside import alpha_of, changed_beside
+from .codec import Encoded, Model, read_symbols
 from .entropy.coders import symbol_bytes
 from .errors import FedsError, FormatError, StreamError
 from .fileformat import unpack
+from .images import Picture
 
 ModelOf = Callable[[bytes, str], Model]
 """The network of a fingerprint, for the file of that name."""
@@ -79,13 +81,19 @@ def symbols_sha256(symbols: list[np.ndarray]) -> str:
     return hashlib.sha256(b"".join(symbol_bytes(symbols))).hexdigest()
 
 
-def require_same_symbols(encoded: Encoded, model: Model, *, name: str = "the picture") -> None:
-    """FormatError, starting with `name`, unless the bytes decode to the symbols that were encoded."""
+def require_same(encoded: Encoded, picture: Picture, model: Model, *, name: str = "the picture") -> None:
+    """FormatError, starting with `name`, unless the bytes give back all that is to be kept of a picture.
+
+    That is every symbol that was encoded, and beside them alpha, ICC profile, Exif and XMP.
+    """
     try:
-        found = read_symbols(unpack(encoded.data, name=name, max_pixels=None), model)
+        file = unpack(encoded.data, name=name, max_pixels=None)
+        found, changed = read_symbols(file, model), changed_beside(picture, file)
     except FormatError as error:
         raise FormatError(f"{name}: what was encoded does not decode again ({error}); nothing was written") from error
     for number, (written, read) in enumerate(zip(encoded.symbols, found, strict=True)):
         if not np.array_equal(written, read):
             stream = f"slice {number}" if number else "z"
             raise FormatError(f"{name}: the {stream} stream decodes to other symbols; nothing was written")
+    if changed:
+        raise FormatError(f"{name}: its {' and '.join(changed)} would come back changed; nothing was written")

@@ -10,8 +10,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import fedscodec
+from fedscodec.boxes import ALPHA, EXIF, ICC
 from fedscodec.cli import app
 from fedscodec.errors import DamageWarning, FormatError
+from fedscodec.fileformat import FedsFile, pack, unpack
+from fedscodec.images import srgb_profile
 
 SOUND = Path(__file__).parent / "conformance" / "v1" / "photo-64x64-q1.feds"
 
@@ -56,6 +59,57 @@ def test_stream_checks_name_the_damaged_stream(tmp_path: Path) -> None:
         fedscodec.decode(damaged)
     with pytest.warns(DamageWarning, match="the slice 2 stream is damaged; shown are 1 of 2 slices"):
         fedscodec.decode(damaged, best_effort=True)
+
+
+def with_everything(tmp_path: Path) -> bytes:
+    """A file of a picture with alpha, Exif, XMP and a profile of its own."""
+    picture = tmp_path / "a.png"
+    image = Image.merge(
+        "RGBA", [*Image.effect_noise((40, 30), 60).convert("RGB").split(), Image.new("L", (40, 30), 77)]
+    )
+    exif, profile = Image.Exif(), bytearray(srgb_profile() or b"")
+    exif[0x010F] = "feds"
+    profile[len(profile) // 2 :] = bytes(len(profile) - len(profile) // 2)
+    image.save(picture, exif=exif.tobytes(), icc_profile=bytes(profile))
+    data = fedscodec.encode(picture, "tiny")
+    assert list(unpack(data).boxes) == [ICC, EXIF, ALPHA]
+    return data
+
+
+@pytest.mark.parametrize(
+    ("kind", "without"),
+    [
+        (b"ALPH", "the picture is shown opaque"),
+        (b"ICCZ", "its colours are shown without their profile"),
+        (b"exiz", "its Exif is lost"),
+    ],
+)
+def test_a_damaged_box_is_left_out_and_told_of(tmp_path: Path, kind: bytes, without: str) -> None:
+    data = with_everything(tmp_path)
+    at = data.index(kind) + 8
+    cut = tmp_path / "cut.feds"
+    cut.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    result = CliRunner().invoke(app, ["decode", "--best-effort", str(cut)])
+    assert result.exit_code == 3
+    words = f"the {kind.decode()} box is damaged (its check does not fit its bytes); {without}"
+    assert f"feds: {cut}: {words}; shown are 2 of 2 slices\n" in result.stderr
+    sound, image = fedscodec.decode(data), Image.open(tmp_path / "cut.png")
+    assert np.array_equal(np.asarray(image)[..., :3], np.asarray(sound)[..., :3])
+    assert image.mode == ("RGB" if kind == b"ALPH" else "RGBA")
+    assert ("exif" in image.info) == (kind != b"exiz")
+    assert ("icc_profile" in image.info) == (kind != b"ICCZ")
+
+
+def test_alpha_that_is_not_sound_is_shown_opaque(tmp_path: Path) -> None:
+    file = unpack(with_everything(tmp_path))
+    wrong = pack(FedsFile(file.header, file.streams, {ALPHA: b"GIF89a"}))
+    with pytest.raises(FormatError, match="^the ALPH box should hold a PNG or WebP, found the bytes 47494638$"):
+        fedscodec.decode(wrong)
+    words = "the file: the ALPH box should hold a PNG or WebP, found the bytes 47494638; the picture is shown opaque"
+    with pytest.warns(DamageWarning, match=f"^{words}$"):
+        image = fedscodec.decode(wrong, best_effort=True)
+    assert image.mode == "RGB"
+    assert np.array_equal(np.asarray(image), np.asarray(fedscodec.decode(pack(FedsFile(file.header, file.streams)))))
 
 
 def test_strip_leaves_out_what_stands_beside(tmp_path: Path) -> None:

@@ -132,7 +132,10 @@ def test_of_a_cut_file_the_first_streams_are_left() -> None:
     start = data.index(b"abc")
     found = salvage(data[: start + 3 + 9 + 4])
     assert (found.whole, found.file.streams, found.file.boxes) == (2, (b"abc", b"slice one", b""), {})
-    assert found.faults == (f"ends after {start + 16} bytes inside the slice 2 stream",)
+    lost = "what stood in boxes behind that is lost (alpha, ICC profile, Exif, XMP)"
+    assert found.faults == (f"ends after {start + 16} bytes inside the slice 2 stream", lost)
+    bare = pack(sample(boxes={}, sums=False))
+    assert salvage(bare[:-1]).faults == (f"ends after {len(bare) - 1} bytes inside the slice 2 stream",)
     assert salvage(data[:start]).whole == 0
     with pytest.raises(FormatError, match="inside the header"):
         salvage(data[: start - 1])
@@ -145,11 +148,53 @@ def test_of_a_damaged_stream_the_ones_before_it_are_left() -> None:
     assert found.file.boxes[XMP] == b"<x/>"
 
 
-def test_damaged_boxes_cost_no_stream() -> None:
-    data = pack(sample())
-    for damaged, fault in (
-        (data.replace(b"<x/>", b"<y/>"), "the XMP  box is damaged (its check does not fit its bytes)"),
-        (data + b"more", "4 bytes follow its end"),
-    ):
-        found = salvage(damaged, name="f")
-        assert (found.whole, found.file.streams, found.faults) == (3, STREAMS, (fault,))
+ALL = {ICC: b"a profile", EXIF: b"II* exif", XMP: b"<x/>", ALPHA: b"not looked at here"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "without"),
+    [
+        (ICC, "its colours are shown without their profile"),
+        (EXIF, "its Exif is lost"),
+        (XMP, "its XMP is lost"),
+        (ALPHA, "the picture is shown opaque"),
+        (SUMS, "no sums tell which stream is damaged"),
+    ],
+)
+def test_a_damaged_box_costs_no_stream_and_no_other_box(kind: bytes, without: str) -> None:
+    whole = sample(boxes=ALL)
+    payload = whole.boxes[kind]
+    damaged = pack(whole).replace(payload, bytes([payload[0] ^ 1]) + payload[1:])
+    with pytest.raises(FormatError, match=f"the {kind.decode()} box is damaged"):
+        unpack(damaged)
+    found = salvage(damaged, name="f")
+    assert (found.whole, found.file.streams) == (3, STREAMS)
+    assert found.file.boxes == {k: v for k, v in whole.boxes.items() if k != kind}
+    assert found.faults == (f"the {kind.decode()} box is damaged (its check does not fit its bytes); {without}",)
+
+
+def test_what_salvage_says_of_other_boxes_that_are_not_sound() -> None:
+    bare = sample(boxes={}, sums=False)
+    head = pack(FedsFile(bare.header, STREAMS, {SRGB: b""}))[: -len(pack_boxes({SRGB: b""}))]
+    lost = "what stood in boxes behind that is lost (alpha, ICC profile, Exif, XMP)"
+
+    def told(*boxes: bytes, count: bytes | None = None) -> tuple[tuple[str, ...], dict[bytes, bytes]]:
+        found = salvage(head + (varint(len(boxes)) if count is None else count) + b"".join(boxes), name="f")
+        assert found.whole == 3
+        return found.faults, found.file.boxes
+
+    sound = box(b"EXIF", b"a")
+    assert told(box(b"Zoom", b"a"), sound) == (
+        ("the box type Zoom is unknown, the file was written by a later version; what it holds is not shown",),
+        {EXIF: b"a"},
+    )
+    assert told(box(b"xmpz", b"\5\xff\xff"), sound)[1] == {EXIF: b"a"}
+    assert told(sound, b"ALPH\x20abc") == (("the ALPH box needs 36 bytes but only 3 are left", lost), {EXIF: b"a"})
+    assert told(sound, count=b"\2")[0][1] == lost
+    assert told(sound, b"more", count=b"\1") == (("4 bytes follow its end",), {EXIF: b"a"})
+    assert told(box(b"ICCP", b"a"), box(b"srgb", b"")) == (
+        ("expected one box about colours, found both an ICC profile and sRGB; "
+         "its colours are shown without a profile",), {ICC: b"a"},
+    )  # fmt: skip
+    short = told(box(b"sums", b"1234"), sound)
+    assert short == (("the sums box should have 6 bytes, found 4",), {EXIF: b"a", SUMS: b"1234"})

@@ -20,7 +20,7 @@ FLOORS = [
     {"errors"},
     {"devices", "boxes", "fileformat", "outputs", "entropy", "viewer"},
     {"images", "networks", "inputs"},
-    {"registry", "latents", "outcomes"},
+    {"registry", "latents", "outcomes", "beside"},
     {"codec", "training", "bench"},
     {"verification", "targets", "comparison", "previews"},
     {"batch"},

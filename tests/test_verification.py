@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
-from fedscodec import codec
+from fedscodec import beside, codec
 from fedscodec.cli import app
 from fedscodec.codec import encode_picture
 from fedscodec.errors import FormatError
-from fedscodec.verification import Verdict, require_same_symbols, symbols_sha256, verify
+from fedscodec.fileformat import FedsFile, pack, unpack
+from fedscodec.images import Picture, pack_alpha, srgb_profile
+from fedscodec.verification import Verdict, require_same, symbols_sha256, verify
 
 CORPUS = Path(__file__).parent / "conformance" / "v1"
 NOISE = "03ab044de800b6e01adbbac6a111f131e0899dcf507ea7a9ed9366c6487a0db0"
@@ -126,13 +129,64 @@ def test_the_hash_is_of_little_endian_int16():
 
 def test_what_decodes_to_other_symbols_is_named(codec, picture):
     encoded = encode_picture(picture(), codec, 4.0)
-    require_same_symbols(encoded, codec)
+    require_same(encoded, picture(), codec)
     encoded.symbols[1][5] += 1
     with pytest.raises(FormatError, match="^a.png: the slice 1 stream decodes to other symbols; nothing was written$"):
-        require_same_symbols(encoded, codec, name="a.png")
+        require_same(encoded, picture(), codec, name="a.png")
     encoded.data = encoded.data[:-1]
     with pytest.raises(FormatError, match=r"^a.png: what was encoded does not decode again \(.*\); nothing was"):
-        require_same_symbols(encoded, codec, name="a.png")
+        require_same(encoded, picture(), codec, name="a.png")
+
+
+PLANE = np.arange(48 * 64, dtype=np.uint32).reshape(48, 64).astype(np.uint8)
+
+
+def test_alpha_and_what_else_is_kept_are_compared_too(codec, picture):
+    """With each of them changed behind the encoder's back, and with it missing."""
+    pixels = picture().pixels
+    original = Picture(pixels, icc=srgb_profile()[:-4] + b"\1\2\3\4", exif=b"II*\0 exif", xmp=b"<x/>", alpha=PLANE)
+    encoded = encode_picture(original, codec, 4.0)
+    require_same(encoded, original, codec)
+    file = unpack(encoded.data)
+    other = PLANE.copy()
+    other[7, 9] ^= 1
+    wrong = {b"ALPH": pack_alpha(other), b"EXIF": b"II*\0 exi!", b"XMP ": b"<y/>"}
+    for kind, what in ((b"ALPH", "alpha"), (b"EXIF", "Exif"), (b"XMP ", "XMP")):
+        for payload in (wrong[kind], None):
+            boxes = {k: v for k, v in file.boxes.items() if k != kind} | ({kind: payload} if payload else {})
+            encoded.data = pack(FedsFile(file.header, file.streams, boxes))
+            with pytest.raises(FormatError, match=f"^a.png: its {what} would come back changed; nothing was written$"):
+                require_same(encoded, original, codec, name="a.png")
+    encoded.data = pack(FedsFile(file.header, file.streams, {b"ALPH": b"RIFF"}))
+    with pytest.raises(FormatError, match=r"^a.png: what was encoded does not decode again \(the ALPH box should hold"):
+        require_same(encoded, original, codec, name="a.png")
+    encoded.data = pack(FedsFile(file.header, file.streams))
+    with pytest.raises(FormatError, match="^a.png: its alpha and .*Exif and XMP would come back changed; nothing was"):
+        require_same(encoded, original, codec, name="a.png")
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_a_picture_with_nothing_beside_it_and_one_in_srgb_pass(codec, picture, grey):
+    pixels = np.repeat(picture().pixels[..., :1], 3, 2) if grey else picture().pixels
+    for original in (Picture(pixels, grey), Picture(pixels, grey, icc=srgb_profile(), exif=b"", xmp=b"")):
+        require_same(encode_picture(original, codec, 4.0), original, codec)
+
+
+def test_encode_verifies_alpha_before_it_writes(files, monkeypatch):
+    image = Image.open(CORPUS / "noise-q7.png").convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    image.save("photo.png")
+    command = ("encode", "photo.png", "--model", "tiny", "--device", "cpu", "--verify")
+    assert feds(*command).exit_code == 0
+    good = Path("photo.feds").read_bytes()
+    monkeypatch.setattr(beside, "pack_alpha", lambda plane: pack_alpha(plane // 2))
+    result = feds(*command, "--force")
+    assert result.exit_code == 1
+    assert result.stderr == "feds: photo.png: its alpha would come back changed; nothing was written\n"
+    assert Path("photo.feds").read_bytes() == good
+    many = feds(*command[:2], "photo.png", *command[2:], "--force")
+    assert many.exit_code == 1
+    assert "photo.png: its alpha would come back changed; nothing was written" in many.stderr
 
 
 def test_encode_verifies_before_it_writes(files, monkeypatch):

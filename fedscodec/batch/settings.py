@@ -13,7 +13,7 @@ from ..targets import Target
 class Encoding:
     """How to encode. quality None: that of the model's name; target: in place of a quality; force: do all anew.
 
-    strip: leave out ICC profile, Exif and XMP; stream_checks: add a check of every stream.
+    strip: leave out ICC profile, Exif and XMP; stream_checks: add a check of every stream, None where they cost little.
     """
 
     model: str = DEFAULT_MODEL
@@ -25,7 +25,7 @@ class Encoding:
     max_pixels: int | None = DEFAULT_MAX_PIXELS
     force: bool = False
     strip: bool = False
-    stream_checks: bool = False
+    stream_checks: bool | None = None
 
 
 @dataclass(frozen=True)

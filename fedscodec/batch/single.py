@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from .. import codec
 from ..codec import Encoded, Model
 from ..errors import TargetError
-from ..fileformat import add_sums
 from ..images import Picture
 from ..latents import Progress
 from ..targets import Kind, encode_to_target
-from ..verification import require_same_symbols
+from ..verification import require_same
 from .settings import Encoding
 
 
@@ -35,11 +34,11 @@ def encode_one(
     measured, note = dict[str, float](), ""
     if how.target is None:
         quality = model.quality if how.quality is None else how.quality
-        encoded = codec.encode_picture(picture, model, quality, progress=progress)
+        encoded = codec.encode_picture(picture, model, quality, stream_checks=how.stream_checks, progress=progress)
         seconds = sum(encoded.seconds.values())
     else:
         try:
-            hit = encode_to_target(picture, model, how.target)
+            hit = encode_to_target(picture, model, how.target, stream_checks=how.stream_checks)
         except TargetError as error:
             raise TargetError(f"{name}: {error}") from error
         encoded, seconds, note = hit.encoded, hit.seconds, hit.note
@@ -47,8 +46,6 @@ def encode_one(
             measured[how.target.kind.replace("-", "_")] = hit.value
     if how.measure and "psnr" not in measured:
         measured["psnr"] = codec.psnr(picture, codec.reconstruct(encoded, model))
-    if how.stream_checks:  # 22 bytes of a student's file
-        encoded.data = add_sums(encoded.data)
     if how.verify:
-        require_same_symbols(encoded, model, name=name)
+        require_same(encoded, picture, model, name=name)
     return Made(encoded, seconds, measured, note)

@@ -33,6 +33,7 @@ from .options import (
     Quiet,
     Recursive,
     Size,
+    StreamChecks,
     examples,
     target_of,
 )
@@ -62,11 +63,11 @@ def encode(
     psnr: Psnr = None,
     ms_ssim: MsSsim = None,
     measure: Annotated[bool, typer.Option("--measure", help="Decode what was encoded and tell its PSNR.")] = False,
-    verify: Annotated[bool, typer.Option("--verify", help="Decode before writing; compare the symbols.")] = False,
-    strip: Annotated[bool, typer.Option("--strip", help="Leave out ICC profile, Exif and XMP.")] = False,
-    stream_checks: Annotated[
-        bool, typer.Option("--stream-checks", help="Add 2 bytes a stream, so that damage is told where it is.")
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Decode before writing; compare symbols, alpha and metadata.")
     ] = False,
+    strip: Annotated[bool, typer.Option("--strip", help="Leave out ICC profile, Exif and XMP.")] = False,
+    stream_checks: StreamChecks = None,
     recursive: Recursive = False,
     jobs: Jobs = None,
     ray: OnRay = None,

@@ -56,6 +56,13 @@ Size = Annotated[
 ]
 Psnr = Annotated[float | None, typer.Option(metavar="DB", help="At least so many decibels of PSNR.")]
 MsSsim = Annotated[float | None, typer.Option("--ms-ssim", metavar="S", help="At least this MS-SSIM, such as 0.98.")]
+StreamChecks = Annotated[
+    bool | None,
+    typer.Option(
+        "--stream-checks/--no-stream-checks",
+        help="2 bytes a stream, so that damage is told where it is; by default where they are at most 0.1 % of OUT.",
+    ),
+]
 Format = Annotated[str | None, typer.Option(metavar="F", help="png, jpg, webp, ...; by default OUT's suffix.")]
 Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output if it exists.")]
 MaxPixels = Annotated[int, typer.Option(min=1, metavar="N", help="Refuse pictures with more pixels.")]
