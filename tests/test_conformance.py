@@ -15,7 +15,7 @@ from fedscodec.codec import decode_file, load_model, model_by_fingerprint
 from fedscodec.entropy.coders import symbol_bytes
 from fedscodec.entropy.integer import use_backend
 from fedscodec.fileformat import unpack
-from fedscodec.images import read_picture
+from fedscodec.images import read_picture, srgb_profile
 
 FOLDER = Path(__file__).parent / "conformance" / "v1"
 NETWORKS = FOLDER.parent / "networks"
@@ -70,6 +70,27 @@ def test_symbols_are_exact_and_pixels_within_a_level(name):
     expected = read_picture(FOLDER / f"{name}.png")
     assert decoded.picture.grey == expected.grey
     assert np.abs(decoded.picture.pixels.astype(int) - expected.pixels).max() <= 1
+
+
+WITH_ALPHA = [name for name, line in INDEX.items() if "alpha_sha256" in line]
+
+
+@pytest.mark.parametrize("name", WITH_ALPHA)
+def test_what_stands_beside_the_colours_comes_back_byte_by_byte(name):
+    picture = decode(name).picture
+    for what in ("alpha", "exif", "xmp"):
+        found, expected = getattr(picture, what), INDEX[name].get(f"{what}_sha256")
+        data = found.tobytes() if what == "alpha" else found
+        assert (data and hashlib.sha256(data).hexdigest()) == expected
+    assert picture.alpha.shape == (picture.height, picture.width)
+    assert picture.icc == (srgb_profile() if "and-all" in name else None)
+
+
+def test_there_is_alpha_of_each_kind_and_a_file_with_every_box():
+    boxes = {name: unpack((FOLDER / f"{name}.feds").read_bytes()).boxes for name in WITH_ALPHA}
+    assert {found[b"ALPH"][:4] for found in boxes.values()} == {b"RIFF", b"\x89PNG"}
+    assert set(boxes["tiny-alpha-and-all-q2.5"]) == {b"EXIF", b"XMP ", b"ALPH", b"srgb", b"sums"}
+    assert decode("tiny-alpha-grey-q5").picture.grey
 
 
 @pytest.mark.parametrize("backend", ["int_mm", "float32", "float64"])

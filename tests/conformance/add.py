@@ -2,16 +2,20 @@
 
     python tests/conformance/add.py
 
-Each file `NAME.feds` has beside it `NAME.png`, the pixels it decoded to where it was written, and a line in
+Each file `NAME.feds` has beside it `NAME.png`, the colours it decoded to where it was written, and a line in
 `index.json`: the SHA-256 of its symbols (int16, little-endian, z first), which must hold on every machine and for
-ever, and the model and quality it was written with. Pixels may differ by one level: synthesis is float. Files of other
+ever, and the model and quality it was written with. Where there is alpha, the line has the SHA-256 of its plane too (a
+byte a pixel, row by row), and so of Exif and XMP. Pixels may differ by one level: synthesis is float. Files of other
 networks than `tiny` need $FEDS_WEIGHTS to name the folder `networks`, see `networks.py`.
+
+A picture of 16 bits a sample is none of its own: it has 8 before it reaches the codec, and the file cannot tell.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +24,7 @@ import torch
 from fedscodec.codec import Model, decode_file, encode_picture, load_model
 from fedscodec.entropy.coders import symbol_bytes
 from fedscodec.fileformat import unpack
-from fedscodec.images import Picture, from_array, read_picture
+from fedscodec.images import Picture, from_array, read_picture, srgb_profile
 from fedscodec.images import encode_picture as encode_png
 
 HERE = Path(__file__).parent / "v1"
@@ -77,6 +81,29 @@ def more_pictures() -> dict[str, Picture]:
     }
 
 
+def pictures_with_alpha() -> dict[str, Picture]:
+    """Name → picture, small: alpha that is stored as WebP and as PNG, of colour and of grey, and beside all else."""
+    photo = read_picture(PHOTOGRAPH).pixels
+    rows, columns = np.mgrid[:65, :64]
+    disc = np.clip(900 - (rows - 32) ** 2 - (columns - 30) ** 2, 0, 255).astype(np.uint8)
+    face = photo[80:145, 190:254].copy()
+    few = np.random.default_rng(9).integers(0, 256, (5, 3)).astype(np.uint8)  # smaller as PNG
+    exif = b"II*\0\x08\0\0\0\1\0\x0f\1\2\0\xc8\0\0\0\x1a\0\0\0\0\0\0\0" + b"feds".ljust(200, b"\0")
+    return {
+        "alpha-disc": Picture(face, alpha=disc),
+        "alpha-few": Picture(face[:5, :3].copy(), alpha=few),
+        "alpha-grey": Picture(np.repeat(face[:40, :50, :1], 3, 2), grey=True, alpha=disc[:40, :50].copy()),
+        "alpha-clear": Picture(np.full((1, 1, 3), 90, np.uint8), alpha=np.zeros((1, 1), np.uint8)),
+        "alpha-and-all": Picture(
+            face, icc=srgb_profile(), exif=exif, xmp=b"<x:xmpmeta>" + b"<rdf:li/>" * 20, alpha=disc[:, ::-1].copy()
+        ),
+    }
+
+
+ALPHA: dict[str, dict[str, float]] = {  # network → picture → quality
+    "tiny": {"alpha-disc": 4.0, "alpha-few": 3.0, "alpha-grey": 5.0, "alpha-clear": 1.0, "alpha-and-all": 2.5},
+    "mini-skip": {"alpha-disc": 6.0},
+}
 MORE: dict[str, dict[str, tuple[float, ...]]] = {  # network → picture → qualities
     "tiny": {"face-65x64": (2.0,), "spark": (7.0,), "text": (5.25,), "stripes": (1.0,), "profile": (3.0,)},
     "mini-teacher": {
@@ -102,19 +129,29 @@ MORE: dict[str, dict[str, tuple[float, ...]]] = {  # network → picture → qua
 }  # fmt: skip
 
 
-def add(name: str, picture: Picture, quality: float, model: Model, index: dict[str, dict[str, object]]) -> None:
+def add(
+    name: str,
+    picture: Picture,
+    quality: float,
+    model: Model,
+    index: dict[str, dict[str, object]],
+    stream_checks: bool | None = None,
+) -> None:
     """Write one file, its pixels and its line, unless they are there."""
     if name in index:
         return
     model.precision = torch.float32  # what the pixels beside it are in
-    encoded = encode_picture(picture, model, quality)
+    encoded = encode_picture(picture, model, quality, stream_checks=stream_checks)
     decoded = decode_file(unpack(encoded.data), model)
     if not all(np.array_equal(a, b) for a, b in zip(encoded.symbols, decoded.symbols, strict=True)):
         raise AssertionError(f"{name} decodes to other symbols")
     (HERE / f"{name}.feds").write_bytes(encoded.data)
-    (HERE / f"{name}.png").write_bytes(encode_png(decoded.picture, "png"))
+    (HERE / f"{name}.png").write_bytes(encode_png(replace(decoded.picture, alpha=None), "png"))
     symbols = hashlib.sha256(b"".join(symbol_bytes(encoded.symbols))).hexdigest()
     index[name] = {"model": model.name, "quality": quality, "symbols_sha256": symbols}
+    if picture.alpha is not None:
+        beside = {"alpha": picture.alpha.tobytes(), "exif": picture.exif, "xmp": picture.xmp}
+        index[name] |= {f"{what}_sha256": hashlib.sha256(data).hexdigest() for what, data in beside.items() if data}
 
 
 def main() -> None:
@@ -131,6 +168,9 @@ def main() -> None:
         for name, qualities in chosen.items():
             for quality in qualities:
                 add(f"{network}-{name}-q{quality:g}", more[name], quality, model, index)
+        for name, quality in ALPHA.get(network, {}).items():
+            picture = pictures_with_alpha()[name]
+            add(f"{network}-{name}-q{quality:g}", picture, quality, model, index, name == "alpha-and-all")
     path.write_text(json.dumps(index, indent=1) + "\n")
 
 
