@@ -31,6 +31,7 @@ from torch.nn.functional import avg_pool2d, pixel_shuffle, pixel_unshuffle
 
 from .beside import with_boxes
 from .codec import Decoded, Model, decode_file, read_latents
+from .devices import sparing
 from .entropy.fixedpoint import MEAN_UNIT
 from .errors import FedsError
 from .fileformat import FedsFile
@@ -47,7 +48,6 @@ FAITHFUL = 28.0
 """Decibels that a readout must reach against what g_s gives in the patches."""
 
 
-@torch.inference_mode()
 def decode_preview(
     file: FedsFile,
     model: Model,
@@ -63,10 +63,15 @@ def decode_preview(
     """
     if size is not None and size < 1:
         raise FedsError(f"a preview has at least 1 pixel on its longer side, found a size of {size}")
-    longer = max(file.header.width, file.header.height)
-    if size is None or size >= longer:
+    if size is None or size >= max(file.header.width, file.header.height):
         return decode_file(file, model, slices=slices, progress=progress)
-    by, share = _reduction(longer / size)
+    return _decode_small(file, model, size, slices, progress)
+
+
+@sparing
+@torch.inference_mode()
+def _decode_small(file: FedsFile, model: Model, size: int, slices: int | None, progress: Progress | None) -> Decoded:
+    by, share = _reduction(max(file.header.width, file.header.height) / size)
     wanted = slices or math.ceil(share * model.spec.slices)
     y_hat, seconds = read_latents(file, model, wanted)
     begin = time.perf_counter()

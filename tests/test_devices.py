@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
+import fedscodec
 from fedscodec import codec as codec_module
 from fedscodec import latents
 from fedscodec.cli import app
 from fedscodec.codec import Model, decode_file, encode_analysed, encode_picture
 from fedscodec.devices import sparing
 from fedscodec.errors import FormatError, LackOfMemoryWarning, is_lack_of_memory
-from fedscodec.fileformat import unpack
+from fedscodec.fileformat import salvage, unpack
+from fedscodec.previews import decode_preview
+from fedscodec.targets import Kind, Target, encode_to_target
 
 CORPUS = Path(__file__).parent / "conformance" / "v1"
 
@@ -138,6 +142,67 @@ def test_then_it_goes_on_on_the_cpu(codec, tiny_weights, picture, monkeypatch):
     assert np.abs(found.pixels.astype(int) - codec.decode(encoded.data).pixels).max() <= 1
 
 
+class Full(Model):
+    """A network on a device that has no room for anything: not a GPU, so that none is asked for, but not the CPU."""
+
+    def gains(self, quality):
+        """Without room for a vector."""
+        raise OUT
+
+
+@pytest.fixture
+def full(codec, tiny_weights, monkeypatch):
+    monkeypatch.setenv("FEDS_PRECISION", "float32")
+    honest_walk, honest_analyse = codec_module.walk, codec_module.analyse
+
+    def walk(side, z, y, quality, coder, *more):
+        if getattr(coder, "device", torch.device("cpu")).type != "cpu":
+            raise OUT
+        return honest_walk(side, z, y, quality, coder, *more)
+
+    def analyse(network, *more):
+        if network.device.type != "cpu":
+            raise OUT
+        return honest_analyse(network, *more)
+
+    monkeypatch.setattr(codec_module, "walk", walk)
+    monkeypatch.setattr(codec_module, "analyse", analyse)
+    other = object.__new__(Full)
+    other.__dict__ = {**codec.__dict__, "device": torch.device("meta"), "_weights": tiny_weights}
+    return other
+
+
+WORK = {  # everything that runs a network
+    "encode_picture": lambda given, network: encode_picture(given.picture, network, 4.0).data,
+    "encode_analysed": lambda given, network: encode_analysed(given.analysed, network, 4.0).data,
+    "encode_to_target": lambda given, network: encode_to_target(given.picture, network, given.target).encoded.data,
+    "decode_file": lambda given, network: decode_file(given.file, network).picture.pixels,
+    "decode_salvaged": lambda given, network: codec_module.decode_salvaged(given.cut, network).picture.pixels,
+    "read_symbols": lambda given, network: codec_module.read_symbols(given.file, network)[1],
+    "reconstruct": lambda given, network: codec_module.reconstruct(given.encoded, network).pixels,
+    "decode_preview": lambda given, network: decode_preview(given.file, network, size=20).picture.pixels,
+    "preview of a slice": lambda given, network: decode_preview(given.file, network, slices=1).picture.pixels,
+    "fedscodec.decode": lambda given, network: np.asarray(fedscodec.decode(given.encoded.data, model=network)),
+}
+
+
+@pytest.mark.parametrize("work", WORK.values(), ids=WORK)
+def test_whatever_runs_a_network_ends_up_on_the_cpu(work, full, codec, picture):
+    original = picture()
+    encoded = encode_picture(original, codec, 4.0)
+    given = SimpleNamespace(
+        picture=original, encoded=encoded, file=unpack(encoded.data), cut=salvage(encoded.data[:-1]),
+        analysed=codec_module.analyse_picture(original, codec), target=Target(Kind.SIZE, len(encoded.data)),
+    )  # fmt: skip
+    expected = work(given, codec)
+    with pytest.warns(LackOfMemoryWarning) as words:
+        found = work(given, full)
+    ways = [str(word.message).removeprefix("memory ran out, going on ") for word in words]
+    assert ways[:2] == ["in smaller tiles", "on the CPU"]
+    assert np.array_equal(np.frombuffer(found, np.uint8) if isinstance(found, bytes) else found,
+                          np.frombuffer(expected, np.uint8) if isinstance(expected, bytes) else expected)  # fmt: skip
+
+
 def test_a_network_that_does_not_fit_is_loaded_on_the_cpu(monkeypatch):
     def no_room(name):
         if name != "cpu":
@@ -156,6 +221,15 @@ def test_the_command_line_says_it_in_a_line(tmp_path, monkeypatch):
     assert result.exit_code == 0
     assert result.stderr.splitlines()[0] == "feds: memory ran out, going on in smaller tiles"
     assert target.exists()
+
+
+def test_of_many_files_each_says_it(tmp_path, monkeypatch):
+    short_of_memory(monkeypatch, "synthesise", enough=16)
+    files = [str(CORPUS / f"{name}.feds") for name in ("noise-q7", "flat-q4")]
+    result = CliRunner().invoke(app, ["decode", *files, "-o", str(tmp_path), "--device", "cpu", "--jobs", "1"])
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.splitlines().count("feds: memory ran out, going on in smaller tiles") == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["flat-q4.png", "noise-q7.png"]
 
 
 def test_latents_stay_where_the_network_is(codec, picture):
