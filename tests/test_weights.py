@@ -181,7 +181,7 @@ def test_missing_and_strange_tensors_are_refused(tiny_file: Path, tmp_path: Path
             read_weights(rewrite(tiny_file, path, **{name: None}))
     for name in ("extra", "extra.weight", "side"):
         with pytest.raises(WeightsError, match=f"no known part, {name}"):
-            read_weights(rewrite(tiny_file, path, **{name: np.zeros(1)}))
+            read_weights(rewrite(tiny_file, path, **{name: np.zeros(1, np.float32)}))
 
 
 def test_transforms_that_do_not_fit_are_refused(tiny_file: Path, tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from .model import FedsModel
 from .spec import ModelSpec
 
 FLOAT_PARTS = ("g_a", "g_s", "h_a", "gains")
+TYPES = ("F16", "F32", "I8", "I32")  # as safetensors calls them; of some others, numpy knows nothing
 
 
 @dataclass
@@ -134,12 +135,7 @@ def read_weights(path: Path) -> Weights:
     """Read a weights file and check that its integers have the fingerprint that it names."""
     metadata = read_metadata(path)
     spec = spec_of(metadata, path)
-    try:
-        with safe_open(path, "numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: not a readable weights file ({error})") from None
-    parts = _split(arrays, path)
+    parts = _split(_arrays(path), path)
     z_tables, y_tables = _tables(parts["tables"], path)
     counts = sorted({spec.scales, spec.scales * spec.slices})  # for all slices, or for each
     if len(z_tables) != spec.hyper_latents or len(y_tables) not in counts:
@@ -151,6 +147,17 @@ def read_weights(path: Path) -> Weights:
             f"{path}: its integers have the fingerprint {found.hex()}, but it says {metadata.get('fingerprint')}"
         )
     return Weights(spec, found, parts["floats"], parts["side"], z_tables, y_tables, parts["twin"], metadata)
+
+
+def _arrays(path: Path) -> Arrays:
+    try:
+        with safe_open(path, "numpy") as file:
+            types = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            if odd := [name for name, kind in types.items() if kind not in TYPES]:
+                raise WeightsError(f"{path}: expected tensors in {', '.join(TYPES)}, found {odd[0]} in {types[odd[0]]}")
+            return {name: file.get_tensor(name) for name in types}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: not a readable weights file ({error})") from None
 
 
 def _split(arrays: Arrays, path: Path) -> dict[str, Arrays]:

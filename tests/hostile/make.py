@@ -254,6 +254,18 @@ def refit(arrays: dict[str, np.ndarray], words: dict[str, str]) -> None:
         return
 
 
+def retyped(kind: str, name: str, *, halved: bool = False) -> bytes:
+    """The sound file with one tensor said to be of another type, and with half as many elements if `halved`."""
+    data = save(*nano())
+    end = 8 + int.from_bytes(data[:8], "little")
+    described = json.loads(data[8:end])
+    described[name]["dtype"] = kind
+    if halved:
+        described[name]["shape"][0] //= 2
+    head = json.dumps(described).encode()
+    return struct.pack("<Q", len(head)) + head + data[end:]
+
+
 def weights() -> dict[str, bytes]:
     """Every hostile weights file."""
     found = {}
@@ -275,6 +287,8 @@ def weights() -> dict[str, bytes]:
         "tensors-beyond-the-end": sound[:-4],
         "tensors-that-overlap": sound.replace(b"[0,12]", b"[4,16]"),
         "no-metadata": sound,
+        "floats-of-bfloat16": retyped("BF16", "g_a.last.bias"),
+        "integers-of-64-bits": retyped("I64", "tables.y.low", halved=True),
         "pickle": b"\x80\x04\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x02id\x94\x85\x94R\x94.",
     }
     return found
