@@ -1,15 +1,18 @@
 """One process of the portability matrix: encode or decode with the settings it was started with.
 
-    python tests/portability/worker.py encode FOLDER DEVICE FLAG,FLAG
-    python tests/portability/worker.py decode FOLDER DEVICE FLAG,FLAG
+    python tests/portability/worker.py encode FOLDER DEVICE FLAG,FLAG PATTERN
+    python tests/portability/worker.py decode FOLDER DEVICE FLAG,FLAG PATTERN
 
-encode writes pictures of the corpus as .feds files to FOLDER and prints, as one JSON object, name → hash of symbols.
-decode reads the committed corpus and every .feds file in FOLDER's siblings, and prints name → hash and, for the
-corpus, how far pixels are from the committed ones. The environment sets threads, precision, backend and CPU.
+encode writes pictures of the corpus as .feds files to FOLDER and prints, as one JSON object, name → hash of symbols;
+only with networks that committed files of that pattern need. decode reads those committed files and every .feds file in
+FOLDER's siblings, and prints name → hashes of symbols and alpha and, for committed ones, how far pixels are from those
+beside them. The environment sets threads, precision, backend and CPU.
 """
 
 from __future__ import annotations
 
+import fnmatch
+import hashlib
 import json
 import platform
 import sys
@@ -44,10 +47,18 @@ PICTURES = {"tiny": "text", "mini-teacher": "face-65x64", "mini-transformer": "r
             "mini-skip": "face-65x64"}  # fmt: skip
 
 
-def encode(folder: Path, device: str) -> dict[str, str]:
+def networks_of(pattern: str) -> set[str]:
+    """The networks that committed files of that pattern were written with."""
+    index = json.loads((CORPUS / "v1" / "index.json").read_text())
+    return {line["model"] for name, line in index.items() if fnmatch.fnmatch(name, pattern)}
+
+
+def encode(folder: Path, device: str, pattern: str) -> dict[str, str]:
     """Write a file of every network at two qualities, and tell the hashes of their symbols."""
-    found, pictures = {}, add.more_pictures()
+    found, pictures, wanted = {}, add.more_pictures(), networks_of(pattern)
     for network, name in PICTURES.items():
+        if network not in wanted:
+            continue
         model = load_model(network, device)
         for quality in {1.0, max(1.0, len(model.spec.lambdas) - 0.25)}:
             encoded = encode_picture(pictures[name], model, quality)
@@ -57,11 +68,11 @@ def encode(folder: Path, device: str) -> dict[str, str]:
     return found
 
 
-def decode(folder: Path, device: str) -> dict[str, dict[str, object]]:
-    """Hashes of the symbols of the corpus, with distances of pixels, and of everybody's files."""
+def decode(folder: Path, device: str, pattern: str) -> dict[str, dict[str, object]]:
+    """Hashes of the corpus, with distances of pixels, and of everybody's files."""
     models: dict[bytes, Model] = {}
     found: dict[str, dict[str, object]] = {}
-    corpus = sorted((CORPUS / "v1").glob("*.feds"))
+    corpus = [path for path in sorted((CORPUS / "v1").glob("*.feds")) if fnmatch.fnmatch(path.stem, pattern)]
     for path in [*corpus, *sorted(folder.parent.glob("*/*.feds"))]:
         file = unpack(path.read_bytes(), name=path.name)
         fingerprint = file.header.fingerprint
@@ -69,7 +80,9 @@ def decode(folder: Path, device: str) -> dict[str, dict[str, object]]:
             models[fingerprint] = model_by_fingerprint(fingerprint, device)
         decoded = decode_file(file, models[fingerprint])
         name = path.stem if path.parent.name == "v1" else f"{path.parent.name}/{path.name}"
-        found[name] = {"symbols": symbols_sha256(decoded.symbols)}
+        alpha = decoded.picture.alpha
+        hidden = None if alpha is None else hashlib.sha256(alpha.tobytes()).hexdigest()
+        found[name] = {"symbols": symbols_sha256(decoded.symbols), "alpha": hidden}
         if path.parent.name == "v1":
             expected = read_picture(path.with_suffix(".png")).pixels
             levels = np.abs(decoded.picture.pixels.astype(int) - expected)
@@ -77,7 +90,7 @@ def decode(folder: Path, device: str) -> dict[str, dict[str, object]]:
     return found
 
 
-def main(task: str, folder: str, device: str, flags: str) -> None:
+def main(task: str, folder: str, device: str, flags: str, pattern: str) -> None:
     """Do the task and print what was found."""
     for flag in filter(None, flags.split(",")):
         FLAGS[flag]()
@@ -87,7 +100,7 @@ def main(task: str, folder: str, device: str, flags: str) -> None:
     work = {"encode": encode, "decode": decode}[task]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = work(Path(folder), device)
+        found = work(Path(folder), device, pattern)
     about = {
         "torch": torch.__version__, "python": platform.python_version(), "numpy": np.__version__,
         "backend": choose_backend(torch.device(device)), "threads": torch.get_num_threads(),
