@@ -16,6 +16,7 @@
 Deflated payloads are a varint, the length of what was deflated (1 to 2**24), and a raw deflate stream of exactly that.
 `pack_boxes` deflates what becomes smaller by it; readers see one kind of box, whichever way it was written.
 The case says what a skipped box costs: upper where the picture would look otherwise (and the three first types).
+Sums are written where they take at most a thousandth of the file, or where they are asked for.
 """
 
 from __future__ import annotations

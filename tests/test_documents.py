@@ -70,6 +70,21 @@ def test_files_that_documents_point_to_exist(path):
     assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_scripts_and_tests_that_documents_mention_exist(path):
+    said = path.read_text(encoding="utf-8")
+    scripts = re.findall(r"\bpython (?:-m pytest )?(\S+\.py)\b", said)
+    assert [script for script in scripts if not (ROOT / script).is_file()] == []
+
+
+def test_every_promise_has_a_command_that_can_be_typed():
+    lines = (ROOT / "docs" / "trust.md").read_text(encoding="utf-8").split("| promise |")[1].split("\n\n")[0]
+    rows = [line.strip("|").split("|") for line in lines.splitlines()[2:]]
+    assert len(rows) >= 10
+    for *_, command in rows:
+        assert re.fullmatch(r" (`python (-m pytest )?tests/\S+\.py( [^`]+)?`|the same) ", command), command
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_examples(name):
     assert "Examples:" in (COMMANDS[name].epilog or ""), name
