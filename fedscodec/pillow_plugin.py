@@ -10,8 +10,8 @@ between. What is wrong with a file is an OSError at the latest when it is loaded
 
 Options of `save`: model (a name, a weights file, or what `fedscodec.load_model` gave), quality or in its place one of
 bpp, size, psnr and ms_ssim, and stream_checks (see `fedscodec.encode`), device; icc_profile, exif and xmp replace those
-of the image, b"" drops them. The picture is turned as its Exif says. What the format does not keep (more than 8 bits) is
-told in a UserWarning.
+of the image, b"" drops them. The picture is turned as its Exif says. What the format does not keep (more than 8 bits)
+is told in a UserWarning.
 """
 
 from __future__ import annotations
