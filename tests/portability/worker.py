@@ -44,7 +44,7 @@ FLAGS = {
 
 
 PICTURES = {"tiny": "text", "mini-teacher": "face-65x64", "mini-transformer": "ramp", "mini-odd": "primaries",
-            "mini-skip": "face-65x64"}  # fmt: skip
+            "mini-skip": "face-65x64", "mini-shapes": "face-65x64"}  # fmt: skip
 
 
 def networks_of(pattern: str) -> set[str]:
