@@ -60,7 +60,7 @@ StreamChecks = Annotated[
     bool | None,
     typer.Option(
         "--stream-checks/--no-stream-checks",
-        help="2 bytes a stream, so that damage is told where it is; by default where they are at most 0.1 % of OUT.",
+        help="Tell which stream broke; by default if that is at most 0.1 % of OUT.",
     ),
 ]
 Format = Annotated[str | None, typer.Option(metavar="F", help="png, jpg, webp, ...; by default OUT's suffix.")]
