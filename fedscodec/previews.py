@@ -15,8 +15,8 @@ where none fits (a network that is far from linear), g_s runs on everything, and
 
 What that takes and gives, in processor time and against decoding all of it and making that smaller (student, q3, one
 thread): of a picture of 2304×1536, made of Kodak's, --size 256 an eighth, 41.9 dB; 128 a ninth, 43.4 dB; 512 an
-eighth, 34.5 dB, as a quarter is then barely larger than what is asked for. Of every other Kodak picture (768×512, nine of
-them) --size 96 a third, 38.3 dB in the mean, 32.6 dB at worst; 256 saves nothing there.
+eighth, 34.5 dB, as a quarter is then barely larger than what is asked for. Of every other Kodak picture (768×512, nine
+of them) --size 96 a third, 38.3 dB in the mean, 32.6 dB at worst; 256 saves nothing there.
 """
 
 from __future__ import annotations
