@@ -98,7 +98,8 @@ def _row(shape: Floats, scale: float) -> Floats:
     """Probabilities of -R .. R for one table."""
     edges = np.arange(_TABLE_RADIUS + 1) + 0.5
     factors = [relative * scale for relative in RELATIVE_SCALES]
-    beyond = sum(w * 2 * upper_tail(edges / f) for w, f in zip(shape / shape.sum(), factors, strict=True))
+    tails = np.stack([upper_tail(edges / factor) for factor in factors])
+    beyond: Floats = np.einsum("j,jn->n", 2 * shape / shape.sum(), tails)
     small = np.flatnonzero(beyond < _LEFT_OUTSIDE)
     radius = max(int(small[0]), 1) if small.size else _TABLE_RADIUS
     right = -np.diff(beyond[: radius + 1]) / 2
