@@ -192,8 +192,9 @@ def scale_table(count: int, smallest: float, largest: float) -> NDArray[np.float
     return np.geomspace(smallest, largest, count)
 
 
-def upper_tail(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def upper_tail(x: ArrayLike) -> NDArray[np.float64]:
     """Return the mass of a standard Gaussian above each x; erfc keeps the digits of the tail."""
+    x = np.asarray(x, dtype=np.float64)
     return np.array([0.5 * math.erfc(v) for v in (x / math.sqrt(2.0)).flat]).reshape(x.shape)
 
 
