@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .tables import Tables, scale_table, tables_from_probabilities, upper_tail
+from .tables import ESCAPE_SHARE, Tables, scale_table, symmetric_tables, upper_tail
 
 RELATIVE_SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 GAUSSIAN = (0.0, 0.0, 1.0, 0.0, 0.0)
@@ -24,7 +24,6 @@ RADIUS = 255
 """Residuals are counted by their magnitude up to here; the last bin holds all that are larger."""
 
 _TABLE_RADIUS = 511  # of a fitted table at most: with one table for every slice and scale, a third of a megabyte less
-_LEFT_OUTSIDE = 2.0**-16
 _ROUNDS = 200
 _PRIOR = (50.0, 100.0)
 """How many residuals the shape of all tables weighs in that of a table, and this in that of a table in one slice."""
@@ -88,10 +87,7 @@ def mixture_tables(shapes: Floats, smallest: float, largest: float, skip: int = 
     """
     scales = scale_table(shapes.shape[1], smallest, largest)
     rows = [_row(shape, float(scale)) for by_table in shapes for shape, scale in zip(by_table, scales, strict=True)]
-    probabilities = np.zeros((len(rows), max(map(len, rows))))
-    for row, values in zip(probabilities, rows, strict=True):
-        row[: len(values)] = values
-    return tables_from_probabilities(probabilities, np.array([-(len(row) // 2) for row in rows]), skip)
+    return symmetric_tables(rows, skip)
 
 
 def _row(shape: Floats, scale: float) -> Floats:
@@ -100,7 +96,7 @@ def _row(shape: Floats, scale: float) -> Floats:
     factors = [relative * scale for relative in RELATIVE_SCALES]
     tails = np.stack([upper_tail(edges / factor) for factor in factors])
     beyond: Floats = np.einsum("j,jn->n", 2 * shape / shape.sum(), tails)
-    small = np.flatnonzero(beyond < _LEFT_OUTSIDE)
+    small = np.flatnonzero(beyond < ESCAPE_SHARE)
     radius = max(int(small[0]), 1) if small.size else _TABLE_RADIUS
     right = -np.diff(beyond[: radius + 1]) / 2
     return np.concatenate([right[::-1], [1.0 - beyond[0]], right])

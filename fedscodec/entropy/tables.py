@@ -15,7 +15,7 @@ another machine may differ in a last digit, which is harmless: it is the integer
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -36,7 +36,7 @@ MOST_ENTRIES = 4097
 SYMBOL_RANGE = (-32768, 32767)
 """What can be coded at all, through ESCAPE or not: int16."""
 
-_ESCAPE_SHARE = 2.0**-16
+ESCAPE_SHARE = 2.0**-16
 """Least probability of ESCAPE, and the tail that a Gaussian table leaves to it.
 
 It costs 2.2e-5 bits a symbol. Residuals have heavier tails than the Gaussian that is fitted to them: there an
@@ -204,8 +204,12 @@ def gaussian_tables(count: int = 64, smallest: float = 0.11, largest: float = 12
     P(n) = Phi((n + 1/2) / s) - Phi((n - 1/2) / s). A table ends where less than 2**-16 is left outside, or at
     plus or minus 1023, which is enough for scales up to 236.
     """
-    rows = [_gaussian(float(scale)) for scale in scale_table(count, smallest, largest)]
-    probabilities = np.zeros((count, max(map(len, rows))))
+    return symmetric_tables([_gaussian(float(scale)) for scale in scale_table(count, smallest, largest)], skip)
+
+
+def symmetric_tables(rows: Sequence[NDArray[np.float64]], skip: int = 0) -> Tables:
+    """Return the tables of rows of probabilities of -R .. R, each with its own R; see `tables_from_probabilities`."""
+    probabilities = np.zeros((len(rows), max(map(len, rows))))
     for row, values in zip(probabilities, rows, strict=True):
         row[: len(values)] = values
     return tables_from_probabilities(probabilities, np.array([-(len(row) // 2) for row in rows]), skip)
@@ -258,14 +262,14 @@ def _gaussian(scale: float) -> NDArray[np.float64]:
     """Return the probabilities of -R .. R at this scale; erfc keeps the digits of the tail."""
     root = scale * math.sqrt(2.0)
     tails = [math.erfc((n + 0.5) / root) for n in range(_LARGEST_RADIUS + 1)]  # tails[n] = P(|x| > n)
-    radius = next((n for n, tail in enumerate(tails) if tail < _ESCAPE_SHARE), _LARGEST_RADIUS)
+    radius = next((n for n, tail in enumerate(tails) if tail < ESCAPE_SHARE), _LARGEST_RADIUS)
     right = [(tails[n - 1] - tails[n]) / 2 for n in range(1, radius + 1)]
     return np.array([*reversed(right), math.erf(0.5 / root), *right])
 
 
 def _frequencies(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the frequencies of a row's values and, last, of ESCAPE; they sum to TOTAL."""
-    escape = max(1.0 - float(probabilities.sum()), _ESCAPE_SHARE)
+    escape = max(1.0 - float(probabilities.sum()), ESCAPE_SHARE)
     exact = np.append(probabilities, escape)
     exact *= TOTAL / exact.sum()
     frequencies: NDArray[np.int64] = np.maximum(np.floor(exact), 1.0).astype(np.int64)

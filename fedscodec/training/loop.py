@@ -26,7 +26,7 @@ from .parallel import Team
 from .recipe import Phase, Recipe
 from .reports import Report
 from .shapes import ResidualCounter
-from .stages import FIGURES, Distilled, Stage, Survey, estimator
+from .stages import FIGURES, Distilled, Stage, Survey
 from .warm_start import start_linear
 
 CALIBRATION_BATCHES = 16
@@ -173,9 +173,7 @@ class Trainer:
             return
         generator = self.crops.fresh_generator(self.recipe.seed + self.step)
         counter = ResidualCounter(self.model.spec, self.device)
-        for quality in _spread(batches, len(self.model.spec.lambdas)):
-            x = self.crops.batch(self.recipe.batch, self.recipe.crop, generator, self.part)
-            self._walk(x, self._all_at(quality), counter)
+        self._walk(batches, generator, counter)
         shapes = counter.fitted(self.team.mean(counter.counts) * self.team.size)
         for model in (self.model, self.average):
             model.float_side.shapes.copy_(shapes)
@@ -194,9 +192,8 @@ class Trainer:
         side.set_mode(observing=True)
         for layer in side.entropy_convs():
             layer.peak.zero_()  # of an earlier calibration, for an earlier checkpoint
-        for quality in _spread(CALIBRATION_BATCHES, len(spec.lambdas)):  # both ends: what is clipped costs most
-            x = self.crops.batch(self.recipe.batch, self.recipe.crop, generator, self.part)
-            self._walk(x, self._all_at(quality), estimator(RateEstimator, self.average, noise=False))
+        coder = RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=False)  # nobody asks its rate
+        self._walk(CALIBRATION_BATCHES, generator, coder)
         side.set_mode()
         twins = zip(side.entropy_convs(), self.model.float_side.entropy_convs(), strict=True)
         for layer, trained in twins:
@@ -204,12 +201,18 @@ class Trainer:
             layer.calibrate()
             trained.steps.copy_(layer.steps)
 
-    def _walk(self, x: Tensor, quality: Tensor, coder: RateEstimator) -> None:
-        """What the entropy side of the average sees of pictures; g_s, half of the work, has no part in it."""
+    def _walk(self, batches: int, generator: torch.Generator, coder: RateEstimator) -> None:
+        """What the entropy side of the average sees of pictures; g_s, half of the work, has no part in it.
+
+        From the lowest quality to the highest, as at either end is what costs most where it is clipped.
+        """
         average = self.average
-        with self._autocast():
-            y = average.g_a(x).value.float() * average.gains(quality)[0]
-            walk(average.float_side, average.h_a(y), y, quality, coder)
+        for level in _spread(batches, len(self.model.spec.lambdas)):
+            x = self.crops.batch(self.recipe.batch, self.recipe.crop, generator, self.part)
+            quality = self._all_at(level)
+            with self._autocast():
+                y = average.g_a(x).value.float() * average.gains(quality)[0]
+                walk(average.float_side, average.h_a(y), y, quality, coder)
 
     def _save(self, save: Callable[[Trainer], None]) -> None:
         if not self.average.float_side.quantised:  # so that what is saved can be turned into integers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,5 +35,5 @@ class ResidualCounter(RateEstimator):
 
     def fitted(self, counts: Tensor) -> Tensor:
         """Shapes [slices, tables, 5] of such counts."""
-        scales = np.asarray(scale_table(self.spec.scales, self.spec.smallest_scale, self.spec.largest_scale))
+        scales = scale_table(self.spec.scales, self.spec.smallest_scale, self.spec.largest_scale)
         return torch.from_numpy(fit_shapes(counts.numpy(force=True), scales)).float()
