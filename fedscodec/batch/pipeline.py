@@ -152,9 +152,7 @@ class Batch:
         import torch
 
         on_gpu = self.work.device != "cpu" and torch.cuda.is_available()
-        jobs = self._jobs or (
-            3 if on_gpu else self._cores
-        )  # 3: in the network, in the coder, on its way; not measured yet
+        jobs = self._jobs or (ON_A_GPU if on_gpu else self._cores)
         helpers = self._cores if on_gpu else 2
         self._restore = partial(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(max(1, self._cores // jobs))  # threads that begin after this take it over

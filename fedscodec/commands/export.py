@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ..outputs import require_writable
 from .failures import one_sentence
-from .options import Debug, Force, examples
+from .options import Debug, Force, examples, require_weights
 
 EXAMPLES = examples("feds export mine.safetensors --out small.safetensors")
 
@@ -26,9 +25,7 @@ def export(
     float16, and the float twin of the entropy side is left out; training can start from either.
     """
     with one_sentence(debug):
-        if out.suffix != ".safetensors":
-            raise typer.BadParameter(f"weights are written as .safetensors, found {out}")
-        require_writable(out, force=force, source=checkpoint)
+        require_weights(out, force=force, source=checkpoint)
         from ..training.command import export as write
 
         write(checkpoint, out)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import FedsError
+from ..outputs import require_writable
 
 if TYPE_CHECKING:
     from ..targets import Target
@@ -102,6 +103,13 @@ def target_of(
     if sum(value is not None for value in (bpp, size, psnr, ms_ssim, quality)) > 1:
         raise typer.BadParameter("only one of --quality, --bpp, --size, --psnr and --ms-ssim can be asked for")
     return only_target(bpp=bpp, size=size, psnr=psnr, ms_ssim=ms_ssim, quality=quality)
+
+
+def require_weights(out: Path, *, force: bool, source: Path | None = None) -> None:
+    """Wrong usage unless `out` is named as weights files are, and OutputError unless it could be written."""
+    if out.suffix != ".safetensors":
+        raise typer.BadParameter(f"weights are written as .safetensors, found {out}")
+    require_writable(out, force=force, source=source)
 
 
 def writable_format(wanted: str) -> str:

@@ -12,8 +12,8 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from ..errors import FedsError
-from ..outputs import require_writable
 from ..training.recipe import RECIPES, Recipe, recipe_from
+from .options import require_weights
 
 
 class Metric(StrEnum):
@@ -69,7 +69,5 @@ def checked(recipe: str, given: dict[str, Any], out: Path, *, force: bool, resum
         recipe_from(recipe, overrides)
     except FedsError as error:
         raise typer.BadParameter(str(error)) from error
-    if out.suffix != ".safetensors":
-        raise typer.BadParameter(f"weights are written as .safetensors, found {out}")
-    require_writable(out, force=force or resume)
+    require_weights(out, force=force or resume)
     return overrides
