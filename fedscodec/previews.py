@@ -13,10 +13,10 @@ Of these the smallest picture that is still twice as large as asked for is made 
 and brought to size by Lanczos. Where even a quarter is too small, where there is too little to fit a readout to, or
 where none fits (a network that is far from linear), g_s runs on everything, and what it gives is made smaller.
 
-What that takes and gives, in processor time and against decoding all of it and making that smaller (student, q3, one
-thread): of a picture of 2304×1536, made of Kodak's, --size 256 an eighth, 41.9 dB; 128 a ninth, 43.4 dB; 512 an
-eighth, 34.5 dB, as a quarter is then barely larger than what is asked for. Of every other Kodak picture (768×512, nine
-of them) --size 96 a third, 38.3 dB in the mean, 32.6 dB at worst; 256 saves nothing there.
+What that takes and gives, in processor time and against decoding all of it and making that smaller (student
+8c6f1e537c8f6689, q3, one thread): of a picture of 2304×1536, made of Kodak's, --size 256 an eighth, 41.9 dB; 128 a
+ninth, 43.4 dB; 512 an eighth, 34.5 dB, as a quarter is then barely larger than what is asked for. Of every other Kodak
+picture (768×512, nine of them) --size 96 a third, 38.3 dB in the mean, 32.6 dB at worst; 256 saves nothing there.
 """
 
 from __future__ import annotations
