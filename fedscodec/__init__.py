@@ -13,22 +13,21 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from . import pillow_hook
 from .errors import DamageWarning, FedsError
 from .fileformat import DEFAULT_MAX_PIXELS
+from .pillow import hook as pillow_hook
 from .registry import DEFAULT_MODEL
+from .version import __version__
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
-    from .codec import Model
+    from .codec.model import Model
     from .images import Picture
 
 __all__ = ["FedsError", "__version__", "decode", "encode", "load_model"]
-__version__ = "0.1.0"
-
 pillow_hook.install()
 
 
@@ -59,10 +58,11 @@ def encode(
     """
     import numpy as np
 
-    from . import codec, images
-    from .batch.settings import Encoding
-    from .batch.single import encode_one
-    from .targets import only_target
+    from . import images
+    from .codec.model import Model
+    from .codec.settings import Encoding
+    from .codec.single import encode_one
+    from .codec.targets import only_target
 
     target = only_target(bpp=bpp, size=size, psnr=psnr, ms_ssim=ms_ssim, quality=quality)
     if isinstance(image, images.Picture):
@@ -72,7 +72,7 @@ def encode(
     else:
         source = bytes(image) if isinstance(image, bytearray | memoryview) else image
         picture = images.read_picture(source, max_pixels=max_pixels)
-    network = model if isinstance(model, codec.Model) else load_model(model, device)
+    network = model if isinstance(model, Model) else load_model(model, device)
     how = Encoding(quality=quality, target=target, stream_checks=stream_checks)
     return encode_one(images.stripped(picture) if strip else picture, network, how).encoded.data
 
@@ -95,18 +95,22 @@ def decode(
     damaged or cut file gives what its intact slices show, all of it, and a `DamageWarning`. Raises children of
     `FedsError`.
     """
-    from . import codec, fileformat, images, previews
+    from . import fileformat, images
+    from .codec import previews
+    from .codec.model import model_by_fingerprint
 
     raw, name = _bytes_of(data)
     if best_effort:
         found = fileformat.salvage(raw, name=name, max_pixels=max_pixels)
-        network = model or codec.model_by_fingerprint(found.file.header.fingerprint, device, name=name)
-        picture = codec.decode_salvaged(found, network).picture
+        network = model or model_by_fingerprint(found.file.header.fingerprint, device, name=name)
+        from .codec.decoding import decode_salvaged
+
+        picture = decode_salvaged(found, network).picture
         if picture.warnings:
             warnings.warn(f"{name}: {'; '.join(picture.warnings)}", DamageWarning, stacklevel=2)
         return images.to_pil(picture)
     file = fileformat.unpack(raw, name=name, max_pixels=max_pixels)
-    network = model or codec.model_by_fingerprint(file.header.fingerprint, device, name=name)
+    network = model or model_by_fingerprint(file.header.fingerprint, device, name=name)
     return images.to_pil(previews.decode_preview(file, network, size=size, slices=slices).picture)
 
 
@@ -127,6 +131,6 @@ def load_model(name: str = DEFAULT_MODEL, device: str = "auto") -> Model:
     `device` is "cpu", "cuda", or "auto": a GPU where there is one. Its `encode` and `decode` work on
     `fedscodec.images.Picture`. Raises UnknownModelError or WeightsError.
     """
-    from . import codec
+    from .codec import model
 
-    return codec.load_model(name, device)
+    return model.load_model(name, device)

@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 
-from . import __version__
 from .commands import (
     bench,
     bench_report,
@@ -29,6 +28,7 @@ from .commands import (
     train,
     verify,
 )
+from .version import __version__
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from fedscodec.codec import Model
+from fedscodec.codec.model import Model
 from fedscodec.entropy.coders import RateEstimator
 from fedscodec.images import Picture
 from fedscodec.networks.model import FedsModel

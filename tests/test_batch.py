@@ -21,10 +21,10 @@ from fedscodec.batch.done import Done, Facts, Total, Worked, as_record
 from fedscodec.batch.encoder import Encoder
 from fedscodec.batch.pipeline import Batch, Gate
 from fedscodec.batch.plan import Task
-from fedscodec.batch.settings import Decoding, Encoding
+from fedscodec.codec.settings import Decoding, Encoding
+from fedscodec.codec.targets import Kind, Target
 from fedscodec.errors import FedsError, FormatError, ImageError, OutputError, UnknownModelError
 from fedscodec.fileformat import read_header
-from fedscodec.targets import Kind, Target
 
 FACTS = Facts(8, 6, False, 3.0, "none", "00")
 

@@ -12,8 +12,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from fedscodec import __version__, codec
-from fedscodec.bench import coders, keeping, metrics, peers, report, run
+from fedscodec.bench import coders, keeping, peers, run
 from fedscodec.bench.coders import FedsCoder, MissingPeerError
 from fedscodec.bench.datasets import Pictures, pictures_in
 from fedscodec.bench.pace import Pace, in_words
@@ -21,9 +20,13 @@ from fedscodec.bench.results import Codec, decoded_path, read_results
 from fedscodec.bench.run import Job
 from fedscodec.bench.session import Session, our_coders
 from fedscodec.cli import app
-from fedscodec.codec import encode_picture
+from fedscodec.codec import model as loading
+from fedscodec.codec.encoding import encode_picture
 from fedscodec.errors import FedsError, OutputError
 from fedscodec.images import Picture, read_picture
+from fedscodec.metrics import measures as metrics
+from fedscodec.reports import report
+from fedscodec.version import __version__
 
 ENCODE = {"analysis", "hyper analysis", "entropy nets", "coder"}
 DECODE = {"entropy nets", "coder", "synthesis"}
@@ -295,7 +298,7 @@ def test_the_command_prints_tables_and_keeps_results(photos, tmp_path, monkeypat
     result = feds("bench", photos, "--peers", "jpeg", *fixed)
     assert result.exit_code == 0, result.output
     results = read_results(out)
-    model = codec.load_model("tiny", "cpu")
+    model = loading.load_model("tiny", "cpu")
     sizes = {run.key_of(row): row.bytes for row in results.rows}
     pixels = read_picture(photos / "b.png").pixels
     assert sizes["tiny", "b.png", 6.5] == len(model.encode(Picture(pixels), 6.5))
@@ -368,7 +371,7 @@ def test_wrong_usage(arguments, words):
 
 
 def test_what_is_wrong_is_told_before_a_network_is_loaded(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(codec, "load_model", None)
+    monkeypatch.setattr(loading, "load_model", None)
     result = feds("bench", tmp_path)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(f"feds: {tmp_path}: no pictures here (looked for .avif .bmp ")

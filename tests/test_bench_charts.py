@@ -5,10 +5,10 @@ from itertools import combinations
 import pytest
 from bench_examples import made_up
 
-from fedscodec.bench import axes, charts, layout
-from fedscodec.bench.axes import comparable
 from fedscodec.bench.curves import Curve, measured_curves
-from fedscodec.bench.layout import Dot, Plane
+from fedscodec.reports import axes, charts, layout
+from fedscodec.reports.axes import comparable
+from fedscodec.reports.layout import Dot, Plane
 
 
 def kodak():

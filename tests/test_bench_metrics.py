@@ -9,8 +9,8 @@ import pytest
 
 from fedscodec.bench import memory
 from fedscodec.bench.memory import PeakMemory, resident
-from fedscodec.bench.metrics import ms_ssim, psnr
 from fedscodec.errors import FedsError
+from fedscodec.metrics.measures import ms_ssim, psnr
 
 
 def reference_ms_ssim(a, b):

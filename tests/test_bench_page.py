@@ -12,10 +12,10 @@ from PIL import Image
 from test_bench_scenes import put_pictures
 from typer.testing import CliRunner
 
-from fedscodec.bench import report
 from fedscodec.bench.results import to_json
 from fedscodec.cli import app
 from fedscodec.errors import FedsError
+from fedscodec.reports import report
 
 for module in ("bjontegaard", "jinja2", "matplotlib"):
     pytest.importorskip(module, reason=f"reports need {module}, of the bench extra")

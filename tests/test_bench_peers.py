@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from fedscodec.bench import ffmpeg, metrics, peers, zoo
+from fedscodec.bench import ffmpeg, peers, zoo
 from fedscodec.bench.coders import MissingPeerError
 from fedscodec.errors import FedsError
+from fedscodec.metrics import measures as metrics
 
 MAGIC = {
     "jpeg": b"\xff\xd8\xff",

@@ -4,8 +4,8 @@ import numpy as np
 from bench_examples import HEIGHT, WIDTH, made_up
 from PIL import Image
 
-from fedscodec.bench import scenes
 from fedscodec.bench.results import decoded_path, to_json
+from fedscodec.reports import scenes
 
 
 def put_pictures(folder, results, pictures=("kodim01.png",)):

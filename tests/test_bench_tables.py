@@ -3,9 +3,10 @@ from dataclasses import replace
 import pytest
 from bench_examples import made_up
 
-from fedscodec.bench import published, tables
-from fedscodec.bench.axes import comparable
+from fedscodec.bench import published
 from fedscodec.bench.curves import measured_curves
+from fedscodec.reports import tables
+from fedscodec.reports.axes import comparable
 
 pytest.importorskip("bjontegaard", reason="BD-rates need the bjontegaard library, of the bench extra")
 

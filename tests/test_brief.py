@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from bench_examples import made_up
 
-from fedscodec.bench.brief import brief
 from fedscodec.bench.results import summarise
-from fedscodec.bench.tables import markdown
+from fedscodec.reports.brief import brief
+from fedscodec.reports.tables import markdown
 
 
 def test_codecs_stand_in_order_of_their_rate_over_the_anchor():

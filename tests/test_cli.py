@@ -19,8 +19,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import fedscodec
-from fedscodec import codec, images, registry
+from fedscodec import images, registry
 from fedscodec.cli import app
+from fedscodec.codec import model as loading
 from fedscodec.commands.options import model_names
 from fedscodec.fileformat import assemble, pack, read_header
 from fedscodec.networks import spec
@@ -261,7 +262,7 @@ def test_pictures_over_the_limit(photo):
 
 
 def test_outputs_that_are_refused_before_the_work(photo, monkeypatch):
-    monkeypatch.setattr(codec, "load_model", None)  # which the work would need
+    monkeypatch.setattr(loading, "load_model", None)  # which the work would need
     Path("photo.feds").write_bytes(b"old")
     refused = "feds: photo.feds: exists already, --force overwrites it\n"
     assert told(feds("encode", photo)) == (1, b"", refused)
@@ -310,7 +311,7 @@ def test_ctrl_c_leaves_nothing(photo, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(codec, "load_model", interrupt)
+    monkeypatch.setattr(loading, "load_model", interrupt)
     assert told(feds("encode", photo)) == (130, b"", "")
     assert [path.name for path in Path().iterdir()] == ["photo.png"]
 
@@ -349,7 +350,7 @@ def test_distill_and_finetune_hand_on_what_they_start_from(photo, monkeypatch):
 
 
 def test_rounding_prints_what_was_measured(photo, monkeypatch):
-    from fedscodec.training import rounding
+    from fedscodec.bench import rounding
 
     calls = []
     monkeypatch.setattr(rounding, "measure", lambda *arguments: calls.append(arguments) or [])

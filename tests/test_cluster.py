@@ -15,7 +15,7 @@ from test_cli import feds, told
 
 import fedscodec
 from fedscodec.batch.plan import Task
-from fedscodec.batch.settings import Encoding
+from fedscodec.codec.settings import Encoding
 from fedscodec.errors import FedsError
 
 TINY = Encoding("tiny-q3", device="cpu")

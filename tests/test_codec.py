@@ -11,23 +11,16 @@ import pytest
 import torch
 
 from fedscodec import fileformat
-from fedscodec.codec import (
-    Encoded,
-    Model,
-    analyse_picture,
-    choose_device,
-    choose_precision,
-    decode_file,
-    decode_salvaged,
-    encode_analysed,
-    encode_picture,
-    psnr,
-    reconstruct,
-)
+from fedscodec.codec.decoding import decode_file, decode_salvaged, reconstruct
+from fedscodec.codec.devices import choose_device, choose_precision
+from fedscodec.codec.encoding import analyse_picture, encode_analysed, encode_picture
+from fedscodec.codec.model import Model
+from fedscodec.codec.outcomes import Encoded
 from fedscodec.entropy import coders
 from fedscodec.entropy.coders import SliceReader
 from fedscodec.errors import FedsError, FormatError, TooLargeError
 from fedscodec.images import Picture
+from fedscodec.metrics.fidelity import psnr
 from fedscodec.networks import tiles
 from fedscodec.networks.slices import walk
 from fedscodec.networks.weights import Weights
@@ -103,7 +96,7 @@ def test_one_analysis_serves_every_quality(codec: Model, picture: MakePicture, m
     original = picture(width=70, height=50)
     files = {quality: encode_picture(original, codec, quality) for quality in (1.0, 3.456, 7.0)}
     analysed = analyse_picture(original, codec)
-    monkeypatch.setattr("fedscodec.codec.analyse", None)  # which is not needed again
+    monkeypatch.setattr("fedscodec.codec.encoding.analyse", None)  # which is not needed again
     assert analysed.latents.shape == (1, 16, 4, 8)
     for quality, whole in files.items():
         encoded = encode_analysed(analysed, codec, quality)

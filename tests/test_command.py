@@ -11,15 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
-from fedscodec import __version__
-from fedscodec.codec import Model, load_model, psnr
+from fedscodec.codec.model import Model, load_model
 from fedscodec.errors import FedsError
 from fedscodec.images import from_array
+from fedscodec.metrics.fidelity import psnr
 from fedscodec.networks.spec import TINY
 from fedscodec.networks.weights import read_weights
 from fedscodec.training import command, loop
 from fedscodec.training.command import Job, export
 from fedscodec.training.state import read_state
+from fedscodec.version import __version__
 
 SHORT = {"steps": 3, "crop": 64, "batch": 2, "optimizer": "adam"}
 

@@ -11,8 +11,8 @@ import pytest
 from browser import CHROMIUM, Browser
 from PIL import Image
 
-from fedscodec.comparison import Comparison, Version, comparison_page
 from fedscodec.images import Picture
+from fedscodec.reports.comparison import Comparison, Version, comparison_page
 
 STAGE = "document.querySelector('.stage')"
 WIDTH, HEIGHT = 300, 200

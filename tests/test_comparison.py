@@ -15,11 +15,11 @@ from PIL import Image, features
 from typer.testing import CliRunner
 
 from fedscodec.cli import app
-from fedscodec.codec import psnr
-from fedscodec.comparison import Comparison, Version, Window, compare, comparison_page, draw_strip
-from fedscodec.comparison.versions import highest
 from fedscodec.errors import FedsError
 from fedscodec.images import Picture, read_picture
+from fedscodec.metrics.fidelity import psnr
+from fedscodec.reports.comparison import Comparison, Version, Window, compare, comparison_page, draw_strip
+from fedscodec.reports.comparison.versions import highest
 
 AVIF = pytest.mark.skipif(not features.check("avif"), reason="this Pillow cannot write AVIF")
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from fedscodec.codec import decode_file, load_model, model_by_fingerprint
+from fedscodec.codec.decoding import decode_file
+from fedscodec.codec.model import load_model, model_by_fingerprint
 from fedscodec.entropy.coders import symbol_bytes
 from fedscodec.entropy.integer import use_backend
 from fedscodec.fileformat import unpack

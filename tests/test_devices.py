@@ -11,15 +11,17 @@ import torch
 from typer.testing import CliRunner
 
 import fedscodec
-from fedscodec import codec as codec_module
-from fedscodec import latents
 from fedscodec.cli import app
-from fedscodec.codec import Model, decode_file, encode_analysed, encode_picture
-from fedscodec.devices import sparing
+from fedscodec.codec import decoding, encoding, latents
+from fedscodec.codec import model as loading
+from fedscodec.codec.decoding import decode_file
+from fedscodec.codec.devices import sparing
+from fedscodec.codec.encoding import encode_analysed, encode_picture
+from fedscodec.codec.model import Model
+from fedscodec.codec.previews import decode_preview
+from fedscodec.codec.targets import Kind, Target, encode_to_target
 from fedscodec.errors import FormatError, LackOfMemoryWarning, is_lack_of_memory
 from fedscodec.fileformat import salvage, unpack
-from fedscodec.previews import decode_preview
-from fedscodec.targets import Kind, Target, encode_to_target
 
 CORPUS = Path(__file__).parent / "conformance" / "v1"
 
@@ -86,7 +88,7 @@ def short_of_memory(monkeypatch, name, enough):
             raise OUT
         return honest(network, *arguments)
 
-    monkeypatch.setattr(codec_module, name, work)
+    monkeypatch.setattr({"analyse": encoding, "synthesise": decoding}[name], name, work)
 
 
 def test_a_picture_is_encoded_and_decoded_in_smaller_tiles(codec, picture, monkeypatch):
@@ -133,8 +135,8 @@ def test_then_it_goes_on_on_the_cpu(codec, tiny_weights, picture, monkeypatch):
             raise OUT
         return honest(network, *arguments)
 
-    monkeypatch.setattr(codec_module, "synthesise", work)
-    monkeypatch.setattr(codec_module, "_read_latents", lambda *_: (encoded.y_hat, encoded.symbols))
+    monkeypatch.setattr(decoding, "synthesise", work)
+    monkeypatch.setattr(decoding, "_read_latents", lambda *_: (encoded.y_hat, encoded.symbols))
     with pytest.warns(LackOfMemoryWarning) as words:
         found = decode_file(unpack(encoded.data), gpu).picture
     ways = [str(word.message).removeprefix("memory ran out, going on ") for word in words]
@@ -153,7 +155,7 @@ class Full(Model):
 @pytest.fixture
 def full(codec, tiny_weights, monkeypatch):
     monkeypatch.setenv("FEDS_PRECISION", "float32")
-    honest_walk, honest_analyse = codec_module.walk, codec_module.analyse
+    honest_walk, honest_analyse = encoding.walk, encoding.analyse
 
     def walk(side, z, y, quality, coder, *more):
         if getattr(coder, "device", torch.device("cpu")).type != "cpu":
@@ -165,8 +167,9 @@ def full(codec, tiny_weights, monkeypatch):
             raise OUT
         return honest_analyse(network, *more)
 
-    monkeypatch.setattr(codec_module, "walk", walk)
-    monkeypatch.setattr(codec_module, "analyse", analyse)
+    for room in (encoding, decoding):
+        monkeypatch.setattr(room, "walk", walk)
+    monkeypatch.setattr(encoding, "analyse", analyse)
     other = object.__new__(Full)
     other.__dict__ = {**codec.__dict__, "device": torch.device("meta"), "_weights": tiny_weights}
     return other
@@ -177,9 +180,9 @@ WORK = {  # everything that runs a network
     "encode_analysed": lambda given, network: encode_analysed(given.analysed, network, 4.0).data,
     "encode_to_target": lambda given, network: encode_to_target(given.picture, network, given.target).encoded.data,
     "decode_file": lambda given, network: decode_file(given.file, network).picture.pixels,
-    "decode_salvaged": lambda given, network: codec_module.decode_salvaged(given.cut, network).picture.pixels,
-    "read_symbols": lambda given, network: codec_module.read_symbols(given.file, network)[1],
-    "reconstruct": lambda given, network: codec_module.reconstruct(given.encoded, network).pixels,
+    "decode_salvaged": lambda given, network: decoding.decode_salvaged(given.cut, network).picture.pixels,
+    "read_symbols": lambda given, network: decoding.read_symbols(given.file, network)[1],
+    "reconstruct": lambda given, network: decoding.reconstruct(given.encoded, network).pixels,
     "decode_preview": lambda given, network: decode_preview(given.file, network, size=20).picture.pixels,
     "preview of a slice": lambda given, network: decode_preview(given.file, network, slices=1).picture.pixels,
     "fedscodec.decode": lambda given, network: np.asarray(fedscodec.decode(given.encoded.data, model=network)),
@@ -192,7 +195,7 @@ def test_whatever_runs_a_network_ends_up_on_the_cpu(work, full, codec, picture):
     encoded = encode_picture(original, codec, 4.0)
     given = SimpleNamespace(
         picture=original, encoded=encoded, file=unpack(encoded.data), cut=salvage(encoded.data[:-1]),
-        analysed=codec_module.analyse_picture(original, codec), target=Target(Kind.SIZE, len(encoded.data)),
+        analysed=encoding.analyse_picture(original, codec), target=Target(Kind.SIZE, len(encoded.data)),
     )  # fmt: skip
     expected = work(given, codec)
     with pytest.warns(LackOfMemoryWarning) as words:
@@ -209,9 +212,9 @@ def test_a_network_that_does_not_fit_is_loaded_on_the_cpu(monkeypatch):
             raise OUT
         return torch.device("cpu")
 
-    monkeypatch.setattr(codec_module, "choose_device", no_room)
+    monkeypatch.setattr(loading, "choose_device", no_room)
     with pytest.warns(LackOfMemoryWarning, match="^memory ran out, going on on the CPU$"):
-        assert codec_module.load_model("tiny", "cuda").device.type == "cpu"
+        assert loading.load_model("tiny", "cuda").device.type == "cpu"
 
 
 def test_the_command_line_says_it_in_a_line(tmp_path, monkeypatch):
@@ -233,5 +236,5 @@ def test_of_many_files_each_says_it(tmp_path, monkeypatch):
 
 
 def test_latents_stay_where_the_network_is(codec, picture):
-    analysed = codec_module.analyse_picture(picture(), codec)
+    analysed = encoding.analyse_picture(picture(), codec)
     assert encode_analysed(analysed, codec, 4.0).data == encode_picture(picture(), codec, 4.0).data

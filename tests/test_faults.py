@@ -26,8 +26,9 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from fedscodec import codec, outputs
 from fedscodec.cli import app, main
+from fedscodec.codec import model as loading
+from fedscodec.files import outputs
 
 CORPUS = Path(__file__).parent / "conformance" / "v1"
 NOBODY = 65534
@@ -52,7 +53,7 @@ class Process:
     """A `feds` process; `before` runs in it first."""
 
     def __init__(self, *arguments, stdin=b"", stdout=None, before=lambda: None):
-        codec.load_model("tiny", "cpu")  # so that nothing is to be loaded in the child
+        loading.load_model("tiny", "cpu")  # so that nothing is to be loaded in the child
         self.words, source = os.memfd_create("words"), os.memfd_create("source")
         os.write(source, stdin)
         os.lseek(source, 0, os.SEEK_SET)
@@ -327,7 +328,7 @@ def many(place):
 
 def sound(name):
     data = (Path("out") / name).read_bytes()
-    return codec.load_model("tiny", "cpu").decode(data).width == 256
+    return loading.load_model("tiny", "cpu").decode(data).width == 256
 
 
 def test_one_bad_picture_spoils_no_batch(many):

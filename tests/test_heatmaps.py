@@ -11,15 +11,16 @@ from browser import CHROMIUM, Browser
 from PIL import Image
 from typer.testing import CliRunner
 
-from fedscodec.bench import entropy_report, heatmaps, probing
-from fedscodec.bench.heatmaps import Entropy
 from fedscodec.cli import app
-from fedscodec.codec import encode_picture, load_model
+from fedscodec.codec.encoding import encode_picture
+from fedscodec.codec.model import load_model
 from fedscodec.entropy.coders import RateEstimator
 from fedscodec.errors import FedsError
 from fedscodec.images import Picture, pad, to_tensor
 from fedscodec.networks.slices import walk
 from fedscodec.networks.weights import trainable
+from fedscodec.reports import entropy_report, heatmaps, probing
+from fedscodec.reports.heatmaps import Entropy
 
 for module in ("jinja2", "matplotlib"):
     pytest.importorskip(module, reason=f"the analysis needs {module}, of the bench extra")

@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 
 from fedscodec.boxes import ALPHA
 from fedscodec.cli import app
-from fedscodec.codec import decode_file, load_model
+from fedscodec.codec.decoding import decode_file
+from fedscodec.codec.model import load_model
 from fedscodec.errors import FormatError, WeightsError
 from fedscodec.fileformat import FedsFile, pack, unpack
 from fedscodec.images import unpack_alpha

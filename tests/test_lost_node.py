@@ -13,7 +13,7 @@ from PIL import Image
 
 import fedscodec
 from fedscodec.batch.plan import Task
-from fedscodec.batch.settings import Encoding
+from fedscodec.codec.settings import Encoding
 
 HEALTH = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
 

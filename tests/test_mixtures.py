@@ -11,7 +11,9 @@ import pytest
 import torch
 from conftest import SMALL, MakeModel, MakePicture
 
-from fedscodec.codec import Model, decode_file, encode_picture
+from fedscodec.codec.decoding import decode_file
+from fedscodec.codec.encoding import encode_picture
+from fedscodec.codec.model import Model
 from fedscodec.entropy.coders import EntropyProbe, RateEstimator, gaussian_likelihood, mixture_likelihood
 from fedscodec.entropy.mixtures import GAUSSIAN, RADIUS, RELATIVE_SCALES, fit_shapes, is_gaussian, mixture_tables
 from fedscodec.entropy.tables import TOTAL, gaussian_tables, scale_table

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fedscodec.errors import OutputError
-from fedscodec.outputs import STANDARD, output_path, require_writable, write_file, write_output
+from fedscodec.files.outputs import STANDARD, output_path, require_writable, write_file, write_output
 
 
 def told(action, *args, **options):

@@ -13,13 +13,14 @@ import pytest
 from PIL import Image
 
 import fedscodec
-from fedscodec import cli, codec
-from fedscodec.bench.metrics import ms_ssim
+from fedscodec import cli
 from fedscodec.boxes import SUMS
+from fedscodec.codec import model as loading
+from fedscodec.codec.targets import Kind, Target, encode_to_target
 from fedscodec.errors import FedsError, TargetError, TooLargeError, UnknownModelError
 from fedscodec.fileformat import read_header, unpack
 from fedscodec.images import from_array
-from fedscodec.targets import Kind, Target, encode_to_target
+from fedscodec.metrics.measures import ms_ssim
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = np.fromfunction(lambda i, j, c: 200 - 3 * i + j - 20 * c, (24, 70, 3)).astype(np.uint8)
@@ -103,7 +104,7 @@ def test_decode_gives_a_pillow_image(tiny, tmp_path):
 def test_decode_takes_a_network_that_is_loaded_already(tiny, monkeypatch):
     data = fedscodec.encode(SAMPLES, tiny)
     expected = np.asarray(fedscodec.decode(data))
-    monkeypatch.setattr(codec, "model_by_fingerprint", None)
+    monkeypatch.setattr(loading, "model_by_fingerprint", None)
     np.testing.assert_array_equal(np.asarray(fedscodec.decode(data, model=tiny)), expected)
 
 

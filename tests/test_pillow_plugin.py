@@ -15,8 +15,9 @@ import pytest
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 import fedscodec
-from fedscodec import codec, pillow_plugin
+from fedscodec.codec import model as loading
 from fedscodec.fileformat import HEADER_BYTES_AT_MOST, assemble, pack, read_header
+from fedscodec.pillow import plugin as pillow_plugin
 
 HERE = Path(__file__).parent
 V1 = HERE / "conformance" / "v1"
@@ -308,8 +309,8 @@ def test_what_cannot_be_saved(waves, tmp_path):
 def test_a_network_is_loaded_once(waves, monkeypatch):
     pillow_plugin._reader.cache_clear()
     loads = []
-    real = codec.model_by_fingerprint
-    monkeypatch.setattr(codec, "model_by_fingerprint", lambda *a, **k: loads.append(a) or real(*a, **k))
+    real = loading.model_by_fingerprint
+    monkeypatch.setattr(loading, "model_by_fingerprint", lambda *a, **k: loads.append(a) or real(*a, **k))
     data = saved(waves)
     for _ in range(3):
         opened(data).load()
@@ -326,11 +327,11 @@ def test_a_network_is_loaded_once(waves, monkeypatch):
         "from PIL import Image; import fedscodec",
         "import fedscodec, PIL.ImageFile; from PIL import Image",
         "import fedscodec, PIL.PngImagePlugin; from PIL import Image",
-        "from PIL import Image; import fedscodec.pillow_plugin",
+        "from PIL import Image; import fedscodec.pillow.plugin",
     ],
 )
 def test_the_order_of_imports_makes_no_difference(lines):
-    heavy = "{'torch', 'numpy', 'fedscodec.codec'} & set(sys.modules)"
+    heavy = "{'torch', 'numpy', 'fedscodec.codec.model'} & set(sys.modules)"
     finders = "[f for f in sys.meta_path if type(f).__module__.startswith('fedscodec')]"
     script = f"import sys\n{lines}\nprint(Image.open({str(PHOTO)!r}).size, {heavy}, {finders})"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=HERE.parent)

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 import fedscodec
-from fedscodec import previews
-from fedscodec.codec import decode_file, psnr
+from fedscodec.codec import previews
+from fedscodec.codec.decoding import decode_file
+from fedscodec.codec.previews import decode_preview, preview_size
 from fedscodec.errors import FedsError, FormatError
 from fedscodec.fileformat import unpack
 from fedscodec.images import Picture, read_picture, resize
-from fedscodec.previews import decode_preview, preview_size
+from fedscodec.metrics.fidelity import psnr
 
 ASTRONAUT = Path(__file__).parent / "pictures" / "astronaut.png"
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import SMALL
 
 from fedscodec import registry
-from fedscodec.codec import load_model, model_by_fingerprint
+from fedscodec.codec.model import load_model, model_by_fingerprint
 from fedscodec.errors import FedsError, UnknownModelError, WeightsError
 from fedscodec.networks.model import FedsModel
 from fedscodec.networks.weights import Weights, write_weights

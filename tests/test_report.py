@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import pytest
 from conftest import make_picture
 
+from fedscodec.bench.rounding import Row
 from fedscodec.commands import report
 from fedscodec.fileformat import assemble, pack
 from fedscodec.networks.spec import TINY
-from fedscodec.training.rounding import Row
 
 
 def a_file(*, grey=False, quality=3500, boxes=None):

@@ -11,7 +11,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from fedscodec.codec import encode_picture, load_model
+from fedscodec.bench.rounding import Row, measure
+from fedscodec.codec.encoding import encode_picture
+from fedscodec.codec.model import load_model
 from fedscodec.images import read_picture
 from fedscodec.networks.model import FedsModel
 from fedscodec.networks.spec import TINY
@@ -19,7 +21,6 @@ from fedscodec.networks.weights import write_weights
 from fedscodec.training.crops import Crops
 from fedscodec.training.loop import Trainer
 from fedscodec.training.recipe import Recipe
-from fedscodec.training.rounding import Row, measure
 from fedscodec.training.stages import Alone
 
 

@@ -12,15 +12,15 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import fedscodec
-from fedscodec import codec
 from fedscodec.bench.coders import FedsCoder
 from fedscodec.boxes import SRGB, SUMS
 from fedscodec.cli import app
-from fedscodec.codec import Model
+from fedscodec.codec import model as loading
+from fedscodec.codec.model import Model
+from fedscodec.codec.targets import Kind, Target, encode_to_target
 from fedscodec.errors import FormatError
 from fedscodec.fileformat import assemble, pack, unpack
 from fedscodec.images import Picture, from_array
-from fedscodec.targets import Kind, Target, encode_to_target
 
 BOX_OF_STUDENT = 1 + 4 + 1 + 2 * 6 + 4  # the number of boxes, type, length, sums, check
 
@@ -72,7 +72,7 @@ def test_who_asks_gets_them_or_does_not(size: int) -> None:
 
 @pytest.fixture(scope="module")
 def tiny() -> Model:
-    return codec.load_model("tiny", "cpu")
+    return loading.load_model("tiny", "cpu")
 
 
 @pytest.fixture(scope="module")

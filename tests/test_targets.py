@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedscodec import codec as rooms
-from fedscodec.bench.metrics import ms_ssim
-from fedscodec.codec import encode_picture, psnr
+from fedscodec.codec import encoding
+from fedscodec.codec import model as loading
+from fedscodec.codec.encoding import encode_picture
+from fedscodec.codec.targets import Kind, Target, close, encode_to_target, search
 from fedscodec.errors import FedsError, TargetError
 from fedscodec.images import Picture, read_picture
-from fedscodec.targets import Kind, Target, close, encode_to_target, search
+from fedscodec.metrics.fidelity import psnr
+from fedscodec.metrics.measures import ms_ssim
 
 # ── What a target means ───────────────────────────────────────────────────────────────────────────────────
 
@@ -121,8 +123,8 @@ def test_a_size_is_never_exceeded_and_nearly_used(codec, picture):
 
 def test_the_picture_is_analysed_once(codec, picture, monkeypatch):
     calls = []
-    analyse = rooms.analyse_picture
-    monkeypatch.setattr(rooms, "analyse_picture", lambda *given: calls.append(given) or analyse(*given))
+    analyse = encoding.analyse_picture
+    monkeypatch.setattr(encoding, "analyse_picture", lambda *given: calls.append(given) or analyse(*given))
     hit = encode_to_target(picture("noise"), codec, Target(Kind.BPP, 9))
     assert (len(calls), hit.encodes > 1) == (1, True)
     assert hit.seconds > sum(hit.encoded.seconds.values())
@@ -131,7 +133,7 @@ def test_the_picture_is_analysed_once(codec, picture, monkeypatch):
 @pytest.fixture(scope="module")
 def trained():
     """The toy network that is shipped: one whose pictures get better with the quality."""
-    return rooms.load_model("tiny", "cpu")
+    return loading.load_model("tiny", "cpu")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from PIL import Image, ImageCms
 
 from fedscodec import fileformat
 from fedscodec.boxes import ALPHA, ICC, SRGB
-from fedscodec.codec import Model
+from fedscodec.codec.model import Model
+from fedscodec.codec.previews import decode_preview
 from fedscodec.errors import FormatError
 from fedscodec.images import (
     Picture,
@@ -28,7 +29,6 @@ from fedscodec.images import (
     unpack_alpha,
 )
 from fedscodec.images.depth import bits_in_head
-from fedscodec.previews import decode_preview
 
 RNG = np.random.default_rng(5)
 COLOURS = RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8)

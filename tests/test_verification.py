@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from fedscodec import beside, codec
 from fedscodec.cli import app
-from fedscodec.codec import encode_picture
+from fedscodec.codec import beside, encoding, single
+from fedscodec.codec.encoding import encode_picture
+from fedscodec.codec.verification import Verdict, require_same, symbols_sha256, verify
 from fedscodec.errors import FormatError
 from fedscodec.fileformat import FedsFile, pack, unpack
 from fedscodec.images import Picture, pack_alpha, srgb_profile
-from fedscodec.verification import Verdict, require_same, symbols_sha256, verify
 
 CORPUS = Path(__file__).parent / "conformance" / "v1"
 NOISE = "03ab044de800b6e01adbbac6a111f131e0899dcf507ea7a9ed9366c6487a0db0"
@@ -194,14 +194,14 @@ def test_encode_verifies_before_it_writes(files, monkeypatch):
     command = ("encode", "photo.png", "--model", "tiny", "--device", "cpu", "--verify", "--force")
     assert feds(*command).exit_code == 0
     good = Path("photo.feds").read_bytes()
-    honest = codec.encode_picture
+    honest = encoding.encode_picture
 
     def flawed(*arguments, **options):
         encoded = honest(*arguments, **options)
         encoded.symbols[0][0] += 1
         return encoded
 
-    monkeypatch.setattr(codec, "encode_picture", flawed)
+    monkeypatch.setattr(single, "encode_picture", flawed)
     result = feds(*command, "--quality", "1")
     assert result.exit_code == 1
     assert result.stderr == "feds: photo.png: the z stream decodes to other symbols; nothing was written\n"

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from fedscodec.viewer import Scene, Shot, embed, fragment, page
+from fedscodec.reports.viewer import Scene, Shot, embed, fragment, page
 
 # One grey pixel.
 GIF = base64.b64decode("R0lGODlhAQABAIAAAICAgAAAACH5BAAAAAAALAAAAAABAAEAAAICRAEAOw==")

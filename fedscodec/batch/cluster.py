@@ -15,13 +15,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ..codec.settings import Decoding, Encoding
 from ..errors import FedsError
 from .decoder import Decoder
 from .done import FAILED, SKIPPED, Done
 from .encoder import Encoder
 from .pipeline import Batch, Work, known
 from .plan import Task
-from .settings import Decoding, Encoding
 
 RETRIES = 3
 """Times that a file is given out again after its worker died."""

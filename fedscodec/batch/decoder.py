@@ -6,15 +6,15 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ..codec.settings import Decoding
 from ..errors import FedsError, FormatError, OutputError
 from ..fileformat import HEADER_BYTES_AT_MOST, FedsFile, excess, read_header, unpack
-from ..inputs import read_feds
+from ..files.inputs import read_feds
 from .done import DECODED, Facts, Worked
 from .plan import Task
-from .settings import Decoding
 
 if TYPE_CHECKING:
-    from ..codec import Model
+    from ..codec.model import Model
     from ..images import Picture
 
 
@@ -62,8 +62,8 @@ class Decoder:
 
     def work(self, task: Task, file: FedsFile) -> Worked:
         """Decode."""
+        from ..codec.previews import decode_preview
         from ..images import not_kept
-        from ..previews import decode_preview
 
         header, name = file.header, str(task.source)
         model = self._model(header.fingerprint, name)
@@ -85,7 +85,7 @@ class Decoder:
         return encode_picture(payload, self.how.format or "png", name=str(task.target))
 
     def _model(self, fingerprint: bytes, name: str) -> Model:
-        from ..codec import model_by_fingerprint
+        from ..codec.model import model_by_fingerprint
 
         with self._loading:
             if fingerprint not in self._models:

@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import registry
+from ..codec.settings import Encoding
+from ..codec.targets import Target, close
 from ..errors import FormatError, OutputError
 from ..fileformat import HEADER_BYTES_AT_MOST, Header, read_header
 from ..images import Picture, expected_pixels, read_picture, stripped
-from ..targets import Target, close
 from .done import ENCODED, Facts, Worked
 from .plan import Task
-from .settings import Encoding
 
 if TYPE_CHECKING:
-    from ..codec import Model
-    from .single import Made
+    from ..codec.model import Model
+    from ..codec.single import Made
 
 
 class Encoder:
@@ -40,7 +40,7 @@ class Encoder:
 
     def open(self) -> None:
         """Load the network. Raises here, once, what would fail every file: a missing network, a quality it lacks."""
-        from ..codec import load_model
+        from ..codec.model import load_model
 
         if self._model is None:
             model = load_model(self.how.model, self.how.device)
@@ -82,7 +82,7 @@ class Encoder:
 
     def work(self, task: Task, picture: Picture) -> Worked | None:
         """Encode; None where the file that is there turns out to reach its target already."""
-        from .single import encode_one
+        from ..codec.single import encode_one
 
         if self._reaches_target(task, picture):
             return None

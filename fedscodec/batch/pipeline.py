@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from ..errors import FedsError
-from ..outputs import write_file
+from ..files.outputs import write_file
 from .done import FAILED, SKIPPED, Done, Worked
 from .plan import Task
 

@@ -14,12 +14,14 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__
-from ..codec import Model, decode_file, encode_picture
+from ..codec.decoding import decode_file
+from ..codec.encoding import encode_picture
+from ..codec.model import Model
 from ..errors import FedsError
 from ..fileformat import unpack
 from ..images import Picture
 from ..networks.counts import kmacs_per_pixel, parameters
+from ..version import __version__
 from .memory import CUDA, PROCESS, PeakMemory
 from .results import Codec
 

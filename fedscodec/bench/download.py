@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Protocol
 from urllib.request import Request, urlopen
 
-from .. import __version__
+from ..version import __version__
 
 SECONDS = 30  # without a byte, after which a server is given up
 _CHUNK = 1 << 18

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import OutputError
+from ..files.outputs import write_file
 from ..images import Picture, encode_picture
-from ..outputs import write_file
 from .results import Results, decoded_path, read_results, summarise, to_json
 from .run import Measured
 

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .. import __version__
-from ..codec import Model
+from ..codec.model import Model
 from ..errors import FedsError
 from ..images import Picture, read_picture
-from . import metrics
+from ..metrics import measures as metrics
+from ..version import __version__
 from .coders import Coder
 from .results import Codec, Dataset, Results, Row, Where, summarise
 

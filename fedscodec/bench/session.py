@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from ..codec import Model
+from ..codec.model import Model
 from ..errors import FedsError
 from . import keeping, matching, run
 from .coders import Coder, FedsCoder

@@ -85,11 +85,11 @@ def _pictures(places: list[Path], dataset: str | None, quick: bool) -> Pictures:
 def _session(
     found: Pictures, models: list[str], qualities: list[float], peers: list[str], device: Device, quick: bool
 ) -> Session:
-    from .. import codec
     from ..bench import run, session
     from ..bench.peers import opened
+    from ..codec.model import load_model
 
-    networks = [codec.load_model(name, device.value) for name in models]
+    networks = [load_model(name, device.value) for name in models]
     ours = session.our_coders(networks, qualities, quick=quick)
     others, absent = opened(peers, session.threads(), quick=quick)
     for how in dict.fromkeys(absent.values()):
@@ -118,8 +118,8 @@ def _match(session: Session) -> None:
 
 
 def _report(folder: Path) -> None:
-    from ..bench import report
     from ..errors import FedsError
+    from ..reports import report
 
     try:
         made = report.write(folder)
@@ -136,8 +136,8 @@ def _print(session: Session, markdown: bool) -> None:
 
     results = session.results()
     if results.rows and markdown:
-        from ..bench.brief import brief
-        from ..bench.tables import markdown as as_markdown
+        from ..reports.brief import brief
+        from ..reports.tables import markdown as as_markdown
 
         print(as_markdown(brief(results)), end="")
     elif results.rows:

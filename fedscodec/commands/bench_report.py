@@ -27,7 +27,7 @@ def report(
 ) -> None:
     """Write report.html, tables.md and the plots of a bench, over those that are there."""
     with one_sentence(debug):
-        from ..bench import report as reports
+        from ..reports import report as reports
 
         for path in reports.write(folder, output, anchor=anchor):
             if not quiet:

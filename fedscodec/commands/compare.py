@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..fileformat import DEFAULT_MAX_PIXELS
-from ..outputs import require_writable, write_output
+from ..files.outputs import require_writable, write_output
 from . import report
 from .failures import one_sentence
 from .options import Debug, Device, Force, MaxPixels, ModelName, OnDevice, Quiet, examples, writable_format
 from .streams import say
 
 if TYPE_CHECKING:
-    from ..codec import Model
-    from ..comparison import Comparison, Window
+    from ..codec.model import Model
+    from ..reports.comparison import Comparison, Window
 
 EXAMPLES = examples(
     "feds compare photo.png",
@@ -64,10 +64,10 @@ def compare(
             require_writable(target, force=force, source=source)
         if not is_page:
             writable_format(target.suffix or str(target))
-        from .. import codec
-        from ..comparison import PEERS
+        from ..codec.model import load_model
+        from ..reports.comparison import PEERS
 
-        network = codec.load_model(model, device.value)
+        network = load_model(model, device.value)
         chosen = quality or [1.0, 3.0, 5.0, 7.0]
         found = [_compare(s, network, chosen, PEERS if peers else (), max_pixels, quiet) for s in sources]
         write_output(target, _rendered(found, target, window), force=force)
@@ -77,7 +77,7 @@ def compare(
 def _window(crop: str | None) -> Window | None:
     if crop is None:
         return None
-    from ..comparison import Window
+    from ..reports.comparison import Window
 
     try:
         return Window.parse(crop)
@@ -88,8 +88,8 @@ def _window(crop: str | None) -> Window | None:
 def _compare(
     source: Path, network: Model, qualities: list[float], peers: Sequence[str], max_pixels: int, quiet: bool
 ) -> Comparison:
-    from ..comparison import Comparison, compare
     from ..images import read_picture
+    from ..reports.comparison import Comparison, compare
 
     picture, rows = read_picture(source, max_pixels=max_pixels), []
     for row in compare(picture, network, qualities, peers):
@@ -101,8 +101,8 @@ def _compare(
 
 
 def _rendered(found: list[Comparison], target: Path, window: Window | None) -> bytes:
-    from ..comparison import comparison_page, draw_strip
     from ..images import encode_picture
+    from ..reports.comparison import comparison_page, draw_strip
 
     if target.suffix.lower() in _PAGE:
         return comparison_page(found).encode()

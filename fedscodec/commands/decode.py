@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from ..batch.plan import find_tasks, is_batch
-from ..batch.settings import Decoding
+from ..codec.settings import Decoding
 from ..errors import FormatError
 from ..fileformat import DEFAULT_MAX_PIXELS, salvage, unpack
-from ..outputs import output_path, require_writable, write_output
+from ..files.outputs import output_path, require_writable, write_output
 from . import many, report
 from .failures import DAMAGED, one_sentence
 from .options import (
@@ -107,14 +107,16 @@ def _decode_one(source: Path, output: Path | None, how: Decoding, best_effort: b
     target = output_path(source, output, _suffix(how))
     require_writable(target, force=how.force, source=source)
     kind = writable_format(how.format or target.suffix or "png")
-    from .. import codec, images
-    from ..previews import decode_preview
+    from .. import images
+    from ..codec.decoding import decode_salvaged
+    from ..codec.model import model_by_fingerprint
+    from ..codec.previews import decode_preview
 
-    network = codec.model_by_fingerprint(file.header.fingerprint, how.device, name=name)
+    network = model_by_fingerprint(file.header.fingerprint, how.device, name=name)
     try:
         with shown_progress(file.header.width * file.header.height, quiet) as progress:
             if found:
-                decoded = codec.decode_salvaged(found, network, progress=progress)
+                decoded = decode_salvaged(found, network, progress=progress)
             else:
                 decoded = decode_preview(file, network, size=how.size, slices=how.slices, progress=progress)
     except FormatError as error:

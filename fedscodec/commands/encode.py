@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from ..batch.plan import find_tasks, is_batch
-from ..batch.settings import Encoding
+from ..codec.settings import Encoding
 from ..fileformat import DEFAULT_MAX_PIXELS
-from ..outputs import output_path, require_writable, write_output
+from ..files.outputs import output_path, require_writable, write_output
 from ..registry import DEFAULT_MODEL
 from . import many, report
 from .failures import one_sentence
@@ -121,10 +121,10 @@ def _encode_one(source: Path, output: Path | None, how: Encoding, *, quiet: bool
     picture = stripped(picture) if how.strip else picture
     for warning in picture.warnings:
         say(f"feds: {name}: {warning}", quiet)
-    from .. import codec
-    from ..batch.single import encode_one
+    from ..codec.model import load_model
+    from ..codec.single import encode_one
 
-    network = codec.load_model(how.model, how.device)
+    network = load_model(how.model, how.device)
     with shown_progress(picture.width * picture.height, quiet) as progress:
         made = encode_one(picture, network, how, name=name, progress=progress)
     if made.note:

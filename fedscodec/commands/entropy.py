@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..outputs import require_writable
+from ..files.outputs import require_writable
 from .failures import one_sentence
 from .options import Debug, Device, Force, ModelName, OnDevice, Quality, Quiet, examples
 
@@ -32,7 +32,7 @@ def entropy(
     with one_sentence(debug):
         if output.exists():
             require_writable(output / "entropy.html", force=force)
-        from ..bench import entropy_report, heatmaps, probing
+        from ..reports import entropy_report, heatmaps, probing
 
         found = list(probing.measure(pictures, model, quality, device.value))
         for path in entropy_report.write(found, output, tuple(rank or heatmaps.RANKS), every=every):

@@ -15,7 +15,7 @@ import typer
 
 from ..batch.done import FAILED, SKIPPED, Done, Total, as_record
 from ..errors import OutputError
-from ..outputs import STANDARD
+from ..files.outputs import STANDARD
 from . import report
 from .failures import explained
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..batch.cluster import Cluster
     from ..batch.pipeline import Batch
     from ..batch.plan import Task
-    from ..batch.settings import Decoding, Encoding
+    from ..codec.settings import Decoding, Encoding
 
 
 def require_folder(sources: Iterable[Path], output: Path | None) -> None:

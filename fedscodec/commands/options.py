@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import FedsError
-from ..outputs import require_writable
+from ..files.outputs import require_writable
 
 if TYPE_CHECKING:
-    from ..targets import Target
+    from ..codec.targets import Target
 
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
@@ -98,7 +98,7 @@ def target_of(
     bpp: float | None, size: int | None, psnr: float | None, ms_ssim: float | None, quality: float | None
 ) -> Target | None:
     """The one target that was given, if any; wrong usage where there are two, or a quality beside it."""
-    from ..targets import only_target
+    from ..codec.targets import only_target
 
     if sum(value is not None for value in (bpp, size, psnr, ms_ssim, quality)) > 1:
         raise typer.BadParameter("only one of --quality, --bpp, --size, --psnr and --ms-ssim can be asked for")

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..batch.done import Done, Total
-    from ..comparison import Version
+    from ..bench.rounding import Row
+    from ..codec.verification import Verdict
     from ..images import Picture
     from ..networks.spec import ModelSpec
     from ..registry import WeightsInfo
-    from ..training.rounding import Row
-    from ..verification import Verdict
+    from ..reports.comparison import Version
 
 _FIGURES = ("bpp", "bytes", "px", "parameters", "cost", "latents", "slices", " dB", " s", "MiB")
 _COLUMNS_OF_A_PIPE = 200  # where there is no terminal, no table is squeezed

@@ -29,6 +29,6 @@ def rounding(
     Each picture is coded with the integer networks, and its rate compared with that of their float twins.
     """
     with one_sentence(debug):
-        from ..training.rounding import measure
+        from ..bench.rounding import measure
 
         report.print_table(report.rounding_table(measure(checkpoint, pictures, quality or [1.0, 4.0, 7.0])))

@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 import typer
 
-from ..inputs import name_of, read_feds
-from ..outputs import STANDARD
+from ..files.inputs import name_of, read_feds
+from ..files.outputs import STANDARD
 
 __all__ = ["name_of", "read_feds", "say", "stream_or_path"]
 

@@ -17,8 +17,8 @@ from .options import Debug, Device, MaxPixels, OnDevice, Quiet, examples
 from .streams import name_of, read_feds
 
 if TYPE_CHECKING:
-    from ..codec import Model
-    from ..verification import ModelOf, Verdict
+    from ..codec.model import Model
+    from ..codec.verification import ModelOf, Verdict
 
 EXAMPLES = examples(
     "feds verify photo.feds",
@@ -61,7 +61,7 @@ def _models(device: str) -> ModelOf:
     loaded: dict[bytes, Model] = {}
 
     def model_of(fingerprint: bytes, name: str) -> Model:
-        from ..codec import model_by_fingerprint
+        from ..codec.model import model_by_fingerprint
 
         if fingerprint not in loaded:
             loaded[fingerprint] = model_by_fingerprint(fingerprint, device, name=name)
@@ -75,9 +75,9 @@ def _verdict(source: Path, model_of: ModelOf, max_pixels: int) -> Verdict:
     try:
         data = read_feds(source)
     except FedsError as error:
-        from ..verification import unsound
+        from ..codec.verification import unsound
 
         return unsound(name, error)
-    from ..verification import verify as check
+    from ..codec.verification import verify as check
 
     return check(data, name, model_of, max_pixels=max_pixels)

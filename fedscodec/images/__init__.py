@@ -5,7 +5,6 @@ writing    Picture → files, Pillow images     picture    what a Picture is
 tensors    Picture ↔ float tensors            planes     alpha as the bytes of a box, and back
 """
 
-from .fidelity import psnr
 from .picture import Picture, from_array
 from .planes import pack_alpha, unpack_alpha
 from .profiles import means_srgb, srgb_profile, stripped
@@ -27,7 +26,6 @@ __all__ = [
     "not_kept",
     "pack_alpha",
     "pad",
-    "psnr",
     "read_picture",
     "region",
     "resize",

@@ -17,12 +17,12 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from .. import __version__
-from ..codec import choose_device
+from ..codec.devices import choose_device
 from ..errors import FedsError
 from ..networks.model import FedsModel
 from ..networks.spec import ModelSpec
 from ..networks.weights import read_weights, trainable, write_weights
+from ..version import __version__
 from .crops import Crops
 from .curve import curve, read_log
 from .data import Tiles

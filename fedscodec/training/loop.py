@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..codec import choose_precision
+from ..codec.devices import choose_precision
 from ..entropy.coders import RateEstimator
 from ..networks.model import FedsModel
 from ..networks.slices import walk

@@ -21,7 +21,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fedscodec.codec import Model, decode_file, encode_picture, load_model
+from fedscodec.codec.decoding import decode_file
+from fedscodec.codec.encoding import encode_picture
+from fedscodec.codec.model import Model, load_model
 from fedscodec.entropy.coders import symbol_bytes
 from fedscodec.fileformat import unpack
 from fedscodec.images import Picture, from_array, read_picture, srgb_profile

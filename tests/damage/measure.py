@@ -17,7 +17,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fedscodec import codec, registry
+from fedscodec import registry
+from fedscodec.codec.decoding import read_symbols
+from fedscodec.codec.model import Model, model_by_fingerprint
 from fedscodec.errors import FormatError
 from fedscodec.fileformat import FedsFile, unpack
 
@@ -42,10 +44,10 @@ def damaged(stream: bytes, kind: str, rng: np.random.Generator) -> bytes:
     return bytes(data)
 
 
-def said(file: FedsFile, model: codec.Model) -> str:
+def said(file: FedsFile, model: Model) -> str:
     """What decoding says: the name of a stream, "checksum", or nothing."""
     try:
-        codec.read_symbols(file, model)
+        read_symbols(file, model)
     except FormatError as error:
         named = re.match(r"the (z|slice \d+) stream ", str(error))
         return named[1] if named else "checksum" if "checksum" in str(error) else str(error)
@@ -59,7 +61,7 @@ def main(place: Path, count: int, seed: int = 1) -> None:
     files = [unpack(path.read_bytes(), name=path.name, max_pixels=None) for path in paths]
     at_hand = {bytes.fromhex(weights.fingerprint) for weights in registry.installed()}
     files = [file for file in files if file.header.fingerprint in at_hand]
-    models = {print_: codec.model_by_fingerprint(print_, "cpu") for print_ in {f.header.fingerprint for f in files}}
+    models = {print_: model_by_fingerprint(print_, "cpu") for print_ in {f.header.fingerprint for f in files}}
     rng, outcomes = np.random.default_rng(seed), collections.Counter[tuple[str, str]]()
     while sum(outcomes.values()) < count:
         file, kind = files[rng.integers(len(files))], KINDS[rng.integers(len(KINDS))]

@@ -8,7 +8,9 @@ from contextlib import suppress
 import numpy as np
 import torch
 
-from fedscodec import codec, fileformat, images
+from fedscodec import fileformat, images
+from fedscodec.codec.decoding import decode_file, decode_salvaged
+from fedscodec.codec.model import load_model
 from fedscodec.commands import report
 from fedscodec.entropy import rangecoder, tables
 from fedscodec.errors import FedsError
@@ -116,17 +118,17 @@ class Decoder:
 
     def __init__(self) -> None:
         torch.set_num_threads(1)
-        self.model = codec.load_model("tiny", "cpu")
+        self.model = load_model("tiny", "cpu")
         fileformat.symbol_checksum = lambda header, _: header.checksum
 
     def __call__(self, data: bytes) -> None:
         data = sealed(data, self.model.fingerprint)
         try:
             found = fileformat.unpack(data, max_pixels=MOST_PIXELS)
-            self._require_size(codec.decode_file(found, self.model).picture, found)
+            self._require_size(decode_file(found, self.model).picture, found)
         except FedsError:
             left = fileformat.salvage(data, max_pixels=MOST_PIXELS)
-            self._require_size(codec.decode_salvaged(left, self.model).picture, left.file)
+            self._require_size(decode_salvaged(left, self.model).picture, left.file)
 
     def _require_size(self, picture: images.Picture, found: fileformat.FedsFile) -> None:
         size = (found.header.height, found.header.width)

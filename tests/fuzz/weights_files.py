@@ -20,7 +20,10 @@ sys.path.insert(0, str(TESTS))
 from conftest import make_model  # noqa: E402
 from safetensors_edits import edited  # noqa: E402
 
-from fedscodec import codec, fileformat, images, registry  # noqa: E402
+from fedscodec import fileformat, images, registry  # noqa: E402
+from fedscodec.codec.decoding import decode_file, read_symbols  # noqa: E402
+from fedscodec.codec.encoding import encode_picture  # noqa: E402
+from fedscodec.codec.model import Model  # noqa: E402
 from fedscodec.errors import FedsError  # noqa: E402
 from fedscodec.networks import metadata, weights  # noqa: E402
 from fedscodec.networks.spec import WindowAttention  # noqa: E402
@@ -91,9 +94,9 @@ class Tensors(Weights):
         if sum(data) % 8 == 0:
             with suppress(FedsError):
                 weights.trainable(found)
-        model = codec.Model(found, name="fuzz", quality=1.0, device="cpu")
-        encoded = codec.encode_picture(self.picture, model, 1.0)
-        symbols = codec.read_symbols(fileformat.unpack(encoded.data), model)
+        model = Model(found, name="fuzz", quality=1.0, device="cpu")
+        encoded = encode_picture(self.picture, model, 1.0)
+        symbols = read_symbols(fileformat.unpack(encoded.data), model)
         if not all(np.array_equal(a, b) for a, b in zip(encoded.symbols, symbols, strict=True)):
             raise AssertionError("symbols differ")
-        codec.decode_file(fileformat.unpack(encoded.data), model)
+        decode_file(fileformat.unpack(encoded.data), model)

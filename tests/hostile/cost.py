@@ -24,7 +24,9 @@ from torch import Tensor
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent.parent))
 
-from fedscodec import codec, fileformat  # noqa: E402
+from fedscodec import fileformat  # noqa: E402
+from fedscodec.codec.decoding import decode_file  # noqa: E402
+from fedscodec.codec.model import Model, load_model  # noqa: E402
 from fedscodec.entropy.coders import SliceWriter, symbol_bytes  # noqa: E402
 from fedscodec.entropy.fixedpoint import MEAN_UNIT  # noqa: E402
 from fedscodec.errors import FedsError  # noqa: E402
@@ -32,7 +34,7 @@ from fedscodec.images import Picture  # noqa: E402
 from fedscodec.networks.slices import walk  # noqa: E402
 
 
-def cost(data: bytes, model: codec.Model) -> tuple[float, float, str]:
+def cost(data: bytes, model: Model) -> tuple[float, float, str]:
     """Seconds, mebibytes beyond those of the process, and how it ended."""
     reading, writing = os.pipe()
     with warnings.catch_warnings():
@@ -42,7 +44,7 @@ def cost(data: bytes, model: codec.Model) -> tuple[float, float, str]:
         Path("/proc/self/clear_refs").write_text("5")  # so that the peak begins anew
         before, begin = _peak(), time.process_time()
         try:
-            codec.decode_file(fileformat.unpack(data), model)
+            decode_file(fileformat.unpack(data), model)
             words = "decoded"
         except FedsError as error:
             words = str(error)
@@ -60,7 +62,7 @@ def _peak() -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
-def claims(model: codec.Model) -> dict[str, bytes]:
+def claims(model: Model) -> dict[str, bytes]:
     """Files of 64 megapixels with streams of so many bytes of noise."""
     found = {}
     for size in (0, 9, 100, 10_000, 1_000_000):
@@ -89,7 +91,7 @@ class Cheapest(SliceWriter):
 
 
 @torch.inference_mode()
-def shortest(model: codec.Model, side: int = 2048) -> bytes:
+def shortest(model: Model, side: int = 2048) -> bytes:
     """A sound file of side x side pixels in about as few bytes as there can be."""
     writer = Cheapest(model.z_tables, model.y_tables)
     z = torch.empty(1, side // 64, side // 64, model.spec.hyper_latents)
@@ -101,7 +103,7 @@ def shortest(model: codec.Model, side: int = 2048) -> bytes:
     return fileformat.pack(file)
 
 
-def show(name: str, data: bytes, model: codec.Model) -> tuple[float, float]:
+def show(name: str, data: bytes, model: Model) -> tuple[float, float]:
     """Print a line and return seconds and mebibytes."""
     seconds, mebibytes, words = cost(data, model)
     print(f"{name:<52}{len(data):>10,} bytes{seconds:>9.3f} s{mebibytes:>8.1f} MiB  {words[:90]}")
@@ -111,7 +113,7 @@ def show(name: str, data: bytes, model: codec.Model) -> tuple[float, float]:
 def main(name: str = "student") -> None:
     """Print what everything costs."""
     torch.set_num_threads(1)
-    tiny, model = codec.load_model("tiny", "cpu"), codec.load_model(name, "cpu")
+    tiny, model = load_model("tiny", "cpu"), load_model(name, "cpu")
     for network in (tiny, model):  # what the first picture costs is not the next one's
         network.decode(network.encode(Picture(np.zeros((8, 8, 3), np.uint8))))
     found = [show(path.name, path.read_bytes(), tiny) for path in sorted(HERE.glob("*.feds"))]

@@ -28,11 +28,13 @@ sys.path[:0] = [str(ROOT), str(CORPUS)]
 
 import add  # noqa: E402  (the pictures of the conformance set)
 
-from fedscodec.codec import Model, decode_file, encode_picture, load_model, model_by_fingerprint  # noqa: E402
+from fedscodec.codec.decoding import decode_file  # noqa: E402
+from fedscodec.codec.encoding import encode_picture  # noqa: E402
+from fedscodec.codec.model import Model, load_model, model_by_fingerprint  # noqa: E402
+from fedscodec.codec.verification import symbols_sha256  # noqa: E402
 from fedscodec.entropy.exact_matmul import choose_backend  # noqa: E402
 from fedscodec.fileformat import unpack  # noqa: E402
 from fedscodec.images import read_picture  # noqa: E402
-from fedscodec.verification import symbols_sha256  # noqa: E402
 
 FLAGS = {
     "no-onednn": lambda: torch.backends.mkldnn.set_flags(False),

@@ -1,0 +1,1 @@
+"""Pixels ↔ bytes: the room where pictures, networks, coder and file format meet."""

@@ -1,0 +1,66 @@
+"""What stands beside the colours of a picture (alpha, ICC profile, Exif, XMP) as boxes of a file, and back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..boxes import ALPHA, EXIF, ICC, OPAQUE, SRGB, XMP
+from ..errors import FormatError
+from ..fileformat import FedsFile
+from ..images import Picture, means_srgb, pack_alpha, srgb_profile, unpack_alpha
+
+
+def boxes_of(picture: Picture) -> dict[bytes, bytes]:
+    """The boxes that keep what stands beside a picture's colours."""
+    is_srgb = bool(picture.icc) and means_srgb(picture.icc or b"")
+    alpha = None if picture.alpha is None else pack_alpha(picture.alpha)
+    boxes = {ICC: None if is_srgb else picture.icc, EXIF: picture.exif, XMP: picture.xmp, ALPHA: alpha}
+    return {kind: payload for kind, payload in boxes.items() if payload} | ({SRGB: b""} if is_srgb else {})
+
+
+def with_boxes(colours: Picture, file: FedsFile, faults: list[str] | None = None) -> Picture:
+    """The picture with what stands beside its colours in a file; FormatError where its alpha is not sound.
+
+    With `faults` it is then opaque, and a sentence on that is added to them.
+    """
+    icc, exif, xmp = (file.boxes.get(kind) for kind in (ICC, EXIF, XMP))
+    icc = srgb_profile() if SRGB in file.boxes else icc
+    try:
+        alpha = alpha_of(file)
+    except FormatError as error:
+        if faults is None:
+            raise
+        faults.append(f"{error}; {OPAQUE}")
+        alpha = None
+    return replace(colours, icc=icc, exif=exif, xmp=xmp, alpha=alpha)
+
+
+def alpha_of(file: FedsFile) -> np.ndarray | None:
+    """The alpha plane uint8 [H, W] of a file, None if all is opaque; FormatError where it is not sound."""
+    packed = file.boxes.get(ALPHA)
+    return None if packed is None else unpack_alpha(packed, file.header.width, file.header.height)
+
+
+def changed_beside(picture: Picture, file: FedsFile) -> list[str]:
+    """What of a picture's size, grey, alpha, ICC profile, Exif and XMP does not come back from the file it became.
+
+    Raises FormatError where its alpha is not even sound. A profile that means sRGB may come back as another that does.
+    """
+    header = file.header
+    found = with_boxes(Picture(picture.pixels, header.grey), file)
+    icc = srgb_profile() if picture.icc and means_srgb(picture.icc) else picture.icc
+    same = {
+        "size": (header.width, header.height) == (picture.width, picture.height),
+        "kind (grey or colour)": found.grey == picture.grey,
+        "alpha": _same_plane(picture.alpha, found.alpha),
+        "ICC profile": (icc or None) == found.icc,
+        "Exif": (picture.exif or None) == found.exif,
+        "XMP": (picture.xmp or None) == found.xmp,
+    }
+    return [what for what, is_same in same.items() if not is_same]
+
+
+def _same_plane(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    return (a is None) == (b is None) and (a is None or b is None or np.array_equal(a, b))

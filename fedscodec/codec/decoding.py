@@ -1,0 +1,140 @@
+"""The bytes of a .feds file become a picture: unpack → walk with a SliceReader → checksum → 1/gain → g_s → crop."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import fileformat
+from ..entropy.coders import SliceReader, require_long_enough, symbol_bytes
+from ..errors import FedsError, FormatError, StreamError
+from ..fileformat import FedsFile, Salvage
+from ..images import Picture
+from ..networks.slices import walk
+from ..networks.spec import STRIDE
+from .beside import with_boxes
+from .devices import sparing
+from .latents import TRANSFORM_SHARE, Progress, slices_told, synthesise
+from .model import Model
+from .outcomes import Clock, Decoded, Encoded, separate_coder
+
+
+@sparing
+@torch.inference_mode()
+def decode_file(
+    file: FedsFile, model: Model, *, slices: int | None = None, progress: Progress | None = None
+) -> Decoded:
+    """Decode an unpacked file with the network that wrote it; FormatError where its streams are damaged.
+
+    With slices, from 1 to the network's number, only the first so many are read and the others taken as zero, which
+    gives a preview. The checksum covers all symbols, so then only the streams' own checks stand against damage.
+    """
+    clock = Clock(model.device)
+    y_hat, symbols = _read_latents(file, model, clock, slices, progress)
+    picture = _picture_of(file, y_hat, model, clock, progress)
+    return Decoded(picture, clock.seconds, symbols)
+
+
+@sparing
+@torch.inference_mode()
+def decode_salvaged(found: Salvage, model: Model, *, progress: Progress | None = None) -> Decoded:
+    """What the intact slices of a damaged file give; the picture's warnings say what is wrong and what is shown.
+
+    The slices are those before the first that is known or turns out to be damaged, as each needs all before it.
+    Without sound alpha the picture is opaque. FormatError where not even the first slice is intact.
+    """
+    faults, most = list(found.faults), model.spec.slices
+    clock, slices = Clock(model.device), min(found.whole - 1, most)
+    while True:
+        if slices < 1:
+            raise FormatError(f"nothing can be shown: {'; '.join(faults)}")
+        try:
+            y_hat, symbols = _read_latents(found.file, model, clock, slices, progress, checked=False)
+            break
+        except StreamError as error:
+            slices = error.stream - 1
+            faults.append(str(error))
+    whole = slices == most
+    if whole and fileformat.symbol_checksum(found.file.header, symbol_bytes(symbols)) != found.file.header.checksum:
+        faults.append("the checksum of its symbols is wrong, and no stream tells that it is damaged")
+    damaged = bool(faults)
+    picture = with_boxes(_colours_of(found.file, y_hat, model, clock, progress), found.file, faults)
+    told = (*picture.warnings, *faults, *([f"shown are {slices} of {most} slices"] if damaged else []))
+    return Decoded(replace(picture, warnings=told), clock.seconds, symbols)
+
+
+@sparing
+@torch.inference_mode()
+def read_symbols(file: FedsFile, model: Model) -> list[np.ndarray]:
+    """The symbols of an unpacked file, z first, as `decode_file` reads and checks them; no pixel is made."""
+    return _read_latents(file, model, Clock(model.device))[1]
+
+
+@torch.inference_mode()
+def read_latents(file: FedsFile, model: Model, slices: int) -> tuple[Tensor, dict[str, float]]:
+    """ŷ in 1/16 [1, H/16, W/16, M] of the first slices, checked as `decode_file` does, and the seconds it took."""
+    clock = Clock(model.device)
+    return _read_latents(file, model, clock, slices)[0], clock.seconds
+
+
+def _read_latents(
+    file: FedsFile,
+    model: Model,
+    clock: Clock,
+    slices: int | None = None,
+    progress: Progress | None = None,
+    *,
+    checked: bool = True,
+) -> tuple[Tensor, list[np.ndarray]]:
+    """ŷ in 1/16 [1, H/16, W/16, M] and all symbols; FormatError unless they have the file's checksum."""
+    header = file.header
+    _require_fit(file, model)
+    wanted = model.spec.slices if slices is None else slices
+    if not 1 <= wanted <= model.spec.slices:
+        raise FedsError(f"slices must lie between 1 and {model.spec.slices} for {model.name}, found {wanted}")
+    rows, columns = -(-header.height // STRIDE), -(-header.width // STRIDE)
+    z_shape = (1, rows, columns, model.spec.hyper_latents)
+    counts = [math.prod(z_shape), *[16 * rows * columns * model.spec.slice_channels] * model.spec.slices]
+    require_long_enough(file.streams[: 1 + wanted], counts[: 1 + wanted], model.z_tables, model.y_tables)
+    told = slices_told(progress, model, first=0.0, last=1 - TRANSFORM_SHARE)
+    reader = SliceReader(file.streams, z_shape, model.z_tables, model.y_tables, model.device, told=told)
+    y_hat = clock.time("entropy nets", lambda: walk(model.side, None, None, header.quality, reader, wanted))
+    separate_coder(clock, reader.seconds)
+    whole = wanted == model.spec.slices
+    if checked and whole and fileformat.symbol_checksum(header, symbol_bytes(reader.symbols)) != header.checksum:
+        raise FormatError("the checksum of its symbols is wrong: the file is damaged")
+    return y_hat, reader.symbols
+
+
+def _require_fit(file: FedsFile, model: Model) -> None:
+    """FormatError unless the file is of this network, and asks for what it has."""
+    header = file.header
+    if header.fingerprint != model.fingerprint:
+        raise FormatError(
+            f"was written by the network {header.fingerprint.hex()}, but {model.name} is {model.fingerprint.hex()}"
+        )
+    if len(file.streams) != model.spec.slices + 1:
+        raise FormatError(f"holds {len(file.streams) - 1} slices, but {model.name} has {model.spec.slices}")
+    if not 1000 <= header.quality <= 1000 * len(model.spec.lambdas):
+        raise FormatError(f"asks for quality {header.quality / 1000:g}, which {model.name} does not have")
+
+
+@sparing
+@torch.inference_mode()
+def reconstruct(encoded: Encoded, model: Model) -> Picture:
+    """The picture that a decoder will show, without reading the file: its ŷ are at hand."""
+    file = fileformat.unpack(encoded.data, max_pixels=None)
+    return _picture_of(file, encoded.y_hat.to(model.device), model, Clock(model.device))
+
+
+def _picture_of(file: FedsFile, y_hat: Tensor, model: Model, clock: Clock, progress: Progress | None = None) -> Picture:
+    return with_boxes(_colours_of(file, y_hat, model, clock, progress), file)
+
+
+def _colours_of(file: FedsFile, y_hat: Tensor, model: Model, clock: Clock, progress: Progress | None) -> Picture:
+    pixels = clock.time("synthesis", lambda: synthesise(model, y_hat, file.header, progress))
+    return Picture(pixels, file.header.grey)

@@ -1,0 +1,74 @@
+"""Where networks run, in which precision, and what is done where there is too little memory."""
+
+from __future__ import annotations
+
+import functools
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+import torch
+
+from ..errors import FedsError, LackOfMemoryWarning, is_lack_of_memory
+
+S = TypeVar("S")
+M = TypeVar("M", bound="Sparing")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Sparing(Protocol):
+    """A network that can do the same work in less memory."""
+
+    def cheaper(self: M) -> Iterator[tuple[str, M]]:
+        """Networks equal to this one that need less memory of its device, and words on how they differ."""
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of that name; "auto" is the first GPU where there is one. FedsError for one that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda") and not name.startswith("cuda:"):
+        raise FedsError(f"device must be auto, cpu or cuda, found {name}")
+    if name != "cpu" and not torch.cuda.is_available():
+        raise FedsError(f"device {name} was asked for, but torch finds no CUDA device here")
+    return torch.device(name)
+
+
+def choose_precision(device: torch.device) -> torch.dtype:
+    """bfloat16 where the device multiplies it natively, else float32; $FEDS_PRECISION overrides."""
+    wanted = os.environ.get("FEDS_PRECISION", "")
+    if wanted:
+        if wanted not in ("float32", "bfloat16"):
+            raise FedsError(f"FEDS_PRECISION must be float32 or bfloat16, found {wanted}")
+        return torch.bfloat16 if wanted == "bfloat16" else torch.float32
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    fast = any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+    return torch.bfloat16 if fast else torch.float32
+
+
+def sparing(work: Callable[Concatenate[S, M, P], T]) -> Callable[Concatenate[S, M, P], T]:
+    """`work(subject, network, ...)`, done again and more sparingly where memory runs out, with a LackOfMemoryWarning.
+
+    What the last way raises is raised. What is read from a file is the same whichever way it is read.
+    """
+
+    @functools.wraps(work)
+    def run(subject: S, network: M, /, *args: P.args, **options: P.kwargs) -> T:
+        ways, current = network.cheaper(), network
+        while True:
+            try:
+                return work(subject, current, *args, **options)
+            except Exception as failure:
+                if not is_lack_of_memory(failure) or (following := next(ways, None)) is None:
+                    raise
+            # Here, and not above, where the failure still holds on to all that was allocated.
+            way, current = following
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            warnings.warn(f"memory ran out, going on {way}", LackOfMemoryWarning, stacklevel=2)
+
+    return run

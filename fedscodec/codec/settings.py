@@ -1,0 +1,43 @@
+"""What a command line says of all its files, as values that can travel to other processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..fileformat import DEFAULT_MAX_PIXELS
+from ..registry import DEFAULT_MODEL
+from .targets import Target
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How to encode. quality None: that of the model's name; target: in place of a quality; force: do all anew.
+
+    strip: leave out ICC profile, Exif and XMP; stream_checks: add a check of every stream, None where they cost little.
+    """
+
+    model: str = DEFAULT_MODEL
+    quality: float | None = None
+    target: Target | None = None
+    device: str = "auto"
+    measure: bool = False
+    verify: bool = False
+    max_pixels: int | None = DEFAULT_MAX_PIXELS
+    force: bool = False
+    strip: bool = False
+    stream_checks: bool | None = None
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How to decode. format: the suffix of the pictures, by default that of the output or png; force: do all anew.
+
+    size and slices ask for previews, see `previews.decode_preview`.
+    """
+
+    format: str | None = None
+    device: str = "auto"
+    max_pixels: int | None = DEFAULT_MAX_PIXELS
+    force: bool = False
+    size: int | None = None
+    slices: int | None = None

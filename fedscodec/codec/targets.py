@@ -1,0 +1,257 @@
+"""Encode to a target: the quality at which a file has the size, or its picture the fidelity, that was asked for.
+
+Qualities are continuous, and what a file costs runs nearly straight over them on a logarithmic scale, its bytes
+upwards, its error downwards. So a few steps of false position find the place, and each needs only the second half of
+an encoding: the analysis of the picture is the same for all.
+
+A target is a limit that holds: a size is never exceeded, a fidelity never missed. What is found is within 1 % of it
+(of the bytes, of the mean squared error, of 1 − MS-SSIM) or one thousandth of a quality short of crossing it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from ..errors import FedsError, TargetError
+
+if TYPE_CHECKING:
+    from ..images import Picture
+    from .model import Model
+    from .outcomes import Encoded
+
+TOLERANCE = -math.log(0.99)
+SLOPE = 0.26 / 1000
+"""How much the logarithm of bytes or error changes in a thousandth of a quality: a first guess (Kodak, the student)."""
+
+
+class Kind(StrEnum):
+    """What a target is about."""
+
+    SIZE = "size"
+    BPP = "bpp"
+    PSNR = "psnr"
+    MS_SSIM = "ms-ssim"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be reached: bytes or bits per pixel at most; decibels or MS-SSIM at least."""
+
+    kind: Kind
+    value: float
+
+    def __post_init__(self) -> None:
+        most = 1.0 if self.kind is Kind.MS_SSIM else math.inf
+        if not 0 < self.value < most:
+            below = "" if math.isinf(most) else " and below 1"
+            raise FedsError(f"{self.kind}: expected a number above 0{below}, found {self.value:g}")
+
+    @property
+    def is_size(self) -> bool:
+        """Whether bytes are limited, and not what is lost."""
+        return self.kind in (Kind.SIZE, Kind.BPP)
+
+    def limit(self, pixels: int) -> float:
+        """The most that may be spent on a picture: bytes, mean squared error, or 1 − MS-SSIM."""
+        match self.kind:
+            case Kind.SIZE:
+                return math.floor(self.value)
+            case Kind.BPP:
+                return math.floor(self.value * pixels / 8)
+            case Kind.PSNR:
+                return mean_squared_error(self.value)
+        return 1 - self.value
+
+    @property
+    def asked(self) -> str:
+        """The target in words: `200,000 bytes`, `0.5 bpp`, `36 dB`, `MS-SSIM 0.98`."""
+        match self.kind:
+            case Kind.SIZE:
+                return f"{self.value:,.0f} bytes"
+            case Kind.MS_SSIM:
+                return f"MS-SSIM {self.value:g}"
+        return f"{self.value:g} {'bpp' if self.kind is Kind.BPP else 'dB'}"
+
+    def value_of(self, cost: float, pixels: int) -> float:
+        """A cost, as `limit` counts it, in the unit of the target."""
+        match self.kind:
+            case Kind.SIZE:
+                return cost
+            case Kind.BPP:
+                return 8 * cost / pixels
+            case Kind.PSNR:
+                return math.inf if cost == 0 else 10 * math.log10(255**2 / cost)
+        return 1 - cost
+
+    def told(self, cost: float, pixels: int) -> str:
+        """A cost in words: `23,456 bytes`, `36.02 dB`."""
+        value = self.value_of(cost, pixels)
+        match self.kind:
+            case Kind.SIZE:
+                return f"{value:,.0f} bytes"
+            case Kind.BPP:
+                return f"{value:.4f} bpp"
+            case Kind.PSNR:
+                return f"{value:.2f} dB"
+        return f"MS-SSIM {value:.4f}"
+
+    def error(self, original: Picture, decoded: Picture) -> float:
+        """The cost of a decoded picture, where the target is a fidelity: mean squared error, or 1 − MS-SSIM."""
+        from ..metrics.fidelity import psnr  # which loads torch, and a target that makes no sense is found without
+
+        if self.kind is Kind.PSNR:
+            return mean_squared_error(psnr(original, decoded))
+        from ..metrics.measures import ms_ssim
+
+        return 1 - ms_ssim(original.pixels, decoded.pixels)
+
+
+def only_target(
+    *, bpp: float | None, size: float | None, psnr: float | None, ms_ssim: float | None, quality: float | None
+) -> Target | None:
+    """The one target that was given, if any; FedsError where there are two, or a quality beside it."""
+    given = {Kind.BPP: bpp, Kind.SIZE: size, Kind.PSNR: psnr, Kind.MS_SSIM: ms_ssim}
+    wanted = [Target(kind, value) for kind, value in given.items() if value is not None]
+    if len(wanted) + (quality is not None) > 1:
+        raise FedsError("only one of quality, bpp, size, psnr and ms_ssim can be asked for")
+    return wanted[0] if wanted else None
+
+
+@dataclass(frozen=True)
+class Hit:
+    """What a search ended with: a file within the target, and what it cost to find.
+
+    `value` is in the unit of the target, `reached` the same in words; `note` is a sentence where the target leaves
+    room that no quality can use.
+    """
+
+    encoded: Encoded
+    value: float
+    reached: str
+    note: str
+    encodes: int
+    seconds: float
+
+
+def encode_to_target(picture: Picture, model: Model, target: Target, *, stream_checks: bool | None = None) -> Hit:
+    """The best file within a target; TargetError where there is none, which names the nearest that there is.
+
+    `stream_checks`, of which a size counts the bytes, are as in `codec.encode_picture`.
+    """
+    pixels, limit = picture.width * picture.height, target.limit(picture.width * picture.height)
+    trials = _Trials(picture, model, target, stream_checks)
+    lowest, highest = 1000, 1000 * len(model.spec.lambdas)
+    found = search(trials.cost, limit, lowest, highest, rising=target.is_size)
+
+    def at_the_end(quality: int) -> str:
+        which = "lowest" if quality == lowest else "highest"
+        comes_to = target.told(trials.cost(quality), pixels)
+        return f"q{quality / 1000:g}, the {which} quality of {model.name}, comes to {comes_to}"
+
+    if found is None:
+        end = lowest if target.is_size else highest
+        raise TargetError(f"{target.asked} cannot be reached: {at_the_end(end)}")
+    cost, end = trials.cost(found), highest if target.is_size else lowest
+    note = "" if found != end or close(cost, limit) else f"{at_the_end(end)}, where {target.asked} would do"
+    return Hit(
+        trials.encoded(found),
+        target.value_of(cost, pixels),
+        target.told(cost, pixels),
+        note,
+        len(trials.costs),
+        trials.seconds,
+    )
+
+
+def close(cost: float, limit: float) -> bool:
+    """Whether a cost is within a limit and uses at least 99 % of it."""
+    return 0.99 * limit <= cost <= limit
+
+
+def search(cost: Callable[[int], float], limit: float, first: int, last: int, *, rising: bool) -> int | None:
+    """The whole number in first … last whose cost comes nearest to a limit without being over it; None: all are over.
+
+    The cost must rise or fall with the number, roughly. Ends within `TOLERANCE` below the limit, at the end of the
+    range, or where the next number is over.
+    """
+    turn = 1 if rising else -1  # from here on the cost rises with turn · number
+    low_end, high_end = sorted((turn * first, turn * last))
+    aim, bound = _log(limit) - TOLERANCE / 2, _log(limit)
+    below: list[tuple[int, float]] = []  # (position, logarithm of its cost), the last one nearest to the limit
+    above: list[tuple[int, float]] = []
+    at = (low_end + high_end) // 2
+    while True:
+        value = _log(cost(turn * at))
+        (below if value <= bound else above).append((at, value))
+        if value <= bound and (bound - value <= TOLERANCE or at == high_end):
+            return turn * at
+        if value > bound and at == low_end:
+            return None
+        if below and above and above[-1][0] - below[-1][0] == 1:
+            return turn * below[-1][0]
+        at = _next(below, above, aim)
+        at = min(max(at, below[-1][0] + 1 if below else low_end), above[-1][0] - 1 if above else high_end)
+
+
+def _next(below: list[tuple[int, float]], above: list[tuple[int, float]], aim: float) -> int:
+    if below and above:
+        (a, low), (b, high) = below[-1], above[-1]
+        if len(below) + len(above) > 5 or high <= low:  # far from straight: halves come to an end for certain
+            return (a + b) // 2
+        return round(a + (b - a) * (aim - low) / (high - low))
+    side = below or above
+    (at, value), slope = side[-1], SLOPE
+    if len(side) > 1:
+        slope = min(max((value - side[-2][1]) / (at - side[-2][0]), SLOPE / 8), SLOPE * 8)
+    step = round((aim - value) / slope)
+    return at + (step if len(side) < 4 else 1000 * step)  # at the latest then to the end of the range
+
+
+def _log(cost: float) -> float:
+    return math.log(max(cost, 1e-12))  # a perfect picture has no error at all
+
+
+class _Trials:
+    """Encodes one picture at the qualities that a search asks for, and keeps the costs and the last files."""
+
+    def __init__(self, picture: Picture, model: Model, target: Target, stream_checks: bool | None) -> None:
+        from .encoding import analyse_picture
+
+        self._analysed = analyse_picture(picture, model)
+        self._model, self._target, self._stream_checks = model, target, stream_checks
+        self._files: dict[int, Encoded] = {}
+        self.costs: dict[int, float] = {}
+        self.seconds = sum(self._analysed.seconds.values())
+
+    def cost(self, thousandths: int) -> float:
+        """What the file of a quality costs, in the unit of `Target.limit`."""
+        if thousandths not in self.costs:
+            self.costs[thousandths] = self._cost(self.encoded(thousandths))
+        return self.costs[thousandths]
+
+    def encoded(self, thousandths: int) -> Encoded:
+        """The file of a quality."""
+        if thousandths not in self._files:
+            from .encoding import encode_analysed
+
+            quality, checks = thousandths / 1000, self._stream_checks
+            encoded = encode_analysed(self._analysed, self._model, quality, stream_checks=checks)
+            self.seconds += sum(encoded.seconds.values()) - sum(self._analysed.seconds.values())
+            self._files = dict([*self._files.items(), (thousandths, encoded)][-2:])
+        return self._files[thousandths]
+
+    def _cost(self, encoded: Encoded) -> float:
+        if self._target.is_size:
+            return len(encoded.data)
+        from .decoding import reconstruct
+
+        return self._target.error(self._analysed.picture, reconstruct(encoded, self._model))
+
+
+def mean_squared_error(decibels: float) -> float:
+    """That of a PSNR, of samples in 0 … 255."""
+    return float(255**2 / 10 ** (decibels / 10))

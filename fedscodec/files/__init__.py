@@ -1,0 +1,1 @@
+"""Files in and out: names, standard streams, one atomic write."""

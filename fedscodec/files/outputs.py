@@ -1,0 +1,161 @@
+"""Putting results where they were asked for: whole or not at all, and over nothing that should stay.
+
+A file is written beside its final place, brought to the disk and renamed, so that whoever looks sees the old
+file or the whole new one. The path "-" is standard output, which takes no bytes while it is a terminal.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import OutputError
+
+STANDARD = Path("-")
+
+_SENTENCES = {
+    errno.EACCES: "no permission to write there",
+    errno.EPERM: "no permission to write there",
+    errno.EROFS: "no permission to write there, the file system is read-only",
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.ENOENT: "its folder does not exist",
+    errno.ENOTDIR: "its folder is a file",
+    errno.EISDIR: "is a folder, expected a file",
+}
+
+
+def output_path(source: Path, output: Path | None, suffix: str) -> Path:
+    """Where the result of `source` goes: `output` if given, "-" for "-", else `source` with `suffix`."""
+    if output is not None:
+        return output
+    return STANDARD if source == STANDARD else source.parent / f"{source.stem}{suffix}"
+
+
+def require_writable(path: Path, *, force: bool = False, source: Path | None = None) -> None:
+    """Find out before the work whether its result could be written; raises OutputError if not.
+
+    Refused are folders, existing files unless `force` is set, the `source` the work starts from even then,
+    places without a folder or permission, and standard output while it is a terminal.
+    """
+    if path == STANDARD:
+        return _refuse_terminal(sys.stdout.isatty(), "standard output")
+    with _errors_as_sentences(path):
+        if source is not None and path.exists() and source.exists() and path.samefile(source):
+            raise OutputError(f"{path}: is the input, expected another name for the output")
+        if path.is_file() and not force:
+            raise OutputError(f"{path}: exists already, --force overwrites it")
+        if fault := _fault_of_place(path):
+            raise OSError(fault, "")
+    return None
+
+
+def _fault_of_place(path: Path) -> int | None:
+    folder = Path(os.path.realpath(path)).parent
+    if path.is_dir():
+        return errno.EISDIR
+    if not folder.is_dir():
+        return errno.ENOTDIR if folder.exists() else errno.ENOENT
+    if (path.is_file() or not path.exists()) and not os.access(folder, os.W_OK | os.X_OK):
+        return errno.EACCES
+    return None
+
+
+def write_output(path: Path, data: bytes, *, force: bool = False) -> None:
+    """Write `data` to a file (see `write_file`) or, for "-", to standard output."""
+    if path == STANDARD:
+        with _errors_as_sentences("standard output"):
+            _pour(sys.stdout.buffer, data, "standard output")
+    else:
+        write_file(path, data, force=force)
+
+
+def write_file(path: Path, data: bytes, *, force: bool = False) -> None:
+    """Write a whole file or none; one that was there stays as it was until the new one is on the disk.
+
+    A link is followed, the permissions of an overwritten file are kept, and what is no plain file (a device,
+    a named pipe) gets the bytes as they are. Raises OutputError as `require_writable` does, for a full disk
+    and for whatever else the system refuses.
+    """
+    require_writable(path, force=force)
+    with _errors_as_sentences(path):
+        if path.exists() and not path.is_file():
+            with path.open("wb") as stream:
+                _pour(stream, data, str(path))
+        else:
+            _replace(Path(os.path.realpath(path)), data)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    part = path.with_name(f".feds-{os.urandom(8).hex()}.part")  # not from its name, which may be at the limit
+    try:
+        _write_new(part, data)
+        if path.exists():
+            shutil.copymode(path, part)
+        os.replace(part, path)
+    except BaseException:  # Ctrl-C too leaves nothing behind
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """Bring `data` to the disk under a new name; where the system can, it has none before it is whole."""
+    if not _written_before_named(path, data):
+        with path.open("xb") as stream:
+            _to_disk(stream, data)
+
+
+def _written_before_named(path: Path, data: bytes) -> bool:
+    """Write a file that has no name, which is gone if the process is killed, and then give it its name.
+
+    False where the system or the file system has no such files; then nothing is left of the attempt.
+    """
+    try:
+        handle = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+    except (OSError, AttributeError):  # whatever else is wrong shows when a name is opened
+        return False
+    with os.fdopen(handle, "wb") as stream:
+        _to_disk(stream, data)
+        try:
+            folder = os.open(path.parent, os.O_PATH | os.O_CLOEXEC)
+            try:  # with a folder by its handle, for only so the link of /proc is followed
+                os.link(f"/proc/self/fd/{handle}", path.name, dst_dir_fd=folder, follow_symlinks=True)
+            finally:
+                os.close(folder)
+        except OSError:
+            return False
+    return True
+
+
+def _to_disk(stream: BinaryIO, data: bytes) -> None:
+    stream.write(data)
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def _pour(stream: BinaryIO, data: bytes, name: str) -> None:
+    _refuse_terminal(stream.isatty(), name)
+    stream.write(data)
+    stream.flush()
+
+
+def _refuse_terminal(is_terminal: bool, name: str) -> None:
+    if is_terminal:
+        raise OutputError(f"{name}: is a terminal, expected a file or a pipe for binary data")
+
+
+@contextmanager
+def _errors_as_sentences(name: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:  # the reader has seen enough, which is no fault of the place
+        raise
+    except OSError as error:
+        found = _SENTENCES.get(error.errno or 0, error.strerror or str(error))
+        raise OutputError(f"{name}: {found}") from error

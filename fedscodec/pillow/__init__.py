@@ -1,0 +1,1 @@
+"""Pillow opens and saves .feds files."""

@@ -1,0 +1,72 @@
+"""Pillow knows .feds as soon as both are imported, in whatever order, and neither makes the other be imported.
+
+Pillow finds plugins of others only where somebody imports them. So `import fedscodec` registers ours where Pillow is
+there already, and else watches for its import: a finder that finds nothing itself, and goes when it has done its work.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from ..fileformat import MAGIC
+
+FORMAT, WATCHED = "FEDS", "PIL.Image"
+
+
+def install() -> None:
+    """Register the format now, or when Pillow is imported."""
+    if WATCHED in sys.modules:
+        _register(sys.modules[WATCHED])
+    elif not any(isinstance(finder, _Watcher) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Watcher())
+
+
+def _register(pillow: Any) -> None:
+    # By functions that load the plugin when they are called: now other parts of Pillow may still be half imported.
+    pillow.register_open(FORMAT, _open, _accept)
+    pillow.register_save(FORMAT, _save)
+    pillow.register_extension(FORMAT, ".feds")
+    pillow.register_mime(FORMAT, "image/x-feds")
+
+
+def _accept(prefix: bytes) -> bool:
+    return prefix.startswith(MAGIC)
+
+
+def _open(stream: Any, filename: str | bytes) -> Any:
+    from .plugin import FedsImageFile
+
+    return FedsImageFile(stream, filename)
+
+
+def _save(image: Any, stream: Any, filename: str | bytes) -> None:
+    from .plugin import save
+
+    save(image, stream, filename)
+
+
+class _Watcher:
+    """Lets the other finders find Pillow, and has the format registered after it."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """What the other finders find for Pillow, with a loader that registers the format at its end."""
+        if name != WATCHED:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                load(module)
+                _register(module)
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec

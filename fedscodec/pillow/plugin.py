@@ -1,0 +1,172 @@
+"""`.feds` in Pillow: `Image.open("x.feds")`, `im.save("x.feds", model="student-q4")`.
+
+`import fedscodec` registers the format, at once or as soon as Pillow is imported (see `pillow_hook`). This module is
+loaded with the first .feds file that Pillow meets, numpy and torch with the first pixels.
+
+Opening reads the header, and the rest only if the file says that there is something beside the picture (icc_profile,
+exif and xmp are then in `info`, as are `quality` and the `fingerprint` of the network). Pixels are decoded by `load`,
+on the device that FEDS_DEVICE names (auto, cpu, cuda); `thumbnail` decodes a preview. Pillow checks MAX_IMAGE_PIXELS in
+between. What is wrong with a file is an OSError at the latest when it is loaded, as with Pillow's own formats.
+
+Options of `save`: model (a name, a weights file, or what `fedscodec.load_model` gave), quality or in its place one of
+bpp, size, psnr and ms_ssim, and stream_checks (see `fedscodec.encode`), device; icc_profile, exif and xmp replace those
+of the image, b"" drops them. The picture is turned as its Exif says. What the format does not keep (more than 8 bits)
+is told in a UserWarning.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import warnings
+from typing import IO, TYPE_CHECKING, Any
+
+from PIL import Image, ImageFile
+
+from ..codec.targets import only_target
+from ..errors import FedsError, FormatError
+from ..fileformat import HEADER_BYTES_AT_MOST, FedsFile, read_header, unpack
+from ..registry import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from ..codec.model import Model
+
+_LAYOUT, _BOXES_FOLLOW = 5, 0x80  # see the table in fileformat
+_MODELS_KEPT = 2
+
+
+class FedsImageFile(ImageFile.ImageFile):
+    """A .feds file as a Pillow image of mode RGB or L, with alpha RGBA or LA."""
+
+    format = "FEDS"
+    format_description = "feds, a learned image codec"
+    _preview: int | None = None
+
+    def _open(self) -> None:
+        stream = self._stream()
+        self._start = stream.tell()
+        data = stream.read(HEADER_BYTES_AT_MOST)
+        try:
+            header = read_header(data)
+        except FormatError as error:
+            raise SyntaxError(str(error)) from error
+        self._size, self._mode = (header.width, header.height), "L" if header.grey else "RGB"
+        self.info.update(quality=header.quality / 1000, fingerprint=header.fingerprint.hex())
+        if data[_LAYOUT] & _BOXES_FOLLOW:
+            self._read_boxes(data + stream.read())
+        self.tile = [ImageFile._Tile("feds", (0, 0, *self.size), 0, self.mode)]
+
+    def _read_boxes(self, data: bytes) -> None:
+        try:
+            boxes = unpack(data, max_pixels=None).boxes
+        except FormatError:
+            return  # for load to tell: pictures that are cut short can be opened in Pillow
+        from ..images import srgb_profile
+
+        if b"ALPH" in boxes:
+            self._mode = f"{self._mode}A"
+        icc = srgb_profile() if b"srgb" in boxes else boxes.get(b"ICCP")
+        exif = boxes.get(b"EXIF") and b"Exif\0\0" + boxes[b"EXIF"]
+        beside = {"icc_profile": icc, "exif": exif, "xmp": boxes.get(b"XMP ")}
+        self.info.update((key, value) for key, value in beside.items() if value)
+
+    def _stream(self) -> IO[bytes]:
+        if self.fp is None:
+            raise ValueError("Operation on closed image")
+        return self.fp
+
+    def _file(self) -> FedsFile:
+        stream = self._stream()
+        stream.seek(self._start)
+        return unpack(stream.read(), name=os.fsdecode(self.filename) or "the file", max_pixels=None)
+
+    def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
+        """Have `load` make a preview that is at least as large as size, which is what Image.thumbnail asks for."""
+        if not self.tile or size is None or min(size) < 1:
+            return None
+        from ..codec.previews import preview_size
+
+        scale = min(self.width / size[0], self.height / size[1])
+        if scale <= 1:
+            return None
+        whole, self._preview = self.size, math.ceil(max(self.size) / scale)
+        self._size = preview_size(*whole, self._preview)
+        self.tile = [ImageFile._Tile("feds", (0, 0, *self.size), 0, self.mode)]
+        return self.mode, (0, 0, float(self.width), float(self.height))
+
+    def load_seek(self, pos: int) -> None:
+        """Never called: that there is one tells Pillow's Parser to wait for the whole file."""
+
+    def verify(self) -> None:
+        """Check the file as far as that goes without decoding its streams; OSError if it is damaged."""
+        try:
+            self._file()
+        except FedsError as error:
+            raise OSError(str(error)) from error
+        super().verify()
+
+    def load(self) -> Any:
+        """Decode the pixels, the first time; OSError if the file is damaged or its network is not installed."""
+        if self.tile:
+            try:
+                image = _decode(self._file(), self._preview)
+            except FedsError as error:
+                raise OSError(str(error)) from error
+            self.im, self._mode, self.tile = image.im, image.mode, []
+            if self._exclusive_fp:
+                self._stream().close()
+            self.fp = None
+        return super().load()
+
+
+def _decode(file: FedsFile, size: int | None) -> Image.Image:
+    from ..codec.previews import decode_preview
+    from ..images import to_pil
+
+    return to_pil(decode_preview(file, _reader(file.header.fingerprint, _device()), size=size).picture)
+
+
+def save(image: Image.Image, stream: IO[bytes], filename: str | bytes) -> None:
+    """Encode an image, with the options in its encoderinfo, into a stream; OSError where it cannot be done."""
+    from ..codec.model import Model
+    from ..codec.settings import Encoding
+    from ..codec.single import encode_one
+    from ..images import read_picture
+
+    options: dict[str, Any] = image.encoderinfo
+    model = options.get("model", DEFAULT_MODEL)
+    source = image.copy()  # to describe it otherwise
+    for key in ("icc_profile", "exif", "xmp"):
+        if key in options:
+            value = options[key]
+            source.info[key] = value.tobytes() if isinstance(value, Image.Exif) else value
+    try:
+        target = only_target(**{key: options.get(key) for key in ("quality", "bpp", "size", "psnr", "ms_ssim")})
+        picture = read_picture(source, name=os.fsdecode(filename) or "the picture", max_pixels=None)
+        network = model if isinstance(model, Model) else _writer(model, options.get("device") or _device())
+        how = Encoding(quality=options.get("quality"), target=target, stream_checks=options.get("stream_checks"))
+        data = encode_one(picture, network, how).encoded.data
+    except FedsError as error:
+        raise OSError(str(error)) from error
+    for sentence in picture.warnings:
+        warnings.warn(sentence, UserWarning, stacklevel=4)  # of whoever called Image.save
+    stream.write(data)
+
+
+def _device() -> str:
+    return os.environ.get("FEDS_DEVICE") or "auto"
+
+
+@functools.lru_cache(_MODELS_KEPT)
+def _reader(fingerprint: bytes, device: str) -> Model:
+    from ..codec.model import model_by_fingerprint
+
+    return model_by_fingerprint(fingerprint, device)
+
+
+@functools.lru_cache(_MODELS_KEPT)
+def _writer(name: str, device: str) -> Model:
+    from ..codec.model import load_model
+
+    return load_model(name, device)

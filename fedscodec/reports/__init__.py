@@ -1,0 +1,1 @@
+"""All that draws: pages, plots, tables, the viewer."""

@@ -1,0 +1,103 @@
+"""What the drawn plots share: which curves are seen, in which colours, between which ends, with which ticks.
+
+Both the SVG of the report (`charts`) and the PNG files (`plots`) are made from these.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from ..bench import published
+from ..bench.curves import Curve, Metric
+from ..bench.results import Results
+
+OURS = ("#e8590c", "#ae3ec9", "#d6336c")
+PEERS = ("#1c7ed6", "#2b8a3e", "#0c8599", "#5f3dc4", "#a07800", "#846358", "#3b5bdb", "#66a80f", "#7a7f85")
+INK, FAINT = "#212529", "#868e96"
+"""Colours that can be told apart on white and on near-black; published curves are faint, their anchor is ink."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The part of the plane that is drawn: bits per pixel and decibels."""
+
+    bpp: float
+    low: float
+    high: float
+
+
+def comparable(results: Results) -> list[Curve]:
+    """Published curves over exactly the pictures that were measured; none for another set or for a part of one.
+
+    One that is called as a measured codec says that it is published.
+    """
+    name, count = results.dataset.name, results.dataset.pictures
+    known = published.curves(name) if published.picture_count(name) == count else ()
+    return [_apart(curve) if curve.name in results.codecs else curve for curve in known]
+
+
+def _apart(curve: Curve) -> Curve:
+    return replace(curve, name=f"{curve.name}-published", title=f"{curve.title} (published)")
+
+
+def shown_at_first(curve: Curve) -> bool:
+    """Whether a plot shows a curve before anyone switches."""
+    return curve.is_measured or curve.name in published.SHOWN
+
+
+def colours(curves: Sequence[Curve]) -> dict[str, str]:
+    """A colour for every curve: warm for ours, distinct for peers, faint for what is published."""
+    left = {"feds": list(OURS), "peer": list(PEERS)}
+    chosen = {}
+    for curve in curves:
+        if curve.is_measured:
+            given = left[curve.kind]
+            chosen[curve.name] = given.pop(0) if given else FAINT
+        else:
+            chosen[curve.name] = INK if curve.name == published.ANCHOR else FAINT
+    return chosen
+
+
+def frame(curves: Sequence[Curve], metric: Metric) -> Frame:
+    """Ends of the axes: as far right as ours go, or to 1.5 bits where none are; as high and low as what is seen."""
+    ours = [curve for curve in curves if curve.kind == "feds"] or [c for c in curves if c.kind == "peer"]
+    most = max((curve.bpp[-1] for curve in ours), default=1.5)
+    bpp = min(max(1.1 * most, 0.5), 3.0)
+    inside = [q for c in curves if shown_at_first(c) for q in _seen(c.points(metric), bpp)]
+    low, high = (min(inside), max(inside)) if inside else (25.0, 40.0)
+    if ours and (lowest := [c.points(metric)[0][1] for c in ours if c.points(metric)]):
+        low = max(low, min(lowest) - 3.5)  # how bad others get at rates far below is not worth the space
+    return Frame(bpp, math.floor(low - 0.3), math.ceil(high + 0.2))
+
+
+def _seen(points: list[tuple[float, float]], bpp: float) -> list[float]:
+    inside = [q for rate, q in points if rate <= bpp and math.isfinite(q)]
+    for (rate, quality), (next_rate, next_quality) in pairwise(points):
+        if rate <= bpp < next_rate and math.isfinite(next_quality):
+            inside.append(quality + (next_quality - quality) * (bpp - rate) / (next_rate - rate))
+    return inside
+
+
+def end_of(curve: Curve, metric: Metric, frame: Frame) -> tuple[float, float] | None:
+    """Where a curve is seen last, going right: its last point inside the frame, or where it leaves it."""
+    end = None
+    for (rate, quality), (next_rate, next_quality) in pairwise(curve.points(metric)):
+        if rate > frame.bpp or quality > frame.high:
+            break
+        share = min(1.0, (frame.bpp - rate) / (next_rate - rate))
+        if next_quality > quality:
+            share = min(share, (frame.high - quality) / (next_quality - quality))
+        end = rate + share * (next_rate - rate), quality + share * (next_quality - quality)
+    return end if end and end[1] >= frame.low else None
+
+
+def ticks(low: float, high: float, about: int) -> list[float]:
+    """Round numbers from low to high, around `about` of them."""
+    raw = (high - low) / about
+    unit = 10 ** math.floor(math.log10(raw))
+    step = min((unit * factor for factor in (1, 2, 5, 10)), key=lambda step: abs(math.log(step / raw)))
+    first = math.ceil(low / step - 1e-9)
+    return [round(step * i, 10) for i in range(first, math.floor(high / step + 1e-9) + 1)]

@@ -1,0 +1,144 @@
+"""The plots of the report as SVG, drawn by hand so that they follow its colours, switches and themes.
+
+Every curve is a group with `data-curve`; a switch of the report shows and hides groups of that name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+from ..bench import published
+from ..bench.curves import AXIS, Curve, Metric
+from .axes import PEERS, colours, shown_at_first, ticks
+from .layout import (
+    HEIGHT,
+    WIDTH,
+    Dot,
+    Label,
+    Plane,
+    curve_labels,
+    dot_labels,
+    in_seconds,
+    rate_marks,
+    rate_plane,
+    second_marks,
+    speed_plane,
+)
+
+
+def _grid(plane: Plane, x: dict[float, str], y: dict[float, str], names: tuple[str, str]) -> list[str]:
+    """Lines and words of both axes; x and y say what to write at which value."""
+    drawn = []
+    for value, word in x.items():
+        at = f"{plane.across(value):.1f}"
+        drawn.append(f'<line class="grid" x1="{at}" x2="{at}" y1="{plane.top}" y2="{plane.bottom}"/>')
+        drawn.append(f'<text class="tick" x="{at}" y="{plane.bottom + 18}" text-anchor="middle">{word}</text>')
+    for value, word in y.items():
+        at = f"{plane.down(value):.1f}"
+        drawn.append(f'<line class="grid" x1="{plane.left}" x2="{plane.right}" y1="{at}" y2="{at}"/>')
+        drawn.append(f'<text class="tick" x="{plane.left - 8}" y="{at}" dy="4" text-anchor="end">{word}</text>')
+    middle, height = (plane.left + plane.right) / 2, (plane.top + plane.bottom) / 2
+    drawn.append(f'<text class="name" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(names[0])}</text>')
+    drawn.append(f'<text class="name" transform="translate(14 {height}) rotate(-90)" text-anchor="middle">'
+                 f"{escape(names[1])}</text>")  # fmt: skip
+    return drawn
+
+
+def rate_distortion(curves: Sequence[Curve], metric: Metric, of: str = "") -> str:
+    """Rate against quality: measured curves bold, published ones thin, each named where it ends.
+
+    of: what makes its ids unlike those of other plots on the same page.
+    """
+    plane, colour = rate_plane(curves, metric), colours(curves)
+    labels = curve_labels(curves, metric, plane)
+    drawn = [_open(f"rd-{metric}{of}", f"Rate-distortion curves: {AXIS[metric]} over bits per pixel")]
+    # A little larger than the plane, so that points on its edge stay whole.
+    width, height = plane.right - plane.left + 6, plane.bottom - plane.top + 6
+    inside = f'<rect x="{plane.left}" y="{plane.top - 6}" width="{width}" height="{height}"/>'
+    drawn.append(f'<clipPath id="inside-{metric}{of}">{inside}</clipPath>')
+    x, y = ({value: f"{value:g}" for value in ticks(*ends, 8)} for ends in (plane.x, plane.y))
+    drawn += _grid(plane, x, y, ("bits per pixel", AXIS[metric]))
+    for curve in sorted(curves, key=lambda c: (c.kind == "feds", c.is_measured)):
+        if points := [(bpp, q) for bpp, q in curve.points(metric) if math.isfinite(q)]:
+            drawn.append(
+                _curve(curve, points, f"inside-{metric}{of}", plane, colour[curve.name], labels.get(curve.name))
+            )
+    return "\n".join([*drawn, "</svg>"])
+
+
+def _curve(
+    curve: Curve, points: list[tuple[float, float]], inside: str, plane: Plane, colour: str,
+    label: Label | None,
+) -> str:  # fmt: skip
+    weight = "ours" if curve.kind == "feds" else curve.kind
+    hidden = "" if shown_at_first(curve) else " hidden"
+    anchor = " anchor" if curve.name == published.ANCHOR else ""
+    path = " ".join(f"{plane.across(x):.1f},{plane.down(y):.1f}" for x, y in points)
+    drawn = [f'<g class="curve {weight}{anchor}{hidden}" data-curve="{escape(curve.name)}" style="--c:{colour}">']
+    drawn.append(f'<g clip-path="url(#{inside})"><polyline points="{path}"/>')
+    for number, (x, y) in enumerate(points):
+        setting = f" at {curve.settings[number]:g}" if curve.settings else ""
+        tip = escape(f"{curve.title}{setting}: {x:.3f} bpp, {y:.2f} dB")
+        drawn.append(f'<circle cx="{plane.across(x):.1f}" cy="{plane.down(y):.1f}"><title>{tip}</title></circle>')
+    drawn.append("</g>")
+    if label and label.tip:
+        ends = f'x1="{label.x + label.width:.1f}" y1="{label.y:.1f}" x2="{label.tip[0]:.1f}" y2="{label.tip[1]:.1f}"'
+        drawn.append(f'<line class="leader" {ends}/>')
+    if label:
+        drawn.append(f'<text x="{label.x:.1f}" y="{label.y:.1f}" dy="4">{escape(curve.title)}</text>')
+    return "".join([*drawn, "</g>"])
+
+
+def speed(dots: Sequence[Dot], anchor: str) -> str:
+    """Seconds to decode against rate over the anchor (less is higher); the area of a circle is the model's size."""
+    if not dots:
+        return ""
+    plane = speed_plane(dots)
+    labels = dot_labels(dots, plane)
+    drawn = [_open("speed-plot", f"Seconds to decode a picture against rate over {anchor}")]
+    names = ("seconds to decode a picture", f"rate over {anchor}, less is up")
+    drawn += _grid(plane, second_marks(plane), rate_marks(plane), names)
+    order = sorted(dots, key=lambda d: (d.group == "measured", -(d.parameters or 0)))
+    drawn += [_circle(dot, plane) for dot in order]
+    drawn += [
+        f'<text class="of-dot {dot.group}" style="--c:{dot.colour}" x="{label.x:.1f}" y="{label.y:.1f}" dy="4">'
+        f"{escape(dot.title)}</text>"
+        for dot in order
+        if (label := labels.get(dot.name))
+    ]
+    return "\n".join([*drawn, "</svg>"])
+
+
+def _circle(dot: Dot, plane: Plane) -> str:
+    size = f", {dot.parameters / 1e6:.1f} M parameters" if dot.parameters else ""
+    doubt = ", uncertain" if dot.uncertain else ""
+    rate = f"{dot.bd_rate:+.1f} %".replace("-", "−")
+    tip = f"{dot.title}: {in_seconds(dot.decode_seconds)} on {dot.hardware}, {rate}{doubt}{size}"
+    bare = "" if dot.parameters else " bare"
+    return (
+        f'<circle class="dot {dot.group}{bare}" style="--c:{dot.colour}" data-dot="{escape(dot.name)}" '
+        f'cx="{plane.across(math.log10(dot.decode_seconds)):.1f}" cy="{plane.down(-dot.height):.1f}" '
+        f'r="{dot.radius:.1f}"><title>{escape(tip)}</title></circle>'
+    )
+
+
+def cumulative(shares: Sequence[tuple[str, Sequence[float]]]) -> str:
+    """By name: the share of all bits in the first 1, 2, … channels of a ranking."""
+    plane = Plane((0.0, float(max(len(values) for _, values in shares))), (0.0, 1.0), left=72)
+    drawn = [_open("cumulative", "Cumulative share of the bits over the channels, by rank")]
+    x = {value: f"{value:g}" for value in ticks(*plane.x, 8)}
+    drawn += _grid(plane, x, {share / 5: f"{20 * share} %" for share in range(6)}, ("rank", "share of the bits"))
+    for number, (name, values) in enumerate(shares):
+        colour = PEERS[number % len(PEERS)]
+        path = " ".join(f"{plane.across(i):.1f},{plane.down(v):.1f}" for i, v in enumerate((0.0, *values)))
+        drawn.append(f'<polyline class="share" style="--c:{colour}" points="{path}"/>')
+        drawn.append(f'<text class="share-name" style="--c:{colour}" x="{plane.right + 10}" '
+                     f'y="{plane.top + 8 + 17 * number}" dy="4">{escape(name)}</text>')  # fmt: skip
+    return "\n".join([*drawn, "</svg>"])
+
+
+def _open(name: str, title: str) -> str:
+    return (f'<svg id="{name}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}" '
+            'xmlns="http://www.w3.org/2000/svg">')  # fmt: skip

@@ -1,0 +1,11 @@
+"""One picture at several qualities, and beside each the other codecs at no more bytes, to be looked at.
+
+versions   what is compared: real files and the pictures in them     strip   one picture for a document
+page       one HTML page, by `fedscodec.reports.viewer`
+"""
+
+from .page import comparison_page
+from .strip import Window, draw_strip
+from .versions import PEERS, Comparison, Version, compare
+
+__all__ = ["PEERS", "Comparison", "Version", "Window", "compare", "comparison_page", "draw_strip"]

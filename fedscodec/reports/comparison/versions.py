@@ -1,0 +1,127 @@
+"""A picture as files of several codecs: feds at the qualities that were asked for, the others at no more bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from typing import Any
+
+from PIL import features
+
+from ...codec.decoding import reconstruct
+from ...codec.encoding import analyse_picture, encode_analysed
+from ...codec.model import Model
+from ...errors import FedsError
+from ...images import Picture, read_picture, to_pil
+from ...metrics.fidelity import psnr
+
+PEERS = ("JPEG", "AVIF")
+"""Codecs of Pillow that can stand beside, as they are mostly used: 4:2:0, optimised Huffman tables, AVIF at speed 6."""
+
+_OPTIONS: dict[str, dict[str, Any]] = {"JPEG": {"optimize": True}, "AVIF": {"speed": 6}}
+_QUALITIES = {"JPEG": (1, 95), "AVIF": (0, 100)}
+
+
+@dataclass(frozen=True)
+class Version:
+    """A file, the picture that is in it, and its PSNR against the original in decibels.
+
+    `codec` is "feds" or one of PEERS, `setting` its quality in the codec's own words. `fits` is False where a peer
+    cannot be as small as it should.
+    """
+
+    codec: str
+    setting: str
+    data: bytes = field(repr=False)
+    picture: Picture = field(repr=False)
+    psnr: float
+    fits: bool = True
+
+    @property
+    def label(self) -> str:
+        """`feds q3`, `JPEG 41`."""
+        return f"{self.codec} {self.setting}"
+
+    @property
+    def bpp(self) -> float:
+        """Bits per pixel of the file."""
+        return 8 * len(self.data) / (self.picture.width * self.picture.height)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A picture and its versions; those of one quality form a row, feds first."""
+
+    name: str
+    original: Picture = field(repr=False)
+    source_bytes: int
+    rows: tuple[tuple[Version, ...], ...]
+
+    @property
+    def versions(self) -> tuple[Version, ...]:
+        """All versions, row by row."""
+        return tuple(version for row in self.rows for version in row)
+
+
+def compare(
+    picture: Picture, model: Model, qualities: Sequence[float], peers: Sequence[str] = PEERS
+) -> Iterator[tuple[Version, ...]]:
+    """A row of versions for every quality, in ascending order: feds, and each peer at no more bytes.
+
+    Exif and XMP are left out of every file, an ICC profile is in all of them. Raises FedsError for a quality that the
+    model does not have, and for a peer that this Pillow was built without.
+    """
+    bare = replace(picture, exif=None, xmp=None)
+    for peer in peers:
+        if not features.check({"JPEG": "jpg"}.get(peer, peer.lower())):
+            raise FedsError(f"this Pillow cannot write {peer}, compare without it")
+    for quality in qualities:
+        model.check_quality(quality)
+    searches = [_Search(bare, peer) for peer in peers]
+    analysed = analyse_picture(bare, model)
+    for quality in sorted(set(qualities)):
+        encoded = encode_analysed(analysed, model, quality)
+        decoded = reconstruct(encoded, model)
+        ours = Version("feds", f"q{quality:g}", encoded.data, decoded, psnr(bare, decoded))
+        yield (ours, *(search.at_most(len(encoded.data)) for search in searches))
+
+
+class _Search:
+    """Files of a peer for one picture; none is made twice."""
+
+    def __init__(self, picture: Picture, peer: str) -> None:
+        self.picture, self.peer, self.files = picture, peer, dict[int, bytes]()
+        self.image = to_pil(picture)
+
+    def at_most(self, size: int) -> Version:
+        """The version of the highest quality with at most `size` bytes, or the smallest there is."""
+        first, last = _QUALITIES[self.peer]
+        found = highest(lambda quality: len(self.file(quality)) <= size, first, last)
+        quality = first if found is None else found
+        data = self.file(quality)
+        decoded = read_picture(data, max_pixels=None)
+        return Version(self.peer, str(quality), data, decoded, psnr(self.picture, decoded), fits=found is not None)
+
+    def file(self, quality: int) -> bytes:
+        """The file of a quality."""
+        if quality not in self.files:
+            buffer = BytesIO()
+            self.image.save(buffer, self.peer, quality=quality, exif=b"", xmp=b"", **_OPTIONS[self.peer])
+            self.files[quality] = buffer.getvalue()
+        return self.files[quality]
+
+
+def highest(holds: Callable[[int], bool], first: int, last: int) -> int | None:
+    """The highest number from first to last that something holds for, which holds for all below it; None if for none.
+
+    By bisection: where it does not hold for all below, one of the places where it ceases to hold is found.
+    """
+    found = None
+    while first <= last:
+        middle = (first + last) // 2
+        if holds(middle):
+            found, first = middle, middle + 1
+        else:
+            last = middle - 1
+    return found

@@ -1,0 +1,42 @@
+"""Measuring the entropy of every latent of a picture: one walk over the slices with an `EntropyProbe`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from .. import registry
+from ..codec.encoding import analyse_picture, encode_analysed
+from ..codec.latents import hyper_analyse
+from ..codec.model import Model
+from ..entropy.coders import EntropyProbe
+from ..images import read_picture
+from ..networks.slices import walk
+from ..networks.weights import read_weights, trainable
+from .heatmaps import Entropy
+
+
+@torch.inference_mode()
+def measure(paths: list[Path], network: str, quality: float | None = None, device: str = "auto") -> Iterator[Entropy]:
+    """Yield the entropy of each picture under a network (a name or a weights file), at its quality or another."""
+    found = registry.resolve(network)
+    weights = read_weights(found.path)
+    model = Model(weights, name=found.network, quality=found.quality or registry.DEFAULT_QUALITY, device=device)
+    twin = trainable(weights).eval().float_side.to(model.device)
+    wanted = model.quality if quality is None else quality
+    for path in paths:
+        picture = read_picture(path)
+        analysed = analyse_picture(picture, model)
+        y = analysed.latents * model.gains(wanted)[0]
+        z = hyper_analyse(model, y).permute(0, 3, 1, 2)
+        probe = EntropyProbe(
+            model.spec.scales, model.spec.smallest_scale, model.spec.largest_scale, shapes=torch.as_tensor(twin.shapes)
+        )  # fmt: skip
+        walk(twin, z, y, torch.tensor([wanted], device=model.device), probe)
+        encoded = encode_analysed(analysed, model, wanted)
+        yield Entropy(
+            path.name, picture, model.name, model.spec.slices, wanted, probe.maps[0].float().cpu().numpy(),
+            float(torch.as_tensor(probe.bits_z).sum()), len(encoded.data),
+        )  # fmt: skip
