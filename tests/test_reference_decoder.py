@@ -1,0 +1,51 @@
+"""The second decoder, written from the specification, gives every conformance file the symbols of the first."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "tools" / "reference"
+CONFORMANCE = ROOT / "tests" / "conformance"
+INDEX = json.loads((CONFORMANCE / "v1" / "index.json").read_text())
+HOSTILE = ROOT / "tests" / "hostile"
+SENTENCES = json.loads((HOSTILE / "sentences.json").read_text())
+
+
+def decoder(files, *, weights=(ROOT / "weights", CONFORMANCE / "networks")):
+    options = [word for folder in weights for word in ("--weights", str(folder))]
+    command = [sys.executable, str(REFERENCE), *map(str, files), *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def test_it_gives_every_conformance_file_its_symbols():
+    run = decoder(CONFORMANCE / "v1" / f"{name}.feds" for name in INDEX)
+    assert run.stderr == ""
+    found = {Path(line.split(": ")[0]).stem: line.split(": ")[1] for line in run.stdout.splitlines()}
+    assert found == {name: line["symbols_sha256"] for name, line in INDEX.items()}
+    assert run.returncode == 0
+
+
+def test_it_refuses_what_is_refused():
+    """Of hostile files, all but those whose alpha alone is unsound, and those that are too large for a limit."""
+    passed = ("alpha-", "grey-but-was-not", "pixels-just", "claims-64", "one-row", "one-column", "larger-than")
+    names = [name for name in SENTENCES if name.endswith(".feds") and not name.startswith(passed)]
+    assert len(names) > 40
+    run = decoder(HOSTILE / name for name in names)
+    assert {Path(line.split(": ")[0]).name for line in run.stderr.splitlines()} == set(names)
+    assert (run.stdout, run.returncode) == ("", 1)
+
+
+@pytest.mark.parametrize("path", sorted(REFERENCE.glob("*.py")), ids=lambda path: path.name)
+def test_it_shares_no_code_with_the_product(path):
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+    own = {file.stem for file in REFERENCE.glob("*.py")}
+    assert {name.split(".")[0] for name in names} - own - {"numpy"} <= sys.stdlib_module_names
