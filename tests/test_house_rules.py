@@ -209,7 +209,7 @@ def texts() -> Iterator[Path]:
     for top in ROOT.iterdir():
         if top.is_file() and top.name != ".git":  # a file where the checkout is a linked worktree
             yield top
-        elif top.name in (".ci", ".github", "fedscodec", "tests", "weights", "results", "docs"):
+        elif top.name in (".ci", ".github", "fedscodec", "tests", "tools", "weights", "results", "docs"):
             yield from (path for path in top.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import paper
 from container import Container, RefusedError, read_container
-from weights import Weights
+from network import Weights
 
 
 def symbols_of(file: Container, weights: Weights) -> bytes:

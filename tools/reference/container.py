@@ -12,7 +12,7 @@ class RefusedError(Exception):
 
 @dataclass
 class Container:
-    """What a file holds. `seed` is the CRC-32 of the header before its checksum, with bit 7 of the layout taken as 0."""
+    """What a file holds. `seed` is the CRC-32 of the header before its checksum, bit 7 of the layout as 0."""
 
     fingerprint: str
     quality: int  # thousandths

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from ans import decode
 from container import Container
-from weights import Weights
+from network import Weights
 
 RELU, SIGNED, MEAN = (0, 127), (-127, 127), (-32767, 32767)
 
