@@ -4,7 +4,7 @@
     image = fedscodec.decode(data)                         # a Pillow image
 
 Importing the package is cheap: Pillow, numpy and torch are loaded when the first picture is coded. Where Pillow is
-imported too, its Image.open and Image.save know .feds (see `pillow_plugin`).
+imported too, its Image.open and Image.save know .feds (see `pillow.plugin`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from .errors import DamageWarning, FedsError
 from .fileformat import DEFAULT_MAX_PIXELS
 from .pillow import hook as pillow_hook
+from .pillow.hook import register_feds_opener
 from .registry import DEFAULT_MODEL
 from .version import __version__
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from .codec.model import Model
     from .images import Picture
 
-__all__ = ["FedsError", "__version__", "decode", "encode", "load_model"]
+__all__ = ["FedsError", "__version__", "decode", "encode", "load_model", "preview", "register_feds_opener"]
 pillow_hook.install()
 
 
@@ -44,6 +45,7 @@ def encode(
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
     strip: bool = False,
     stream_checks: bool | None = None,
+    preview: bool | None = None,
 ) -> bytes:
     """The bytes of a .feds file that holds a picture.
 
@@ -53,8 +55,9 @@ def encode(
     default as the name says. In its place one limit can be given, for which the quality is searched: at most so many
     bits per pixel (`bpp`) or bytes (`size`), at least so many decibels (`psnr`) or this MS-SSIM (`ms_ssim`). ICC
     profile, Exif and XMP go along unless `strip` is set; `stream_checks` let a damaged file tell which of its streams
-    is (22 bytes of a student's file, by default where that is at most a thousandth of it). Raises children of
-    `FedsError`, of which TargetError tells what can be reached instead.
+    is (22 bytes of a student's file, by default where that is at most a thousandth of it). `preview` adds a small
+    picture that is shown without a network (some 600 bytes, by default where that is at most a two-hundredth). Raises
+    children of `FedsError`, of which TargetError tells what can be reached instead.
     """
     import numpy as np
 
@@ -73,7 +76,7 @@ def encode(
         source = bytes(image) if isinstance(image, bytearray | memoryview) else image
         picture = images.read_picture(source, max_pixels=max_pixels)
     network = model if isinstance(model, Model) else load_model(model, device)
-    how = Encoding(quality=quality, target=target, stream_checks=stream_checks)
+    how = Encoding(quality=quality, target=target, stream_checks=stream_checks, preview=preview)
     return encode_one(images.stripped(picture) if strip else picture, network, how).encoded.data
 
 
@@ -112,6 +115,20 @@ def decode(
     file = fileformat.unpack(raw, name=name, max_pixels=max_pixels)
     network = model or model_by_fingerprint(file.header.fingerprint, device, name=name)
     return images.to_pil(previews.decode_preview(file, network, size=size, slices=slices).picture)
+
+
+def preview(data: bytes | bytearray | memoryview | str | Path | BinaryIO) -> Image.Image | None:
+    """The small picture that lies ready in a .feds file (at most 64x64 pixels, sRGB), or None where there is none.
+
+    No network is loaded. Raises FormatError for a file that is not sound; `decode(data, size=64)` always gives one.
+    """
+    from . import fileformat, images
+    from .boxes import PREVIEW
+    from .codec.beside import preview_of
+
+    raw, name = _bytes_of(data)
+    file = fileformat.unpack(raw, name=name, max_pixels=None)
+    return images.to_pil(preview_of(file, name=name)) if PREVIEW in file.boxes else None
 
 
 def _bytes_of(data: bytes | bytearray | memoryview | str | Path | BinaryIO) -> tuple[bytes, str]:

@@ -12,11 +12,14 @@
     "ALPH"  the alpha plane: a PNG (8-bit grey, not interlaced) or a lossless WebP (VP8L,    gives the file up
             no alpha, grey) of the picture's size, without other chunks or bytes behind it
     "sums"  the low 16 bits of the CRC-32 of each stream, z first, 2 bytes each              skips the box
+    "prev"  a preview: a WebP of at most 64x64 pixels and 2048 bytes, in sRGB, not animated, skips the box
+            to be shown while, or where, the streams cannot be decoded
 
 Deflated payloads are a varint, the length of what was deflated (1 to 2**24), and a raw deflate stream of exactly that.
 `pack_boxes` deflates what becomes smaller by it; readers see one kind of box, whichever way it was written.
 The case says what a skipped box costs: upper where the picture would look otherwise (and the three first types).
-Sums are written where they take at most a thousandth of the file, or where they are asked for.
+Sums are written where they take at most a thousandth of the file, a preview where it takes at most a two-hundredth, or
+where they are asked for.
 """
 
 from __future__ import annotations
@@ -27,9 +30,10 @@ from dataclasses import dataclass
 
 from fedscodec.errors import FormatError
 
-ICC, EXIF, XMP, ALPHA, SRGB, SUMS = b"ICCP", b"EXIF", b"XMP ", b"ALPH", b"srgb", b"sums"
-KNOWN_BOXES = (ICC, EXIF, XMP, ALPHA, SRGB, SUMS)  # also the order in which they are written
+ICC, EXIF, XMP, ALPHA, SRGB, SUMS, PREVIEW = b"ICCP", b"EXIF", b"XMP ", b"ALPH", b"srgb", b"sums", b"prev"
+KNOWN_BOXES = (ICC, EXIF, XMP, ALPHA, SRGB, SUMS, PREVIEW)  # also the order in which they are written
 INFLATED_AT_MOST = 2**24
+PREVIEW_AT_MOST, PREVIEW_SIDE = 2048, 64  # bytes, pixels
 UINT32_END = 2**32
 VARINT_BYTES = 5
 OPAQUE = "the picture is shown opaque"
@@ -37,6 +41,7 @@ ALL_LOST = "what stood in boxes behind that is lost (alpha, ICC profile, Exif, X
 _WITHOUT = {  # what a picture is without a box
     ALPHA: OPAQUE, ICC: "its colours are shown without their profile", SRGB: "its colours are shown without a profile",
     EXIF: "its Exif is lost", XMP: "its XMP is lost", SUMS: "no sums tell which stream is damaged",
+    PREVIEW: "it has no preview",
 }  # fmt: skip
 _DEFLATED = {ICC: b"ICCZ", EXIF: b"exiz", XMP: b"xmpz"}
 _INFLATED = {deflated: plain for plain, deflated in _DEFLATED.items()}
@@ -156,6 +161,29 @@ def damaged_streams(streams: tuple[bytes, ...], boxes: Mapping[bytes, bytes]) ->
         return []
     sums, found = boxes[SUMS], stream_sums(streams)
     return [k for k in range(len(streams)) if sums[2 * k : 2 * k + 2] != found[2 * k : 2 * k + 2]]
+
+
+def preview_size(payload: bytes) -> tuple[int, int] | None:
+    """Width and height that the payload of a "prev" box claims; None for one that no such box may hold.
+
+    Looked at before anything is decoded, as a WebP of a few bytes can claim 268 megapixels.
+    """
+    if len(payload) > PREVIEW_AT_MOST or payload[:4] != b"RIFF" or payload[8:12] != b"WEBP" or len(payload) < 30:
+        return None
+
+    def number(first: int, count: int) -> int:
+        return int.from_bytes(payload[first : first + count], "little")
+
+    kind, packed = payload[12:16], number(21, 4)
+    sizes = {
+        b"VP8 ": (number(26, 2) & 0x3FFF, number(28, 2) & 0x3FFF),
+        b"VP8L": ((packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1),
+        b"VP8X": (number(24, 3) + 1, number(27, 3) + 1),
+    }
+    width, height = sizes.get(kind, (0, 0))
+    animated = kind == b"VP8X" and payload[20] & 0x02
+    small = 1 <= width <= PREVIEW_SIDE and 1 <= height <= PREVIEW_SIDE
+    return (width, height) if small and not animated else None
 
 
 def uint32(value: int) -> bytes:

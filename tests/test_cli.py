@@ -551,6 +551,7 @@ def test_info_for_machines(encoded):
     assert about == {
         "bytes": size, "bpp": 8 * size / 2240, "width": 56, "height": 40, "grey": False, "quality": 3.0,
         "fingerprint": header.fingerprint.hex(), "models": ["tiny"], "checksum": f"{header.checksum:08x}",
+            "preview": None,
     }  # fmt: skip
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from ..boxes import ALPHA, EXIF, ICC, OPAQUE, SRGB, XMP
+from ..boxes import ALPHA, EXIF, ICC, OPAQUE, PREVIEW, PREVIEW_AT_MOST, SRGB, XMP, pack_boxes
 from ..errors import FormatError
-from ..fileformat import FedsFile
-from ..images import Picture, means_srgb, pack_alpha, srgb_profile, unpack_alpha
+from ..fileformat import FedsFile, pack
+from ..images import Picture, means_srgb, pack_alpha, srgb_profile, unpack_alpha, unpack_thumbnail
+
+PREVIEW_SHARE = 200  # of a file, what a preview may take where nobody asked for it: few files below 70 kB have one
+_SMALLEST_PREVIEW = 100  # bytes, of a picture of one colour
 
 
 def boxes_of(picture: Picture) -> dict[bytes, bytes]:
@@ -41,6 +45,28 @@ def alpha_of(file: FedsFile) -> np.ndarray | None:
     """The alpha plane uint8 [H, W] of a file, None if all is opaque; FormatError where it is not sound."""
     packed = file.boxes.get(ALPHA)
     return None if packed is None else unpack_alpha(packed, file.header.width, file.header.height)
+
+
+def add_preview(file: FedsFile, make: Callable[[], bytes | None], wanted: bool | None) -> None:
+    """Give a file the preview that `make` makes: with None, only where it takes at most 1/PREVIEW_SHARE of the file.
+
+    It is not made at all where it could not fit.
+    """
+    most = PREVIEW_AT_MOST if wanted else len(pack(file)) // PREVIEW_SHARE
+    if wanted is False or most < _SMALLEST_PREVIEW or (payload := make()) is None:
+        return
+    if wanted or len(pack_boxes({PREVIEW: payload})) <= most:
+        file.boxes[PREVIEW] = payload
+
+
+def preview_of(file: FedsFile, *, name: str = "the file") -> Picture:
+    """The small picture that lies in a file ready to be shown; FormatError where there is none, or no sound one."""
+    if PREVIEW not in file.boxes:
+        raise FormatError(f"{name}: holds no preview (--size 64 makes one from its streams)")
+    try:
+        return unpack_thumbnail(file.boxes[PREVIEW])
+    except FormatError as error:
+        raise FormatError(f"{name}: {error}") from error
 
 
 def changed_beside(picture: Picture, file: FedsFile) -> list[str]:

@@ -16,7 +16,7 @@ from ..entropy.coders import SliceWriter, symbol_bytes
 from ..errors import TooLargeError
 from ..images import Picture
 from ..networks.slices import walk
-from .beside import boxes_of
+from .beside import add_preview, boxes_of
 from .devices import sparing
 from .latents import TRANSFORM_SHARE, Progress, analyse, hyper_analyse, slices_told
 from .model import Model
@@ -32,16 +32,18 @@ def encode_picture(
     *,
     count_bits: bool = False,
     stream_checks: bool | None = None,
+    preview: bool | None = None,
     progress: Progress | None = None,
 ) -> Encoded:
     """Encode a picture at a quality from 1 to the number of the model's λs; in between, gains are interpolated.
 
-    `stream_checks` adds a check of every stream, see `fileformat.assemble`.
+    `stream_checks` adds a check of every stream, see `fileformat.assemble`; `preview` a small picture that is shown at
+    once, see `beside.add_preview`.
     """
     gain, thousandths = _gain(model, quality)  # before the work
     analysed = _analysed(picture, model, progress)
     y = analysed.latents.mul_(gain)
-    return _encode_latents(analysed, y, thousandths, model, count_bits, stream_checks, progress)
+    return _encode_latents(analysed, y, thousandths, model, count_bits, stream_checks, preview, progress)
 
 
 @sparing
@@ -67,12 +69,18 @@ def _analysed(picture: Picture, model: Model, progress: Progress | None) -> Anal
 @sparing
 @torch.inference_mode()
 def encode_analysed(
-    analysed: Analysed, model: Model, quality: float, *, count_bits: bool = False, stream_checks: bool | None = None
+    analysed: Analysed,
+    model: Model,
+    quality: float,
+    *,
+    count_bits: bool = False,
+    stream_checks: bool | None = None,
+    preview: bool | None = None,
 ) -> Encoded:
     """The file of an analysed picture at a quality; its seconds are those of both halves."""
     gain, thousandths = _gain(model, quality)
     y = analysed.latents.to(model.device) * gain
-    return _encode_latents(analysed, y, thousandths, model, count_bits, stream_checks)
+    return _encode_latents(analysed, y, thousandths, model, count_bits, stream_checks, preview)
 
 
 def _gain(model: Model, quality: float) -> tuple[Tensor, int]:
@@ -89,6 +97,7 @@ def _encode_latents(
     model: Model,
     count_bits: bool,
     stream_checks: bool | None,
+    preview: bool | None,
     progress: Progress | None = None,
 ) -> Encoded:
     """The file of the gained latents y [1, M, H/16, W/16]."""
@@ -109,4 +118,5 @@ def _encode_latents(
         boxes=boxes_of(picture),
         sums=stream_checks,
     )
+    add_preview(file, lambda: analysed.thumbnail, preview)
     return Encoded(fileformat.pack(file), {**analysed.seconds, **clock.seconds}, writer.bits, writer.symbols, y_hat)

@@ -55,12 +55,19 @@ class Model:
         if self._weights is not None:
             yield "on the CPU", Model(self._weights, name=self.name, quality=self.quality, device="cpu")
 
-    def encode(self, picture: Picture, quality: float | None = None, *, stream_checks: bool | None = None) -> bytes:
+    def encode(
+        self,
+        picture: Picture,
+        quality: float | None = None,
+        *,
+        stream_checks: bool | None = None,
+        preview: bool | None = None,
+    ) -> bytes:
         """The picture as the bytes of a .feds file, at the model's quality unless another is given."""
         wanted = self.quality if quality is None else quality
         from .encoding import encode_picture
 
-        return encode_picture(picture, self, wanted, stream_checks=stream_checks).data
+        return encode_picture(picture, self, wanted, stream_checks=stream_checks, preview=preview).data
 
     def decode(self, data: bytes, *, max_pixels: int | None = fileformat.DEFAULT_MAX_PIXELS) -> Picture:
         """The picture in the bytes of a .feds file that this network wrote."""

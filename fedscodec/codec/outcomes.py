@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..images import Picture
+from ..images import Picture, pack_thumbnail
 
 T = TypeVar("T")
 
@@ -23,6 +24,11 @@ class Analysed:
     picture: Picture
     latents: Tensor = field(repr=False)
     seconds: dict[str, float]
+
+    @cached_property
+    def thumbnail(self) -> bytes | None:
+        """The payload of a preview box, made once for all qualities."""
+        return pack_thumbnail(self.picture)
 
 
 @dataclass

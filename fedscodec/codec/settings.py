@@ -13,7 +13,8 @@ from .targets import Target
 class Encoding:
     """How to encode. quality None: that of the model's name; target: in place of a quality; force: do all anew.
 
-    strip: leave out ICC profile, Exif and XMP; stream_checks: add a check of every stream, None where they cost little.
+    strip: leave out ICC profile, Exif and XMP; stream_checks: add a check of every stream, preview: a small
+    picture that needs no network; None for either: where they cost little.
     """
 
     model: str = DEFAULT_MODEL
@@ -26,6 +27,7 @@ class Encoding:
     force: bool = False
     strip: bool = False
     stream_checks: bool | None = None
+    preview: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -37,11 +37,13 @@ def encode_one(
     measured, note = dict[str, float](), ""
     if how.target is None:
         quality = model.quality if how.quality is None else how.quality
-        encoded = encode_picture(picture, model, quality, stream_checks=how.stream_checks, progress=progress)
+        encoded = encode_picture(
+            picture, model, quality, stream_checks=how.stream_checks, preview=how.preview, progress=progress
+        )
         seconds = sum(encoded.seconds.values())
     else:
         try:
-            hit = encode_to_target(picture, model, how.target, stream_checks=how.stream_checks)
+            hit = encode_to_target(picture, model, how.target, stream_checks=how.stream_checks, preview=how.preview)
         except TargetError as error:
             raise TargetError(f"{name}: {error}") from error
         encoded, seconds, note = hit.encoded, hit.seconds, hit.note

@@ -137,13 +137,20 @@ class Hit:
     seconds: float
 
 
-def encode_to_target(picture: Picture, model: Model, target: Target, *, stream_checks: bool | None = None) -> Hit:
+def encode_to_target(
+    picture: Picture,
+    model: Model,
+    target: Target,
+    *,
+    stream_checks: bool | None = None,
+    preview: bool | None = None,
+) -> Hit:
     """The best file within a target; TargetError where there is none, which names the nearest that there is.
 
-    `stream_checks`, of which a size counts the bytes, are as in `codec.encode_picture`.
+    `stream_checks` and `preview`, of which a size counts the bytes, are as in `codec.encode_picture`.
     """
     pixels, limit = picture.width * picture.height, target.limit(picture.width * picture.height)
-    trials = _Trials(picture, model, target, stream_checks)
+    trials = _Trials(picture, model, target, stream_checks, preview)
     lowest, highest = 1000, 1000 * len(model.spec.lambdas)
     found = search(trials.cost, limit, lowest, highest, rising=target.is_size)
 
@@ -218,11 +225,14 @@ def _log(cost: float) -> float:
 class _Trials:
     """Encodes one picture at the qualities that a search asks for, and keeps the costs and the last files."""
 
-    def __init__(self, picture: Picture, model: Model, target: Target, stream_checks: bool | None) -> None:
+    def __init__(
+        self, picture: Picture, model: Model, target: Target, stream_checks: bool | None, preview: bool | None
+    ) -> None:  # fmt: skip
         from .encoding import analyse_picture
 
         self._analysed = analyse_picture(picture, model)
-        self._model, self._target, self._stream_checks = model, target, stream_checks
+        self._model, self._target = model, target
+        self._stream_checks, self._preview = stream_checks, preview
         self._files: dict[int, Encoded] = {}
         self.costs: dict[int, float] = {}
         self.seconds = sum(self._analysed.seconds.values())
@@ -238,8 +248,13 @@ class _Trials:
         if thousandths not in self._files:
             from .encoding import encode_analysed
 
-            quality, checks = thousandths / 1000, self._stream_checks
-            encoded = encode_analysed(self._analysed, self._model, quality, stream_checks=checks)
+            encoded = encode_analysed(
+                self._analysed,
+                self._model,
+                thousandths / 1000,
+                stream_checks=self._stream_checks,
+                preview=self._preview,
+            )
             self.seconds += sum(encoded.seconds.values()) - sum(self._analysed.seconds.values())
             self._files = dict([*self._files.items(), (thousandths, encoded)][-2:])
         return self._files[thousandths]

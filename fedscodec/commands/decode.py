@@ -38,6 +38,7 @@ EXAMPLES = examples(
     "feds decode photo.feds -o photo.webp",
     "feds decode archive/ -o pictures/ --recursive --format webp",
     "feds decode photo.feds --size 256 -o small.jpg",
+    "feds decode photo.feds --preview -o tiny.png",
     "feds decode - < photo.feds > photo.png",
 )
 
@@ -57,6 +58,9 @@ def decode(
         int | None, typer.Option(min=1, metavar="PIXELS", help="A preview with a longer side of so many, made faster.")
     ] = None,
     slices: Annotated[int | None, typer.Option(min=1, metavar="K", help="A preview from the first K slices.")] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="The small picture that lies ready in the file; needs no network.")
+    ] = False,
     device: OnDevice = Device.AUTO,
     force: Force = False,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
@@ -74,11 +78,17 @@ def decode(
     with one_sentence(debug):
         if best_effort and (size or slices):
             raise typer.BadParameter("--best-effort decodes the whole picture, expected neither --size nor --slices")
+        if preview and (size or slices or best_effort):
+            raise typer.BadParameter("--preview takes what lies ready: expected no --size, --slices or --best-effort")
+        if preview and (is_batch(sources) or as_json or ray):
+            raise typer.BadParameter("--preview shows one file at a time")
         if best_effort and (is_batch(sources) or as_json or ray):
             raise typer.BadParameter("--best-effort decodes one file at a time")
         if is_batch(sources) or as_json or ray:
             how = Decoding(writable_format(format or "png"), device.value, max_pixels, force, size, slices)
             _decode_many(sources, output, how, recursive=recursive, jobs=jobs, ray=ray, as_json=as_json, quiet=quiet)
+        elif preview:
+            _show_preview(sources[0], output, Decoding(format, max_pixels=max_pixels, force=force), quiet=quiet)
         else:
             how = Decoding(format, device.value, max_pixels, force, size, slices)
             _decode_one(sources[0], output, how, best_effort, quiet=quiet)
@@ -129,6 +139,19 @@ def _decode_one(source: Path, output: Path | None, how: Decoding, best_effort: b
     if decoded.picture.warnings:  # only a damaged file has any
         say(f"feds: {name}: {'; '.join(decoded.picture.warnings)}", False)
         raise typer.Exit(DAMAGED)
+
+
+def _show_preview(source: Path, output: Path | None, how: Decoding, *, quiet: bool) -> None:
+    name = name_of(source)
+    file = unpack(read_feds(source), name=name, max_pixels=how.max_pixels)
+    target = output_path(source, output, _suffix(how))
+    require_writable(target, force=how.force, source=source)
+    from .. import images
+    from ..codec.beside import preview_of
+
+    picture, kind = preview_of(file, name=name), writable_format(how.format or target.suffix or "png")
+    write_output(target, images.encode_picture(picture, kind, name=str(target)), force=how.force)
+    say(f"{name_of(target, 'output')}: {report.preview_line(file.header, picture)}", quiet)
 
 
 def _suffix(how: Decoding) -> str:

@@ -28,6 +28,7 @@ from .options import (
     OnDevice,
     OnRay,
     Output,
+    Preview,
     Psnr,
     Quality,
     Quiet,
@@ -68,6 +69,7 @@ def encode(
     ] = False,
     strip: Annotated[bool, typer.Option("--strip", help="Leave out ICC profile, Exif and XMP.")] = False,
     stream_checks: StreamChecks = None,
+    preview: Preview = None,
     recursive: Recursive = False,
     jobs: Jobs = None,
     ray: OnRay = None,
@@ -86,7 +88,7 @@ def encode(
     with one_sentence(debug):
         target = target_of(bpp, size, psnr, ms_ssim, quality)
         how = Encoding(
-            model, quality, target, device.value, measure, verify, max_pixels, force, strip, stream_checks
+            model, quality, target, device.value, measure, verify, max_pixels, force, strip, stream_checks, preview
         )  # fmt: skip
         if is_batch(sources) or as_json or ray:
             _encode_many(sources, output, how, recursive=recursive, jobs=jobs, ray=ray, as_json=as_json, quiet=quiet)

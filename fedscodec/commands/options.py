@@ -64,6 +64,12 @@ StreamChecks = Annotated[
         help="Tell which stream broke; by default if that is at most 0.1 % of OUT.",
     ),
 ]
+Preview = Annotated[
+    bool | None,
+    typer.Option(
+        "--preview/--no-preview", help="Put in a small picture to show at once; by default if that is at most 0.5 %."
+    ),
+]
 Format = Annotated[str | None, typer.Option(metavar="F", help="png, jpg, webp, ...; by default OUT's suffix.")]
 Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output if it exists.")]
 MaxPixels = Annotated[int, typer.Option(min=1, metavar="N", help="Refuse pictures with more pixels.")]

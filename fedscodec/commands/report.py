@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from ..boxes import PREVIEW, preview_size
 from ..fileformat import FedsFile, Header, read_header
 
 if TYPE_CHECKING:
@@ -96,6 +97,11 @@ def decoded_line(header: Header, picture: Picture, model: str, seconds: float) -
     return f"{pixels} pixels, q{header.quality / 1000:g} of {model}, {seconds:.2f} s"
 
 
+def preview_line(header: Header, picture: Picture) -> str:
+    """What lay ready in a file: `64x43 of 768x512 pixels, the preview in the file`."""
+    return f"{picture.width}x{picture.height} of {header.width}x{header.height} pixels, the preview in the file"
+
+
 def verdict_line(verdict: Verdict) -> str:
     """`a.feds: sound, 768x512 pixels, q3 of student, symbols 0123456789abcdef`, or what is wrong with it."""
     if verdict.fault is not None:
@@ -123,6 +129,8 @@ def info_lines(file: FedsFile, size: int, models: list[str]) -> Iterator[str]:
     yield f"picture  {header.width}x{header.height} pixels, {'grey' if header.grey else 'colour'}"
     yield f"model    {', '.join(models) or 'not installed'}, fingerprint {header.fingerprint.hex()}"
     yield f"quality  q{header.quality / 1000:g}"
+    if preview := _preview(file):
+        yield f"preview  {preview['width']}x{preview['height']} pixels, WebP"
     for name, length in _parts(file, size).items():
         yield f"{name:<9}{length:>9,} bytes {length / size:>6.1%}"
 
@@ -133,9 +141,14 @@ def info_json(file: FedsFile, size: int, models: list[str]) -> str:
     about = {
         "bytes": size, "bpp": 8 * size / pixels, "width": header.width, "height": header.height, "grey": header.grey,
         "quality": header.quality / 1000, "fingerprint": header.fingerprint.hex(), "models": models,
-        "checksum": f"{header.checksum:08x}", "parts": _parts(file, size),
+        "checksum": f"{header.checksum:08x}", "preview": _preview(file), "parts": _parts(file, size),
     }  # fmt: skip
     return json.dumps(about)
+
+
+def _preview(file: FedsFile) -> dict[str, int] | None:
+    size = preview_size(file.boxes.get(PREVIEW, b""))
+    return None if size is None else {"width": size[0], "height": size[1]}
 
 
 def _parts(file: FedsFile, size: int) -> dict[str, int]:

@@ -3,6 +3,7 @@
 reading    what Pillow opens → Picture        metadata   Exif, XMP and orientation
 writing    Picture → files, Pillow images     picture    what a Picture is
 tensors    Picture ↔ float tensors            planes     alpha as the bytes of a box, and back
+                                               thumbnails the same for the preview
 """
 
 from .picture import Picture, from_array
@@ -11,6 +12,7 @@ from .profiles import means_srgb, srgb_profile, stripped
 from .reading import PICTURE_SUFFIXES, expected_pixels, read_picture
 from .resizing import resize
 from .tensors import crop, from_tensor, pad, region, to_tensor
+from .thumbnails import pack_thumbnail, unpack_thumbnail
 from .writing import WRITABLE_SUFFIXES, encode_picture, not_kept, to_pil, write_picture
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "means_srgb",
     "not_kept",
     "pack_alpha",
+    "pack_thumbnail",
     "pad",
     "read_picture",
     "region",
@@ -34,5 +37,6 @@ __all__ = [
     "to_pil",
     "to_tensor",
     "unpack_alpha",
+    "unpack_thumbnail",
     "write_picture",
 ]

@@ -6,6 +6,7 @@ there already, and else watches for its import: a finder that finds nothing itse
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from typing import Any
 from ..fileformat import MAGIC
 
 FORMAT, WATCHED = "FEDS", "PIL.Image"
+SAVE_DEFAULTS: dict[str, Any] = {}
+"""Options of `Image.save` for .feds files where a call does not give them; see `register_feds_opener`."""
 
 
 def install() -> None:
@@ -24,6 +27,25 @@ def install() -> None:
         _register(sys.modules[WATCHED])
     elif not any(isinstance(finder, _Watcher) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Watcher())
+
+
+def register_feds_opener(
+    *,
+    model: str | None = None,
+    quality: float | None = None,
+    device: str | None = None,
+    stream_checks: bool | None = None,
+    preview: bool | None = None,
+) -> None:
+    """Register .feds with Pillow now, and set what `Image.save` does where it is not told.
+
+    `import fedscodec` registers it too, with the defaults of `fedscodec.encode`; those come back with a call without
+    options. A quality or target given to `save` goes before the `quality` here.
+    """
+    told = {"model": model, "quality": quality, "device": device, "stream_checks": stream_checks, "preview": preview}
+    SAVE_DEFAULTS.clear()
+    SAVE_DEFAULTS.update((name, value) for name, value in told.items() if value is not None)
+    _register(importlib.import_module(WATCHED))
 
 
 def _register(pillow: Any) -> None:

@@ -9,9 +9,9 @@ on the device that FEDS_DEVICE names (auto, cpu, cuda); `thumbnail` decodes a pr
 between. What is wrong with a file is an OSError at the latest when it is loaded, as with Pillow's own formats.
 
 Options of `save`: model (a name, a weights file, or what `fedscodec.load_model` gave), quality or in its place one of
-bpp, size, psnr and ms_ssim, and stream_checks (see `fedscodec.encode`), device; icc_profile, exif and xmp replace those
-of the image, b"" drops them. The picture is turned as its Exif says. What the format does not keep (more than 8 bits)
-is told in a UserWarning.
+bpp, size, psnr and ms_ssim, stream_checks and preview (see `fedscodec.encode`), device; icc_profile, exif and xmp
+replace those of the image, b"" drops them; `register_feds_opener` sets what holds where nothing is told. The picture is
+turned as its Exif says. What the format does not keep (more than 8 bits) is told in a UserWarning.
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ from ..codec.targets import only_target
 from ..errors import FedsError, FormatError
 from ..fileformat import HEADER_BYTES_AT_MOST, FedsFile, read_header, unpack
 from ..registry import DEFAULT_MODEL
+from .hook import SAVE_DEFAULTS
 
 if TYPE_CHECKING:
     from ..codec.model import Model
 
 _LAYOUT, _BOXES_FOLLOW = 5, 0x80  # see the table in fileformat
 _MODELS_KEPT = 2
+_HOW_GOOD = ("quality", "bpp", "size", "psnr", "ms_ssim")
 
 
 class FedsImageFile(ImageFile.ImageFile):
@@ -134,7 +136,7 @@ def save(image: Image.Image, stream: IO[bytes], filename: str | bytes) -> None:
     from ..codec.single import encode_one
     from ..images import read_picture
 
-    options: dict[str, Any] = image.encoderinfo
+    options = _with_defaults(image.encoderinfo)
     model = options.get("model", DEFAULT_MODEL)
     source = image.copy()  # to describe it otherwise
     for key in ("icc_profile", "exif", "xmp"):
@@ -142,16 +144,27 @@ def save(image: Image.Image, stream: IO[bytes], filename: str | bytes) -> None:
             value = options[key]
             source.info[key] = value.tobytes() if isinstance(value, Image.Exif) else value
     try:
-        target = only_target(**{key: options.get(key) for key in ("quality", "bpp", "size", "psnr", "ms_ssim")})
+        target = only_target(**{key: options.get(key) for key in _HOW_GOOD})
         picture = read_picture(source, name=os.fsdecode(filename) or "the picture", max_pixels=None)
         network = model if isinstance(model, Model) else _writer(model, options.get("device") or _device())
-        how = Encoding(quality=options.get("quality"), target=target, stream_checks=options.get("stream_checks"))
+        how = Encoding(
+            quality=options.get("quality"),
+            target=target,
+            stream_checks=options.get("stream_checks"),
+            preview=options.get("preview"),
+        )
         data = encode_one(picture, network, how).encoded.data
     except FedsError as error:
         raise OSError(str(error)) from error
     for sentence in picture.warnings:
         warnings.warn(sentence, UserWarning, stacklevel=4)  # of whoever called Image.save
     stream.write(data)
+
+
+def _with_defaults(options: dict[str, Any]) -> dict[str, Any]:
+    """What `save` was told, and for the rest what `register_feds_opener` was; one that asks how good is enough."""
+    asked = any(options.get(key) is not None for key in _HOW_GOOD)
+    return {key: value for key, value in SAVE_DEFAULTS.items() if not (asked and key in _HOW_GOOD)} | options
 
 
 def _device() -> str:
