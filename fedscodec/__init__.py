@@ -98,23 +98,19 @@ def decode(
     damaged or cut file gives what its intact slices show, all of it, and a `DamageWarning`. Raises children of
     `FedsError`.
     """
-    from . import fileformat, images
-    from .codec import previews
+    from . import images
     from .codec.model import model_by_fingerprint
+    from .codec.settings import Decoding
+    from .codec.single import decode_one
 
     raw, name = _bytes_of(data)
-    if best_effort:
-        found = fileformat.salvage(raw, name=name, max_pixels=max_pixels)
-        network = model or model_by_fingerprint(found.file.header.fingerprint, device, name=name)
-        from .codec.decoding import decode_salvaged
-
-        picture = decode_salvaged(found, network).picture
-        if picture.warnings:
-            warnings.warn(f"{name}: {'; '.join(picture.warnings)}", DamageWarning, stacklevel=2)
-        return images.to_pil(picture)
-    file = fileformat.unpack(raw, name=name, max_pixels=max_pixels)
-    network = model or model_by_fingerprint(file.header.fingerprint, device, name=name)
-    return images.to_pil(previews.decode_preview(file, network, size=size, slices=slices).picture)
+    how = Decoding(max_pixels=max_pixels, size=size, slices=slices, best_effort=best_effort)
+    found = how.unpack(raw, name=name)
+    network = model or model_by_fingerprint(found.header.fingerprint, device, name=name)
+    picture = decode_one(found, network, how, name=name).picture
+    if picture.warnings:
+        warnings.warn(f"{name}: {'; '.join(picture.warnings)}", DamageWarning, stacklevel=2)
+    return images.to_pil(picture)
 
 
 def preview(data: bytes | bytearray | memoryview | str | Path | BinaryIO) -> Image.Image | None:

@@ -117,6 +117,11 @@ class Salvage:
     whole: int
     faults: tuple[str, ...]
 
+    @property
+    def header(self) -> Header:
+        """That of the file."""
+        return self.file.header
+
 
 def assemble(
     *,
@@ -128,18 +133,18 @@ def assemble(
     streams: Iterable[bytes],
     symbols: Iterable[bytes | memoryview],
     boxes: Mapping[bytes, bytes] | None = None,
-    sums: bool | None = False,
+    stream_checks: bool | None = False,
 ) -> FedsFile:
     """A file for `pack`; its stream lengths and checksum follow from `streams` (z first) and `symbols`.
 
-    With `sums` it also gets a box with a check of every stream, so that damage can be told where it is; with None,
-    where that takes at most a thousandth of the file. Raises ValueError for values that no file can hold.
+    With `stream_checks` it also gets a box with a check of every stream, so that damage can be told where it is; with
+    None, where that takes at most a thousandth of the file. Raises ValueError for values that no file can hold.
     """
     kept = tuple(streams)
     header = Header(fingerprint, quality, width, height, grey, tuple(map(len, kept)), checksum=0)
     header = replace(header, checksum=symbol_checksum(header, symbols))
     file = FedsFile(header, kept, dict(boxes or {}))
-    if sums or (sums is None and _sums_are_cheap(file)):
+    if stream_checks or (stream_checks is None and _sums_are_cheap(file)):
         file.boxes[SUMS] = stream_sums(kept)
     return file
 

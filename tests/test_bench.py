@@ -22,6 +22,7 @@ from fedscodec.bench.session import Session, our_coders
 from fedscodec.cli import app
 from fedscodec.codec import model as loading
 from fedscodec.codec.encoding import encode_picture
+from fedscodec.codec.settings import Encoding
 from fedscodec.errors import FedsError, OutputError
 from fedscodec.images import Picture, read_picture
 from fedscodec.metrics import measures as metrics
@@ -78,7 +79,7 @@ def test_figures_are_those_of_real_files_of_the_pixels_alone(session, photos, co
     for row in session.rows:
         pixels = read_picture(photos / row.picture).pixels
         if row.codec == "tiny":
-            encoded = encode_picture(Picture(pixels), codec, row.setting, count_bits=True)
+            encoded = encode_picture(Picture(pixels), codec, Encoding(quality=row.setting, count_bits=True))
             assert (row.bytes, row.estimated_bits) == (len(encoded.data), encoded.bits)
             decoded = codec.decode(encoded.data).pixels
             assert (row.encode.keys(), row.decode.keys()) == (ENCODE, DECODE)

@@ -30,7 +30,7 @@ def read(*boxes: bytes) -> dict[bytes, bytes]:
 
 
 def sample(**changes: object) -> FedsFile:
-    given = {"boxes": {XMP: b"<x/>"}, "sums": True, **changes}
+    given = {"boxes": {XMP: b"<x/>"}, "stream_checks": True, **changes}
     return assemble(
         fingerprint=b"12345678", quality=3000, width=70, height=50, grey=False, streams=STREAMS, symbols=[], **given
     )  # type: ignore[arg-type]
@@ -109,7 +109,7 @@ def test_boxes_come_back(boxes: dict[bytes, bytes]) -> None:
 def test_sums_are_two_bytes_a_stream_and_name_what_is_damaged() -> None:
     file = sample()
     assert file.boxes[SUMS] == b"".join(zlib.crc32(stream).to_bytes(4, "little")[:2] for stream in STREAMS)
-    assert len(pack(file)) == len(pack(sample(sums=False))) + 4 + 1 + 6 + 4
+    assert len(pack(file)) == len(pack(sample(stream_checks=False))) + 4 + 1 + 6 + 4
     data = pack(file)
     assert unpack(data) == file
     for stream, name in zip(STREAMS, ("z", "slice 1", "slice 2"), strict=True):
@@ -134,7 +134,7 @@ def test_of_a_cut_file_the_first_streams_are_left() -> None:
     assert (found.whole, found.file.streams, found.file.boxes) == (2, (b"abc", b"slice one", b""), {})
     lost = "what stood in boxes behind that is lost (alpha, ICC profile, Exif, XMP)"
     assert found.faults == (f"ends after {start + 16} bytes inside the slice 2 stream", lost)
-    bare = pack(sample(boxes={}, sums=False))
+    bare = pack(sample(boxes={}, stream_checks=False))
     assert salvage(bare[:-1]).faults == (f"ends after {len(bare) - 1} bytes inside the slice 2 stream",)
     assert salvage(data[:start]).whole == 0
     with pytest.raises(FormatError, match="inside the header"):
@@ -174,7 +174,7 @@ def test_a_damaged_box_costs_no_stream_and_no_other_box(kind: bytes, without: st
 
 
 def test_what_salvage_says_of_other_boxes_that_are_not_sound() -> None:
-    bare = sample(boxes={}, sums=False)
+    bare = sample(boxes={}, stream_checks=False)
     head = pack(FedsFile(bare.header, STREAMS, {SRGB: b""}))[: -len(pack_boxes({SRGB: b""}))]
     lost = "what stood in boxes behind that is lost (alpha, ICC profile, Exif, XMP)"
 

@@ -16,6 +16,7 @@ from fedscodec.codec.devices import choose_device, choose_precision
 from fedscodec.codec.encoding import analyse_picture, encode_analysed, encode_picture
 from fedscodec.codec.model import Model
 from fedscodec.codec.outcomes import Encoded
+from fedscodec.codec.settings import Encoding
 from fedscodec.entropy import coders
 from fedscodec.entropy.coders import SliceReader
 from fedscodec.errors import FedsError, FormatError, TooLargeError
@@ -35,7 +36,7 @@ def same_symbols(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
 @pytest.fixture(scope="module")
 def encoded(codec: Model, picture: MakePicture) -> Encoded:
     """A picture of 64x48, encoded at q4."""
-    return encode_picture(picture(), codec, 4.0, count_bits=True)
+    return encode_picture(picture(), codec, Encoding(quality=4.0, count_bits=True))
 
 
 # ── Round trips ───────────────────────────────────────────────────────────────────────────────────────────
@@ -43,7 +44,7 @@ def encoded(codec: Model, picture: MakePicture) -> Encoded:
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 50), (64, 64), (65, 127), (3, 200), (129, 64)])
 def test_every_size_comes_back(width: int, height: int, codec: Model, picture: MakePicture) -> None:
-    encoded = encode_picture(picture(width=width, height=height), codec, 3.0)
+    encoded = encode_picture(picture(width=width, height=height), codec, Encoding(quality=3.0))
     file = fileformat.unpack(encoded.data)
     assert (file.header.width, file.header.height) == (width, height)
     decoded = decode_file(file, codec)
@@ -57,7 +58,7 @@ def test_every_size_comes_back(width: int, height: int, codec: Model, picture: M
 @pytest.mark.parametrize("kind", ["noise", "constant", "checkerboard"])
 @pytest.mark.parametrize("quality", [1.0, 7.0])
 def test_every_content_comes_back(kind: str, quality: float, codec: Model, picture: MakePicture) -> None:
-    encoded = encode_picture(picture(kind), codec, quality, count_bits=True)
+    encoded = encode_picture(picture(kind), codec, Encoding(quality=quality, count_bits=True))
     decoded = decode_file(fileformat.unpack(encoded.data), codec)
     assert same_symbols(encoded.symbols, decoded.symbols)
     assert max(int(np.abs(s).max()) for s in encoded.symbols) > 3  # there was something to code
@@ -67,7 +68,7 @@ def test_every_content_comes_back(kind: str, quality: float, codec: Model, pictu
 @pytest.mark.parametrize("quality", [1.0, 5.5])
 def test_every_stage_by_hand(quality: float, codec: Model, picture: MakePicture) -> None:
     original = picture(width=50, height=70)
-    encoded = encode_picture(original, codec, quality)
+    encoded = encode_picture(original, codec, Encoding(quality=quality))
     file = fileformat.unpack(encoded.data)
     reader = SliceReader(file.streams, (1, 2, 1, 8), codec.z_tables, codec.y_tables)
     y_hat = walk(codec.side, None, None, round(1000 * quality), reader).permute(0, 3, 1, 2) / 16
@@ -85,7 +86,7 @@ def test_every_stage_by_hand(quality: float, codec: Model, picture: MakePicture)
 
 
 def test_encoding_twice_gives_the_same_bytes(codec: Model, picture: MakePicture, encoded: Encoded) -> None:
-    assert encode_picture(picture(), codec, 4.0).data == encoded.data
+    assert encode_picture(picture(), codec, Encoding(quality=4.0)).data == encoded.data
     assert codec.encode(picture()) == encoded.data  # the model's own quality is 4
     assert codec.encode(picture(), 4.0) == encoded.data
     assert codec.encode(picture(seed=1)) != encoded.data
@@ -94,17 +95,17 @@ def test_encoding_twice_gives_the_same_bytes(codec: Model, picture: MakePicture,
 
 def test_one_analysis_serves_every_quality(codec: Model, picture: MakePicture, monkeypatch: pytest.MonkeyPatch) -> None:
     original = picture(width=70, height=50)
-    files = {quality: encode_picture(original, codec, quality) for quality in (1.0, 3.456, 7.0)}
+    files = {quality: encode_picture(original, codec, Encoding(quality=quality)) for quality in (1.0, 3.456, 7.0)}
     analysed = analyse_picture(original, codec)
     monkeypatch.setattr("fedscodec.codec.encoding.analyse", None)  # which is not needed again
     assert analysed.latents.shape == (1, 16, 4, 8)
     for quality, whole in files.items():
-        encoded = encode_analysed(analysed, codec, quality)
+        encoded = encode_analysed(analysed, codec, Encoding(quality=quality))
         assert encoded.data == whole.data
         assert encoded.seconds.keys() == whole.seconds.keys()
         assert np.array_equal(reconstruct(encoded, codec).pixels, codec.decode(whole.data).pixels)
     with pytest.raises(FedsError, match="quality must lie between 1 and 7 for tiny, found 7.5"):
-        encode_analysed(analysed, codec, 7.5)
+        encode_analysed(analysed, codec, Encoding(quality=7.5))
 
 
 def test_stages_are_timed_and_bits_counted(codec: Model, encoded: Encoded, picture: MakePicture) -> None:
@@ -115,12 +116,12 @@ def test_stages_are_timed_and_bits_counted(codec: Model, encoded: Encoded, pictu
     assert all(value >= 0 for value in (*encoded.seconds.values(), *decoded.seconds.values()))
     file = fileformat.unpack(encoded.data)
     assert codec.z_tables.bits(encoded.symbols[0], np.arange(8)) < encoded.bits
-    assert encode_picture(picture(), codec, 4.0).bits == 0.0
+    assert encode_picture(picture(), codec, Encoding(quality=4.0)).bits == 0.0
     assert 8 * sum(map(len, file.streams)) <= encoded.bits * 1.01 + 3 * 32
 
 
 def test_bytes_are_near_the_entropy(codec: Model, picture: MakePicture) -> None:
-    encoded = encode_picture(picture("noise", 256, 192), codec, 7.0, count_bits=True)
+    encoded = encode_picture(picture("noise", 256, 192), codec, Encoding(quality=7.0, count_bits=True))
     assert encoded.bits / 8 > 4000
     assert len(encoded.data) <= encoded.bits / 8 * 1.01 + 64
     assert len(encoded.data) >= encoded.bits / 8 * 0.99
@@ -318,11 +319,11 @@ def test_tiles_change_nothing(
     width: int, height: int, codec: Model, picture: MakePicture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = picture(width=width, height=height)
-    whole = encode_picture(original, codec, 6.0)
+    whole = encode_picture(original, codec, Encoding(quality=6.0))
     decoded = decode_file(fileformat.unpack(whole.data), codec)
     monkeypatch.setattr(tiles, "TRANSFORM_SIDE", {"cpu": 3})
     monkeypatch.setattr(coders, "_CHUNK", 100)
-    tiled = encode_picture(original, codec, 6.0)
+    tiled = encode_picture(original, codec, Encoding(quality=6.0))
     different = sum(int((a != b).sum()) for a, b in zip(whole.symbols, tiled.symbols, strict=True))
     assert different <= 2  # a float that lay on the edge of two symbols
     again = decode_file(fileformat.unpack(whole.data), codec)
@@ -333,7 +334,7 @@ def test_tiles_change_nothing(
 def test_progress_is_told_and_ends_at_one(codec: Model, picture: MakePicture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiles, "TRANSFORM_SIDE", {"cpu": 4})
     told: list[float] = []
-    encoded = encode_picture(picture(width=320), codec, 3.0, progress=told.append)
+    encoded = encode_picture(picture(width=320), codec, Encoding(quality=3.0), progress=told.append)
     assert told == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.8 + 0.2 / 3, 0.8 + 0.4 / 3, 1.0])
     told.clear()
     decode_file(fileformat.unpack(encoded.data), codec, progress=told.append)
@@ -374,7 +375,7 @@ def test_bfloat16_decodes_what_float32_encoded(
 
 def test_float32_decodes_what_bfloat16_encoded(codec: Model, tiny_weights: Weights, picture: MakePicture) -> None:
     model = Model(tiny_weights, name="tiny", quality=4.0, device="cpu", precision=torch.bfloat16)
-    encoded = encode_picture(picture(), model, 4.0)
+    encoded = encode_picture(picture(), model, Encoding(quality=4.0))
     assert same_symbols(decode_file(fileformat.unpack(encoded.data), codec).symbols, encoded.symbols)
 
 
@@ -383,7 +384,7 @@ def test_float32_decodes_what_bfloat16_encoded(codec: Model, tiny_weights: Weigh
 def test_cpu_and_gpu_decode_each_other(kind: str, codec: Model, tiny_weights: Weights, picture: MakePicture) -> None:
     gpu = Model(tiny_weights, name="tiny", quality=4.0, device="cuda")
     for writer, reader in ((codec, gpu), (gpu, codec)):
-        encoded = encode_picture(picture(kind, 130, 70), writer, 7.0)
+        encoded = encode_picture(picture(kind, 130, 70), writer, Encoding(quality=7.0))
         file = fileformat.unpack(encoded.data)
         found, own = decode_file(file, reader), decode_file(file, writer)
         assert same_symbols(found.symbols, encoded.symbols)

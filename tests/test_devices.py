@@ -19,6 +19,7 @@ from fedscodec.codec.devices import sparing
 from fedscodec.codec.encoding import encode_analysed, encode_picture
 from fedscodec.codec.model import Model
 from fedscodec.codec.previews import decode_preview
+from fedscodec.codec.settings import Encoding
 from fedscodec.codec.targets import Kind, Target, encode_to_target
 from fedscodec.errors import FormatError, LackOfMemoryWarning, is_lack_of_memory
 from fedscodec.fileformat import salvage, unpack
@@ -92,14 +93,14 @@ def short_of_memory(monkeypatch, name, enough):
 
 
 def test_a_picture_is_encoded_and_decoded_in_smaller_tiles(codec, picture, monkeypatch):
-    whole = encode_picture(picture(width=150, height=130), codec, 5.0)
+    whole = encode_picture(picture(width=150, height=130), codec, Encoding(quality=5.0))
     file = unpack(whole.data)
     expected = decode_file(file, codec)
     assert codec.tile_side == 64
     for name in ("analyse", "synthesise"):
         short_of_memory(monkeypatch, name, enough=16)
     with pytest.warns(LackOfMemoryWarning, match="^memory ran out, going on in smaller tiles$"):
-        small = encode_picture(picture(width=150, height=130), codec, 5.0)
+        small = encode_picture(picture(width=150, height=130), codec, Encoding(quality=5.0))
     assert sum(int((a != b).sum()) for a, b in zip(whole.symbols, small.symbols, strict=True)) <= 2
     with pytest.warns(LackOfMemoryWarning, match="^memory ran out, going on in smaller tiles$"):
         decoded = decode_file(file, codec)
@@ -111,7 +112,7 @@ def test_a_picture_is_encoded_and_decoded_in_smaller_tiles(codec, picture, monke
 def test_where_that_is_not_enough_it_fails(codec, picture, monkeypatch):
     short_of_memory(monkeypatch, "analyse", enough=1)
     with pytest.warns(LackOfMemoryWarning), pytest.raises(torch.OutOfMemoryError):
-        encode_picture(picture(), codec, 5.0)
+        encode_picture(picture(), codec, Encoding(quality=5.0))
 
 
 def on_a_gpu(model, weights):
@@ -122,7 +123,7 @@ def on_a_gpu(model, weights):
 
 
 def test_then_it_goes_on_on_the_cpu(codec, tiny_weights, picture, monkeypatch):
-    encoded = encode_picture(picture(), codec, 4.0)
+    encoded = encode_picture(picture(), codec, Encoding(quality=4.0))
     gpu = on_a_gpu(codec, tiny_weights)
     monkeypatch.setenv("FEDS_PRECISION", "float32")
     (_, small), (_, cpu) = gpu.cheaper()
@@ -176,8 +177,8 @@ def full(codec, tiny_weights, monkeypatch):
 
 
 WORK = {  # everything that runs a network
-    "encode_picture": lambda given, network: encode_picture(given.picture, network, 4.0).data,
-    "encode_analysed": lambda given, network: encode_analysed(given.analysed, network, 4.0).data,
+    "encode_picture": lambda given, network: encode_picture(given.picture, network, Encoding(quality=4.0)).data,
+    "encode_analysed": lambda given, network: encode_analysed(given.analysed, network, Encoding(quality=4.0)).data,
     "encode_to_target": lambda given, network: encode_to_target(given.picture, network, given.target).encoded.data,
     "decode_file": lambda given, network: decode_file(given.file, network).picture.pixels,
     "decode_salvaged": lambda given, network: decoding.decode_salvaged(given.cut, network).picture.pixels,
@@ -192,7 +193,7 @@ WORK = {  # everything that runs a network
 @pytest.mark.parametrize("work", WORK.values(), ids=WORK)
 def test_whatever_runs_a_network_ends_up_on_the_cpu(work, full, codec, picture):
     original = picture()
-    encoded = encode_picture(original, codec, 4.0)
+    encoded = encode_picture(original, codec, Encoding(quality=4.0))
     given = SimpleNamespace(
         picture=original, encoded=encoded, file=unpack(encoded.data), cut=salvage(encoded.data[:-1]),
         analysed=encoding.analyse_picture(original, codec), target=Target(Kind.SIZE, len(encoded.data)),
@@ -237,4 +238,5 @@ def test_of_many_files_each_says_it(tmp_path, monkeypatch):
 
 def test_latents_stay_where_the_network_is(codec, picture):
     analysed = encoding.analyse_picture(picture(), codec)
-    assert encode_analysed(analysed, codec, 4.0).data == encode_picture(picture(), codec, 4.0).data
+    how = Encoding(quality=4.0)
+    assert encode_analysed(analysed, codec, how).data == encode_picture(picture(), codec, how).data

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from fedscodec.cli import app
 from fedscodec.codec.encoding import encode_picture
 from fedscodec.codec.model import load_model
+from fedscodec.codec.settings import Encoding
 from fedscodec.entropy.coders import RateEstimator
 from fedscodec.errors import FedsError
 from fedscodec.images import Picture, pad, to_tensor
@@ -71,7 +72,7 @@ def test_what_is_measured_is_what_the_estimator_says(tmp_path, picture, tiny_fil
     assert (entropy.name, entropy.quality, entropy.slices) == ("a.png", 3.0, 2)
     assert entropy.maps.shape == (16, 8, 8)  # 100x70 padded to 128x128
     model = load_model(str(tiny_file), "cpu")
-    assert entropy.file_bytes == len(encode_picture(shown, model, 3.0).data)
+    assert entropy.file_bytes == len(encode_picture(shown, model, Encoding(quality=3.0)).data)
     twin, spec = trainable(tiny_weights).eval(), tiny_weights.spec
     estimator = RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=False)
     with torch.inference_mode(), model.autocast():

@@ -14,6 +14,7 @@ from conftest import SMALL, MakeModel, MakePicture
 from fedscodec.codec.decoding import decode_file
 from fedscodec.codec.encoding import encode_picture
 from fedscodec.codec.model import Model
+from fedscodec.codec.settings import Encoding
 from fedscodec.entropy.coders import EntropyProbe, RateEstimator, gaussian_likelihood, mixture_likelihood
 from fedscodec.entropy.mixtures import GAUSSIAN, RADIUS, RELATIVE_SCALES, fit_shapes, is_gaussian, mixture_tables
 from fedscodec.entropy.tables import TOTAL, gaussian_tables, scale_table
@@ -164,7 +165,7 @@ def test_shapes_travel_in_a_weights_file(shaped: Path, tiny_weights) -> None:
 
 def test_files_are_written_and_read_by_the_tables_of_each_slice(shaped: Path, picture: MakePicture) -> None:
     model = Model(read_weights(shaped), name="shaped", quality=4.0, device="cpu")
-    encoded = encode_picture(picture("noise"), model, 4.0, count_bits=True)
+    encoded = encode_picture(picture("noise"), model, Encoding(quality=4.0, count_bits=True))
     decoded = decode_file(unpack(encoded.data), model)
     for a, b in zip(encoded.symbols, decoded.symbols, strict=True):
         assert np.array_equal(a, b)

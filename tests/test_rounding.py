@@ -14,6 +14,7 @@ from PIL import Image
 from fedscodec.bench.rounding import Row, measure
 from fedscodec.codec.encoding import encode_picture
 from fedscodec.codec.model import load_model
+from fedscodec.codec.settings import Encoding
 from fedscodec.images import read_picture
 from fedscodec.networks.model import FedsModel
 from fedscodec.networks.spec import TINY
@@ -83,7 +84,7 @@ def test_a_table_between_two_is_rounded_to_the_nearer_one(paths):
     (between,) = measure(paths / "between.safetensors", [paths / "x.png"], [4.0])
     assert between.integer_bpp == on_table.integer_bpp  # of table 20 again
     model = load_model(str(paths / "tiny.safetensors"), "cpu")
-    symbols = np.concatenate(encode_picture(read_picture(paths / "x.png"), model, 4.0).symbols[1:])
+    symbols = np.concatenate(encode_picture(read_picture(paths / "x.png"), model, Encoding(quality=4.0)).symbols[1:])
 
     def bits(index):  # of what was coded, under the normal distribution of that table
         normal = NormalDist(sigma=0.11 * (16 / 0.11) ** (index / 23))

@@ -17,6 +17,7 @@ from fedscodec.boxes import SRGB, SUMS
 from fedscodec.cli import app
 from fedscodec.codec import model as loading
 from fedscodec.codec.model import Model
+from fedscodec.codec.settings import Encoding
 from fedscodec.codec.targets import Kind, Target, encode_to_target
 from fedscodec.errors import FormatError
 from fedscodec.fileformat import assemble, pack, unpack
@@ -33,7 +34,7 @@ def packed(size: int, sums: bool | None, slices: int = 5, boxes: dict[bytes, byt
         return pack(
             assemble(
                 fingerprint=b"12345678", quality=3000, width=70, height=50, grey=False, streams=streams, symbols=[],
-                boxes=boxes, sums=sums,
+                boxes=boxes, stream_checks=sums,
             )
         )  # fmt: skip
 
@@ -137,6 +138,6 @@ def test_the_help_names_both_ways() -> None:
 def test_a_size_is_kept_with_them(tiny: Model, picture: Callable[..., Picture]) -> None:
     original = picture("noise", 90, 70)
     limit = len(tiny.encode(original, 4.0))
-    hit = encode_to_target(original, tiny, Target(Kind.SIZE, limit), stream_checks=True)
+    hit = encode_to_target(original, tiny, Target(Kind.SIZE, limit), Encoding(stream_checks=True))
     assert SUMS in unpack(hit.encoded.data).boxes
     assert len(hit.encoded.data) <= limit

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fedscodec.codec import encoding
 from fedscodec.codec import model as loading
 from fedscodec.codec.encoding import encode_picture
+from fedscodec.codec.settings import Encoding
 from fedscodec.codec.targets import Kind, Target, close, encode_to_target, search
 from fedscodec.errors import FedsError, TargetError
 from fedscodec.images import Picture, read_picture
@@ -110,7 +111,7 @@ def test_bent_and_rough_curves(slope, bend, share, roughness, rising):
 
 def test_a_size_is_never_exceeded_and_nearly_used(codec, picture):
     original = picture("noise", 128, 96)
-    sizes = {quality: len(encode_picture(original, codec, quality).data) for quality in (1, 7)}
+    sizes = {quality: len(encode_picture(original, codec, Encoding(quality=quality)).data) for quality in (1, 7)}
     middle = round(math.sqrt(sizes[1] * sizes[7]))
     hit = encode_to_target(original, codec, Target(Kind.SIZE, middle))
     size = len(hit.encoded.data)
@@ -156,7 +157,7 @@ def test_a_psnr_is_reached_and_hardly_passed(trained, photograph):
 
 def test_what_cannot_be_reached_names_the_nearest(codec, picture):
     original = picture("noise")
-    smallest, largest = (len(encode_picture(original, codec, quality).data) for quality in (1, 7))
+    smallest, largest = (len(encode_picture(original, codec, Encoding(quality=quality)).data) for quality in (1, 7))
     with pytest.raises(TargetError) as caught:
         encode_to_target(original, codec, Target(Kind.SIZE, smallest - 1))
     told = f"{smallest - 1:,} bytes cannot be reached: q1, the lowest quality of tiny, comes to {smallest:,} bytes"

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from fedscodec.cli import app
 from fedscodec.codec import beside, encoding, single
 from fedscodec.codec.encoding import encode_picture
+from fedscodec.codec.settings import Encoding
 from fedscodec.codec.verification import Verdict, require_same, symbols_sha256, verify
 from fedscodec.errors import FormatError
 from fedscodec.fileformat import FedsFile, pack, unpack
@@ -117,7 +118,7 @@ def test_the_network_is_asked_for_by_the_files_fingerprint(codec, picture):
     verdict = verify(data, "a", model_of)
     assert asked == [(codec.fingerprint, "a")]
     assert verdict.sound
-    assert verdict.symbols_sha256 == symbols_sha256(encode_picture(picture(), codec, 4.0).symbols)
+    assert verdict.symbols_sha256 == symbols_sha256(encode_picture(picture(), codec, Encoding(quality=4.0)).symbols)
     assert not Verdict("a", fault="").sound
 
 
@@ -128,7 +129,7 @@ def test_the_hash_is_of_little_endian_int16():
 
 
 def test_what_decodes_to_other_symbols_is_named(codec, picture):
-    encoded = encode_picture(picture(), codec, 4.0)
+    encoded = encode_picture(picture(), codec, Encoding(quality=4.0))
     require_same(encoded, picture(), codec)
     encoded.symbols[1][5] += 1
     with pytest.raises(FormatError, match="^a.png: the slice 1 stream decodes to other symbols; nothing was written$"):
@@ -145,7 +146,7 @@ def test_alpha_and_what_else_is_kept_are_compared_too(codec, picture):
     """With each of them changed behind the encoder's back, and with it missing."""
     pixels = picture().pixels
     original = Picture(pixels, icc=srgb_profile()[:-4] + b"\1\2\3\4", exif=b"II*\0 exif", xmp=b"<x/>", alpha=PLANE)
-    encoded = encode_picture(original, codec, 4.0)
+    encoded = encode_picture(original, codec, Encoding(quality=4.0))
     require_same(encoded, original, codec)
     file = unpack(encoded.data)
     other = PLANE.copy()
@@ -169,7 +170,7 @@ def test_alpha_and_what_else_is_kept_are_compared_too(codec, picture):
 def test_a_picture_with_nothing_beside_it_and_one_in_srgb_pass(codec, picture, grey):
     pixels = np.repeat(picture().pixels[..., :1], 3, 2) if grey else picture().pixels
     for original in (Picture(pixels, grey), Picture(pixels, grey, icc=srgb_profile(), exif=b"", xmp=b"")):
-        require_same(encode_picture(original, codec, 4.0), original, codec)
+        require_same(encode_picture(original, codec, Encoding(quality=4.0)), original, codec)
 
 
 def test_encode_verifies_alpha_before_it_writes(files, monkeypatch):

@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..codec.settings import Decoding
-from ..errors import FedsError, FormatError, OutputError
-from ..fileformat import HEADER_BYTES_AT_MOST, FedsFile, excess, read_header, unpack
+from ..errors import FedsError, OutputError
+from ..fileformat import HEADER_BYTES_AT_MOST, FedsFile, Salvage, excess, read_header
 from ..files.inputs import read_feds
 from .done import DECODED, Facts, Worked
 from .plan import Task
@@ -52,25 +52,22 @@ class Decoder:
                 return 0 if excess(header.width, header.height, self.how.max_pixels) else header.width * header.height
         return 0
 
-    def read(self, task: Task) -> FedsFile:
+    def read(self, task: Task) -> FedsFile | Salvage:
         """The file of a task."""
-        return unpack(read_feds(task.source), name=str(task.source), max_pixels=self.how.max_pixels)
+        return self.how.unpack(read_feds(task.source), name=str(task.source))
 
-    def pixels(self, file: FedsFile) -> int:
+    def pixels(self, file: FedsFile | Salvage) -> int:
         """What a picture costs in memory, counted in pixels."""
         return file.header.width * file.header.height
 
-    def work(self, task: Task, file: FedsFile) -> Worked:
+    def work(self, task: Task, file: FedsFile | Salvage) -> Worked:
         """Decode."""
-        from ..codec.previews import decode_preview
+        from ..codec.single import decode_one
         from ..images import not_kept
 
         header, name = file.header, str(task.source)
         model = self._model(header.fingerprint, name)
-        try:
-            decoded = decode_preview(file, model, size=self.how.size, slices=self.how.slices)
-        except FormatError as error:
-            raise FormatError(f"{name}: {error}") from error
+        decoded = decode_one(file, model, self.how, name=name)
         notes = not_kept(decoded.picture, self.how.format or "png")
         facts = Facts(
             header.width, header.height, header.grey, header.quality / 1000, model.name, header.fingerprint.hex(),

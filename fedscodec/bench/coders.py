@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..codec.decoding import decode_file
 from ..codec.encoding import encode_picture
 from ..codec.model import Model
+from ..codec.settings import Encoding
 from ..errors import FedsError
 from ..fileformat import unpack
 from ..images import Picture
@@ -104,7 +105,7 @@ class FedsCoder:
     def encode(self, picture: Picture, setting: float) -> Half[bytes]:
         """A .feds file; −log₂ p is by the integer tables."""
         memory = self._memory()
-        encoded = encode_picture(picture, self.model, setting, count_bits=True)
+        encoded = encode_picture(picture, self.model, Encoding(quality=setting, count_bits=True))
         self._symbols = encoded.symbols
         return Half(encoded.data, encoded.seconds, memory.bytes(), encoded.bits)
 

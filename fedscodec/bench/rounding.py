@@ -10,6 +10,7 @@ import torch
 
 from ..codec.encoding import encode_picture
 from ..codec.model import Model
+from ..codec.settings import Encoding
 from ..entropy.coders import RateEstimator
 from ..images import pad, read_picture, to_tensor
 from ..networks.slices import walk
@@ -53,7 +54,7 @@ def measure(checkpoint: Path, pictures: list[Path], qualities: list[float]) -> I
             y = model.transforms.g_a(x).value * gain
             coder = estimator(RateEstimator, twin, noise=False)
             walk(twin.float_side, model.transforms.h_a(y), y, torch.tensor([quality]), coder)
-            encoded = encode_picture(picture, model, quality, count_bits=True)
+            encoded = encode_picture(picture, model, Encoding(quality=quality, count_bits=True))
             yield Row(
                 path.name,
                 quality,

@@ -18,9 +18,9 @@ from ..networks.slices import walk
 from ..networks.spec import STRIDE
 from .beside import with_boxes
 from .devices import sparing
-from .latents import TRANSFORM_SHARE, Progress, slices_told, synthesise
+from .latents import TRANSFORM_SHARE, slices_told, synthesise
 from .model import Model
-from .outcomes import Clock, Decoded, Encoded, separate_coder
+from .outcomes import Clock, Decoded, Encoded, Progress, separate_coder
 
 
 @sparing
@@ -33,9 +33,9 @@ def decode_file(
     With slices, from 1 to the network's number, only the first so many are read and the others taken as zero, which
     gives a preview. The checksum covers all symbols, so then only the streams' own checks stand against damage.
     """
-    clock = Clock(model.device)
-    y_hat, symbols = _read_latents(file, model, clock, slices, progress)
-    picture = _picture_of(file, y_hat, model, clock, progress)
+    clock = Clock(model.device, progress)
+    y_hat, symbols = _read_latents(file, model, clock, slices)
+    picture = _picture_of(file, y_hat, model, clock)
     return Decoded(picture, clock.seconds, symbols)
 
 
@@ -48,12 +48,12 @@ def decode_salvaged(found: Salvage, model: Model, *, progress: Progress | None =
     Without sound alpha the picture is opaque. FormatError where not even the first slice is intact.
     """
     faults, most = list(found.faults), model.spec.slices
-    clock, slices = Clock(model.device), min(found.whole - 1, most)
+    clock, slices = Clock(model.device, progress), min(found.whole - 1, most)
     while True:
         if slices < 1:
             raise FormatError(f"nothing can be shown: {'; '.join(faults)}")
         try:
-            y_hat, symbols = _read_latents(found.file, model, clock, slices, progress, checked=False)
+            y_hat, symbols = _read_latents(found.file, model, clock, slices, checked=False)
             break
         except StreamError as error:
             slices = error.stream - 1
@@ -62,7 +62,7 @@ def decode_salvaged(found: Salvage, model: Model, *, progress: Progress | None =
     if whole and fileformat.symbol_checksum(found.file.header, symbol_bytes(symbols)) != found.file.header.checksum:
         faults.append("the checksum of its symbols is wrong, and no stream tells that it is damaged")
     damaged = bool(faults)
-    picture = with_boxes(_colours_of(found.file, y_hat, model, clock, progress), found.file, faults)
+    picture = with_boxes(_colours_of(found.file, y_hat, model, clock), found.file, faults)
     told = (*picture.warnings, *faults, *([f"shown are {slices} of {most} slices"] if damaged else []))
     return Decoded(replace(picture, warnings=told), clock.seconds, symbols)
 
@@ -75,20 +75,13 @@ def read_symbols(file: FedsFile, model: Model) -> list[np.ndarray]:
 
 
 @torch.inference_mode()
-def read_latents(file: FedsFile, model: Model, slices: int) -> tuple[Tensor, dict[str, float]]:
-    """ŷ in 1/16 [1, H/16, W/16, M] of the first slices, checked as `decode_file` does, and the seconds it took."""
-    clock = Clock(model.device)
-    return _read_latents(file, model, clock, slices)[0], clock.seconds
+def read_latents(file: FedsFile, model: Model, slices: int, clock: Clock) -> Tensor:
+    """ŷ in 1/16 [1, H/16, W/16, M] of the first slices, checked as `decode_file` does."""
+    return _read_latents(file, model, clock, slices)[0]
 
 
 def _read_latents(
-    file: FedsFile,
-    model: Model,
-    clock: Clock,
-    slices: int | None = None,
-    progress: Progress | None = None,
-    *,
-    checked: bool = True,
+    file: FedsFile, model: Model, clock: Clock, slices: int | None = None, *, checked: bool = True
 ) -> tuple[Tensor, list[np.ndarray]]:
     """ŷ in 1/16 [1, H/16, W/16, M] and all symbols; FormatError unless they have the file's checksum."""
     header = file.header
@@ -100,9 +93,10 @@ def _read_latents(
     z_shape = (1, rows, columns, model.spec.hyper_latents)
     counts = [math.prod(z_shape), *[16 * rows * columns * model.spec.slice_channels] * model.spec.slices]
     require_long_enough(file.streams[: 1 + wanted], counts[: 1 + wanted], model.z_tables, model.y_tables)
-    told = slices_told(progress, model, first=0.0, last=1 - TRANSFORM_SHARE)
+    told = slices_told(clock.progress, model, first=0.0, last=1 - TRANSFORM_SHARE)
     reader = SliceReader(file.streams, z_shape, model.z_tables, model.y_tables, model.device, told=told)
-    y_hat = clock.time("entropy nets", lambda: walk(model.side, None, None, header.quality, reader, wanted))
+    with clock.stage("entropy nets"):
+        y_hat = walk(model.side, None, None, header.quality, reader, wanted)
     separate_coder(clock, reader.seconds)
     whole = wanted == model.spec.slices
     if checked and whole and fileformat.symbol_checksum(header, symbol_bytes(reader.symbols)) != header.checksum:
@@ -131,10 +125,11 @@ def reconstruct(encoded: Encoded, model: Model) -> Picture:
     return _picture_of(file, encoded.y_hat.to(model.device), model, Clock(model.device))
 
 
-def _picture_of(file: FedsFile, y_hat: Tensor, model: Model, clock: Clock, progress: Progress | None = None) -> Picture:
-    return with_boxes(_colours_of(file, y_hat, model, clock, progress), file)
+def _picture_of(file: FedsFile, y_hat: Tensor, model: Model, clock: Clock) -> Picture:
+    return with_boxes(_colours_of(file, y_hat, model, clock), file)
 
 
-def _colours_of(file: FedsFile, y_hat: Tensor, model: Model, clock: Clock, progress: Progress | None) -> Picture:
-    pixels = clock.time("synthesis", lambda: synthesise(model, y_hat, file.header, progress))
+def _colours_of(file: FedsFile, y_hat: Tensor, model: Model, clock: Clock) -> Picture:
+    with clock.stage("synthesis"):
+        pixels = synthesise(model, y_hat, file.header, clock.progress)
     return Picture(pixels, file.header.grey)

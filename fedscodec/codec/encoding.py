@@ -18,94 +18,75 @@ from ..images import Picture
 from ..networks.slices import walk
 from .beside import add_preview, boxes_of
 from .devices import sparing
-from .latents import TRANSFORM_SHARE, Progress, analyse, hyper_analyse, slices_told
+from .latents import TRANSFORM_SHARE, analyse, hyper_analyse, slices_told
 from .model import Model
-from .outcomes import Analysed, Clock, Encoded, separate_coder
+from .outcomes import Analysed, Clock, Encoded, Progress, separate_coder
+from .settings import Encoding
 
 
 @sparing
 @torch.inference_mode()
-def encode_picture(
-    picture: Picture,
-    model: Model,
-    quality: float,
-    *,
-    count_bits: bool = False,
-    stream_checks: bool | None = None,
-    preview: bool | None = None,
-    progress: Progress | None = None,
-) -> Encoded:
+def encode_picture(picture: Picture, model: Model, how: Encoding, *, progress: Progress | None = None) -> Encoded:
     """Encode a picture at a quality from 1 to the number of the model's λs; in between, gains are interpolated.
 
-    `stream_checks` adds a check of every stream, see `fileformat.assemble`; `preview` a small picture that is shown at
-    once, see `beside.add_preview`.
+    A target in `how` is not searched for; `targets.encode_to_target` does that.
     """
-    gain, thousandths = _gain(model, quality)  # before the work
-    analysed = _analysed(picture, model, progress)
+    gain, thousandths = _gain(model, how)  # before the work
+    clock = Clock(model.device, progress)
+    analysed = _analysed(picture, model, clock)
     y = analysed.latents.mul_(gain)
-    return _encode_latents(analysed, y, thousandths, model, count_bits, stream_checks, preview, progress)
+    return _encode_latents(analysed, y, thousandths, model, how, clock)
 
 
 @sparing
 @torch.inference_mode()
-def analyse_picture(picture: Picture, model: Model, *, progress: Progress | None = None) -> Analysed:
+def analyse_picture(picture: Picture, model: Model) -> Analysed:
     """The half of encoding that knows no quality, and takes most of its time; TooLargeError for what no file can hold.
 
     `encode_analysed` does the other half, as often as there are qualities to try.
     """
-    return _analysed(picture, model, progress)
+    return _analysed(picture, model, Clock(model.device))
 
 
-def _analysed(picture: Picture, model: Model, progress: Progress | None) -> Analysed:
+def _analysed(picture: Picture, model: Model, clock: Clock) -> Analysed:
     if picture.width * picture.height > fileformat.PIXELS_AT_MOST:
         raise TooLargeError(
             f"{picture.width}x{picture.height} pixels are more than the {fileformat.PIXELS_AT_MOST} a file can hold"
         )
-    clock = Clock(model.device)
-    latents = clock.time("analysis", lambda: analyse(model, picture, progress))
+    with clock.stage("analysis"):
+        latents = analyse(model, picture, clock.progress)
     return Analysed(picture, latents, clock.seconds)
 
 
 @sparing
 @torch.inference_mode()
-def encode_analysed(
-    analysed: Analysed,
-    model: Model,
-    quality: float,
-    *,
-    count_bits: bool = False,
-    stream_checks: bool | None = None,
-    preview: bool | None = None,
-) -> Encoded:
+def encode_analysed(analysed: Analysed, model: Model, how: Encoding) -> Encoded:
     """The file of an analysed picture at a quality; its seconds are those of both halves."""
-    gain, thousandths = _gain(model, quality)
-    y = analysed.latents.to(model.device) * gain
-    return _encode_latents(analysed, y, thousandths, model, count_bits, stream_checks, preview)
+    gain, thousandths = _gain(model, how)
+    y, clock = analysed.latents.to(model.device) * gain, Clock(model.device)
+    clock.seconds.update(analysed.seconds)
+    return _encode_latents(analysed, y, thousandths, model, how, clock)
 
 
-def _gain(model: Model, quality: float) -> tuple[Tensor, int]:
-    """The gain [1, M, 1, 1] of a quality as the header can hold it, and that, in thousandths."""
+def _gain(model: Model, how: Encoding) -> tuple[Tensor, int]:
+    """The gain [1, M, 1, 1] of the quality asked for, as the header can hold it, and that, in thousandths."""
+    quality = model.quality if how.quality is None else how.quality
     model.check_quality(quality)
     thousandths = round(quality * 1000)  # what the header holds, and therefore what both sides use
     return model.gains(thousandths / 1000)[0], thousandths
 
 
 def _encode_latents(
-    analysed: Analysed,
-    y: Tensor,
-    thousandths: int,
-    model: Model,
-    count_bits: bool,
-    stream_checks: bool | None,
-    preview: bool | None,
-    progress: Progress | None = None,
+    analysed: Analysed, y: Tensor, thousandths: int, model: Model, how: Encoding, clock: Clock
 ) -> Encoded:
     """The file of the gained latents y [1, M, H/16, W/16]."""
-    picture, clock = analysed.picture, Clock(model.device)
-    z = clock.time("hyper analysis", lambda: hyper_analyse(model, y))
-    told = slices_told(progress, model, first=TRANSFORM_SHARE, last=1.0)
-    writer = SliceWriter(model.z_tables, model.y_tables, count_bits=count_bits, told=told)
-    y_hat = clock.time("entropy nets", lambda: walk(model.side, z, y.permute(0, 2, 3, 1), thousandths, writer))
+    picture = analysed.picture
+    with clock.stage("hyper analysis"):
+        z = hyper_analyse(model, y)
+    told = slices_told(clock.progress, model, first=TRANSFORM_SHARE, last=1.0)
+    writer = SliceWriter(model.z_tables, model.y_tables, count_bits=how.count_bits, told=told)
+    with clock.stage("entropy nets"):
+        y_hat = walk(model.side, z, y.permute(0, 2, 3, 1), thousandths, writer)
     separate_coder(clock, writer.seconds)
     file = fileformat.assemble(
         fingerprint=model.fingerprint,
@@ -116,7 +97,7 @@ def _encode_latents(
         streams=writer.streams,
         symbols=symbol_bytes(writer.symbols),
         boxes=boxes_of(picture),
-        sums=stream_checks,
+        stream_checks=how.stream_checks,
     )
-    add_preview(file, lambda: analysed.thumbnail, preview)
-    return Encoded(fileformat.pack(file), {**analysed.seconds, **clock.seconds}, writer.bits, writer.symbols, y_hat)
+    add_preview(file, lambda: analysed.thumbnail, how.preview)
+    return Encoded(fileformat.pack(file), clock.seconds, writer.bits, writer.symbols, y_hat)

@@ -19,10 +19,9 @@ from ..images import Picture, crop, from_tensor, region
 from ..networks.model import FedsModel
 from ..networks.spec import STRIDE, ModelSpec
 from ..networks.tiles import HYPER_MARGIN, HYPER_SIDE, Box, analysis_tiles, run_in_tiles, synthesis_tiles, tiles
+from .outcomes import Progress
 
 T = TypeVar("T")
-Progress = Callable[[float], None]
-"""Told, in the course of the work, how much of it is done, 0 to 1."""
 TRANSFORM_SHARE = 0.8
 """Of the time of encoding and decoding, about what g_a and g_s take."""
 

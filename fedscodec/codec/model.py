@@ -64,10 +64,12 @@ class Model:
         preview: bool | None = None,
     ) -> bytes:
         """The picture as the bytes of a .feds file, at the model's quality unless another is given."""
-        wanted = self.quality if quality is None else quality
         from .encoding import encode_picture
+        from .settings import Encoding
 
-        return encode_picture(picture, self, wanted, stream_checks=stream_checks, preview=preview).data
+        return encode_picture(
+            picture, self, Encoding(quality=quality, stream_checks=stream_checks, preview=preview)
+        ).data
 
     def decode(self, data: bytes, *, max_pixels: int | None = fileformat.DEFAULT_MAX_PIXELS) -> Picture:
         """The picture in the bytes of a .feds file that this network wrote."""

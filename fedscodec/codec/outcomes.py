@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..images import Picture, pack_thumbnail
 
-T = TypeVar("T")
+Progress = Callable[[float], None]
+"""Told, in the course of the work, how much of it is done, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +56,19 @@ class Decoded:
 
 
 class Clock:
-    """Seconds of each stage; waits for the GPU so that they mean something."""
+    """How the work goes: seconds of each stage, and who is told of its progress. Waits for the GPU at a stage's end."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.device, self.seconds = device, dict[str, float]()
+    def __init__(self, device: torch.device, progress: Progress | None = None) -> None:
+        self.device, self.progress, self.seconds = device, progress, dict[str, float]()
 
-    def time(self, stage: str, work: Callable[[], T]) -> T:
-        """Do the work, and add its seconds to those of the stage."""
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the seconds of the block to those of a stage."""
         begin = time.perf_counter()
-        result = work()
+        yield
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begin
-        return result
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
 
 
 def separate_coder(clock: Clock, coder: float) -> None:

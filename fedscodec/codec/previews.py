@@ -22,7 +22,6 @@ picture (768×512, nine of them) --size 96 a third, 38.3 dB in the mean, 32.6 dB
 from __future__ import annotations
 
 import math
-import time
 
 import numpy as np
 import torch
@@ -36,9 +35,9 @@ from ..images import Picture, from_tensor, resize
 from .beside import with_boxes
 from .decoding import decode_file, read_latents
 from .devices import sparing
-from .latents import Progress, synthesise
+from .latents import synthesise
 from .model import Model
-from .outcomes import Decoded
+from .outcomes import Clock, Decoded, Progress
 
 _REDUCTIONS = ((16, 0.2), (8, 0.4), (4, 0.6))  # by how much, and of the slices how many are read
 _PATCH, _BORDER = 16, 2  # latents on a side of a patch; those at its edge, for which g_s lacks neighbours, do not count
@@ -75,13 +74,14 @@ def decode_preview(
 def _decode_small(file: FedsFile, model: Model, size: int, slices: int | None, progress: Progress | None) -> Decoded:
     by, share = _reduction(max(file.header.width, file.header.height) / size)
     wanted = slices or math.ceil(share * model.spec.slices)
-    y_hat, seconds = read_latents(file, model, wanted)
-    begin = time.perf_counter()
-    pixels = _read_out(y_hat, wanted, by, file, model) if by > 1 else None
-    if pixels is None:
-        by, pixels = 1, synthesise(model, y_hat, file.header, progress)
-    small = _to_size(Picture(pixels, file.header.grey), by, file, size)
-    return Decoded(small, {**seconds, "synthesis": time.perf_counter() - begin}, [])
+    clock = Clock(model.device)
+    y_hat = read_latents(file, model, wanted, clock)
+    with clock.stage("synthesis"):
+        pixels = _read_out(y_hat, wanted, by, file, model) if by > 1 else None
+        if pixels is None:
+            by, pixels = 1, synthesise(model, y_hat, file.header, progress)
+        small = _to_size(Picture(pixels, file.header.grey), by, file, size)
+    return Decoded(small, clock.seconds, [])
 
 
 def preview_size(width: int, height: int, size: int) -> tuple[int, int]:

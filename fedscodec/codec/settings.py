@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..fileformat import DEFAULT_MAX_PIXELS
+from ..fileformat import DEFAULT_MAX_PIXELS, FedsFile, Salvage, salvage, unpack
 from ..registry import DEFAULT_MODEL
 from .targets import Target
 
@@ -13,8 +13,8 @@ from .targets import Target
 class Encoding:
     """How to encode. quality None: that of the model's name; target: in place of a quality; force: do all anew.
 
-    strip: leave out ICC profile, Exif and XMP; stream_checks: add a check of every stream, preview: a small
-    picture that needs no network; None for either: where they cost little.
+    strip: leave out ICC profile, Exif and XMP; stream_checks: add a check of every stream, preview: a small picture
+    that is shown at once (None for either: where they cost little); count_bits: sum up −log₂ p of the symbols.
     """
 
     model: str = DEFAULT_MODEL
@@ -28,13 +28,14 @@ class Encoding:
     strip: bool = False
     stream_checks: bool | None = None
     preview: bool | None = None
+    count_bits: bool = False
 
 
 @dataclass(frozen=True)
 class Decoding:
     """How to decode. format: the suffix of the pictures, by default that of the output or png; force: do all anew.
 
-    size and slices ask for previews, see `previews.decode_preview`.
+    size and slices ask for previews, see `previews.decode_preview`; best_effort: show what is intact of a damaged file.
     """
 
     format: str | None = None
@@ -43,3 +44,8 @@ class Decoding:
     force: bool = False
     size: int | None = None
     slices: int | None = None
+    best_effort: bool = False
+
+    def unpack(self, data: bytes, *, name: str = "the file") -> FedsFile | Salvage:
+        """The file in some bytes, or with best_effort what is left of it; raises as `fileformat.unpack` does."""
+        return (salvage if self.best_effort else unpack)(data, name=name, max_pixels=self.max_pixels)

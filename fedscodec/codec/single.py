@@ -1,18 +1,22 @@
-"""One picture, encoded as asked for: at a quality or to a target, checked and measured where that is wanted."""
+"""One picture, encoded or decoded as asked for: at a quality or to a target, checked and measured where that is wanted.
+
+Every command, the library, Pillow's plugin and the batch go through `encode_one` and `decode_one`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..codec.decoding import reconstruct
-from ..codec.encoding import encode_picture
-from ..errors import TargetError
+from ..errors import FormatError, TargetError
+from ..fileformat import FedsFile, Salvage
 from ..images import Picture
 from ..metrics.fidelity import psnr
-from .latents import Progress
+from .decoding import decode_salvaged, reconstruct
+from .encoding import encode_picture
 from .model import Model
-from .outcomes import Encoded
-from .settings import Encoding
+from .outcomes import Decoded, Encoded, Progress
+from .previews import decode_preview
+from .settings import Decoding, Encoding
 from .targets import Kind, encode_to_target
 from .verification import require_same
 
@@ -36,14 +40,11 @@ def encode_one(
     """
     measured, note = dict[str, float](), ""
     if how.target is None:
-        quality = model.quality if how.quality is None else how.quality
-        encoded = encode_picture(
-            picture, model, quality, stream_checks=how.stream_checks, preview=how.preview, progress=progress
-        )
+        encoded = encode_picture(picture, model, how, progress=progress)
         seconds = sum(encoded.seconds.values())
     else:
         try:
-            hit = encode_to_target(picture, model, how.target, stream_checks=how.stream_checks, preview=how.preview)
+            hit = encode_to_target(picture, model, how.target, how)
         except TargetError as error:
             raise TargetError(f"{name}: {error}") from error
         encoded, seconds, note = hit.encoded, hit.seconds, hit.note
@@ -54,3 +55,20 @@ def encode_one(
     if how.verify:
         require_same(encoded, picture, model, name=name)
     return Made(encoded, seconds, measured, note)
+
+
+def decode_one(
+    found: FedsFile | Salvage,
+    model: Model,
+    how: Decoding,
+    *,
+    name: str = "the file",
+    progress: Progress | None = None,
+) -> Decoded:
+    """Decode what `how.unpack` gave, with the network that wrote it; FormatError starts with `name`."""
+    try:
+        if isinstance(found, Salvage):
+            return decode_salvaged(found, model, progress=progress)
+        return decode_preview(found, model, size=how.size, slices=how.slices, progress=progress)
+    except FormatError as error:
+        raise FormatError(f"{name}: {error}") from error

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..images import Picture
     from .model import Model
     from .outcomes import Encoded
+    from .settings import Encoding
 
 TOLERANCE = -math.log(0.99)
 SLOPE = 0.26 / 1000
@@ -137,20 +138,13 @@ class Hit:
     seconds: float
 
 
-def encode_to_target(
-    picture: Picture,
-    model: Model,
-    target: Target,
-    *,
-    stream_checks: bool | None = None,
-    preview: bool | None = None,
-) -> Hit:
+def encode_to_target(picture: Picture, model: Model, target: Target, how: Encoding | None = None) -> Hit:
     """The best file within a target; TargetError where there is none, which names the nearest that there is.
 
-    `stream_checks` and `preview`, of which a size counts the bytes, are as in `codec.encode_picture`.
+    All but the quality and the target is as `how` says.
     """
     pixels, limit = picture.width * picture.height, target.limit(picture.width * picture.height)
-    trials = _Trials(picture, model, target, stream_checks, preview)
+    trials = _Trials(picture, model, target, how)
     lowest, highest = 1000, 1000 * len(model.spec.lambdas)
     found = search(trials.cost, limit, lowest, highest, rising=target.is_size)
 
@@ -225,14 +219,12 @@ def _log(cost: float) -> float:
 class _Trials:
     """Encodes one picture at the qualities that a search asks for, and keeps the costs and the last files."""
 
-    def __init__(
-        self, picture: Picture, model: Model, target: Target, stream_checks: bool | None, preview: bool | None
-    ) -> None:  # fmt: skip
+    def __init__(self, picture: Picture, model: Model, target: Target, how: Encoding | None) -> None:
         from .encoding import analyse_picture
+        from .settings import Encoding
 
         self._analysed = analyse_picture(picture, model)
-        self._model, self._target = model, target
-        self._stream_checks, self._preview = stream_checks, preview
+        self._model, self._target, self._how = model, target, how or Encoding()
         self._files: dict[int, Encoded] = {}
         self.costs: dict[int, float] = {}
         self.seconds = sum(self._analysed.seconds.values())
@@ -248,13 +240,7 @@ class _Trials:
         if thousandths not in self._files:
             from .encoding import encode_analysed
 
-            encoded = encode_analysed(
-                self._analysed,
-                self._model,
-                thousandths / 1000,
-                stream_checks=self._stream_checks,
-                preview=self._preview,
-            )
+            encoded = encode_analysed(self._analysed, self._model, replace(self._how, quality=thousandths / 1000))
             self.seconds += sum(encoded.seconds.values()) - sum(self._analysed.seconds.values())
             self._files = dict([*self._files.items(), (thousandths, encoded)][-2:])
         return self._files[thousandths]

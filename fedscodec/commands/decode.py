@@ -9,8 +9,7 @@ import typer
 
 from ..batch.plan import find_tasks, is_batch
 from ..codec.settings import Decoding
-from ..errors import FormatError
-from ..fileformat import DEFAULT_MAX_PIXELS, salvage, unpack
+from ..fileformat import DEFAULT_MAX_PIXELS, unpack
 from ..files.outputs import output_path, require_writable, write_output
 from . import many, report
 from .failures import DAMAGED, one_sentence
@@ -90,8 +89,8 @@ def decode(
         elif preview:
             _show_preview(sources[0], output, Decoding(format, max_pixels=max_pixels, force=force), quiet=quiet)
         else:
-            how = Decoding(format, device.value, max_pixels, force, size, slices)
-            _decode_one(sources[0], output, how, best_effort, quiet=quiet)
+            how = Decoding(format, device.value, max_pixels, force, size, slices, best_effort)
+            _decode_one(sources[0], output, how, quiet=quiet)
 
 
 def _decode_many(
@@ -110,31 +109,24 @@ def _decode_many(
     many.show(tasks, how, ray=ray, jobs=jobs, as_json=as_json, quiet=quiet)
 
 
-def _decode_one(source: Path, output: Path | None, how: Decoding, best_effort: bool, *, quiet: bool) -> None:
+def _decode_one(source: Path, output: Path | None, how: Decoding, *, quiet: bool) -> None:
     name, data = name_of(source), read_feds(source)
-    found = salvage(data, name=name, max_pixels=how.max_pixels) if best_effort else None
-    file = found.file if found else unpack(data, name=name, max_pixels=how.max_pixels)
+    found = how.unpack(data, name=name)
     target = output_path(source, output, _suffix(how))
     require_writable(target, force=how.force, source=source)
     kind = writable_format(how.format or target.suffix or "png")
     from .. import images
-    from ..codec.decoding import decode_salvaged
     from ..codec.model import model_by_fingerprint
-    from ..codec.previews import decode_preview
+    from ..codec.single import decode_one
 
-    network = model_by_fingerprint(file.header.fingerprint, how.device, name=name)
-    try:
-        with shown_progress(file.header.width * file.header.height, quiet) as progress:
-            if found:
-                decoded = decode_salvaged(found, network, progress=progress)
-            else:
-                decoded = decode_preview(file, network, size=how.size, slices=how.slices, progress=progress)
-    except FormatError as error:
-        raise FormatError(f"{name}: {error}") from error
+    header = found.header
+    network = model_by_fingerprint(header.fingerprint, how.device, name=name)
+    with shown_progress(header.width * header.height, quiet) as progress:
+        decoded = decode_one(found, network, how, name=name, progress=progress)
     for sentence in images.not_kept(decoded.picture, kind):
         say(f"feds: {name_of(target, 'output')}: {sentence}", quiet)
     write_output(target, images.encode_picture(decoded.picture, kind, name=str(target)), force=how.force)
-    line = report.decoded_line(file.header, decoded.picture, network.name, sum(decoded.seconds.values()))
+    line = report.decoded_line(header, decoded.picture, network.name, sum(decoded.seconds.values()))
     say(f"{name_of(target, 'output')}: {line}", quiet)
     if decoded.picture.warnings:  # only a damaged file has any
         say(f"feds: {name}: {'; '.join(decoded.picture.warnings)}", False)

@@ -123,10 +123,11 @@ class FedsImageFile(ImageFile.ImageFile):
 
 
 def _decode(file: FedsFile, size: int | None) -> Image.Image:
-    from ..codec.previews import decode_preview
+    from ..codec.settings import Decoding
+    from ..codec.single import decode_one
     from ..images import to_pil
 
-    return to_pil(decode_preview(file, _reader(file.header.fingerprint, _device()), size=size).picture)
+    return to_pil(decode_one(file, _reader(file.header.fingerprint, _device()), Decoding(size=size)).picture)
 
 
 def save(image: Image.Image, stream: IO[bytes], filename: str | bytes) -> None:

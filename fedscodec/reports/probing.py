@@ -11,6 +11,7 @@ from .. import registry
 from ..codec.encoding import analyse_picture, encode_analysed
 from ..codec.latents import hyper_analyse
 from ..codec.model import Model
+from ..codec.settings import Encoding
 from ..entropy.coders import EntropyProbe
 from ..images import read_picture
 from ..networks.slices import walk
@@ -35,7 +36,7 @@ def measure(paths: list[Path], network: str, quality: float | None = None, devic
             model.spec.scales, model.spec.smallest_scale, model.spec.largest_scale, shapes=torch.as_tensor(twin.shapes)
         )  # fmt: skip
         walk(twin, z, y, torch.tensor([wanted], device=model.device), probe)
-        encoded = encode_analysed(analysed, model, wanted)
+        encoded = encode_analysed(analysed, model, Encoding(quality=wanted))
         yield Entropy(
             path.name, picture, model.name, model.spec.slices, wanted, probe.maps[0].float().cpu().numpy(),
             float(torch.as_tensor(probe.bits_z).sum()), len(encoded.data),

@@ -24,6 +24,7 @@ import torch
 from fedscodec.codec.decoding import decode_file
 from fedscodec.codec.encoding import encode_picture
 from fedscodec.codec.model import Model, load_model
+from fedscodec.codec.settings import Encoding
 from fedscodec.entropy.coders import symbol_bytes
 from fedscodec.fileformat import unpack
 from fedscodec.images import Picture, from_array, read_picture, srgb_profile
@@ -143,7 +144,7 @@ def add(
     if name in index:
         return
     model.precision = torch.float32  # what the pixels beside it are in
-    encoded = encode_picture(picture, model, quality, stream_checks=stream_checks)
+    encoded = encode_picture(picture, model, Encoding(quality=quality, stream_checks=stream_checks))
     decoded = decode_file(unpack(encoded.data), model)
     if not all(np.array_equal(a, b) for a, b in zip(encoded.symbols, decoded.symbols, strict=True)):
         raise AssertionError(f"{name} decodes to other symbols")

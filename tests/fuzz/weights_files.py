@@ -24,6 +24,7 @@ from fedscodec import fileformat, images, registry  # noqa: E402
 from fedscodec.codec.decoding import decode_file, read_symbols  # noqa: E402
 from fedscodec.codec.encoding import encode_picture  # noqa: E402
 from fedscodec.codec.model import Model  # noqa: E402
+from fedscodec.codec.settings import Encoding  # noqa: E402
 from fedscodec.errors import FedsError  # noqa: E402
 from fedscodec.networks import metadata, weights  # noqa: E402
 from fedscodec.networks.spec import WindowAttention  # noqa: E402
@@ -95,7 +96,7 @@ class Tensors(Weights):
             with suppress(FedsError):
                 weights.trainable(found)
         model = Model(found, name="fuzz", quality=1.0, device="cpu")
-        encoded = encode_picture(self.picture, model, 1.0)
+        encoded = encode_picture(self.picture, model, Encoding(quality=1.0))
         symbols = read_symbols(fileformat.unpack(encoded.data), model)
         if not all(np.array_equal(a, b) for a, b in zip(encoded.symbols, symbols, strict=True)):
             raise AssertionError("symbols differ")

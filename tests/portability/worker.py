@@ -31,6 +31,7 @@ import add  # noqa: E402  (the pictures of the conformance set)
 from fedscodec.codec.decoding import decode_file  # noqa: E402
 from fedscodec.codec.encoding import encode_picture  # noqa: E402
 from fedscodec.codec.model import Model, load_model, model_by_fingerprint  # noqa: E402
+from fedscodec.codec.settings import Encoding  # noqa: E402
 from fedscodec.codec.verification import symbols_sha256  # noqa: E402
 from fedscodec.entropy.exact_matmul import choose_backend  # noqa: E402
 from fedscodec.fileformat import unpack  # noqa: E402
@@ -63,7 +64,7 @@ def encode(folder: Path, device: str, pattern: str) -> dict[str, str]:
             continue
         model = load_model(network, device)
         for quality in {1.0, max(1.0, len(model.spec.lambdas) - 0.25)}:
-            encoded = encode_picture(pictures[name], model, quality)
+            encoded = encode_picture(pictures[name], model, Encoding(quality=quality))
             file = folder / f"{network}-{name}-q{quality:g}.feds"
             file.write_bytes(encoded.data)
             found[file.name] = symbols_sha256(encoded.symbols)

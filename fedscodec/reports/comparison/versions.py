@@ -12,6 +12,7 @@ from PIL import features
 from ...codec.decoding import reconstruct
 from ...codec.encoding import analyse_picture, encode_analysed
 from ...codec.model import Model
+from ...codec.settings import Encoding
 from ...errors import FedsError
 from ...images import Picture, read_picture, to_pil
 from ...metrics.fidelity import psnr
@@ -81,7 +82,7 @@ def compare(
     searches = [_Search(bare, peer) for peer in peers]
     analysed = analyse_picture(bare, model)
     for quality in sorted(set(qualities)):
-        encoded = encode_analysed(analysed, model, quality)
+        encoded = encode_analysed(analysed, model, Encoding(quality=quality))
         decoded = reconstruct(encoded, model)
         ours = Version("feds", f"q{quality:g}", encoded.data, decoded, psnr(bare, decoded))
         yield (ours, *(search.at_most(len(encoded.data)) for search in searches))
