@@ -16,13 +16,13 @@ from fedscodec.entropy.coders import RateEstimator
 from fedscodec.images import Picture
 from fedscodec.networks.model import FedsModel
 from fedscodec.networks.slices import walk
-from fedscodec.networks.spec import ModelSpec
+from fedscodec.networks.spec import ModelSpec, paper_stages
 from fedscodec.networks.twins import EntropyConv
 from fedscodec.networks.weights import Weights, read_weights, write_weights
 
 SMALL = ModelSpec(
-    filters=8, latents=16, slices=2, blocks_per_group=0, attention=None, wavelet=True, hyper_latents=8,
-    hyper_filters=8, slice_filters=(16, 8), scales=24, largest_scale=16.0,
+    stages=paper_stages(0, width=8), latents=16, slices=2, shortcut="haar", hyper_latents=8, hyper_filters=8,
+    slice_filters=(16, 8), scales=24, largest_scale=16.0,
 )  # fmt: skip
 """What random networks are built from: every part of a student in small."""
 

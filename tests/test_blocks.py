@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from conftest import SMALL
 from torch.nn import functional
 
-from fedscodec.networks.blocks import (
-    GDN,
-    SLOPE,
-    DownBlock,
-    HaarDown,
-    HaarUp,
-    MixedBlock,
-    ResidualBlock,
-    UpBlock,
-    haar,
-    inverse_haar,
-    leaky_relu,
-    lower_bound,
-    pointwise,
-    residual_group,
-)
+from fedscodec.networks.blocks import KINDS, kind_of
+from fedscodec.networks.blocks.gdn import GDN, lower_bound
+from fedscodec.networks.blocks.layers import SLOPE, grain_of, leaky_relu, pointwise, reach_of
+from fedscodec.networks.blocks.mixed import MixedBlock
+from fedscodec.networks.blocks.residual import DownBlock, ResidualBlock, UpBlock
+from fedscodec.networks.shortcuts import HaarDown, HaarUp, haar, inverse_haar
 from fedscodec.networks.spec import VARIANTS
+from fedscodec.networks.transforms import Synthesis
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +37,7 @@ def test_gdn_is_its_formula(inverse: bool) -> None:
 
 @pytest.mark.parametrize("inverse", [False, True])
 def test_gradients_of_gdn_are_those_of_its_formula(inverse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fedscodec.networks.blocks.BAND", 8 * 3 * 5 * 2)  # two rows a band, the last with one
+    monkeypatch.setattr("fedscodec.networks.blocks.layers.BAND", 8 * 3 * 5 * 2)  # two rows a band, the last with one
     gdn = GDN(3, inverse=inverse)
     with torch.no_grad():
         gdn.beta.uniform_(0.5, 1.5)
@@ -202,17 +191,33 @@ def test_shortcuts_of_down_and_up_block() -> None:
 ])  # fmt: skip
 def test_sizes_of_residual_groups(name: str, count: int, kind: type) -> None:
     with torch.device("meta"):
-        group = residual_group(VARIANTS[name])
-    assert [type(block) for block in group] == [kind] * count
+        groups = Synthesis(VARIANTS[name]).groups
+    assert [[type(block) for block in group] for group in groups] == [[kind] * count] * 3
+
+
+def test_an_unknown_kind_of_block_is_refused() -> None:
+    with pytest.raises(ValueError, match="^the kind of a stage is one of residual, .*, found 'cubic'$"):
+        kind_of("cubic")
+
+
+def test_a_module_that_does_not_say_how_far_it_sees_is_refused() -> None:
+    assert reach_of(torch.nn.Sequential(ResidualBlock(2), torch.nn.Identity(), ResidualBlock(2))) == 4
+    with pytest.raises(TypeError, match="^Conv2d does not say how far it sees$"):
+        reach_of(torch.nn.Sequential(ResidualBlock(2), torch.nn.Conv2d(2, 2, 3)))
+
+
+def test_windows_give_their_grain() -> None:
+    group = torch.nn.Sequential(MixedBlock(8, "swin-v2", shift=True), ResidualBlock(8))
+    assert (reach_of(group), grain_of(group)) == (7 + 2, 8)
 
 
 def test_an_empty_group_is_the_identity() -> None:
     x = torch.randn(1, 8, 3, 3)
-    assert residual_group(SMALL)(x) is x
+    assert Synthesis(SMALL).groups[0](x) is x
 
 
 def test_mixed_blocks_alternate_their_windows_and_keep_any_size() -> None:
-    group = residual_group(replace(SMALL, framework="transformer", blocks_per_group=3))
+    group = torch.nn.Sequential(*(KINDS["mixed-v1"].block(8, number) for number in range(3)))
     shifts = [block.window.blocks[0].shift for block in group]
     assert shifts == [0, 4, 0]
     x = torch.randn(1, 8, 5, 11)

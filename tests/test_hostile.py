@@ -24,6 +24,7 @@ from fedscodec.codec.model import load_model
 from fedscodec.errors import FormatError, WeightsError
 from fedscodec.fileformat import FedsFile, pack, unpack
 from fedscodec.images import unpack_alpha
+from fedscodec.networks.spec import paper_stages
 from fedscodec.networks.weights import float_transforms, integer_side, read_weights, trainable
 
 HOSTILE = Path(__file__).parent / "hostile"
@@ -148,7 +149,7 @@ def test_claims_cost_no_memory(name):
 def test_training_on_from_claims_costs_no_memory():
     """Where training would start from it, nothing is made that is not in the file."""
     weights = read_weights(HOSTILE / "floats-infinite.safetensors")
-    weights.spec = replace(weights.spec, filters=4096, hyper_filters=4096, blocks_per_group=64)  # 480 GB of floats
+    weights.spec = replace(weights.spec, stages=paper_stages(64, width=4096), hyper_filters=4096)  # 480 GB of floats
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**26, before[1]))

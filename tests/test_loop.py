@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fedscodec.networks.model import FedsModel
-from fedscodec.networks.spec import TINY, WindowAttention
+from fedscodec.networks.spec import TINY, WindowAttention, paper_stages
 from fedscodec.training.crops import Crops
 from fedscodec.training.loop import Trainer
 from fedscodec.training.recipe import Recipe
@@ -73,7 +73,7 @@ def test_the_linear_phase_trains_the_shortcut_and_leaves_the_rest():
 
 
 def test_a_network_without_shortcut_starts_in_full():
-    assert trainer(replace(TINY, wavelet=False)).phase == "full"
+    assert trainer(replace(TINY, shortcut="none")).phase == "full"
 
 
 def test_phases_follow_each_other(monkeypatch):
@@ -94,7 +94,7 @@ def test_phases_follow_each_other(monkeypatch):
 
 
 def test_a_network_without_shortcut_has_no_linear_phase():
-    run = trainer(replace(TINY, wavelet=False))
+    run = trainer(replace(TINY, shortcut="none"))
     run._enter("linear")
     assert run.phase == "full"
 
@@ -305,7 +305,7 @@ class Waits(TorchDispatchMode):
 @pytest.mark.parametrize("phase", ["linear", "full", "quantised"])
 def test_a_step_waits_for_nothing(phase):
     recipe = Recipe(batch=2, crop=64, optimizer="adam", delta=1.0)
-    spec = replace(TINY, attention=WindowAttention(heads=2), blocks_per_group=1)
+    spec = replace(TINY, stages=paper_stages(1, WindowAttention(heads=2), width=8))
     run = Trainer(
         Distilled(FedsModel(TINY), FedsModel(spec), recipe), Crops([picture()], torch.device("cpu"), 1), recipe
     )

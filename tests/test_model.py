@@ -10,11 +10,11 @@ import torch
 from conftest import SMALL
 from torch import nn
 
-from fedscodec.networks.blocks import ResidualBlock
+from fedscodec.networks.blocks.residual import ResidualBlock
 from fedscodec.networks.model import FedsModel
-from fedscodec.networks.spec import STUDENT
+from fedscodec.networks.spec import STUDENT, paper_stages
 
-WIDE = replace(SMALL, filters=32, latents=64, blocks_per_group=1, hyper_latents=64, hyper_filters=64,
+WIDE = replace(SMALL, stages=paper_stages(1, width=32), latents=64, hyper_latents=64, hyper_filters=64,
                slice_filters=(64, 64))  # fmt: skip
 
 

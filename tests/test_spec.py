@@ -16,13 +16,13 @@ from conftest import SMALL
 from fedscodec.networks import counts
 from fedscodec.networks.model import FedsModel
 from fedscodec.networks.slices import walk
-from fedscodec.networks.spec import LAMBDAS, STUDENT, TEACHER, VARIANTS, ModelSpec, WindowAttention
+from fedscodec.networks.spec import LAMBDAS, STUDENT, TEACHER, VARIANTS, ModelSpec, Stage, WindowAttention, paper_stages
 
 ROOT = Path(__file__).parent.parent
 NUMBERS = "^a network has 1 to 8 slice_filters and 1 to 64 lambdas, found "
 
 
-@pytest.mark.parametrize("field", ["filters", "latents", "slices", "hyper_latents", "hyper_filters"])
+@pytest.mark.parametrize("field", ["latents", "slices", "hyper_latents", "hyper_filters"])
 @pytest.mark.parametrize("value", [0, -3, 4097, 8.0, True, "8", None])
 def test_widths_are_whole_numbers_from_1_to_4096(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"^{field} must be a whole number from 1 to 4096, found {value!r}$"):
@@ -37,10 +37,8 @@ def test_widths_are_whole_numbers_from_1_to_4096(field: str, value: object) -> N
         ({"slice_filters": ()}, NUMBERS + "0 and 7$"),
         ({"latents": 401}, "^401 latents do not split into 8 slices, of which 63 are the most$"),
         ({"latents": 128, "slices": 64}, "^128 latents do not split into 64 slices, of which 63 are the most$"),
-        *(
-            ({"blocks_per_group": n}, f"^blocks_per_group must be a whole number from 0 to 64, found {n}$")
-            for n in (-1, 65, 1.0, False)
-        ),
+        ({"stages": ()}, r"^stages lie each at half the size of the one before, found \[\]$"),
+        ({"stages": paper_stages(1)[::2]}, r"^stages lie each at half the size of the one before, found \[2, 8\]$"),
         *(({"scales": n}, f"^scales must be a whole number from 2 to 128, found {n}$") for n in (0, 1, 129, 64.0)),
         ({"smallest_scale": 0.0}, "^scales must grow, found 0.0 … 128.0$"),
         ({"smallest_scale": -1.0}, "^scales must grow, found -1.0 … 128.0$"),
@@ -54,9 +52,8 @@ def test_widths_are_whole_numbers_from_1_to_4096(field: str, value: object) -> N
         ({"lambdas": (0.1, math.inf)}, r"^lambdas must be positive and increasing, found \(0.1, inf\)$"),
         ({"lambdas": tuple(range(1, 66))}, NUMBERS + "3 and 65$"),
         ({"slice_filters": (8,) * 9}, NUMBERS + "9 and 7$"),
-        ({"wavelet": "no"}, "^wavelet is true or false, found 'no'$"),
+        ({"shortcut": True}, "^shortcut is none, haar or principal, found True$"),
         ({"lambdas": (0.1, 0.1)}, r"^lambdas must be positive and increasing, found \(0.1, 0.1\)$"),
-        ({"framework": "rnn"}, "^framework is cnn or transformer, found 'rnn'$"),
         ({"metric": "lpips"}, "^metric is mse or ms-ssim, found 'lpips'$"),
     ],
 )
@@ -78,9 +75,10 @@ def test_attention_stays_within_bounds(field: str, most: int, value: object) -> 
 
 
 def test_the_least_and_the_most_that_is_possible_is_accepted() -> None:
-    spec = ModelSpec(1, 1, 1, 0, None, "cnn", False, 1, 1, (1,), 2, lambdas=(0.1,))
+    spec = ModelSpec((Stage(2, "residual", 1, 0),), 1, 1, "none", 1, 1, (1,), 2, lambdas=(0.1,))
     assert (spec.slice_channels, spec.side_channels) == (1, 2)
-    most = ModelSpec(4096, 63 * 65, 63, 64, None, "transformer", True, 4096, 4096, (4096,), 128, 1e-9, 999.9)
+    wide = paper_stages(64, kind="mixed-v1", width=4096)
+    most = ModelSpec(wide, 63 * 65, 63, "haar", 4096, 4096, (4096,), 128, 1e-9, 999.9)
     assert (most.slice_channels, most.side_channels) == (65, 8190)
     assert replace(TEACHER, metric="ms-ssim").metric == "ms-ssim"
 
@@ -105,6 +103,66 @@ def test_missing_fields_take_the_teachers_values() -> None:
     assert ModelSpec.from_dict({"attention": {"version": "swin-v1"}}) == VARIANTS["teacher-swin-v1"]
 
 
+OLD = {"filters": 128, "latents": 160, "slices": 5, "blocks_per_group": 1, "attention": None, "framework": "cnn",
+       "wavelet": True, "hyper_latents": 192, "hyper_filters": 400}  # fmt: skip
+
+
+def test_specs_of_before_there_were_stages_are_understood() -> None:
+    v2 = {"version": "swin-v2", "window": 8, "heads": 8, "blocks": 1}
+    assert ModelSpec.from_dict(OLD) == replace(STUDENT, shortcut="haar")
+    teacher = {**OLD, "latents": 400, "slices": 8, "blocks_per_group": 6, "hyper_filters": 624, "wavelet": False}
+    assert ModelSpec.from_dict({**teacher, "attention": v2}) == TEACHER
+    mixed = {**OLD, "framework": "transformer", "wavelet": False}
+    assert ModelSpec.from_dict(mixed) == VARIANTS["transformer-student"]
+    kinds = [stage.kind for stage in ModelSpec.from_dict({**mixed, "attention": v2}).stages]
+    assert kinds == ["mixed-v2"] * 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"framework": "rnn"}, "^framework is cnn or transformer, found 'rnn'$"),
+        ({"wavelet": "no"}, "^wavelet is true or false, found 'no'$"),
+        ({"filters": 0}, "^width of a stage must be a whole number from 1 to 4096, found 0$"),
+        ({"blocks_per_group": True}, "^blocks of a stage must be a whole number from 0 to 64, found True$"),
+    ],
+)
+def test_and_refused_where_they_are_impossible(changes: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        ModelSpec.from_dict({**OLD, **changes})
+
+
+def test_nobody_speaks_of_stages_in_both_ways() -> None:
+    with pytest.raises(TypeError, match="^a spec has no field filters$"):
+        ModelSpec.from_dict({**TEACHER.to_dict(), "filters": 128})
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        *(({"at": n}, f"^a stage lies at 2, 4, 8 or 16, found {n!r}$") for n in (0, 1, 3, 32, 2.0, "2")),
+        *(
+            ({"width": n}, f"^width of a stage must be a whole .* 1 to 4096, found {n!r}$")
+            for n in (0, 4097, 8.0, True)
+        ),
+        *(
+            ({"blocks": n}, f"^blocks of a stage must be a whole .* 0 to 64, found {n!r}$")
+            for n in (-1, 65, 1.0, False)
+        ),
+        ({"kind": 3}, "^the kind of a stage is a name, found 3$"),
+        ({"attention": 8}, "^attention of a stage is window attention or none, found 8$"),
+    ],
+)
+def test_impossible_stages_are_refused(changes: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Stage(**{"at": 2, "kind": "residual", "width": 8, "blocks": 1, **changes})
+
+
+def test_the_inner_maps_go_down_and_up() -> None:
+    stages = (Stage(4, "residual", 3, 0), Stage(8, "residual", 5, 0))
+    assert replace(TEACHER, stages=stages).tap_widths == (3, 5, 5, 3)
+
+
 @pytest.mark.parametrize("values", [{"colour": 1}, {"attention": {"colour": 1}}, {"lambdas": 3}])
 def test_unknown_fields_and_types_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(TypeError):
@@ -115,7 +173,7 @@ def test_values_of_another_type_are_refused() -> None:
     for values in ([], 3, None, "spec"):
         with pytest.raises(TypeError, match="^a spec is a set of named values, found "):
             ModelSpec.from_dict(values)
-    with pytest.raises(ValueError, match="^filters must be a whole number from 1 to 4096, found 'x'$"):
+    with pytest.raises(ValueError, match="^width of a stage must be a whole number from 1 to 4096, found 'x'$"):
         ModelSpec.from_dict({"filters": "x"})
 
 
@@ -123,9 +181,10 @@ def test_variants_are_the_rows_of_the_paper() -> None:
     assert VARIANTS["baseline+rg+sa+ic"] == VARIANTS["teacher-swin-v2"] == VARIANTS["teacher"] == TEACHER
     differing = [(n, m) for n in VARIANTS for m in VARIANTS if n < m and VARIANTS[n] == VARIANTS[m]]
     assert len(differing) == 3  # those above, and no other two alike
-    assert VARIANTS["baseline"].attention is None
-    assert VARIANTS["baseline+rg"] == replace(VARIANTS["baseline"], blocks_per_group=6)
-    assert VARIANTS["baseline+rg+sa"] == replace(VARIANTS["baseline+rg"], attention=WindowAttention())
+    assert VARIANTS["baseline"].stages == tuple(Stage(at, "residual", 128, 0, None) for at in (2, 4, 8))
+    assert VARIANTS["baseline+rg"] == replace(VARIANTS["baseline"], stages=paper_stages(6))
+    assert [stage.attention for stage in TEACHER.stages] == [WindowAttention(), WindowAttention(), None]
+    assert VARIANTS["baseline+rg+sa"] == replace(VARIANTS["baseline+rg"], stages=TEACHER.stages)
     assert VARIANTS["baseline+rg+sa+ic"] == replace(VARIANTS["baseline+rg+sa"], latents=400)
 
 
@@ -136,8 +195,8 @@ def test_every_variant_builds(name: str) -> None:
         model = FedsModel(spec)
     assert model.g_a.last.out_channels == spec.latents
     assert len(model.float_side.nets) == spec.slices
-    assert len(model.g_s.shortcut) == (4 if spec.wavelet else 0)
-    assert [len(group) for group in model.g_s.groups] == [spec.blocks_per_group] * 3
+    assert len(model.g_s.shortcut) == {"none": 0, "haar": 4}[spec.shortcut]
+    assert [len(group) for group in model.g_s.groups] == [stage.blocks for stage in reversed(spec.stages)]
     assert all(p.is_meta for p in model.parameters())
 
 

@@ -10,6 +10,7 @@ import torch
 
 from fedscodec.entropy.coders import EntropyProbe, RateEstimator
 from fedscodec.errors import FedsError
+from fedscodec.networks.spec import paper_stages
 from fedscodec.training import losses
 from fedscodec.training.recipe import RECIPES, Recipe
 from fedscodec.training.stages import FIGURES, Alone, Distilled, Survey
@@ -98,7 +99,7 @@ def test_fu2024kd_looks_at_output_and_distribution_alone(tiny, x):
 
 
 def test_gradients_reach_the_student_and_its_projections_alone(tiny, x):
-    student, teacher = tiny(1), tiny(2, filters=12)
+    student, teacher = tiny(1), tiny(2, stages=paper_stages(0, width=12))
     stage = Distilled(student, teacher, PLAIN)
     assert [tuple(p.weight.shape) for p in stage.projections] == [(12, 8, 1, 1)] * 6
     stage(x, QUALITY, "full", 1.0).loss.backward()

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from fedscodec.networks import integer_side, tiles
 from fedscodec.networks.integer_side import IntegerSide
-from fedscodec.networks.spec import STUDENT, TEACHER, VARIANTS, ModelSpec, WindowAttention
-from fedscodec.networks.tiles import Box, analysis_margin, analysis_tiles, run_in_tiles, synthesis_margin
+from fedscodec.networks.spec import STUDENT, TEACHER, VARIANTS, ModelSpec, WindowAttention, paper_stages
+from fedscodec.networks.tiles import Box, margin, run_in_tiles, transform_tiles
 from fedscodec.networks.transforms import Analysis, HyperAnalysis, Synthesis
 from fedscodec.networks.weights import Weights
 
-GROUPED = replace(SMALL, blocks_per_group=1)
-ATTENTIVE = replace(SMALL, attention=WindowAttention(window=4, heads=2))
+GROUPED = replace(SMALL, stages=paper_stages(1, width=8))
+ATTENTIVE = replace(SMALL, stages=paper_stages(1, WindowAttention(window=4, heads=2, blocks=2), width=8))
+MIXED = replace(SMALL, stages=paper_stages(2, width=8, kind="mixed-v2"))
 CPU = torch.device("cpu")
 
 
@@ -48,9 +49,12 @@ def test_a_map_little_larger_than_a_tile_is_one_tile() -> None:
 
 
 def test_margins() -> None:
-    specs = (SMALL, STUDENT, replace(TEACHER, attention=None))
-    assert [analysis_margin(spec) for spec in specs] == [2, 4, 13]
-    assert [synthesis_margin(spec) for spec in specs] == [3, 5, 14]
+    with torch.device("meta"):
+        nets = [(Analysis(spec), Synthesis(spec)) for spec in (SMALL, STUDENT, VARIANTS["teacher-no-attention"])]
+        teacher = Analysis(TEACHER), Synthesis(TEACHER)
+    assert [(margin(g_a), margin(g_s)) for g_a, g_s in nets] == [(2, 3), (4, 5), (13, 14)]
+    assert [net.reach - without.reach for net, without in zip(teacher, nets[2], strict=True)] == [7 * (2 + 4)] * 2
+    assert [(net.grain, net.reach) for net in teacher] == [(32, 29 + 12 * 14 + 42), (32, 44 + 12 * 14 + 42)]
 
 
 @pytest.mark.parametrize(
@@ -71,17 +75,18 @@ def test_nothing_is_seen_from_beyond_the_margin(
     seen = torch.nonzero(x.grad.abs().sum((0, 1, 3))).flatten()
     first, last = int(seen[0]) * unit, (int(seen[-1]) + 1) * unit
     assert (top - first, last - bottom) == (above, below)
-    margin = analysis_margin(spec) if transform is Analysis else synthesis_margin(spec)
-    assert margin * 16 - 16 < max(above, below) <= margin * 16
+    assert net.reach in (max(above, below), 44 + 28 * (spec is GROUPED))
+    assert max(above, below) <= margin(net) * 16
 
 
-@pytest.mark.parametrize("spec", [SMALL, GROUPED])
+@pytest.mark.parametrize("spec", [SMALL, GROUPED, ATTENTIVE, MIXED])
 @pytest.mark.parametrize("transform", [Analysis, Synthesis])
 @torch.no_grad()
 def test_tiles_equal_the_whole(transform: type[nn.Module], spec: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(2)
     net, analysis = transform(spec), transform is Analysis
-    x = torch.randn(1, 3, 16 * 20, 16 * 17) if analysis else torch.randn(1, 16, 20, 17)
+    rows, columns = (20, 17) if spec in (SMALL, GROUPED) else (45, 41)
+    x = torch.randn(1, 3, 16 * rows, 16 * columns) if analysis else torch.randn(1, 16, rows, columns)
     whole = net(x).value
     out, count = torch.full_like(whole, torch.nan), 0
 
@@ -93,7 +98,7 @@ def test_tiles_equal_the_whole(transform: type[nn.Module], spec: ModelSpec, monk
     def write(box: Box, part: Tensor) -> None:
         box.of(out).copy_(part)
 
-    grid = analysis_tiles(20, 17, spec, 6) if analysis else tiles.synthesis_tiles(20, 17, spec, 6)
+    grid = transform_tiles(rows, columns, net, 6)
     run_in_tiles(lambda part: net(part).value, read, write, grid, 1 if analysis else 16)
     assert count >= 4
     assert whole.std() > 0.1
@@ -133,7 +138,10 @@ def test_integer_networks_give_the_same_integers_in_tiles(
         assert torch.equal(expected, found)
 
 
-@pytest.mark.parametrize("spec", [ATTENTIVE, VARIANTS["transformer-student"], TEACHER])
-def test_networks_with_attention_run_whole(spec: ModelSpec) -> None:
-    for grid in (analysis_tiles(300, 200, spec, 64), tiles.synthesis_tiles(300, 200, spec, 64)):
-        assert list(grid) == [((0, 300, 0, 200), (0, 300, 0, 200))]
+def test_what_tiles_see_begins_and_ends_where_windows_do() -> None:
+    with torch.device("meta"):
+        net = Synthesis(TEACHER)
+    seen = [tile.seen for tile in transform_tiles(301, 200, net, 64)]
+    assert len(seen) == 20
+    assert all(box.top % 2 == box.left % 2 == 0 and box.right % 2 == 0 for box in seen)
+    assert {box.bottom for box in seen if box.bottom % 2} == {301}

@@ -10,12 +10,12 @@ from conftest import SMALL
 from torch import Tensor, nn
 
 from fedscodec.networks.model import FedsModel, Gains
-from fedscodec.networks.spec import ModelSpec, WindowAttention
+from fedscodec.networks.spec import ModelSpec, WindowAttention, paper_stages
 from fedscodec.networks.transforms import Analysis, HyperAnalysis, Synthesis
 
-ATTENTIVE = replace(SMALL, attention=WindowAttention(window=4, heads=2))
-MIXED = replace(SMALL, framework="transformer", blocks_per_group=1)
-GROUPED = replace(SMALL, blocks_per_group=1)
+ATTENTIVE = replace(SMALL, stages=paper_stages(0, WindowAttention(window=4, heads=2), width=8))
+MIXED = replace(SMALL, stages=paper_stages(1, width=8, kind="mixed-v1"))
+GROUPED = replace(SMALL, stages=paper_stages(1, width=8))
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def _seed() -> None:
     torch.manual_seed(2)
 
 
-@pytest.mark.parametrize("spec", [SMALL, replace(SMALL, wavelet=False), ATTENTIVE, MIXED, GROUPED])
+@pytest.mark.parametrize("spec", [SMALL, replace(SMALL, shortcut="none"), ATTENTIVE, MIXED, GROUPED])
 @torch.no_grad()
 def test_shapes_and_taps_for_odd_multiples_of_16(spec: ModelSpec) -> None:
     analysed = Analysis(spec)(torch.rand(2, 3, 48, 80))

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 
 from fedscodec.networks.model import FedsModel
-from fedscodec.networks.spec import TINY
+from fedscodec.networks.spec import TINY, paper_stages
 from fedscodec.training.warm_start import DAMPING, MIDDLE_LAMBDA, start_linear
 
 STEP = math.sqrt(18 / (math.log(2) * 255**2 * MIDDLE_LAMBDA))
-COMPLETE = replace(TINY, filters=192, latents=768)
+COMPLETE = replace(TINY, stages=paper_stages(0, width=192), latents=768)
 """16 · 16 · 3 latents, and no stage on the way that drops a band."""
 
 
@@ -124,4 +124,4 @@ def test_the_other_branches_begin_as_small_corrections(truncated):
 
 def test_a_network_without_shortcut_is_refused(pictures):
     with pytest.raises(ValueError, match="only a network with a wavelet shortcut can start"):
-        start_linear(FedsModel(replace(TINY, wavelet=False)), pictures)
+        start_linear(FedsModel(replace(TINY, shortcut="none")), pictures)

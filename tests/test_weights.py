@@ -21,7 +21,7 @@ from fedscodec.errors import WeightsError
 from fedscodec.networks.integer_side import export
 from fedscodec.networks.metadata import read_metadata
 from fedscodec.networks.model import FedsModel
-from fedscodec.networks.spec import WindowAttention
+from fedscodec.networks.spec import WindowAttention, paper_stages
 from fedscodec.networks.weights import (
     Weights,
     fingerprint_of,
@@ -232,8 +232,9 @@ def test_others_may_read_what_the_umask_lets_them(mask: int, mode: int, tiny: Ma
 @pytest.mark.parametrize(
     "changes",
     [
-        {"attention": WindowAttention(window=8, heads=3)},
-        {"attention": WindowAttention(window=8, heads=5), "framework": "transformer"},
+        {"stages": paper_stages(0, WindowAttention(window=8, heads=3), width=8)},
+        {"stages": paper_stages(0, width=8, kind="cubic")},
+        {"stages": paper_stages(0, WindowAttention(window=8, heads=5), width=8, kind="mixed-v2")},
     ],
 )
 def test_a_network_that_cannot_be_built_is_refused(

@@ -18,7 +18,7 @@ from ..fileformat import Header
 from ..images import Picture, crop, from_tensor, region
 from ..networks.model import FedsModel
 from ..networks.spec import STRIDE, ModelSpec
-from ..networks.tiles import HYPER_MARGIN, HYPER_SIDE, Box, analysis_tiles, run_in_tiles, synthesis_tiles, tiles
+from ..networks.tiles import HYPER_MARGIN, HYPER_SIDE, Box, run_in_tiles, tiles, transform_tiles
 from .outcomes import Progress
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ def analyse(network: Network, picture: Picture, progress: Progress | None) -> Te
     def write(box: Box, part: Tensor) -> None:
         box.of(latents).copy_(part)
 
-    grid = list(analysis_tiles(rows, columns, network.spec, network.tile_side))
+    grid = list(transform_tiles(rows, columns, network.transforms.g_a, network.tile_side))
     with network.autocast():
         told = _told(grid, progress, 0.0, TRANSFORM_SHARE)
         run_in_tiles(lambda part: network.transforms.g_a(part).value.float(), read, write, told)
@@ -89,7 +89,7 @@ def synthesise(network: Network, y_hat: Tensor, header: Header, progress: Progre
         if place.size:
             place[:] = from_tensor(crop(part, *place.shape[:2]), grey=header.grey)
 
-    grid = list(synthesis_tiles(y_hat.shape[1], y_hat.shape[2], network.spec, network.tile_side))
+    grid = list(transform_tiles(y_hat.shape[1], y_hat.shape[2], network.transforms.g_s, network.tile_side))
     with network.autocast():
         told = _told(grid, progress, 1 - TRANSFORM_SHARE, 1.0)
         run_in_tiles(lambda part: network.transforms.g_s(part).value.float(), read, write, told, 16)

@@ -242,6 +242,7 @@ class WindowAttentionModule(nn.Module):
             )
         if not 0 <= first_shift < window:
             raise ValueError(f"first_shift must be in 0..{window - 1}, found {first_shift}")
+        self.reach, self.grain = blocks * (window - 1), window
         shifts = (first_shift, 0 if first_shift else window // 2)
         self.blocks = nn.ModuleList(SwinBlock(channels, version, window, heads, shifts[i % 2]) for i in range(blocks))
 

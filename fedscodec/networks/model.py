@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .blocks import SLOPE, ResidualBlock
+from .blocks.layers import SLOPE
 from .slices import FloatSide, SymbolCoder, walk
 from .spec import ModelSpec
 from .transforms import Analysis, HyperAnalysis, Synthesis
@@ -90,7 +90,7 @@ class FedsModel(nn.Module):
         return Output(synthesised.value, y, y_hat, (*analysed.taps, *synthesised.taps))
 
     def linear(self, x: Tensor, quality: Tensor, coder: SymbolCoder) -> Output:
-        """The same pass through the wavelet shortcut alone: a linear transform codec with a learned entropy model."""
+        """The same pass through the linear shortcut alone: a linear transform codec with a learned entropy model."""
         gain, inverse = self.gains(quality)
         y = self.g_a.linear(x) * gain
         y_hat = walk(self.float_side, self.h_a(y), y, quality, coder)
@@ -102,7 +102,7 @@ def _initialise(model: FedsModel) -> None:
     """He initialisation where signals must survive the ten layers from y to a table index.
 
     g_a and g_s keep torch's smaller default: three inverse GDNs in a row would turn large activations into enormous
-    ones. Their residual branches begin smaller still, so that depth does not make activations grow.
+    ones. Blocks that want another beginning have a `start`.
     """
     if model.gains.log_gain.is_meta:
         return  # nothing to fill, and asking costs seconds of imports
@@ -112,5 +112,5 @@ def _initialise(model: FedsModel) -> None:
         if isinstance(module, EntropyConv) and module.kind in ("mean", "index"):
             module.weight.mul_(0.05)  # the first guess is the bias alone
     for module in model.modules():
-        if isinstance(module, ResidualBlock):
-            module.conv2.weight.mul_(0.5)
+        if callable(start := getattr(module, "start", None)):
+            start()

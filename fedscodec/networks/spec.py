@@ -45,20 +45,53 @@ class WindowAttention:
                 raise ValueError(f"{name} of window attention must be a whole number from 1 to {most}, found {value}")
 
 
-_COUNTS = ("filters", "latents", "slices", "hyper_latents", "hyper_filters")
+@dataclass(frozen=True)
+class Stage:
+    """One resolution of g_a and, mirrored, of g_s: maps of 1/at of the picture's side, and what happens to them.
+
+    kind: which blocks, a name in `networks.blocks.KINDS`; blocks: how many; attention comes before them.
+    """
+
+    at: int
+    kind: str
+    width: int
+    blocks: int
+    attention: WindowAttention | None = None
+
+    def __post_init__(self) -> None:
+        if type(self.at) is not int or self.at not in (2, 4, 8, 16):
+            raise ValueError(f"a stage lies at 2, 4, 8 or 16, found {self.at!r}")
+        if type(self.kind) is not str:
+            raise ValueError(f"the kind of a stage is a name, found {self.kind!r}")
+        if type(self.width) is not int or not 1 <= self.width <= 4096:
+            raise ValueError(f"width of a stage must be a whole number from 1 to 4096, found {self.width!r}")
+        if type(self.blocks) is not int or not 0 <= self.blocks <= 64:
+            raise ValueError(f"blocks of a stage must be a whole number from 0 to 64, found {self.blocks!r}")
+        if self.attention is not None and not isinstance(self.attention, WindowAttention):
+            raise ValueError(f"attention of a stage is window attention or none, found {self.attention!r}")
+
+
+def paper_stages(
+    blocks: int, attention: WindowAttention | None = None, *, width: int = 128, kind: str = "residual"
+) -> tuple[Stage, ...]:
+    """Stages as in the paper, at 1/2, 1/4 and 1/8, with attention after the first and second down-sampling (Fig. 2)."""
+    return (*(Stage(at, kind, width, blocks, attention) for at in (2, 4)), Stage(8, kind, width, blocks))
+
+
+SHORTCUTS = ("none", "haar", "principal")
+_COUNTS = ("latents", "slices", "hyper_latents", "hyper_filters")
+_BEFORE = ("filters", "blocks_per_group", "attention", "framework", "wavelet")
+"""Fields that specs had before they had stages; weights files of that time keep them."""
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """One network: the teacher of the paper by default."""
 
-    filters: int = 128  # N, Sec. 5.1
+    stages: tuple[Stage, ...] = paper_stages(6, WindowAttention())  # RG and SA; N = 128 filters (Sec. 5.1, 6)
     latents: int = 400  # M, Sec. 3.1
     slices: int = 8  # Sec. 7
-    blocks_per_group: int = 6  # residual groups (RG); 0 leaves the three groups out
-    attention: WindowAttention | None = WindowAttention()  # SA, Sec. 6
-    framework: Literal["cnn", "transformer"] = "cnn"  # "transformer": groups of mixed blocks, Sec. 4.3.3
-    wavelet: bool = False  # linear Haar shortcut beside g_a and g_s; not in the paper
+    shortcut: Literal["none", "haar", "principal"] = "none"  # linear, beside g_a and g_s; not in the paper
     hyper_latents: int = 192  # channels of z, and width of h_a
     hyper_filters: int = 624  # width of h_s
     slice_filters: tuple[int, ...] = (
@@ -81,8 +114,9 @@ class ModelSpec:
         if not 1 <= len(self.slice_filters) <= 8 or not 1 <= len(self.lambdas) <= 64:
             found = f"{len(self.slice_filters)} and {len(self.lambdas)}"
             raise ValueError(f"a network has 1 to 8 slice_filters and 1 to 64 lambdas, found {found}")
-        if type(self.blocks_per_group) is not int or not 0 <= self.blocks_per_group <= 64:
-            raise ValueError(f"blocks_per_group must be a whole number from 0 to 64, found {self.blocks_per_group}")
+        places = [stage.at for stage in self.stages]
+        if not places or places != [places[0] * 2**i for i in range(len(places))]:
+            raise ValueError(f"stages lie each at half the size of the one before, found {places}")
         if self.latents % self.slices or self.slices > 63:
             raise ValueError(f"{self.latents} latents do not split into {self.slices} slices, of which 63 are the most")
         if type(self.scales) is not int or not 2 <= self.scales <= 128:  # an index is int8
@@ -94,10 +128,8 @@ class ModelSpec:
         )  # NaN is not
         if not increasing:
             raise ValueError(f"lambdas must be positive and increasing, found {self.lambdas}")
-        if type(self.wavelet) is not bool:
-            raise ValueError(f"wavelet is true or false, found {self.wavelet!r}")
-        if self.framework not in ("cnn", "transformer"):
-            raise ValueError(f"framework is cnn or transformer, found {self.framework!r}")
+        if self.shortcut not in SHORTCUTS:
+            raise ValueError(f"shortcut is {', '.join(SHORTCUTS[:-1])} or {SHORTCUTS[-1]}, found {self.shortcut!r}")
         if self.metric not in ("mse", "ms-ssim"):
             raise ValueError(f"metric is mse or ms-ssim, found {self.metric!r}")
 
@@ -105,6 +137,12 @@ class ModelSpec:
     def middle_lambda(self) -> float:
         """λ of q4, at which the gains of a fresh network are one and a training sample weighs one."""
         return (LAMBDAS if self.metric == "mse" else MS_SSIM_LAMBDAS)[3]
+
+    @property
+    def tap_widths(self) -> tuple[int, ...]:
+        """Channels of the inner maps that g_a and then g_s return, in the order they are computed."""
+        widths = [stage.width for stage in self.stages]
+        return (*widths, *reversed(widths))
 
     @property
     def slice_channels(self) -> int:
@@ -122,44 +160,72 @@ class ModelSpec:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> ModelSpec:
-        """Rebuild a spec; raises TypeError or ValueError on unknown fields or impossible values."""
+        """Rebuild a spec; raises TypeError or ValueError on unknown fields or impossible values.
+
+        Missing fields take the default's values. Specs of before there were stages are understood.
+        """
         if not isinstance(values, dict):
             raise TypeError(f"a spec is a set of named values, found {type(values).__name__}")
+        values = _with_stages(dict(values)) if not {"stages", "shortcut"} & set(values) else dict(values)
         if unknown := set(values) - set(ModelSpec.__dataclass_fields__):
             raise TypeError(f"a spec has no field {sorted(map(str, unknown))[0]}")
-        values = dict(values)
-        if values.get("attention") is not None:
-            values["attention"] = WindowAttention(**values["attention"])
+        if "stages" in values:
+            values["stages"] = tuple(map(_stage, values["stages"]))
         for name in ("slice_filters", "lambdas"):
             values[name] = tuple(values.get(name, ModelSpec.__dataclass_fields__[name].default))
         return ModelSpec(**values)
 
 
+def _stage(values: Any) -> Stage:
+    """A stage from what JSON makes of it."""
+    if isinstance(values, Stage):
+        return values
+    return Stage(**{**values, "attention": _attention(values.get("attention"))})
+
+
+def _attention(values: Any) -> WindowAttention | None:
+    return None if values is None else WindowAttention(**values)
+
+
+def _with_stages(values: dict[str, Any]) -> dict[str, Any]:
+    """A spec of before there were stages, with what it means by them."""
+    old = {name: values.pop(name) for name in _BEFORE if name in values}
+    attention = _attention(old.get("attention", {}))
+    kinds = {"cnn": "residual", "transformer": f"mixed-{(attention.version if attention else 'swin-v1')[-2:]}"}
+    if (framework := old.get("framework", "cnn")) not in kinds:
+        raise ValueError(f"framework is cnn or transformer, found {framework!r}")
+    width, blocks = old.get("filters", 128), old.get("blocks_per_group", 6)
+    values["stages"] = paper_stages(blocks, attention, width=width, kind=kinds[framework])
+    if type(wavelet := old.get("wavelet", False)) is not bool:
+        raise ValueError(f"wavelet is true or false, found {wavelet!r}")
+    values["shortcut"] = "haar" if wavelet else "none"
+    return values
+
+
 TEACHER = ModelSpec()
-STUDENT = replace(TEACHER, latents=160, slices=5, blocks_per_group=1, attention=None, hyper_filters=400)
-BASELINE = replace(TEACHER, latents=320, blocks_per_group=0, attention=None)
+STUDENT = replace(TEACHER, latents=160, slices=5, stages=paper_stages(1), hyper_filters=400)
+BASELINE = replace(TEACHER, latents=320, stages=paper_stages(0))
 TINY = replace(  # a toy for the tests; every part of a student in small
-    STUDENT, filters=8, latents=12, slices=2, blocks_per_group=0, wavelet=True, hyper_latents=4, hyper_filters=8,
+    STUDENT, stages=paper_stages(0, width=8), latents=12, slices=2, shortcut="haar", hyper_latents=4, hyper_filters=8,
     slice_filters=(12, 8), scales=24, largest_scale=16.0,
 )  # fmt: skip
+SWIN_V1 = WindowAttention("swin-v1")
 
 VARIANTS: dict[str, ModelSpec] = {
     "teacher": TEACHER,
-    "student": replace(STUDENT, wavelet=True),
+    "student": replace(STUDENT, shortcut="haar"),
     "student-paper": STUDENT,
-    "teacher-wavelet": replace(TEACHER, wavelet=True),
+    "teacher-wavelet": replace(TEACHER, shortcut="haar"),
     "baseline": BASELINE,  # Fig. 6
-    "baseline+rg": replace(BASELINE, blocks_per_group=6),
+    "baseline+rg": replace(BASELINE, stages=paper_stages(6)),
     "baseline+rg+sa": replace(TEACHER, latents=320),
     "baseline+rg+sa+ic": TEACHER,
-    "teacher-no-attention": replace(TEACHER, attention=None),  # Table 4
-    "teacher-swin-v1": replace(TEACHER, attention=WindowAttention("swin-v1")),
+    "teacher-no-attention": replace(TEACHER, stages=paper_stages(6)),  # Table 4
+    "teacher-swin-v1": replace(TEACHER, stages=paper_stages(6, SWIN_V1)),
     "teacher-swin-v2": TEACHER,
-    "transformer-baseline": replace(  # Table 3
-        TEACHER, framework="transformer", latents=320, slices=5, blocks_per_group=1, attention=None
-    ),
-    "transformer-teacher": replace(TEACHER, framework="transformer", blocks_per_group=3),
-    "transformer-student": replace(STUDENT, framework="transformer"),
+    "transformer-baseline": replace(TEACHER, stages=paper_stages(1, kind="mixed-v1"), latents=320, slices=5),  # Table 3
+    "transformer-teacher": replace(TEACHER, stages=paper_stages(3, WindowAttention(), kind="mixed-v2")),
+    "transformer-student": replace(STUDENT, stages=paper_stages(1, kind="mixed-v1")),
     "tiny": TINY,
 }
 """Name → spec. Fig. 6 is baseline … baseline+rg+sa+ic, Table 4 is teacher-no-attention … teacher-swin-v2."""

@@ -2,23 +2,25 @@
 
 The transforms are convolutional, so a row or column of their output depends on a limited stretch of their input. Tiles
 see that much beyond what they keep, and what the overlap spoils is cut off: there are no seams. Where the arithmetic
-is in integers the results are equal; in floats they are equal but for the order of sums. Networks with window
-attention see further than any margin (windows are counted from the corner, and shifted ones reach across), so their
-transforms run whole.
+is in integers the results are equal; in floats they are equal but for the order of sums. Window attention counts its
+windows from the corner of the map, so what a tile sees begins and ends where windows do.
 """
 
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import pairwise, product
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from .spec import ModelSpec
+if TYPE_CHECKING:
+    from .transforms import Transform
+
 
 TRANSFORM_SIDE = {"cpu": 64, "cuda": 160}
 """Latents that a side of a tile of g_a and g_s keeps: 1024 pixels, about half a kilobyte of memory each."""
@@ -65,13 +67,17 @@ class Tile(NamedTuple):
     kept: Box
 
 
-def tiles(height: int, width: int, side: int, margin: int) -> Iterator[Tile]:
-    """Cover a map with tiles that keep about `side` in each direction and see `margin` more on each inner side."""
+def tiles(height: int, width: int, side: int, margin: int, grain: int = 1) -> Iterator[Tile]:
+    """Cover a map with tiles that keep about `side` in each direction and see `margin` more on each inner side.
+
+    What a tile sees begins and ends at multiples of `grain`, or where the map ends.
+    """
     for (top, bottom), (left, right) in product(_spans(height, side, margin), _spans(width, side, margin)):
-        seen = Box(
-            max(top - margin, 0), min(bottom + margin, height), max(left - margin, 0), min(right + margin, width)
+        rows, columns = (
+            (max(first - margin, 0) // grain * grain, min(-(-(last + margin) // grain) * grain, most))
+            for first, last, most in ((top, bottom, height), (left, right, width))
         )
-        yield Tile(seen, Box(top, bottom, left, right))
+        yield Tile(Box(*rows, *columns), Box(top, bottom, left, right))
 
 
 def _spans(length: int, side: int, margin: int) -> Iterator[tuple[int, int]]:
@@ -80,41 +86,19 @@ def _spans(length: int, side: int, margin: int) -> Iterator[tuple[int, int]]:
     return pairwise(length * i // count for i in range(count + 1))
 
 
-def analysis_tiles(height: int, width: int, spec: ModelSpec, side: int) -> Iterator[Tile]:
-    """Tiles of g_a that keep about `side` of latents of that size, in latents."""
-    return _transform_tiles(height, width, spec, side, analysis_margin(spec))
+def transform_tiles(height: int, width: int, transform: Transform, side: int) -> Iterator[Tile]:
+    """Tiles of g_a or g_s that keep about `side` of latents of that size, in latents."""
+    return tiles(height, width, side, margin(transform), transform.grain // 16)
 
 
-def synthesis_tiles(height: int, width: int, spec: ModelSpec, side: int) -> Iterator[Tile]:
-    """Tiles of g_s that keep about `side` of latents of that size, in latents."""
-    return _transform_tiles(height, width, spec, side, synthesis_margin(spec))
-
-
-def _transform_tiles(height: int, width: int, spec: ModelSpec, side: int, margin: int) -> Iterator[Tile]:
-    if spec.attention is not None or spec.framework != "cnn":
-        return tiles(height, width, max(height, width), 0)
-    return tiles(height, width, side, margin)
+def margin(transform: Transform) -> int:
+    """Latents that g_a or g_s sees beyond a tile."""
+    return math.ceil(transform.reach / 16)
 
 
 def transform_side(device: torch.device) -> int:
     """Latents that a side of a tile of g_a and g_s keeps on a device."""
     return TRANSFORM_SIDE.get(device.type, TRANSFORM_SIDE["cpu"])
-
-
-def analysis_margin(spec: ModelSpec) -> int:
-    """Latents that g_a sees beyond a tile.
-
-    In picture rows, a 3×3 convolution at 1/s of the side reaches s. Per stage s = 2, 4, 8: the strided one, which
-    works on the map before (s/2), the other one of the block, two of every residual block; at last a strided one (8).
-    """
-    reach = sum(s // 2 + s + 2 * s * spec.blocks_per_group for s in (2, 4, 8)) + 8
-    return -(-reach // 16)
-
-
-def synthesis_margin(spec: ModelSpec) -> int:
-    """Latents that g_s sees beyond a tile: as in g_a, but the sub-pixel convolution works on the map before (2·s)."""
-    reach = sum(2 * s + s + 2 * s * spec.blocks_per_group for s in (2, 4, 8)) + 2
-    return -(-reach // 16)
 
 
 def run_in_tiles(

@@ -1,24 +1,27 @@
 """g_a, g_s and h_a, the float half of a network (Fig. 2), wired from a `ModelSpec`.
 
-        x ─► DownBlock ─► attention ─► RG ─► DownBlock ─► attention ─► RG ─► DownBlock ─► RG ─► conv s2 ─► y
-    sizes   /2                             /4                             /8                   /16
-        x ─► Haar, 1×1 ──────────┬─► Haar, 1×1 ─────────────┬─► Haar, 1×1 ───┬─► Haar, 1×1 ──► added to y
-                        added to stage 1            added to stage 2   added to stage 3       (spec.wavelet)
+    x ─► [down ─► attention ─► blocks] ─► … once for each stage … ─► last ─► y
+    x ─► linear shortcut ────────────────────────────────────────────────► added to y, see `shortcuts`
 
-g_s is the mirror image. Stages return their maps for feature distillation (Eq. 5); there are no hooks.
+g_s is the mirror image: from ŷ through the stages in reverse order, with `up` in place of `down`, to a picture. What a
+stage is made of stands in `spec.stages`; `blocks` has the kinds. Stages return their maps for feature distillation
+(Eq. 5); there are no hooks.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import WindowAttentionModule
-from .blocks import DownBlock, HaarDown, HaarUp, UpBlock, add, in_float32, leaky_relu, residual_group
-from .spec import ModelSpec
+from .blocks import kind_of
+from .blocks.layers import add, grain_of, in_float32, leaky_relu, reach_of
+from .shortcuts import shortcut_down, shortcut_up
+from .spec import ModelSpec, Stage
 
 
 class Transformed(NamedTuple):
@@ -28,97 +31,100 @@ class Transformed(NamedTuple):
     taps: tuple[Tensor, ...]
 
 
-def _attention(spec: ModelSpec, shift: bool) -> nn.Module:
-    if spec.attention is None:
-        return nn.Identity()
-    a = spec.attention
-    first_shift = a.window // 2 if shift else 0
-    return WindowAttentionModule(
-        spec.filters,
-        version=a.version,
-        window=a.window,
-        heads=a.heads,
-        blocks=a.blocks,
-        first_shift=first_shift,
-    )
+class Transform(nn.Module):
+    """What g_a and g_s share: the walk over the stages, and how far it sees.
 
+    reach: pixels that a result depends on beyond its own; grain: pixels that edges of tiles must be multiples of.
+    """
 
-class Analysis(nn.Module):
-    """g_a: a picture [B, 3, H, W] in 0..1 → y [B, M, H/16, W/16]; H and W multiples of 16."""
-
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, stages: Sequence[Stage], ways: Sequence[nn.Module], last: nn.Module, last_at: int) -> None:
         super().__init__()
-        n = spec.filters
-        self.down = nn.ModuleList([DownBlock(3, n), DownBlock(n, n), DownBlock(n, n)])
-        self.attention = nn.ModuleList([_attention(spec, False), _attention(spec, True), nn.Identity()])
-        self.groups = nn.ModuleList(residual_group(spec) for _ in range(3))
-        self.last = nn.Conv2d(n, spec.latents, 3, stride=2, padding=1)
+        self.attention = nn.ModuleList(_attention(stages))
+        self.groups = nn.ModuleList(_group(stage) for stage in stages)
+        self.last = last
+        parts = [(m, s.at) for n in (ways, self.attention, self.groups) for m, s in zip(n, stages, strict=True)]
+        self.reach = sum(at * reach_of(module) for module, at in parts) + last_at * reach_of(last)
+        self.grain = math.lcm(16, *(at * grain_of(module) for module, at in parts))
         self.shortcut = nn.ModuleList()
-        if spec.wavelet:
-            widths = [3, n, n, n, spec.latents]
-            self.shortcut.extend(HaarDown(i, o) for i, o in zip(widths, widths[1:], strict=False))
 
-    def forward(self, x: Tensor) -> Transformed:
-        """Analyse x; the last layer runs in float32 whatever the autocast of the caller."""
-        linear = x
-        taps: list[Tensor] = []
-        for i, (down, attention, group) in enumerate(zip(self.down, self.attention, self.groups, strict=True)):
-            x = group(attention(down(x)))
-            if self.shortcut:
-                with in_float32(linear):  # it carries the picture itself, which eight bits of mantissa would blur
-                    linear = self.shortcut[i](linear.float())
+    def _walk(self, ways: nn.ModuleList, x: Tensor) -> Transformed:
+        """Through all stages and the last layer, with the linear shortcut beside them."""
+        linear, taps = x, list[Tensor]()
+        for i, (way, attention, group) in enumerate(zip(ways, self.attention, self.groups, strict=True)):
+            x = group(attention(way(x)))
+            if len(self.shortcut) > 1:  # one step a stage
+                linear = self._step(i, linear)
                 x = add(x, linear)
             taps.append(x)
-        with in_float32(x):
-            y = self.last(x.float())
-            if self.shortcut:
-                y = add(y, self.shortcut[3](linear.float()))
-        return Transformed(y, tuple(taps))
+        value = self.last(x)
+        if len(self.shortcut):
+            value = add(value, self._step(-1, linear))
+        return Transformed(value, tuple(taps))
+
+    def _step(self, i: int, linear: Tensor) -> Tensor:
+        with in_float32(linear):  # it carries the picture itself, which eight bits of mantissa would blur
+            return self.shortcut[i](linear.float())
 
     def linear(self, x: Tensor) -> Tensor:
-        """The wavelet shortcut alone, [B, 3, H, W] → [B, M, H/16, W/16]: a linear transform codec's analysis."""
-        for conv in self.shortcut:
-            x = conv(x)
+        """The linear shortcut alone: one half of a linear transform codec."""
+        for step in self.shortcut:
+            x = step(x)
         return x
 
 
-class Synthesis(nn.Module):
+def _attention(stages: Sequence[Stage]) -> list[nn.Module]:
+    """What comes before the blocks of each stage; every other module begins with shifted windows."""
+    modules: list[nn.Module] = []
+    for stage in stages:
+        a, before = stage.attention, sum(isinstance(m, WindowAttentionModule) for m in modules)
+        if a is None:
+            modules.append(nn.Identity())
+            continue
+        shift = a.window // 2 if before % 2 else 0
+        modules.append(
+            WindowAttentionModule(
+                stage.width, version=a.version, window=a.window, heads=a.heads, blocks=a.blocks, first_shift=shift
+            )
+        )
+    return modules
+
+
+def _group(stage: Stage) -> nn.Sequential:
+    """The blocks of one stage (RG of Fig. 6)."""
+    kind = kind_of(stage.kind)
+    return nn.Sequential(*(kind.block(stage.width, number) for number in range(stage.blocks)))
+
+
+class Analysis(Transform):
+    """g_a: a picture [B, 3, H, W] in 0..1 → y [B, M, H/16, W/16]; H and W multiples of 16."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        stages, last = spec.stages, spec.stages[-1]
+        down = [kind_of(stages[0].kind).from_pixels(stages[0].width, stages[0].at)]
+        down += [kind_of(b.kind).down(a.width, b.width) for a, b in zip(stages, stages[1:], strict=False)]
+        super().__init__(stages, down, kind_of(last.kind).to_latents(last.width, spec.latents, 16 // last.at), 16)
+        self.down = nn.ModuleList(down)
+        self.shortcut.extend(shortcut_down(spec))
+
+    def forward(self, x: Tensor) -> Transformed:
+        """Analyse x; y is float32 whatever the autocast of the caller."""
+        return self._walk(self.down, x)
+
+
+class Synthesis(Transform):
     """g_s: ŷ [B, M, H/16, W/16] → a picture [B, 3, H, W], nominally in 0..1, not clamped."""
 
     def __init__(self, spec: ModelSpec) -> None:
-        super().__init__()
-        n = spec.filters
-        self.up = nn.ModuleList([UpBlock(spec.latents, n), UpBlock(n, n), UpBlock(n, n)])
-        self.attention = nn.ModuleList([nn.Identity(), _attention(spec, False), _attention(spec, True)])
-        self.groups = nn.ModuleList(residual_group(spec) for _ in range(3))
-        self.last = nn.Conv2d(n, 12, 3, padding=1)
-        self.shortcut = nn.ModuleList()
-        if spec.wavelet:
-            widths = [spec.latents, n, n, n, 3]
-            self.shortcut.extend(HaarUp(i, o) for i, o in zip(widths, widths[1:], strict=False))
+        stages, last = spec.stages[::-1], spec.stages[0]
+        up = [kind_of(stages[0].kind).from_latents(spec.latents, stages[0].width, 16 // stages[0].at)]
+        up += [kind_of(b.kind).up(a.width, b.width) for a, b in zip(stages, stages[1:], strict=False)]
+        super().__init__(stages, up, kind_of(last.kind).to_pixels(last.width, last.at), 1)
+        self.up = nn.ModuleList(up)
+        self.shortcut.extend(shortcut_up(spec))
 
     def forward(self, y_hat: Tensor) -> Transformed:
-        """Synthesise ŷ; the last layer runs in float32 whatever the autocast of the caller."""
-        x = linear = y_hat
-        taps: list[Tensor] = []
-        for i, (up, attention, group) in enumerate(zip(self.up, self.attention, self.groups, strict=True)):
-            x = group(attention(up(x)))
-            if self.shortcut:
-                with in_float32(linear):  # it carries the picture itself, which eight bits of mantissa would blur
-                    linear = self.shortcut[i](linear.float())
-                x = add(x, linear)
-            taps.append(x)
-        with in_float32(x):
-            out = F.pixel_shuffle(self.last(x.float()), 2)
-            if self.shortcut:
-                out = add(out, self.shortcut[3](linear.float()))
-        return Transformed(out, tuple(taps))
-
-    def linear(self, y_hat: Tensor) -> Tensor:
-        """The wavelet shortcut alone: a linear transform codec's synthesis."""
-        for conv in self.shortcut:
-            y_hat = conv(y_hat)
-        return y_hat
+        """Synthesise ŷ; the picture is float32 whatever the autocast of the caller."""
+        return self._walk(self.up, y_hat)
 
 
 class HyperAnalysis(nn.Module):

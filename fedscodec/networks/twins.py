@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..entropy.fixedpoint import MEAN_LIMIT, MEAN_UNIT
-from .blocks import in_float32
+from .blocks.layers import in_float32
 
 HEADROOM = 1.1
 """Calibrated ranges go beyond the peak that was seen: clipping costs far more rate than coarser steps."""

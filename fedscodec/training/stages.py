@@ -57,7 +57,7 @@ class Survey(NamedTuple):
 
     entropies: Tensor  # [C_t]
     latent_variances: Tensor  # [C_t]
-    map_variances: Tensor  # [taps, filters]
+    map_variances: Tensor  # [sum of the taps' channels], one map after the other
 
 
 class Distilled(nn.Module):
@@ -71,12 +71,13 @@ class Distilled(nn.Module):
         require_fit(teacher.spec, model.spec)
         self.model, self.recipe = model, recipe
         self.teacher = teacher.eval().requires_grad_(False)
-        self.projections = projections(model.spec, teacher.spec, len(recipe.taps))
+        self.projections = projections(model.spec, teacher.spec, recipe.taps)
+        self.widths = [teacher.spec.tap_widths[tap] for tap in recipe.taps]
         self.register_buffer("lambdas", torch.tensor(model.spec.lambdas), persistent=False)
         self.register_buffer("teacher_lambdas", torch.tensor(teacher.spec.lambdas), persistent=False)
         self.register_buffer("channels", torch.arange(model.spec.latents))  # c_1 … c_Cs of Eq. 7, once chosen
         self.register_buffer("latent_unit", torch.ones(teacher.spec.latents))
-        self.register_buffer("map_units", torch.ones(len(recipe.taps), teacher.spec.filters))
+        self.register_buffer("map_units", torch.ones(sum(self.widths)))
 
     @torch.no_grad()
     def survey(self, x: Tensor, quality: Tensor) -> Survey:
@@ -86,7 +87,7 @@ class Distilled(nn.Module):
         probe = EntropyProbe(spec.scales, spec.smallest_scale, spec.largest_scale, shapes=shapes)
         output = self.teacher(x, self._teachers_quality(lam), probe)
         _, inverse = self.teacher.gains(self._teachers_quality(lam))
-        variances = torch.stack([output.taps[t].float().var((0, 2, 3)) for t in self.recipe.taps])
+        variances = torch.cat([output.taps[t].float().var((0, 2, 3)) for t in self.recipe.taps])
         return Survey(probe.channel_entropies, (output.y_hat * inverse).var((0, 2, 3)), variances)
 
     def choose(self, survey: Survey) -> None:
@@ -98,8 +99,8 @@ class Distilled(nn.Module):
         self.channels = losses.top_channels(survey.entropies, self.model.spec.latents, self.recipe.latent_order)
         if self.recipe.relative:
             self.latent_unit = survey.latent_variances.sqrt().clamp_min(1.0)
-            floor = 0.1 * survey.map_variances.mean(1, keepdim=True).sqrt()
-            self.map_units = torch.maximum(survey.map_variances.sqrt(), floor)
+            maps = survey.map_variances.split(self.widths)
+            self.map_units = torch.cat([torch.maximum(v.sqrt(), 0.1 * v.mean().sqrt()) for v in maps])
 
     def forward(self, x: Tensor, quality: Tensor, phase: Phase, price_of_z: float) -> Cost:
         """As of `Alone`, and with it what the student is to learn."""
@@ -126,7 +127,7 @@ class Distilled(nn.Module):
         if weights["feature"] and seen.output.taps:
             own = [project(seen.output.taps[t]) for t, project in zip(recipe.taps, self.projections, strict=True)]
             maps = [taught.output.taps[t] for t in recipe.taps]
-            units = [unit[:, None, None] for unit in self.map_units]
+            units = [unit[:, None, None] for unit in self.map_units.split(self.widths)]
             parts["feature"] = losses.feature_loss(_over(maps, units), _over(own, units))
         if weights["latent"]:
             latents = taught.latents[:, self.channels], seen.latents
@@ -192,11 +193,16 @@ def pass_of(model: FedsModel, phase: Phase) -> Callable[..., Output]:
     return {"linear": model.linear, "decoder": model.decoder_only}.get(phase, model)
 
 
-def projections(student: ModelSpec, teacher: ModelSpec, count: int) -> nn.ModuleList:
-    """What makes the student's maps comparable with the teacher's: nothing, or a 1×1 convolution for each."""
-    if student.filters == teacher.filters:
-        return nn.ModuleList(nn.Identity() for _ in range(count))
-    return nn.ModuleList(nn.Conv2d(student.filters, teacher.filters, 1) for _ in range(count))
+def projections(student: ModelSpec, teacher: ModelSpec, taps: Sequence[int]) -> nn.ModuleList:
+    """What makes the student's maps comparable with the teacher's: nothing, or a 1×1 convolution where widths differ.
+
+    Raises FedsError where the two have no such maps in common.
+    """
+    ours, theirs = student.tap_widths, teacher.tap_widths
+    if len(ours) != len(theirs) or max(taps, default=0) >= len(ours):
+        raise FedsError(f"maps {', '.join(map(str, taps))} of {len(theirs)} cannot teach a student with {len(ours)}")
+    pairs = [(ours[tap], theirs[tap]) for tap in taps]
+    return nn.ModuleList(nn.Identity() if a == b else nn.Conv2d(a, b, 1) for a, b in pairs)
 
 
 def require_fit(teacher: ModelSpec, student: ModelSpec) -> None:

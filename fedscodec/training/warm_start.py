@@ -13,8 +13,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..networks.blocks import haar
 from ..networks.model import FedsModel
+from ..networks.shortcuts import haar
 
 MIDDLE_LAMBDA = 0.015
 """The λ at which the gains of a fresh network are one."""
@@ -47,12 +47,10 @@ def start_linear(model: FedsModel, pictures: Tensor) -> None:
 
     Raises ValueError for a network without a wavelet shortcut.
     """
-    if not model.g_a.shortcut:
+    if model.spec.shortcut != "haar":
         raise ValueError("only a network with a wavelet shortcut can start from principal components")
-    if model.spec.latents > 4 * model.spec.filters:
-        raise ValueError(
-            f"{model.spec.latents} latents are more than the {4 * model.spec.filters} bands of the shortcut"
-        )
+    if model.spec.latents > (most := 4 * model.spec.stages[-1].width):
+        raise ValueError(f"{model.spec.latents} latents are more than the {most} bands of the shortcut")
     step = math.sqrt(18 / (math.log(2) * 255**2 * MIDDLE_LAMBDA))
     features = pictures
     for stage, (into, out) in enumerate(zip(model.g_a.shortcut, reversed(model.g_s.shortcut), strict=True)):

@@ -22,34 +22,35 @@ from conftest import make_model, make_picture  # noqa: E402
 from fedscodec.entropy.coders import RateEstimator  # noqa: E402
 from fedscodec.images import to_tensor  # noqa: E402
 from fedscodec.networks.model import FedsModel  # noqa: E402
-from fedscodec.networks.spec import WindowAttention  # noqa: E402
+from fedscodec.networks.spec import WindowAttention, paper_stages  # noqa: E402
 from fedscodec.networks.weights import write_weights  # noqa: E402
 
 HERE = Path(__file__).parent / "networks"
 
 NETWORKS: dict[str, dict[str, Any]] = {  # what differs from `conftest.SMALL`
     "mini-teacher": {
-        "seed": 11, "filters": 6, "latents": 16, "slices": 8, "blocks_per_group": 1, "wavelet": False,
-        "attention": WindowAttention("swin-v2", window=4, heads=2, blocks=1), "hyper_latents": 3, "hyper_filters": 6,
+        "seed": 11, "stages": paper_stages(1, WindowAttention("swin-v2", window=4, heads=2, blocks=1), width=6),
+        "latents": 16, "slices": 8, "shortcut": "none", "hyper_latents": 3, "hyper_filters": 6,
         "slice_filters": (6, 5), "largest_scale": 12.0,
     },
     "mini-transformer": {
-        "seed": 12, "framework": "transformer", "latents": 12, "slices": 3, "blocks_per_group": 1,
-        "attention": WindowAttention("swin-v1", window=4, heads=2, blocks=1), "hyper_latents": 5, "hyper_filters": 6,
+        "seed": 12, "latents": 12, "slices": 3, "stages": paper_stages(
+            1, WindowAttention("swin-v1", window=4, heads=2, blocks=1), width=8, kind="mixed-v1"
+        ), "hyper_latents": 5, "hyper_filters": 6,
         "slice_filters": (7, 5), "scales": 18, "largest_scale": 12.0,
     },
     "mini-odd": {
-        "seed": 13, "filters": 7, "latents": 15, "slices": 3, "blocks_per_group": 1, "wavelet": False,
+        "seed": 13, "stages": paper_stages(1, width=7), "latents": 15, "slices": 3, "shortcut": "none",
         "hyper_latents": 3, "hyper_filters": 9, "slice_filters": (11, 7, 5), "scales": 17, "largest_scale": 12.0,
         "lambdas": (0.015,),
     },
     "mini-shapes": {
-        "seed": 15, "filters": 5, "latents": 12, "slices": 4, "hyper_latents": 3, "hyper_filters": 7,
-        "slice_filters": (8, 6), "scales": 21, "largest_scale": 14.0,
+        "seed": 15, "stages": paper_stages(0, width=5), "latents": 12, "slices": 4, "hyper_latents": 3,
+        "hyper_filters": 7, "slice_filters": (8, 6), "scales": 21, "largest_scale": 14.0,
     },
     "mini-skip": {
-        "seed": 14, "filters": 6, "latents": 20, "slices": 1, "hyper_latents": 2, "hyper_filters": 5,
-        "slice_filters": (9,), "scales": 33, "smallest_scale": 0.05, "largest_scale": 10.0,
+        "seed": 14, "stages": paper_stages(0, width=6), "latents": 20, "slices": 1, "hyper_latents": 2,
+        "hyper_filters": 5, "slice_filters": (9,), "scales": 33, "smallest_scale": 0.05, "largest_scale": 10.0,
     },
 }  # fmt: skip
 SKIP = {"mini-skip": 3}

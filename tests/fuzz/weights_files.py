@@ -27,21 +27,24 @@ from fedscodec.codec.model import Model  # noqa: E402
 from fedscodec.codec.settings import Encoding  # noqa: E402
 from fedscodec.errors import FedsError  # noqa: E402
 from fedscodec.networks import metadata, weights  # noqa: E402
-from fedscodec.networks.spec import WindowAttention  # noqa: E402
+from fedscodec.networks.spec import WindowAttention, paper_stages  # noqa: E402
 
 _NANO = {
-    "filters": 2, "latents": 2, "slices": 1, "wavelet": False, "hyper_latents": 1, "hyper_filters": 1,
-    "slice_filters": (1,), "scales": 2, "largest_scale": 1.0,
+    "stages": paper_stages(0, width=2), "latents": 2, "slices": 1, "shortcut": "none", "hyper_latents": 1,
+    "hyper_filters": 1, "slice_filters": (1,), "scales": 2, "largest_scale": 1.0,
 }  # fmt: skip
 SMALLEST = {  # networks that together have every part there is
     "nano": _NANO,
     "nano-wavelet": {
-        **_NANO, "latents": 4, "slices": 2, "wavelet": True, "slice_filters": (2, 1), "blocks_per_group": 1,
+        **_NANO, "latents": 4, "slices": 2, "shortcut": "haar", "slice_filters": (2, 1),
+        "stages": paper_stages(1, width=2),
     },
-    "nano-attention": {**_NANO, "filters": 4, "attention": WindowAttention("swin-v2", window=2, heads=2, blocks=1)},
+    "nano-attention": {
+        **_NANO, "stages": paper_stages(0, WindowAttention("swin-v2", window=2, heads=2, blocks=1), width=4),
+    },
     "nano-transformer": {
-        **_NANO, "filters": 4, "blocks_per_group": 1, "framework": "transformer",
-        "attention": WindowAttention("swin-v1", window=2, heads=1, blocks=1), "lambdas": (0.01,),
+        **_NANO, "lambdas": (0.01,),
+        "stages": paper_stages(1, WindowAttention("swin-v1", window=2, heads=1, blocks=1), width=4, kind="mixed-v1"),
     },
 }  # fmt: skip
 

@@ -32,6 +32,7 @@ from conftest import make_model  # noqa: E402
 from fedscodec import fileformat  # noqa: E402
 from fedscodec.entropy.tables import Tables  # noqa: E402
 from fedscodec.networks.metadata import read_metadata, spec_of  # noqa: E402
+from fedscodec.networks.spec import paper_stages  # noqa: E402
 from fedscodec.networks.weights import fingerprint_of, write_weights  # noqa: E402
 
 TINY = bytes.fromhex("ee506800deecf45c")
@@ -157,8 +158,8 @@ def nano() -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Tensors and words of the smallest weights file there is."""
     path = HERE / "nano.tmp"
     model = make_model(
-        seed=3, filters=2, latents=2, slices=1, wavelet=False, hyper_latents=1, hyper_filters=1, slice_filters=(1,),
-        scales=2, largest_scale=1.0,
+        seed=3, stages=paper_stages(0, width=2), latents=2, slices=1, shortcut="none", hyper_latents=1, hyper_filters=1,
+        slice_filters=(1,), scales=2, largest_scale=1.0,
     )  # fmt: skip
     write_weights(path, model, {"origin": "random"})
     try:
@@ -192,12 +193,17 @@ def _spec(**changes: object) -> Change:
     return apply
 
 
+def _stages(**changes: Any) -> list[dict[str, Any]]:
+    """Stages as JSON has them."""
+    return [{"at": at, "kind": "residual", "width": 2, "blocks": 0, "attention": None, **changes} for at in (2, 4, 8)]
+
+
 def _word(name: str, value: str) -> Change:
     return lambda arrays, words: words.__setitem__(name, value)
 
 
-WIDE = {"filters": 4096, "latents": 4096, "slices": 32, "hyper_latents": 4096, "hyper_filters": 4096,
-        "slice_filters": [4096] * 8, "blocks_per_group": 64}  # fmt: skip
+WIDE = {"stages": _stages(width=4096, blocks=64), "latents": 4096, "slices": 32, "hyper_latents": 4096,
+        "hyper_filters": 4096, "slice_filters": [4096] * 8}  # fmt: skip
 
 
 def _sums_that_overflow(arrays: dict[str, np.ndarray], words: dict[str, str]) -> None:
@@ -213,14 +219,14 @@ WEIGHTS: dict[str, Change] = {
     "spec-a-list": _word("spec", "[]"),
     "spec-5000-deep": _word("spec", "[" * 5000),
     "spec-unknown-field": _spec(colour=1),
-    "spec-width-4097": _spec(filters=4097),
+    "spec-width-4097": _spec(stages=_stages(width=4097)),
     "spec-everything-4096-wide": _spec(**WIDE),
-    "spec-window-1000000": _spec(attention={"window": 1_000_000}),
+    "spec-window-1000000": _spec(stages=_stages(attention={"window": 1_000_000})),
     "spec-1000-layers": _spec(slice_filters=[1] * 1000),
     "spec-not-a-number": _spec(lambdas=[float("nan")]),
     "spec-of-more-tables": _spec(scales=3),
     "spec-of-more-channels": _spec(hyper_filters=2),
-    "spec-of-more-filters": _spec(filters=3),
+    "spec-of-more-filters": _spec(stages=_stages(width=3)),
     "tensor-unknown": lambda arrays, words: arrays.__setitem__("exec.code", np.zeros(4, np.int8)),
     "tensor-missing": lambda arrays, words: arrays.pop("g_s.last.weight"),
     "integers-missing": lambda arrays, words: arrays.pop("side.nets.0.first.weight"),

@@ -1,0 +1,21 @@
+"""The kinds of blocks that stages of g_a and g_s are made of, each in a file of its own; `KINDS` is their registry."""
+
+from __future__ import annotations
+
+from .kind import Kind
+from .mixed import Mixed
+from .residual import Residual
+
+KINDS: dict[str, Kind] = {
+    "residual": Residual(),
+    "mixed-v1": Mixed("swin-v1"),
+    "mixed-v2": Mixed("swin-v2"),
+}
+"""Name in a `Stage` → what it is made of."""
+
+
+def kind_of(name: str) -> Kind:
+    """The kind of a name; ValueError for one that is not known."""
+    if name not in KINDS:
+        raise ValueError(f"the kind of a stage is one of {', '.join(KINDS)}, found {name!r}")
+    return KINDS[name]

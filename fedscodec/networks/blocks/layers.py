@@ -1,0 +1,93 @@
+"""What all kinds of blocks are made of: products of matrices, LeakyReLU, sums in place, bands, reach.
+
+All work on float tensors [B, C, H, W], channels last where it is fast.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.01
+"""Negative slope of LeakyReLU in the float networks."""
+
+
+BAND = 2**20
+"""Values that pointwise layers treat at once where no gradient is needed: fresh memory costs more than the work."""
+
+
+def in_float32(x: Tensor) -> AbstractContextManager[object]:
+    """A region where autocast is off for tensors like x; devices without autocast have nothing to switch off."""
+    if not torch.amp.is_autocast_available(x.device.type):
+        return nullcontext()
+    return torch.autocast(x.device.type, enabled=False)
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A 1×1 convolution as the matrix product it is: x [B, I, H, W], weight [O, I] → [B, O, H, W], channels last.
+
+    With one thread, torch otherwise takes a slow path for 1×1 convolutions that copies to contiguous and back.
+    """
+    return F.linear(x.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)
+
+
+def leaky_relu(x: Tensor) -> Tensor:
+    """LeakyReLU, in place where no gradient needs x."""
+    return F.leaky_relu(x, SLOPE, inplace=not torch.is_grad_enabled())
+
+
+def add(x: Tensor, y: Tensor) -> Tensor:
+    """x + y, into x where no gradient needs it: fresh memory for large maps costs more than the sum itself."""
+    in_place = not torch.is_grad_enabled() and torch.result_type(x, y) == x.dtype
+    return x.add_(y) if in_place else x + y
+
+
+def bands(*maps: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The same rows of maps [B, C, H, W], sample by sample on a CPU; whole maps where no cache is to be kept warm."""
+    if maps[0].device.type != "cpu":
+        yield maps
+        return
+    _, c, _, w = maps[0].shape
+    rows = max(BAND // 8 // (c * w), 1)
+    for sample in zip(*maps, strict=True):
+        yield from zip(*(m[None].split(rows, 2) for m in sample), strict=True)
+
+
+class ToPixels(nn.Conv2d):
+    """conv3×3 to the pixels of a square of `factor`² each: [B, C, H, W] → [B, 3, H·factor, W·factor]."""
+
+    def __init__(self, channels: int, factor: int, *, exact: bool) -> None:
+        super().__init__(channels, 3 * factor**2, 3, padding=1)
+        self.factor, self.reach, self.exact = factor, factor, exact
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float32; computed in the precision of the caller unless `exact`."""
+        if not self.exact:
+            return F.pixel_shuffle(super().forward(x).float(), self.factor)
+        with in_float32(x):
+            return F.pixel_shuffle(super().forward(x.float()), self.factor)
+
+
+def reach_of(module: nn.Module) -> float:
+    """How far a module sees, in positions of the map that it puts out: a 3×3 convolution sees 1.
+
+    Raises TypeError for a module that does not say: tiles would be wrong at their edges, and nobody would know.
+    """
+    if isinstance(module, nn.Identity):
+        return 0
+    if isinstance(module, nn.Sequential):
+        return sum(map(reach_of, module))
+    reach = getattr(module, "reach", None)
+    if not isinstance(reach, int | float):
+        raise TypeError(f"{type(module).__name__} does not say how far it sees")
+    return reach
+
+
+def grain_of(module: nn.Module) -> int:
+    """Positions that a tile's edges must be multiples of, so that windows in it lie as in the whole map."""
+    return math.lcm(*(getattr(part, "grain", 1) for part in module.modules()))
