@@ -37,19 +37,21 @@ class Transform(nn.Module):
     reach: pixels that a result depends on beyond its own; grain: pixels that edges of tiles must be multiples of.
     """
 
-    def __init__(self, stages: Sequence[Stage], ways: Sequence[nn.Module], last: nn.Module, last_at: int) -> None:
+    def __init__(self, name: str, ways: Sequence[nn.Module], stages: Sequence[Stage], last: nn.Module, at: int) -> None:
         super().__init__()
+        self._ways = name
+        self.add_module(name, nn.ModuleList(ways))
         self.attention = nn.ModuleList(_attention(stages))
         self.groups = nn.ModuleList(_group(stage) for stage in stages)
         self.last = last
         parts = [(m, s.at) for n in (ways, self.attention, self.groups) for m, s in zip(n, stages, strict=True)]
-        self.reach = sum(at * reach_of(module) for module, at in parts) + last_at * reach_of(last)
+        self.reach = sum(at * reach_of(module) for module, at in parts) + at * reach_of(last)
         self.grain = math.lcm(16, *(at * grain_of(module) for module, at in parts))
         self.shortcut = nn.ModuleList()
 
-    def _walk(self, ways: nn.ModuleList, x: Tensor) -> Transformed:
-        """Through all stages and the last layer, with the linear shortcut beside them."""
-        linear, taps = x, list[Tensor]()
+    def forward(self, x: Tensor) -> Transformed:
+        """Through all stages and the last layer, with the linear shortcut beside them; float32 under any autocast."""
+        ways, linear, taps = getattr(self, self._ways), x, list[Tensor]()
         for i, (way, attention, group) in enumerate(zip(ways, self.attention, self.groups, strict=True)):
             x = group(attention(way(x)))
             if len(self.shortcut) > 1:  # one step a stage
@@ -102,13 +104,10 @@ class Analysis(Transform):
         stages, last = spec.stages, spec.stages[-1]
         down = [kind_of(stages[0].kind).from_pixels(stages[0].width, stages[0].at)]
         down += [kind_of(b.kind).down(a.width, b.width) for a, b in zip(stages, stages[1:], strict=False)]
-        super().__init__(stages, down, kind_of(last.kind).to_latents(last.width, spec.latents, 16 // last.at), 16)
-        self.down = nn.ModuleList(down)
+        super().__init__(
+            "down", down, stages, kind_of(last.kind).to_latents(last.width, spec.latents, 16 // last.at), 16
+        )
         self.shortcut.extend(shortcut_down(spec))
-
-    def forward(self, x: Tensor) -> Transformed:
-        """Analyse x; y is float32 whatever the autocast of the caller."""
-        return self._walk(self.down, x)
 
 
 class Synthesis(Transform):
@@ -118,13 +117,8 @@ class Synthesis(Transform):
         stages, last = spec.stages[::-1], spec.stages[0]
         up = [kind_of(stages[0].kind).from_latents(spec.latents, stages[0].width, 16 // stages[0].at)]
         up += [kind_of(b.kind).up(a.width, b.width) for a, b in zip(stages, stages[1:], strict=False)]
-        super().__init__(stages, up, kind_of(last.kind).to_pixels(last.width, last.at), 1)
-        self.up = nn.ModuleList(up)
+        super().__init__("up", up, stages, kind_of(last.kind).to_pixels(last.width, last.at), 1)
         self.shortcut.extend(shortcut_up(spec))
-
-    def forward(self, y_hat: Tensor) -> Transformed:
-        """Synthesise ŷ; the picture is float32 whatever the autocast of the caller."""
-        return self._walk(self.up, y_hat)
 
 
 class HyperAnalysis(nn.Module):
