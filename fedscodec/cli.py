@@ -23,6 +23,7 @@ from .commands import (
     export,
     finetune,
     info,
+    install_desktop,
     models,
     rounding,
     train,
@@ -50,6 +51,7 @@ app.command(epilog=export.EXAMPLES)(export.export)
 app.command(epilog=rounding.EXAMPLES)(rounding.rounding)
 app.command(epilog=bench.EXAMPLES)(bench.bench)
 app.command(epilog=bench_report.EXAMPLES)(bench_report.report)
+app.command(epilog=install_desktop.EXAMPLES)(install_desktop.install_desktop)
 app.command(epilog=entropy.EXAMPLES)(entropy.entropy)
 
 

@@ -21,6 +21,7 @@ def folder(tmp_path, monkeypatch):
     place = tmp_path / "folder"
     place.mkdir()
     monkeypatch.setenv("FEDS_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.chdir(place)
     furnish(place, tmp_path / "weights")
     return place

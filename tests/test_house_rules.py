@@ -24,7 +24,7 @@ FLOORS = [
     {"codec"},
     {"training", "batch"},
     {"bench"},
-    {"reports"},
+    {"reports", "desktop"},
     {"commands", "pillow"},
     {"cli", "__init__", "__main__"},
 ]
@@ -35,7 +35,7 @@ NEIGHBOURS = {
 NOWHERE = ()
 ONLY_HERE = {  # what comes from outside, and where the names of the files begin that may load it
     "constriction": ("entropy/rangecoder.py",),
-    "PIL": ("images/", "reports/comparison/", "pillow/plugin.py", "bench/pillow_codecs.py"),
+    "PIL": ("images/", "reports/comparison/", "pillow/plugin.py", "desktop/thumbnail.py", "bench/pillow_codecs.py"),
     "ray": ("batch/cluster.py",),
     "typer": ("cli.py", "commands/"),
     **dict.fromkeys(("timm", "torchvision", "compressai"), ("bench/",)),

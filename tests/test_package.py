@@ -148,7 +148,10 @@ def test_public_names_exist_and_are_sorted():
 def test_what_gets_installed_is_this_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["project"]["name"] == "fedscodec"
-    assert project["project"]["scripts"] == {"feds": "fedscodec.cli:main"}
+    assert project["project"]["scripts"] == {
+        "feds": "fedscodec.cli:main",
+        "feds-thumbnail": "fedscodec.desktop.thumbnail:main",
+    }
     assert callable(cli.main)
     source = (ROOT / project["tool"]["hatch"]["version"]["path"]).read_text()
     assert f'__version__ = "{fedscodec.__version__}"\n' in source

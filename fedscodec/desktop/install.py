@@ -1,0 +1,73 @@
+"""Tells a freedesktop system of .feds files, or takes that back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from ..errors import OutputError
+from ..files.outputs import write_file
+from .entries import entries
+
+_REFRESH = (("update-mime-database", "mime"), ("update-desktop-database", "applications"))
+
+
+def data_folder() -> Path:
+    """Where a user's own entries go: $XDG_DATA_HOME, else ~/.local/share."""
+    own = os.environ.get("XDG_DATA_HOME", "")
+    return Path(own) if os.path.isabs(own) else Path.home() / ".local" / "share"
+
+
+def install(folder: Path, python: str = sys.executable) -> tuple[list[Path], list[str]]:
+    """Write the entries below a data folder and refresh its caches.
+
+    Returns what was written, and sentences on programs that refresh caches and are not there. Entries of an earlier
+    installation are replaced. Raises OutputError.
+    """
+    written = []
+    for place, text in entries(python).items():
+        path = folder / place
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path.parent}: cannot be made ({error.strerror})") from error
+        write_file(path, text.encode(), force=True)
+        written.append(path)
+    return written, refresh(folder)
+
+
+def remove(folder: Path) -> list[Path]:
+    """Take the entries away again and refresh the caches; returns what was there. Raises OutputError."""
+    gone = []
+    for place in entries(sys.executable):
+        path = folder / place
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be removed ({error.strerror})") from error
+        gone.append(path)
+    refresh(folder)
+    return gone
+
+
+def refresh(folder: Path, programs: Iterable[tuple[str, str]] = _REFRESH) -> list[str]:
+    """Have the caches of media types and of programs made anew; sentences where that could not be done."""
+    notes = []
+    for program, part in programs:
+        if not (folder / part).is_dir():
+            continue
+        if shutil.which(program) is None:
+            notes.append(f"{program} is not installed: {folder / part} is read when it is next run")
+            continue
+        with suppress(subprocess.TimeoutExpired):
+            run = subprocess.run([program, str(folder / part)], capture_output=True, text=True, timeout=60)
+            if run.returncode:
+                notes.append(f"{program} failed: {' '.join(run.stderr.split())}")
+    return notes

@@ -1,0 +1,84 @@
+"""What a desktop calls to open a .feds file: decode it, and hand it as a PNG to whatever shows pictures there.
+
+The PNG lies in a folder that only the user may read, below the cache folder, and is gone a day after it was last shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from ..errors import FedsError, OutputError
+from ..fileformat import unpack
+
+_KEPT = 24 * 3600  # seconds
+
+
+def main() -> int:
+    """Show the files that the arguments of this process name."""
+    if not sys.argv[1:]:
+        print("usage: python -m fedscodec.desktop.show FILE.feds...", file=sys.stderr)
+        return 2
+    failed = 0
+    for name in sys.argv[1:]:
+        try:
+            open_picture(decoded(Path(name), cache_folder()))
+        except (FedsError, OSError) as error:
+            failed = 1
+            _tell(f"feds: {error}")
+    return failed
+
+
+def cache_folder() -> Path:
+    """Where decoded pictures lie for a while: $XDG_CACHE_HOME/feds, else ~/.cache/feds."""
+    own = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(own) if os.path.isabs(own) else Path.home() / ".cache") / "feds"
+
+
+def decoded(source: Path, folder: Path) -> Path:
+    """The PNG of a .feds file in a folder, from before if it is there already. Raises FedsError or OSError."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for old in folder.glob("*.png"):
+        with suppress(OSError):
+            if time.time() - old.stat().st_mtime > _KEPT:
+                old.unlink()
+    data = source.read_bytes()
+    target = folder / f"{source.stem[:100]}-{hashlib.sha256(data).hexdigest()[:16]}.png"
+    if target.exists():
+        target.touch()
+        return target
+    file = unpack(data, name=str(source))
+    from ..codec.decoding import decode_file
+    from ..codec.model import model_by_fingerprint
+    from ..files.outputs import write_file
+    from ..images import encode_picture
+
+    network = model_by_fingerprint(file.header.fingerprint, name=str(source))
+    write_file(target, encode_picture(decode_file(file, network).picture, "png"), force=True)
+    return target
+
+
+def open_picture(path: Path) -> None:
+    """Hand a picture to the program that shows pictures; OutputError where there is none."""
+    opener = shutil.which("xdg-open")
+    if opener is None:
+        raise OutputError(f"{path}: xdg-open, which would show it, is not installed")
+    subprocess.Popen([opener, str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+
+
+def _tell(sentence: str) -> None:
+    """Who clicked on a file sees no terminal: say it where notifications are shown, too."""
+    print(sentence, file=sys.stderr)
+    if program := shutil.which("notify-send"):
+        with suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run([program, "--app-name=feds", "feds", sentence], timeout=10, check=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
