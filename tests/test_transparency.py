@@ -28,7 +28,6 @@ from fedscodec.images import (
     to_pil,
     unpack_alpha,
 )
-from fedscodec.images.depth import bits_in_head
 
 RNG = np.random.default_rng(5)
 COLOURS = RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8)
@@ -207,21 +206,6 @@ def test_more_than_8_bits_of_colour_are_told_of() -> None:
         picture = read_picture(f"P6\n2 1\n{most}\n".encode() + bytes(6 * size))
         assert picture.warnings == ((f"{told} colour was reduced to 8 bits.",) if told else ())
     assert read_picture(saved(Image.fromarray(COLOURS), "AVIF")).warnings == ()
-
-
-@pytest.mark.parametrize(
-    ("head", "kind", "bits"),
-    [
-        (b"....av1C\x81\x00\x0c\x00", "AVIF", 8),
-        (b"....av1C\x81\x20\x4c\x00", "AVIF", 10),
-        (b"....av1C\x81\x40\x6c\x00", "AVIF", 12),
-        (b"no such box", "AVIF", 8),
-        (b"..\xff\x4f\xff\x51" + bytes(38) + b"\x0b", "JPEG2000", 12),
-        (b"..\xff\x4f\xff\x51" + bytes(38) + b"\x07", "JPEG2000", 8),
-    ],
-)
-def test_depth_in_the_head_of_a_file(head: bytes, kind: str, bits: int) -> None:
-    assert bits_in_head(head, kind) == bits
 
 
 def test_a_preview_has_the_alpha_in_its_size(codec: Model) -> None:

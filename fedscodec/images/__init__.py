@@ -1,14 +1,17 @@
 """Pictures on their way in and out: Pillow, numpy and torch (imported only where it is needed), and no codec.
 
-reading    what Pillow opens → Picture        metadata   Exif, XMP and orientation
-writing    Picture → files, Pillow images     picture    what a Picture is
-tensors    Picture ↔ float tensors            planes     alpha as the bytes of a box, and back
-                                               thumbnails the same for the preview
+reading       what Pillow opens → Picture         account     what a picture had, and what is told of it
+writing       Picture → files, Pillow images      samples     8 bits out of any depth
+tensors       Picture ↔ float tensors             resizing    pictures in other sizes
+containers/   which reader takes a file, and what a file has beside its pixels, a module a format
+metadata/     Exif and XMP, and what becomes them
+colour/       curves, primaries and profiles      alpha/      transparency, and the plane as bytes of a box
+thumbnails    the preview as the bytes of a box
 """
 
+from .alpha.planes import pack_alpha, unpack_alpha
+from .colour.profiles import means_srgb, srgb_profile, stripped
 from .picture import Picture, from_array
-from .planes import pack_alpha, unpack_alpha
-from .profiles import means_srgb, srgb_profile, stripped
 from .reading import PICTURE_SUFFIXES, expected_pixels, read_picture
 from .resizing import resize
 from .tensors import crop, from_tensor, pad, region, to_tensor

@@ -14,7 +14,7 @@ from ..errors import ImageError
 class Picture:
     """A decoded picture and what travels with it.
 
-    `pixels` is uint8 [H, W, 3], 0..255. `grey`: the source had one channel, which `pixels` has three times.
+    `pixels` is uint8 [H, W, 3], 0..255. `grey`: there is no colour, `pixels` has one channel three times.
     `exif` starts with its TIFF header (II or MM). `warnings` are sentences on what was not kept. `alpha` is uint8
     [H, W], 255 where opaque, or None; colours are straight.
     """
@@ -49,4 +49,14 @@ def from_array(array: NDArray[np.uint8]) -> Picture:
         raise ImageError(f"the array: expected a numpy array of uint8, found {dtype}{hint}")
     if 0 in shape or len(shape) not in (2, 3) or shape[2:] not in ((), (3,)):
         raise ImageError(f"the array: expected shape [H, W, 3] or [H, W], no side 0, found {list(shape)}")
-    return Picture(array if len(shape) == 3 else np.repeat(array[:, :, None], 3, axis=2), len(shape) == 2)
+    if len(shape) == 2:
+        return Picture(np.repeat(array[:, :, None], 3, axis=2), grey=True)
+    return Picture(array, is_neutral(array))
+
+
+def is_neutral(pixels: NDArray[np.uint8]) -> bool:
+    """Whether red, green and blue [H, W, 3] are the same everywhere; a few rows tell of most that are not."""
+    return all(
+        np.array_equal(some[:, :, 0], some[:, :, 1]) and np.array_equal(some[:, :, 0], some[:, :, 2])
+        for some in (pixels[:: max(len(pixels) // 16, 1)], pixels)
+    )

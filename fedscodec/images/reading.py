@@ -1,27 +1,45 @@
-"""Whatever Pillow reads becomes a `Picture`: 8 bits, upright, and a sentence for what was not kept."""
+"""Whatever Pillow reads becomes a `Picture`: 8 bits, upright, and a sentence for all that was not kept.
+
+bytes ─► containers: what there is beside the samples ─► an account of it
+  └────► samples: 8 bits, at full depth, by their white and curve ─► colours and alpha, upright ─► Picture
+"""
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import FedsError, ImageError, TooLargeError
+from ..errors import FedsError, ImageError, TooLargeError, is_lack_of_memory
 from ..fileformat import DEFAULT_MAX_PIXELS, excess
-from .depth import bits_a_sample
-from .metadata import TURNS, exif_and_xmp
-from .picture import Picture
-from .transparency import straight
+from .alpha.transparency import straight
+from .colour.choice import Choice, chosen
+from .colour.profiles import cmyk_to_srgb
+from .containers import bmff, generic, jpeg, jpeg2000, png, riff, tiff
+from .containers.contents import GAIN_MAP, Contents
+from .containers.identifying import identify, own_limit
+from .metadata.exif import TURNS
+from .metadata.kept import Kept, kept_of
+from .picture import Picture, is_neutral
+from .samples import to_8_bits
 
 _GREY = ("1", "L", "LA", "La")
-_NEVER_READ = ("EPS",)  # a program, which Pillow would give to Ghostscript to run
+_FILE_AT_MOST, _FILE_A_PIXEL = 2**28, 32  # bytes of a file that are looked at beside its pixels
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm"})
 """What is taken for a picture where a folder is searched; a file that is named may have any suffix."""
+
+_INSPECTORS: dict[str | None, Callable[[bytes], Contents]] = {
+    "JPEG": jpeg.inspect, "MPO": jpeg.inspect, "WEBP": riff.inspect, "AVIF": bmff.inspect, "HEIF": bmff.inspect,
+    "JPEG2000": jpeg2000.inspect,
+}  # fmt: skip
 
 
 def read_picture(
@@ -37,17 +55,19 @@ def read_picture(
     """
     name = name or str(source if isinstance(source, str | Path) else getattr(source, "name", "the picture"))
     try:
-        if isinstance(source, Image.Image):
-            return _take(source, max_pixels)
-        if isinstance(source, str | Path):
-            with Path(source).open("rb") as file:
-                return _take(_identify(file), max_pixels)
-        return _take(_identify(BytesIO(source if isinstance(source, bytes) else source.read())), max_pixels)
+        with own_limit():
+            if isinstance(source, Image.Image):
+                return _take(_Opened.in_memory(source, max_pixels))
+            if isinstance(source, str | Path):
+                with Path(source).open("rb") as file:
+                    return _take(_Opened.of_file(file, max_pixels))
+            stream = BytesIO(source if isinstance(source, bytes) else source.read())
+            return _take(_Opened.of_file(stream, max_pixels))
     except FedsError as error:
         raise type(error)(f"{name}: {error}") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise TooLargeError(f"{name}: expected a size within Pillow's limit, found: {error}") from error
     except Exception as error:  # Pillow's forty readers meet damage with anything, SyntaxError to zlib.error
+        if is_lack_of_memory(error):
+            raise
         found = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise ImageError(f"{name}: expected a sound picture, found: {found}") from error
 
@@ -57,95 +77,131 @@ def expected_pixels(path: Path, max_pixels: int | None) -> int:
 
     And where that cannot be told without taking away what is to be read, as of a pipe.
     """
-    with suppress(Exception):
+    with suppress(Exception), own_limit():
         if path.is_file():
             with path.open("rb") as file:
-                width, height = _identify(file).size
+                head = file.read(32)
+                file.seek(0)
+                width, height = _size_of_png(head) or identify(file, max_pixels).size
             return 0 if excess(width, height, max_pixels) else width * height
     return 0
 
 
-def _identify(stream: BinaryIO) -> Image.Image:
-    # This is Image.open without its check of Image.MAX_IMAGE_PIXELS: that limit holds for the whole process,
-    # and neither it nor the filter of its warning can be changed for one thread alone.
-    prefix = stream.read(16)
-    if not prefix:
-        raise ImageError("expected a picture, found an empty file")
-    tried = set(_NEVER_READ)
-    for load_plugins in (Image.preinit, Image.init):
-        load_plugins()
-        for kind in [kind for kind in Image.ID if kind not in tried]:
-            tried.add(kind)
-            factory, accept = Image.OPEN[kind]
-            # The ways in which a plugin says "not mine", after its look at the prefix:
-            with suppress(SyntaxError, IndexError, TypeError, struct.error):
-                verdict = accept is None or accept(prefix)
-                if verdict and not isinstance(verdict, str):  # a string: this Pillow was built without it
-                    stream.seek(0)
-                    return factory(stream, "")
-    raise ImageError("expected a picture, found a file in no format that Pillow reads")
+@dataclass
+class _Opened:
+    """An image that is not loaded yet, what its file has beside it, and how to open it once more."""
+
+    image: Image.Image
+    contents: Contents
+    reopen: Callable[[], Image.Image] | None
+
+    @classmethod
+    def in_memory(cls, image: Image.Image, max_pixels: int | None) -> _Opened:
+        """What a program has opened or made."""
+        _require_size(image.size, max_pixels)
+        return cls(image, generic.inspect(image), _once_more(image))
+
+    @classmethod
+    def of_file(cls, stream: BinaryIO, max_pixels: int | None) -> _Opened:
+        """What is in a file from its first byte on."""
+        start = stream.read(32)
+        stream.seek(0)
+        if size := _size_of_png(start):
+            _require_size(size, max_pixels)
+            contents, bare = png.inspect(_rest_of(stream, size))
+            again = partial(_identified, BytesIO(bare), max_pixels)
+            return cls(again(), contents, again)
+        image = identify(stream, max_pixels)
+        _require_size(image.size, max_pixels)
+        at = stream.tell()
+        if image.format == "TIFF":
+            contents = tiff.inspect(stream, getattr(image, "tag_v2", {}))
+        elif inspect := _INSPECTORS.get(image.format):
+            stream.seek(0)
+            contents = inspect(_rest_of(stream, image.size))
+        else:
+            contents = generic.inspect(image)
+        stream.seek(at)
+        return cls(image, contents, partial(_identified, stream, max_pixels))
 
 
-def _take(image: Image.Image, max_pixels: int | None) -> Picture:
-    if 0 in image.size:
-        raise ImageError(f"expected a picture of at least 1 x 1 pixel, found {image.width} x {image.height}")
-    if fault := excess(image.width, image.height, max_pixels):
-        raise TooLargeError(fault)
-    notes = _frames_and_depth(image)
-    image.load()
-    exif, xmp, orientation = exif_and_xmp(image, notes)
-    icc = image.info.get("icc_profile") or b""
-    stays_true = image.mode not in ("CMYK", "LAB") and icc[16:20] in (b"RGB ", b"GRAY")
-    flat, alpha = _flattened(image, notes)
-    if orientation in TURNS:
-        flat, alpha = flat.transpose(TURNS[orientation]), alpha and alpha.transpose(TURNS[orientation])
-    pixels = np.array(flat.convert("RGB") if flat.mode == "L" else flat)  # a copy, to which torch can write
-    plane = None if alpha is None else np.array(alpha)
-    return Picture(pixels, flat.mode == "L", icc if stays_true else None, exif, xmp, tuple(notes), plane)
+def _take(opened: _Opened) -> Picture:
+    image, contents = opened.image, opened.contents
+    account = contents.account
+    _enter_frames(image, contents)
+    grey = image.mode in _GREY or image.mode == "F" or image.mode.startswith("I")
+    kind = "GRAY" if grey else image.mode if image.mode in ("CMYK", "LAB") else "RGB"
+    colour = chosen(contents, kind, account)
+    flat = to_8_bits(image, contents, opened.reopen, colour.curves, account)
+    colour.settle()
+    told = kept_of(contents, image, account, colour.colour_space)
+    return _upright(flat, colour, told, contents)
 
 
-def _frames_and_depth(image: Image.Image) -> list[str]:
-    notes, frames = [], getattr(image, "n_frames", 1)
+def _upright(image: Image.Image, colour: Choice, told: Kept, contents: Contents) -> Picture:
+    flat, alpha = _flattened(image, colour, contents)
+    if told.orientation in TURNS and not told.is_turned:
+        flat, alpha = (one and one.transpose(TURNS[told.orientation]) for one in (flat, alpha))
+    grey = flat.mode == "L"
+    pixels = np.array(flat.convert("RGB") if grey else flat)  # a copy, to which torch can write
+    plane: NDArray[np.uint8] | None = None if alpha is None else np.array(alpha)
+    grey = grey or is_neutral(pixels)
+    return Picture(pixels, grey, colour.icc, told.exif, told.xmp, contents.account.sentences, plane)
+
+
+def _enter_frames(image: Image.Image, contents: Contents) -> None:
+    frames = int(contents.frames or getattr(image, "n_frames", None) or 1)
     if frames > 1 and image.format != "PSD":  # whose frames are layers, and all are in what is read
-        notes.append(f"Only frame {image.tell() + 1} of {frames} was read.")
-    if image.mode in ("RGB", "RGBA") and (bits := bits_a_sample(image)) > 8:
-        notes.append(f"{bits}-bit colour was reduced to 8 bits.")
-    return notes
+        if contents.account.has(GAIN_MAP) and image.format == "MPO" and frames == 2:
+            return  # that is the other frame
+        contents.account.had("frames", f"Only frame {image.tell() + 1} of {frames} was read.")
 
 
-def _flattened(image: Image.Image, notes: list[str]) -> tuple[Image.Image, Image.Image | None]:
+def _flattened(image: Image.Image, colour: Choice, contents: Contents) -> tuple[Image.Image, Image.Image | None]:
     # To mode L or RGB, and the alpha.
-    if image.mode == "F" or image.mode.startswith("I"):
-        return _deep_grey_to_8_bits(image, notes), None
+    account = contents.account
     if image.mode == "CMYK":
-        return _cmyk_to_srgb(image, notes), None
+        converted = cmyk_to_srgb(image, colour.inks) if colour.inks else None
+        how = "sRGB" if converted else "RGB without a profile"
+        account.became("kind", f"CMYK was converted to {how}.")
+        return converted or image.convert("RGB"), None
     if image.mode == "LAB":
-        notes.append("Lab was converted to sRGB.")
+        account.became("kind", "Lab was converted to sRGB.")
     if image.has_transparency_data:
         return straight(image)
     mode = "L" if image.mode in _GREY else "RGB"
     return (image if image.mode == mode else image.convert(mode)), None  # which would copy, mode or no mode
 
 
-def _deep_grey_to_8_bits(image: Image.Image, notes: list[str]) -> Image.Image:
-    values, white = np.asarray(image), 1 if image.mode == "F" else 65535  # the others are I;16 and I
-    low, high = values.min(), values.max()
-    if not (low >= 0 and high <= white):  # in this order, as NaN passes no comparison
-        raise ImageError(f"expected samples from 0 to {white} in mode {image.mode}, found {low} to {high}")
-    depth = "Floating-point" if white == 1 else "16-bit"
-    lost = " and its transparency was not kept" if image.has_transparency_data else ""
-    notes.append(f"{depth} grey was reduced to 8 bits{lost}.")
-    return Image.fromarray(np.floor(values * (255 / white) + 0.5).astype(np.uint8))
+def _once_more(image: Image.Image) -> Callable[[], Image.Image] | None:
+    """How to open an image again that a program has opened and not loaded; None where there is no way."""
+    stream, kind = getattr(image, "fp", None), image.format
+    if not getattr(image, "tile", None) or stream is None or kind not in ("PNG", "TIFF") or image.tell():
+        return None
+    at = stream.tell()
+    stream.seek(0)
+    data = stream.read()
+    stream.seek(at)
+    return lambda: Image.OPEN[kind][0](BytesIO(data), "")
 
 
-def _cmyk_to_srgb(image: Image.Image, notes: list[str]) -> Image.Image:
-    with suppress(Exception):  # no profile, a damaged one, one for other channels, a Pillow without ImageCms
-        from PIL import ImageCms
+def _identified(stream: BinaryIO, max_pixels: int | None) -> Image.Image:
+    stream.seek(0)
+    return identify(stream, max_pixels)
 
-        inks = ImageCms.ImageCmsProfile(BytesIO(image.info.get("icc_profile") or b""))
-        srgb = ImageCms.createProfile("sRGB")
-        converted = ImageCms.buildTransform(inks, srgb, "CMYK", "RGB").apply(image)
-        notes.append("CMYK was converted to sRGB.")
-        return converted
-    notes.append("CMYK was converted to RGB without a profile.")
-    return image.convert("RGB")
+
+def _rest_of(stream: BinaryIO, size: tuple[int, int]) -> bytes:
+    return stream.read(_FILE_AT_MOST + _FILE_A_PIXEL * size[0] * size[1])
+
+
+def _size_of_png(head: bytes) -> tuple[int, int] | None:
+    if not head.startswith(png.SIGNATURE) or head[12:16] != b"IHDR" or len(head) < 24:
+        return None
+    return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+
+
+def _require_size(size: tuple[int, int], max_pixels: int | None) -> None:
+    if 0 in size:
+        raise ImageError(f"expected a picture of at least 1 x 1 pixel, found {size[0]} x {size[1]}")
+    if fault := excess(*size, max_pixels):
+        raise TooLargeError(f"{fault}; allow them with --max-pixels")

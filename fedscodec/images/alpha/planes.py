@@ -24,8 +24,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from ..errors import FormatError
-from ..fileformat import DEFAULT_MAX_PIXELS
+from ...errors import FormatError
+from ...fileformat import DEFAULT_MAX_PIXELS
 
 _WEBP_SIDE_AT_MOST = 16383
 _PNG, _RIFF = b"\x89PNG\r\n\x1a\n", b"RIFF"

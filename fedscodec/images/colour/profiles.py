@@ -1,4 +1,4 @@
-"""ICC profiles: which of them mean sRGB, and need not be stored, and how to do without the others."""
+"""ICC profiles in use: which of them mean sRGB, and need not be stored, and how to do without the others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from .picture import Picture
+from ..picture import Picture
+from .curves import srgb_of_light
+from .icc import curves_of, space_of
 
 _CREATED = slice(24, 36)  # when a profile was made: six numbers of two bytes, the year first
 _LATTICE = 17  # levels of each channel that are tried
@@ -28,6 +30,7 @@ def srgb_profile() -> bytes | None:
     return None
 
 
+@functools.lru_cache(maxsize=8)  # that of a folder's pictures is often the same
 def means_srgb(icc: bytes) -> bool:
     """Whether a profile moves no colour of a lattice by more than one level on its way to sRGB."""
     if icc[16:20] != b"RGB ":
@@ -36,6 +39,26 @@ def means_srgb(icc: bytes) -> bool:
     lattice = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(_LATTICE, -1, 3)
     converted = _to_srgb(Image.fromarray(lattice), icc)
     return converted is not None and int(np.abs(np.asarray(converted).astype(int) - lattice).max()) <= 1
+
+
+@functools.lru_cache(maxsize=8)
+def is_sound(icc: bytes) -> bool:
+    """Whether a profile can be read: by its table, and by LittleCMS where that is there."""
+    if not space_of(icc):
+        return False
+    try:
+        from PIL import ImageCms
+    except ImportError:
+        return True
+    with suppress(Exception):  # its readers meet damage with nearly anything
+        ImageCms.ImageCmsProfile(BytesIO(icc))
+        return True
+    return False
+
+
+def fits(icc: bytes, *, grey: bool) -> bool:
+    """Whether a profile is for pictures of that kind."""
+    return space_of(icc) == ("GRAY" if grey else "RGB")
 
 
 def _to_srgb(image: Image.Image, icc: bytes) -> Image.Image | None:
@@ -47,13 +70,29 @@ def _to_srgb(image: Image.Image, icc: bytes) -> Image.Image | None:
     return None
 
 
+def cmyk_to_srgb(image: Image.Image, icc: bytes) -> Image.Image | None:
+    """Inks by their profile as sRGB; None where there is none for inks, or Pillow has no LittleCMS."""
+    with suppress(Exception):
+        from PIL import ImageCms
+
+        inks, srgb = ImageCms.ImageCmsProfile(BytesIO(icc)), ImageCms.createProfile("sRGB")
+        return ImageCms.buildTransform(inks, srgb, "CMYK", "RGB").apply(image)
+    return None
+
+
 def stripped(picture: Picture) -> Picture:
     """The picture without ICC profile, Exif and XMP; its colours are converted to sRGB, so that they look the same."""
     bare = replace(picture, icc=None, exif=None, xmp=None)
     if picture.icc is None or means_srgb(picture.icc):
         return bare
-    converted = None if picture.grey else _to_srgb(Image.fromarray(picture.pixels), picture.icc)
+    if space_of(picture.icc) == "GRAY" and (curves := curves_of(picture.icc)):
+        table = np.floor(255 * srgb_of_light(curves[0](np.linspace(0, 1, 256))) + 0.5).astype(np.uint8)
+        return replace(bare, pixels=table[picture.pixels])
+    converted = _to_srgb(Image.fromarray(picture.pixels), picture.icc)
     if converted is None:
         lost = "The ICC profile was dropped, and the colours could not be converted to sRGB before."
         return replace(bare, warnings=(*picture.warnings, lost))
-    return replace(bare, pixels=np.array(converted))
+    pixels = np.array(converted)
+    if picture.grey:  # a neutral colour may come out a level beside itself
+        pixels = np.repeat(pixels[:, :, 1:2], 3, axis=2)
+    return replace(bare, pixels=pixels)

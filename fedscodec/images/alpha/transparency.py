@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from .picture import Picture
+from ..picture import Picture
 
 
 def straight(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:

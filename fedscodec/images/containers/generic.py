@@ -1,0 +1,72 @@
+"""Images in memory, and formats without a module of their own: what Pillow says of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PIL import Image
+
+from ..colour.encodings import by_gamma
+from ..metadata.exif import DESCRIPTIVE, EXIF_PREFIX, ORIENTATION
+from . import tiff
+from .contents import COLOUR, EXIF, ICC, IPTC, XMP, Contents, Density
+
+_RESOURCE_OF_IPTC = 1028
+_OF_THE_FILE = frozenset((
+    "adobe", "adobe_transform", "aux", "background", "bbox", "bit_depth", "chroma", "comment", "compression",
+    "default_image", "depth_images", "disposal", "duration", "extension", "fingerprint", "flavor", "interlace", "jfif",
+    "jfif_density", "jfif_unit", "jfif_version", "loop", "metadata", "mp", "mpoffset", "original_orientation",
+    "primary", "progression", "progressive", "quality", "resolution", "scale", "srgb", "timestamp", "transparency",
+    "version", "xmp", "XML:com.adobe.xmp", "Raw profile type exif",
+))  # fmt: skip
+
+
+def inspect(image: Image.Image) -> Contents:
+    """What an image has beside its pixels, by its info and its tags."""
+    info: dict[Any, Any] = image.info
+    contents = Contents(turned=image.format in ("AVIF", "HEIF"))
+    for key, what in (("icc_profile", ICC), ("xmp", XMP)):
+        value = info.get(key)
+        contents.found(what, value.encode() if isinstance(value, str) else bytes(value or b""))
+    _enter_exif(image, contents)
+    if image.format == "TIFF" and (tags := getattr(image, "tag_v2", None)):
+        tiff.take(tags, contents)
+    elif "dpi" in info and image.format != "TIFF":
+        across, down = info["dpi"]
+        contents.resolution(Density(float(across), float(down)))
+    photoshop = info.get("photoshop")
+    if isinstance(photoshop, dict):
+        contents.found(IPTC, photoshop.get(_RESOURCE_OF_IPTC, b""))
+    _enter_colour(info, contents)
+    comment = info.get("comment", "")
+    contents.text("Comment", comment.decode("utf-8", "replace") if isinstance(comment, bytes) else str(comment))
+    for key, value in info.items():
+        if isinstance(key, str) and isinstance(value, str) and key not in _OF_THE_FILE:
+            contents.text(key, value)
+    return contents
+
+
+def _enter_exif(image: Image.Image, contents: Contents) -> None:
+    raw = bytes(image.info.get("exif") or b"")
+    if raw:
+        contents.found(EXIF, raw)
+        return
+    try:
+        tags = image.getexif()
+        kept = Image.Exif()
+        for tag in (tag for tag in (*DESCRIPTIVE, ORIENTATION) if tag in tags):
+            kept[tag] = tags.get_ifd(tag) if tag in (0x8769, 0x8825) else tags[tag]
+        from_xmp = contents.xmp is not None and image.format != "TIFF"  # Pillow mixes it in
+        contents.found(EXIF, kept.tobytes().removeprefix(EXIF_PREFIX) if kept and not from_xmp else b"")
+    except Exception:  # a damaged block makes Pillow's parser raise nearly anything; the pixels are sound
+        contents.account.had(EXIF, "Exif was damaged and was not kept.")
+
+
+def _enter_colour(info: dict[Any, Any], contents: Contents) -> None:
+    if contents.icc is not None or "srgb" in info or not ("gamma" in info or "chromaticity" in info):
+        return
+    gamma = float(info["gamma"]) if "gamma" in info else None
+    encoding = by_gamma(gamma, info.get("chromaticity")) if gamma is None or 0.01 <= gamma <= 10 else None
+    if encoding is not None and (not encoding.is_as_coded or encoding.primaries):
+        contents.encoding = encoding
+        contents.account.had(COLOUR)

@@ -1,0 +1,84 @@
+"""Texts that formats keep in places of their own (comments of JPEG and GIF, chunks of PNG, IPTC) as properties of XMP.
+
+What XMP has a name for gets that name, if the packet does not say it already. Everything else, such as the parameters
+that made a generated picture, goes word for word into a list of keywords and texts, from which PNG gets its chunks
+back.
+"""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+from . import iptc, xmp
+
+_NAMES = {
+    "dc": "http://purl.org/dc/elements/1.1/", "photoshop": "http://ns.adobe.com/photoshop/1.0/",
+    "xmp": "http://ns.adobe.com/xap/1.0/", "texts": "urn:feds:texts:1",
+}  # fmt: skip
+_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+_TEXTS = "{urn:feds:texts:1}"
+_OF_KEYWORDS = {"title": (5,), "author": (80,), "description": (120,), "copyright": (116,), "source": (115,)}
+_NO_XML = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF, *range(0xD800, 0xE000)])
+
+
+def with_texts(packet: bytes | None, texts: list[tuple[str, str]]) -> bytes | None:
+    """A packet with texts by keyword; ValueError where it takes none."""
+    there = texts_in(packet)
+    texts = [pair for pair in texts if pair not in there]
+    if not texts:
+        return packet
+    items = "".join(
+        f'<rdf:li rdf:parseType="Resource"><texts:keyword>{_escaped(keyword)}</texts:keyword>'
+        f"<texts:text>{_escaped(text)}</texts:text></rdf:li>"
+        for keyword, text in texts
+    )
+    listed = f"<texts:all><rdf:Seq>{items}</rdf:Seq></texts:all>"
+    sets = {number: [text] for keyword, text in texts for number in _OF_KEYWORDS.get(keyword.lower(), ())}
+    packet, _ = _with_sets(packet, sets)
+    return xmp.with_description(packet, listed, {"rdf": _RDF[1:-1], "texts": _NAMES["texts"]})
+
+
+def with_iptc(packet: bytes | None, block: bytes) -> tuple[bytes | None, bool]:
+    """A packet with what IPTC says and it does not, and whether all of that is now in it; ValueError for damage."""
+    sets, others = iptc.texts_of(block)
+    packet, all_in = _with_sets(packet, sets)
+    return packet, all_in and not others
+
+
+def texts_in(packet: bytes | None) -> list[tuple[str, str]]:
+    """The texts by keyword that `with_texts` put into a packet."""
+    if not packet or _NAMES["texts"].encode() not in packet or not xmp.is_sound(packet):
+        return []
+    root = ElementTree.fromstring(packet)
+    found = []
+    for item in (item for all_of in root.iter(f"{_TEXTS}all") for item in all_of.iter(f"{_RDF}li")):
+        keyword, text = item.findtext(f"{_TEXTS}keyword"), item.findtext(f"{_TEXTS}text")
+        if keyword and text:
+            found.append((keyword, text))
+    return found
+
+
+def _with_sets(packet: bytes | None, sets: dict[int, list[str]]) -> tuple[bytes | None, bool]:
+    properties, names, all_in = "", dict[str, str](), True
+    for number, values in sets.items():
+        prefix, name, kind = iptc.PROPERTIES[number]
+        if xmp.has_property(packet, _NAMES[prefix], prefix, name):
+            all_in = all_in and _escaped(values[0]).encode() in (packet or b"")
+            continue
+        properties += f"<{prefix}:{name}>{_value(values, kind)}</{prefix}:{name}>"
+        names[prefix] = _NAMES[prefix]
+    if not properties:
+        return packet, all_in
+    return xmp.with_description(packet, properties, {"rdf": _RDF[1:-1], **names}), all_in
+
+
+def _value(values: list[str], kind: str) -> str:
+    if not kind:
+        return _escaped(values[0])
+    language = ' xml:lang="x-default"' if kind == "Alt" else ""
+    return f"<rdf:{kind}>" + "".join(f"<rdf:li{language}>{_escaped(v)}</rdf:li>" for v in values) + f"</rdf:{kind}>"
+
+
+def _escaped(text: str) -> str:
+    return escape(text.translate(_NO_XML).replace("\r\n", "\n").replace("\r", "\n"))

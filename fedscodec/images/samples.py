@@ -1,0 +1,268 @@
+"""Samples become 8 bits a channel: at their full depth, by their true white, and through the curve of their colours.
+
+Pillow gives colour of 16 bits as its upper halves alone. So such files are decoded twice, once for each half, by the
+raw modes that it has for either order of bytes; what is then rounded has lost nothing before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..errors import ImageError
+from .account import Account
+from .colour.curves import Curve
+from .containers.contents import Contents
+
+_ROWS = 256  # made at once
+_HALVES = {"B": "L", "L": "B", "N": "B"}  # a raw mode for upper halves, and that which then gives the lower ones
+_HALVED = tuple(f"{mode};16{order}" for mode in ("RGB", "RGBA", "RGBX", "RGBa", "CMYK") for order in _HALVES)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What samples of a file mean: bits, the value that is white, and that which is black; `kind` for sentences."""
+
+    bits: int
+    white: float
+    black: float = 0.0
+    kind: str = ""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether they are what 8 bits are everywhere."""
+        return (self.white, self.black) == (255.0, 0.0)
+
+
+Reopen = Callable[[], Image.Image]
+
+
+def to_8_bits(
+    image: Image.Image,
+    contents: Contents,
+    reopen: Reopen | None,
+    curves: Callable[[int], Sequence[Curve] | None],
+    account: Account,
+) -> Image.Image:
+    """An image that is not loaded yet, loaded, in a mode of 8 bits a channel.
+
+    `curves` gives what colours are put through on the way, one for all channels or one for each, by bits.
+    """
+    scale = _scale_of(image, contents)
+    if scale.bits > 8:
+        kind = scale.kind or ("grey" if image.mode[:1] in "IFL" and image.mode != "LAB" else "colour")
+        depth = "Floating-point" if scale.bits == 32 and image.mode == "F" else f"{scale.bits}-bit"
+        account.had("depth", f"{depth} {kind} was reduced to 8 bits.")
+    chosen = curves(scale.bits)
+    deep = _deep(image, reopen)
+    if deep is None and scale.is_plain and chosen is None:
+        image.load()
+        return image
+    if deep is None:
+        image.load()
+        return _eight(image, scale, chosen)
+    return _reduced(*deep, image, scale, contents, chosen)
+
+
+# ── What samples mean ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _scale_of(image: Image.Image, contents: Contents) -> Scale:
+    tags = getattr(image, "tag_v2", None)
+    if image.format == "TIFF" and tags:
+        return _scale_of_tiff(image, tags)
+    if image.format == "PPM":
+        return _scale_of_pnm(image)
+    bits = contents.bits or 8
+    if image.format == "JPEG2000":
+        return _scale_of_jpeg2000(image, bits)
+    if image.mode == "F":
+        return Scale(32, 1.0)
+    if image.mode.startswith("I"):
+        return Scale(bits if 8 < bits < 16 else 16, 65535.0)
+    if any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())) or (
+        image.format == "SGI" and any("16" in str(tile[0]) for tile in image.tile)  # type: ignore[attr-defined]
+    ):
+        grey = any(str(tile[3]).startswith("LA;16") for tile in image.tile)  # type: ignore[attr-defined]
+        return Scale(bits if 8 < bits < 16 else 16, 65535.0, kind="grey" if grey else "")
+    return Scale(bits, 255.0) if bits > 8 else Scale(8, 255.0)  # Pillow has made 8 bits of AVIF by itself
+
+
+def _scale_of_tiff(image: Image.Image, tags: Any) -> Scale:
+    bits = max(tags.get(258, (1,)))
+    form, white_is_zero = max(tags.get(339, (1,))), tags.get(262) == 0
+    if image.mode == "F":
+        return Scale(32, 0.0, 1.0) if white_is_zero else Scale(32, 1.0)
+    if form == 2 and image.mode in ("L", "I"):
+        return Scale(bits, 2.0 ** (bits - 1) - 1)
+    if image.mode == "I":
+        return Scale(bits, 2.0**bits - 1)
+    if image.mode.startswith("I;16"):
+        top = 2.0**bits - 1
+        return Scale(bits, 0.0, top) if white_is_zero else Scale(bits, top)
+    return Scale(bits, 65535.0) if bits == 16 else Scale(8, 255.0)
+
+
+def _scale_of_pnm(image: Image.Image) -> Scale:
+    if image.mode == "F":
+        return Scale(32, 1.0)
+    tiles = getattr(image, "tile", ())
+    highest = max((int(tile[3][1]) for tile in tiles if isinstance(tile[3], tuple) and len(tile[3]) == 2), default=255)
+    bits = 16 if image.mode == "I" and highest == 255 else max(highest.bit_length(), 8)
+    return Scale(bits, 65535.0 if image.mode == "I" else 255.0)  # Pillow scales them, to one or the other
+
+
+def _scale_of_jpeg2000(image: Image.Image, bits: int) -> Scale:
+    if image.mode.startswith("I;16"):
+        return Scale(bits, float((2**bits - 1) << (16 - bits)))  # Pillow shifts them up, to the top of 16 bits
+    if bits < 8 and image.mode in ("L", "LA", "RGB", "RGBA"):
+        return Scale(8, float((2**bits - 1) << (8 - bits)))
+    return Scale(bits, 255.0)
+
+
+# ── Samples of more than 8 bits ───────────────────────────────────────────────────────────────────────────
+
+_Deep = tuple[NDArray[Any], NDArray[np.uint8] | None, str]
+
+
+def _deep(image: Image.Image, reopen: Reopen | None) -> _Deep | None:
+    """Samples [H, W, C] (or their upper halves, and the lower ones) and the mode they are to have; None for 8 bits."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        whole = np.asarray(_loaded(image))
+        return whole[:, :, None], None, "L"
+    raws = {_raw(tile) for tile in getattr(image, "tile", ())}
+    if reopen is None or len(raws) != 1:
+        return None
+    raw = raws.pop()
+    if raw == "LA;16B":
+        four = np.asarray(_loaded(_as_raw(reopen(), "RGBA", "RGBA")))
+        return four[:, :, ::2], four[:, :, 1::2], "LA"
+    if raw not in _HALVED:
+        return None
+    mode, order = raw.split(";16")
+    straight = {"RGBa": "RGBA", "RGBX": "RGB"}.get(mode, mode)
+    taken = "RGBA" if mode == "RGBa" else mode
+    upper, lower = (
+        np.asarray(_loaded(_as_raw(reopen(), image.mode, f"{taken};16{half}"))) for half in (order, _HALVES[order])
+    )
+    if mode == "RGBa":
+        return _unmultiplied(upper, lower), None, straight
+    return upper, lower, straight
+
+
+def _raw(tile: Any) -> str:
+    args = tile[3]
+    return str(args[0] if isinstance(args, tuple) else args)
+
+
+def _as_raw(image: Any, mode: str, raw: str) -> Image.Image:
+    image._mode = mode
+    image.tile = [
+        tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw) for tile in image.tile
+    ]
+    return image  # type: ignore[no-any-return]
+
+
+def _loaded(image: Image.Image) -> Image.Image:
+    image.load()
+    return image
+
+
+def _unmultiplied(upper: NDArray[np.uint8], lower: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    values = upper.astype(np.uint16) << 8 | lower
+    alpha = values[:, :, 3:].astype(np.float64)
+    colours = np.divide(65535.0 * values[:, :, :3], alpha, out=np.zeros(values[:, :, :3].shape), where=alpha > 0)
+    return np.dstack([np.clip(colours + 0.5, 0, 65535).astype(np.uint16), values[:, :, 3]])
+
+
+def _reduced(
+    values: NDArray[Any],
+    lower: NDArray[np.uint8] | None,
+    mode: str,
+    image: Image.Image,
+    scale: Scale,
+    contents: Contents,
+    curves: Sequence[Curve] | None,
+) -> Image.Image:
+    height, width, channels = values.shape
+    if values.dtype.kind != "f" and image.mode == "I" and scale.white > 2.0**31 and values.itemsize == 4:
+        values = values.view(np.uint32)
+    if lower is None:
+        _require_range(values, image, scale)
+    reduce = [_of_scale(scale, _of_channel(curves, c)) for c in range(channels)]
+    if mode in ("LA", "RGBA"):
+        reduce[-1] = _of_scale(scale, None)
+    tables = None
+    if values.dtype.kind != "f" and max(scale.white, scale.black) <= 65535:
+        tables = [one(np.arange(65536)) for one in reduce]
+    out = np.empty((height, width, channels), np.uint8)
+    for top in range(0, height, _ROWS):
+        part = values[top : top + _ROWS]
+        if lower is not None:
+            part = part.astype(np.uint16) << 8 | lower[top : top + _ROWS]
+        for c in range(channels):
+            out[top : top + _ROWS, :, c] = tables[c][part[:, :, c]] if tables else reduce[c](part[:, :, c])
+    flat = _image_of(out, mode)
+    if contents.transparent and len(contents.transparent) == channels:
+        whole = values if lower is None else values.astype(np.uint16) << 8 | lower
+        seen = (whole != np.array(contents.transparent, whole.dtype)).any(axis=2)
+        flat.putalpha(Image.fromarray(np.where(seen, 255, 0).astype(np.uint8)))
+    return _with_info(flat, image)
+
+
+def _image_of(samples: NDArray[np.uint8], mode: str) -> Image.Image:
+    if mode == "CMYK":  # of which fromarray would make RGBA
+        return Image.frombytes(mode, (samples.shape[1], samples.shape[0]), samples.tobytes())
+    return Image.fromarray(samples[:, :, 0] if mode == "L" else samples)
+
+
+def _of_channel(curves: Sequence[Curve] | None, channel: int) -> Curve | None:
+    return curves[min(channel, len(curves) - 1)] if curves else None
+
+
+def _of_scale(scale: Scale, curve: Curve | None) -> Callable[[NDArray[Any]], NDArray[np.uint8]]:
+    def reduce(values: NDArray[Any]) -> NDArray[np.uint8]:
+        shares = np.clip((values.astype(np.float64) - scale.black) / (scale.white - scale.black), 0, 1)
+        return np.floor(255 * (shares if curve is None else curve(shares)) + 0.5).astype(np.uint8)
+
+    return reduce
+
+
+def _require_range(values: NDArray[Any], image: Image.Image, scale: Scale) -> None:
+    low, high = values.min(), values.max()
+    top = max(scale.white, scale.black)
+    if not (low >= 0 and high <= top):  # in this order, as NaN passes no comparison
+        raise ImageError(f"expected samples from 0 to {top:.10g} in mode {image.mode}, found {low} to {high}")
+    if scale.bits == 32 and values.dtype.kind != "f" and high <= 65535 < top and high > 0:
+        raise ImageError(f"expected 32-bit samples up to {top:.0f}, found {low} to {high}: save it with 16 bits")
+
+
+# ── Samples of 8 bits ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _eight(image: Image.Image, scale: Scale, curves: Sequence[Curve] | None) -> Image.Image:
+    """An image of 8 bits by its white and through curves; alpha stays as it is."""
+    if image.mode in ("P", "PA") or (image.mode == "RGB" and "transparency" in image.info):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    elif image.mode == "1":
+        image = image.convert("L")
+    bands = {"L": 1, "LA": 1, "RGB": 3, "RGBA": 3, "YCbCr": 0}.get(image.mode, 0)
+    if not bands:
+        return image
+    if scale.white != 255 and image.mode == "L":
+        _require_range(np.asarray(image), image, scale)
+    eight = Scale(8, scale.white if scale.white < 255 else 255.0)
+    tables = [_of_scale(eight, _of_channel(curves, c))(np.arange(256)).tolist() for c in range(bands)]
+    if image.mode in ("LA", "RGBA"):
+        tables.append(_of_scale(eight, None)(np.arange(256)).tolist())
+    return _with_info(image.point([level for table in tables for level in table]), image)
+
+
+def _with_info(made: Image.Image, image: Image.Image) -> Image.Image:
+    made.info = {key: value for key, value in image.info.items() if key != "transparency"}
+    return made
