@@ -13,7 +13,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from .errors import DamageWarning, FedsError
+from .errors import DamageWarning, FedsError, NotKeptWarning
 from .fileformat import DEFAULT_MAX_PIXELS
 from .pillow import hook as pillow_hook
 from .pillow.hook import register_feds_opener
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from .codec.model import Model
     from .images import Picture
 
-__all__ = ["FedsError", "__version__", "decode", "encode", "load_model", "preview", "register_feds_opener"]
+__all__ = [
+    "FedsError", "NotKeptWarning", "__version__", "decode", "encode", "load_model", "preview", "register_feds_opener",
+]  # fmt: skip
 pillow_hook.install()
 
 
@@ -57,7 +59,8 @@ def encode(
     profile, Exif and XMP go along unless `strip` is set; `stream_checks` let a damaged file tell which of its streams
     is (22 bytes of a student's file, by default where that is at most a thousandth of it). `preview` adds a small
     picture that is shown without a network (some 600 bytes, by default where that is at most a two-hundredth). Raises
-    children of `FedsError`, of which TargetError tells what can be reached instead.
+    children of `FedsError`, of which TargetError tells what can be reached instead. What a picture had and is not
+    kept (more than 8 bits, HDR, further frames, ...) is told in a `NotKeptWarning` for each.
     """
     import numpy as np
 
@@ -77,7 +80,11 @@ def encode(
         picture = images.read_picture(source, max_pixels=max_pixels)
     network = model if isinstance(model, Model) else load_model(model, device)
     how = Encoding(quality=quality, target=target, stream_checks=stream_checks, preview=preview)
-    return encode_one(images.stripped(picture) if strip else picture, network, how).encoded.data
+    picture = images.stripped(picture) if strip else picture
+    data = encode_one(picture, network, how).encoded.data
+    for sentence in picture.warnings:
+        warnings.warn(sentence, NotKeptWarning, stacklevel=2)
+    return data
 
 
 def decode(

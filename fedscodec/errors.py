@@ -58,6 +58,10 @@ class OutputError(FedsError):
     """The result cannot be written: the file exists, the folder is missing, the disk is full."""
 
 
+class NotKeptWarning(UserWarning):
+    """Something that a picture had is not in what was made of it, or is there in another form; one warning for each."""
+
+
 class LackOfMemoryWarning(UserWarning):
     """Memory ran out, and the work goes on in a way that needs less of it and takes longer."""
 

@@ -255,7 +255,10 @@ def test_what_is_no_picture(photo):
 
 def test_pictures_over_the_limit(photo):
     code, _, err = told(feds("encode", photo, "--max-pixels", 2239))
-    assert (code, err) == (1, "feds: photo.png: 56x40 pixels are more than the limit of 2239\n")
+    assert (code, err) == (
+        1,
+        "feds: photo.png: 56x40 pixels are more than the limit of 2239; allow them with --max-pixels\n",
+    )
     Path("a.feds").write_bytes(a_feds_file())
     code, _, err = told(feds("decode", "a.feds", "--max-pixels", 2239))
     assert (code, err.partition(";")[0]) == (1, "feds: a.feds: 56x40 pixels are more than the limit of 2239")

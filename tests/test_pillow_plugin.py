@@ -17,12 +17,13 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 import fedscodec
 from fedscodec.codec import model as loading
 from fedscodec.fileformat import HEADER_BYTES_AT_MOST, assemble, pack, read_header
+from fedscodec.images.colour.icc import profile_of
 from fedscodec.pillow import plugin as pillow_plugin
 
 HERE = Path(__file__).parent
 V1 = HERE / "conformance" / "v1"
 PHOTO = V1 / "photo-127x65-q3.5.feds"
-ICC = b"\0\0\0\x80" + bytes(12) + b"RGB " + bytes(108)
+ICC = profile_of((0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06), "Display P3")
 EXIF = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x0f\x01\x02\0\x04\0\0\0abc\0\0\0\0\0"  # the maker is "abc"
 XMP = b"<x:xmpmeta/>"
 
@@ -252,8 +253,29 @@ def test_modes(mode, waves):
         data = saved(image)
     with opened(data) as back:
         assert (back.mode, back.size) == (kept.get(mode, "RGB"), image.size)
+    told = [one for one in told if "The ICC profile is for" not in str(one.message)]  # Pillow keeps that of RGB
     lossy = {"LAB": "Lab was", "CMYK": "CMYK was", "I;16": "16-bit grey was", "F": "Floating-point grey was"}
     assert [str(one.message)[: len(lossy[mode])] for one in told] == ([lossy[mode]] if mode in lossy else [])
+    assert {one.category for one in told} <= {fedscodec.NotKeptWarning}
+    assert {one.filename for one in told} <= {__file__}  # it points at whoever saved
+
+
+def test_of_many_frames_one_is_saved_and_the_others_are_told(waves, tmp_path, tiny):
+    with pytest.warns(fedscodec.NotKeptWarning, match="holds one picture: 2 more were not kept"):
+        waves.save(tmp_path / "a.feds", model=tiny, save_all=True, append_images=[waves, waves])
+    waves.save(tmp_path / "frames.gif", save_all=True, append_images=[waves.rotate(90)])
+    with Image.open(tmp_path / "frames.gif") as frames, pytest.warns(fedscodec.NotKeptWarning, match="frame 1 of 2"):
+        frames.save(tmp_path / "b.feds", model=tiny, save_all=True)
+    with Image.open(tmp_path / "b.feds") as image:
+        assert image.size == waves.size
+
+
+def test_the_library_tells_what_is_not_kept(waves, tiny):
+    deep = BytesIO()
+    waves.convert("I;16").save(deep, "PNG")
+    with pytest.warns(fedscodec.NotKeptWarning, match="^16-bit grey was reduced to 8 bits[.]$") as told:
+        fedscodec.encode(deep.getvalue(), tiny)
+    assert [one.filename for one in told] == [__file__]
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])

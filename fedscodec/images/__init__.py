@@ -10,6 +10,7 @@ thumbnails    the preview as the bytes of a box
 """
 
 from .alpha.planes import pack_alpha, unpack_alpha
+from .colour.icc import is_for_colour
 from .colour.profiles import means_srgb, srgb_profile, stripped
 from .picture import Picture, from_array
 from .reading import PICTURE_SUFFIXES, expected_pixels, read_picture
@@ -27,6 +28,7 @@ __all__ = [
     "expected_pixels",
     "from_array",
     "from_tensor",
+    "is_for_colour",
     "means_srgb",
     "not_kept",
     "pack_alpha",

@@ -6,7 +6,7 @@ bytes ─► containers: what there is beside the samples ─► an account of i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -47,17 +47,19 @@ def read_picture(
     *,
     name: str | None = None,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
+    beside: Mapping[str, bytes] | None = None,
 ) -> Picture:
     """The picture in a file, in bytes, in what is left of an open binary file, or in a Pillow image.
 
-    Errors call it `name` (by default its path). Raises ImageError if there is no sound picture, and
+    Errors call it `name` (by default its path). `beside`: of a Pillow image, icc_profile, exif and xmp that replace its
+    own; b"" drops one. Raises ImageError if there is no sound picture, and
     TooLargeError, before any pixel is decoded, if there are more than `max_pixels` (None: no limit).
     """
     name = name or str(source if isinstance(source, str | Path) else getattr(source, "name", "the picture"))
     try:
         with own_limit():
             if isinstance(source, Image.Image):
-                return _take(_Opened.in_memory(source, max_pixels))
+                return _take(_Opened.in_memory(source, max_pixels, beside or {}))
             if isinstance(source, str | Path):
                 with Path(source).open("rb") as file:
                     return _take(_Opened.of_file(file, max_pixels))
@@ -96,10 +98,10 @@ class _Opened:
     reopen: Callable[[], Image.Image] | None
 
     @classmethod
-    def in_memory(cls, image: Image.Image, max_pixels: int | None) -> _Opened:
+    def in_memory(cls, image: Image.Image, max_pixels: int | None, beside: Mapping[str, bytes]) -> _Opened:
         """What a program has opened or made."""
         _require_size(image.size, max_pixels)
-        return cls(image, generic.inspect(image), _once_more(image))
+        return cls(image, generic.inspect(image, beside), _once_more(image))
 
     @classmethod
     def of_file(cls, stream: BinaryIO, max_pixels: int | None) -> _Opened:
@@ -120,7 +122,7 @@ class _Opened:
             stream.seek(0)
             contents = inspect(_rest_of(stream, image.size))
         else:
-            contents = generic.inspect(image)
+            contents = generic.inspect(image, {})
         stream.seek(at)
         return cls(image, contents, partial(_identified, stream, max_pixels))
 
@@ -141,7 +143,7 @@ def _take(opened: _Opened) -> Picture:
 def _upright(image: Image.Image, colour: Choice, told: Kept, contents: Contents) -> Picture:
     flat, alpha = _flattened(image, colour, contents)
     if told.orientation in TURNS and not told.is_turned:
-        flat, alpha = (one and one.transpose(TURNS[told.orientation]) for one in (flat, alpha))
+        flat, alpha = flat.transpose(TURNS[told.orientation]), alpha and alpha.transpose(TURNS[told.orientation])
     grey = flat.mode == "L"
     pixels = np.array(flat.convert("RGB") if grey else flat)  # a copy, to which torch can write
     plane: NDArray[np.uint8] | None = None if alpha is None else np.array(alpha)

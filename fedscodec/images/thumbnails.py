@@ -11,7 +11,7 @@ from PIL import Image, features
 from ..boxes import PREVIEW_AT_MOST, PREVIEW_SIDE, preview_size
 from ..errors import FormatError
 from .picture import Picture
-from .profiles import stripped
+from .colour.profiles import stripped
 from .resizing import resize
 from .writing import to_pil
 

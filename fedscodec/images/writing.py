@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin
 from ..errors import OutputError
 from .account import Account
 from .alpha.transparency import on_white
-from .colour.icc import colour_of_grey, space_of
+from .colour.icc import colour_of_grey, is_for_colour, space_of
 from .containers.contents import Density
 from .containers.jpeg import EXTENSION_HEAD
 from .metadata import xmp as packets
@@ -56,7 +56,7 @@ def to_pil(picture: Picture) -> Image.Image:
 
 def is_written_grey(picture: Picture) -> bool:
     """Whether files and images of a picture have one channel of colour."""
-    return picture.grey and not (picture.icc and space_of(picture.icc) == "RGB")
+    return picture.grey and not (picture.icc and is_for_colour(picture.icc))
 
 
 def encode_picture(picture: Picture, format: str = "png", *, name: str = "the picture") -> bytes:

@@ -52,6 +52,7 @@ def _register(pillow: Any) -> None:
     # By functions that load the plugin when they are called: now other parts of Pillow may still be half imported.
     pillow.register_open(FORMAT, _open, _accept)
     pillow.register_save(FORMAT, _save)
+    pillow.register_save_all(FORMAT, _save)  # of one frame; the others are told
     pillow.register_extension(FORMAT, ".feds")
     pillow.register_mime(FORMAT, "image/x-feds")
 

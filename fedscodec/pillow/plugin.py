@@ -11,7 +11,8 @@ between. What is wrong with a file is an OSError at the latest when it is loaded
 Options of `save`: model (a name, a weights file, or what `fedscodec.load_model` gave), quality or in its place one of
 bpp, size, psnr and ms_ssim, stream_checks and preview (see `fedscodec.encode`), device; icc_profile, exif and xmp
 replace those of the image, b"" drops them; `register_feds_opener` sets what holds where nothing is told. The picture is
-turned as its Exif says. What the format does not keep (more than 8 bits) is told in a UserWarning.
+turned as its Exif says. What is not kept (more than 8 bits, HDR, further frames of save_all, ...)
+is told in a NotKeptWarning for each.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image, ImageFile
 
 from ..codec.targets import only_target
-from ..errors import FedsError, FormatError
+from ..errors import FedsError, FormatError, NotKeptWarning
 from ..fileformat import HEADER_BYTES_AT_MOST, FedsFile, read_header, unpack
 from ..registry import DEFAULT_MODEL
 from .hook import SAVE_DEFAULTS
@@ -64,14 +65,16 @@ class FedsImageFile(ImageFile.ImageFile):
             boxes = unpack(data, max_pixels=None).boxes
         except FormatError:
             return  # for load to tell: pictures that are cut short can be opened in Pillow
-        from ..images import srgb_profile
+        from ..images import is_for_colour, srgb_profile
 
-        if b"ALPH" in boxes:
-            self._mode = f"{self._mode}A"
         icc = srgb_profile() if b"srgb" in boxes else boxes.get(b"ICCP")
         exif = boxes.get(b"EXIF") and b"Exif\0\0" + boxes[b"EXIF"]
         beside = {"icc_profile": icc, "exif": exif, "xmp": boxes.get(b"XMP ")}
         self.info.update((key, value) for key, value in beside.items() if value)
+        if icc and is_for_colour(icc):
+            self._mode = "RGB"  # grey too, as the profile would not fit else
+        if b"ALPH" in boxes:
+            self._mode = f"{self._mode}A"
 
     def _stream(self) -> IO[bytes]:
         if self.fp is None:
@@ -139,14 +142,11 @@ def save(image: Image.Image, stream: IO[bytes], filename: str | bytes) -> None:
 
     options = _with_defaults(image.encoderinfo)
     model = options.get("model", DEFAULT_MODEL)
-    source = image.copy()  # to describe it otherwise
-    for key in ("icc_profile", "exif", "xmp"):
-        if key in options:
-            value = options[key]
-            source.info[key] = value.tobytes() if isinstance(value, Image.Exif) else value
+    beside: dict[str, bytes] = {key: _bytes(options[key]) for key in ("icc_profile", "exif", "xmp") if key in options}
     try:
         target = only_target(**{key: options.get(key) for key in _HOW_GOOD})
-        picture = read_picture(source, name=os.fsdecode(filename) or "the picture", max_pixels=None)
+        name = os.fsdecode(filename) or "the picture"
+        picture = read_picture(image, name=name, max_pixels=None, beside=beside)
         network = model if isinstance(model, Model) else _writer(model, options.get("device") or _device())
         how = Encoding(
             quality=options.get("quality"),
@@ -157,8 +157,10 @@ def save(image: Image.Image, stream: IO[bytes], filename: str | bytes) -> None:
         data = encode_one(picture, network, how).encoded.data
     except FedsError as error:
         raise OSError(str(error)) from error
-    for sentence in picture.warnings:
-        warnings.warn(sentence, UserWarning, stacklevel=4)  # of whoever called Image.save
+    others = len(list(options.get("append_images") or ()))
+    frames = (f"A .feds file holds one picture: {others} more were not kept.",) if others else ()
+    for sentence in (*picture.warnings, *frames):
+        warnings.warn(sentence, NotKeptWarning, stacklevel=4)  # of whoever called Image.save
     stream.write(data)
 
 
@@ -166,6 +168,12 @@ def _with_defaults(options: dict[str, Any]) -> dict[str, Any]:
     """What `save` was told, and for the rest what `register_feds_opener` was; one that asks how good is enough."""
     asked = any(options.get(key) is not None for key in _HOW_GOOD)
     return {key: value for key, value in SAVE_DEFAULTS.items() if not (asked and key in _HOW_GOOD)} | options
+
+
+def _bytes(value: Any) -> bytes:
+    if isinstance(value, Image.Exif):
+        return value.tobytes()
+    return value.encode() if isinstance(value, str) else bytes(value or b"")
 
 
 def _device() -> str:

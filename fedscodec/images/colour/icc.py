@@ -36,6 +36,11 @@ def space_of(icc: bytes) -> str:
     return icc[16:20].decode("latin-1").strip() if icc[12:16] in _CLASSES else "link"
 
 
+def is_for_colour(icc: bytes) -> bool:
+    """Whether a profile is one for red, green and blue, and so asks for files that have them."""
+    return space_of(icc) == "RGB"
+
+
 def tags_of(icc: bytes) -> Tags | None:
     """The tags of a profile; None where they are not all inside it."""
     if len(icc) < _HEADER + 4:

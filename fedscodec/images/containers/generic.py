@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from PIL import Image
@@ -21,14 +22,14 @@ _OF_THE_FILE = frozenset((
 ))  # fmt: skip
 
 
-def inspect(image: Image.Image) -> Contents:
-    """What an image has beside its pixels, by its info and its tags."""
-    info: dict[Any, Any] = image.info
+def inspect(image: Image.Image, beside: Mapping[str, bytes]) -> Contents:
+    """What an image has beside its pixels, by its info and its tags; `beside` replaces icc_profile, exif and xmp."""
+    info: dict[Any, Any] = {**image.info, **beside}
     contents = Contents(turned=image.format in ("AVIF", "HEIF"))
     for key, what in (("icc_profile", ICC), ("xmp", XMP)):
         value = info.get(key)
         contents.found(what, value.encode() if isinstance(value, str) else bytes(value or b""))
-    _enter_exif(image, contents)
+    _enter_exif(image, info, contents, whole="exif" not in beside)
     if image.format == "TIFF" and (tags := getattr(image, "tag_v2", None)):
         tiff.take(tags, contents)
     elif "dpi" in info and image.format != "TIFF":
@@ -46,9 +47,9 @@ def inspect(image: Image.Image) -> Contents:
     return contents
 
 
-def _enter_exif(image: Image.Image, contents: Contents) -> None:
-    raw = bytes(image.info.get("exif") or b"")
-    if raw:
+def _enter_exif(image: Image.Image, info: dict[Any, Any], contents: Contents, *, whole: bool) -> None:
+    raw = bytes(info.get("exif") or b"")
+    if raw or not whole:
         contents.found(EXIF, raw)
         return
     try:
