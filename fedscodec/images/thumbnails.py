@@ -10,8 +10,8 @@ from PIL import Image, features
 
 from ..boxes import PREVIEW_AT_MOST, PREVIEW_SIDE, preview_size
 from ..errors import FormatError
-from .picture import Picture
 from .colour.profiles import stripped
+from .picture import Picture
 from .resizing import resize
 from .writing import to_pil
 
