@@ -15,9 +15,9 @@ from fedscodec.codec.model import Model
 from fedscodec.entropy.coders import RateEstimator
 from fedscodec.images import Picture
 from fedscodec.networks.model import FedsModel
-from fedscodec.networks.slices import walk
 from fedscodec.networks.spec import ModelSpec, paper_stages
 from fedscodec.networks.twins import EntropyConv
+from fedscodec.networks.walk import walk
 from fedscodec.networks.weights import Weights, read_weights, write_weights
 
 SMALL = ModelSpec(

@@ -18,12 +18,12 @@ from fedscodec.codec.model import Model
 from fedscodec.codec.outcomes import Encoded
 from fedscodec.codec.settings import Encoding
 from fedscodec.entropy import coders
-from fedscodec.entropy.coders import SliceReader
+from fedscodec.entropy.coders import StreamReader
 from fedscodec.errors import FedsError, FormatError, TooLargeError
 from fedscodec.images import Picture
 from fedscodec.metrics.fidelity import psnr
 from fedscodec.networks import tiles
-from fedscodec.networks.slices import walk
+from fedscodec.networks.walk import walk
 from fedscodec.networks.weights import Weights
 
 MakePicture = Callable[..., Picture]
@@ -70,7 +70,7 @@ def test_every_stage_by_hand(quality: float, codec: Model, picture: MakePicture)
     original = picture(width=50, height=70)
     encoded = encode_picture(original, codec, Encoding(quality=quality))
     file = fileformat.unpack(encoded.data)
-    reader = SliceReader(file.streams, (1, 2, 1, 8), codec.z_tables, codec.y_tables)
+    reader = StreamReader(file.streams, (1, 2, 1, 8), codec.z_tables, codec.y_tables)
     y_hat = walk(codec.side, None, None, round(1000 * quality), reader).permute(0, 3, 1, 2) / 16
     padded = np.pad(original.pixels, ((0, 58), (0, 14), (0, 0)), mode="edge").astype(np.float32) / 255
     with torch.no_grad():
@@ -133,7 +133,7 @@ def test_the_first_slices_alone_give_a_preview(codec: Model, picture: MakePictur
     assert same_symbols(preview.symbols, encoded.symbols[:2])
     assert np.array_equal(decode_file(file, codec, slices=2).picture.pixels, whole.picture.pixels)
     rest = np.zeros((1, 4, 4, 8), dtype=np.float32)  # the other slice is taken as zero
-    reader = SliceReader(file.streams, (1, 1, 1, 8), codec.z_tables, codec.y_tables)
+    reader = StreamReader(file.streams, (1, 1, 1, 8), codec.z_tables, codec.y_tables)
     y_hat = walk(codec.side, None, None, 4000, reader, 1)[..., :8].numpy() / 16
     with torch.no_grad():
         latents = torch.from_numpy(np.concatenate([y_hat, rest], 3)).permute(0, 3, 1, 2) * codec.gains(4.0)[1]

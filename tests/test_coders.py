@@ -13,16 +13,19 @@ from torch import Tensor
 from fedscodec.entropy.coders import (
     EntropyProbe,
     RateEstimator,
-    SliceReader,
-    SliceWriter,
+    StreamReader,
+    StreamWriter,
     gaussian_likelihood,
     symbol_bytes,
     symbol_hash,
 )
+from fedscodec.entropy.parts import Part
 from fedscodec.entropy.tables import gaussian_tables, scale_table, tables_from_probabilities
 from fedscodec.errors import FormatError
 
 COUNT, SMALLEST, LARGEST = 24, 0.11, 16.0
+WHOLE = Part("slice 1", 0, (0, 5), 0, 1, 0)
+SECOND = Part("slice 2", 1, (5, 10), 5, 2, 1)
 SCALES = scale_table(COUNT, SMALLEST, LARGEST)
 
 
@@ -67,7 +70,7 @@ def test_rate_without_noise_against_numpy() -> None:
     y, mean, index = random_slice()
     estimator = RateEstimator(COUNT, SMALLEST, LARGEST, noise=False)
     z_hat = estimator.hyper(torch.tensor([0.4, -1.6]).reshape(2, 1, 1, 1).expand(2, 1, 1, 2), Flat())
-    y_hat = estimator.slice(y, mean, index)
+    y_hat = estimator.code(WHOLE, y, mean, index)
     assert z_hat.flatten().tolist() == [0.0, 0.0, -2.0, -2.0]
     residual = np.round((y - mean).numpy())
     np.testing.assert_allclose(y_hat, residual + mean.numpy(), atol=1e-5)
@@ -85,7 +88,7 @@ def test_slices_add_up_and_a_real_index_lies_between_its_neighbours() -> None:
     for index in (10.0, 10.5, 11.0):
         estimator = RateEstimator(COUNT, SMALLEST, LARGEST, noise=False)
         for _ in range(2):
-            estimator.slice(y, mean, torch.full((1, 1, 1, 1), index))
+            estimator.code(WHOLE, y, mean, torch.full((1, 1, 1, 1), index))
         found.append(float(estimator.bits))
     scale = math.sqrt(SCALES[10] * SCALES[11])  # geometric middle
     expected = [-2 * math.log2(gaussian_mass(3.0, s)) for s in (SCALES[10], scale, SCALES[11])]
@@ -96,7 +99,7 @@ def test_noise_stays_within_half_a_step_and_only_in_the_rate() -> None:
     torch.manual_seed(3)
     estimator = RateEstimator(COUNT, SMALLEST, LARGEST)
     y, mean, index = torch.zeros(1, 1, 50, 50), torch.zeros(1, 1, 50, 50), torch.full((1, 1, 50, 50), 12.0)
-    assert not estimator.slice(y, mean, index).any()
+    assert not estimator.code(WHOLE, y, mean, index).any()
     per_element = float(estimator.bits_y) / 2500
     offsets = np.linspace(-0.5, 0.5, 501)
     expected = np.mean([-math.log2(gaussian_mass(o, SCALES[12])) for o in offsets])
@@ -106,7 +109,7 @@ def test_noise_stays_within_half_a_step_and_only_in_the_rate() -> None:
 def test_gradients_pass_the_rounding() -> None:
     y, mean, index = (t.requires_grad_() for t in random_slice())
     estimator = RateEstimator(COUNT, SMALLEST, LARGEST)
-    y_hat = estimator.slice(y, mean, index)
+    y_hat = estimator.code(WHOLE, y, mean, index)
     (estimator.bits_y.sum() + y_hat.sum()).backward()
     assert y.grad is not None
     assert index.grad is not None
@@ -120,14 +123,14 @@ def test_a_probe_keeps_maps_that_sum_to_the_bits() -> None:
     probe = EntropyProbe(COUNT, SMALLEST, LARGEST)
     plain = RateEstimator(COUNT, SMALLEST, LARGEST, noise=False)
     for coder in (probe, plain):
-        coder.slice(y, mean, index)
-        coder.slice(y[:, :2] * 2, mean[:, :2], index[:, :2])
-    assert probe.maps.shape == (2, 5, 4, 5)
+        coder.code(WHOLE, y, mean, index)
+        coder.code(SECOND, y * 2, mean, index)
+    assert probe.maps.shape == (2, 10, 3, 4)
     assert torch.equal(torch.as_tensor(probe.bits_y), torch.as_tensor(plain.bits_y))
     torch.testing.assert_close(probe.maps.sum((1, 2, 3)), torch.as_tensor(plain.bits_y))
     residual = round(float(y[1, 2, 3, 4] - mean[1, 2, 3, 4]))
     expected = -math.log2(gaussian_mass(residual, SCALES[int(index[1, 2, 3, 4])]))
-    assert float(probe.maps[1, 2, 3, 4]) == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    assert float(probe.maps[1, 4, 2, 3]) == pytest.approx(expected, rel=1e-3, abs=1e-6)
     np.testing.assert_allclose(probe.channel_entropies, probe.maps.numpy().mean(axis=(0, 2, 3)), rtol=1e-5)
 
 
@@ -136,7 +139,7 @@ def test_only_a_reader_goes_without_latents() -> None:
         RateEstimator(COUNT, SMALLEST, LARGEST).hyper(None, Flat())
     tables = gaussian_tables(COUNT, SMALLEST, LARGEST)
     with pytest.raises(ValueError, match="only a reader"):
-        SliceWriter(tables, (tables,)).slice(None, torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))
+        StreamWriter(tables, (tables,)).code(WHOLE, None, torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))
 
 
 # ── Writing and reading ───────────────────────────────────────────────────────────────────────────────────
@@ -155,18 +158,18 @@ def integers(seed: int = 0, height: int = 6, width: int = 7) -> tuple[Tensor, Te
     return tuple(map(torch.from_numpy, (z, y, mean, index)))  # type: ignore[return-value]
 
 
-def read_back(writer: SliceWriter, mean: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+def read_back(writer: StreamWriter, mean: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     """ẑ and ŷ from the streams alone."""
-    reader = SliceReader(tuple(writer.streams), (1, 2, 2, 2), writer.z_tables, writer.y_tables)
-    found = reader.hyper(None), reader.slice(None, mean, index)
+    reader = StreamReader(tuple(writer.streams), (1, 2, 2, 2), writer.z_tables, writer.y_tables)
+    found = reader.hyper(None), reader.code(WHOLE, None, mean, index)
     assert all(np.array_equal(a, b) for a, b in zip(reader.symbols, writer.symbols, strict=True))
     return found
 
 
 def test_what_is_written_is_read() -> None:
     z, y, mean, index = integers()
-    writer = SliceWriter(Z_TABLES, Y_TABLES)
-    z_hat, y_hat = writer.hyper(z), writer.slice(y, mean, index)
+    writer = StreamWriter(Z_TABLES, Y_TABLES)
+    z_hat, y_hat = writer.hyper(z), writer.code(WHOLE, y, mean, index)
     z_again, y_again = read_back(writer, mean, index)
     assert z_hat.dtype == y_hat.dtype == torch.int16
     assert torch.equal(z_hat, z_again)
@@ -178,9 +181,9 @@ def test_what_is_written_is_read() -> None:
 
 
 def test_ties_round_up() -> None:
-    writer = SliceWriter(Z_TABLES, Y_TABLES)
+    writer = StreamWriter(Z_TABLES, Y_TABLES)
     y = torch.tensor([-1.5, -0.5, 0.5, 1.5]).reshape(1, 1, 2, 2)
-    writer.slice(y, torch.zeros(1, 1, 2, 2, dtype=torch.int32), torch.full((1, 1, 2, 2), 9, dtype=torch.int8))
+    writer.code(WHOLE, y, torch.zeros(1, 1, 2, 2, dtype=torch.int32), torch.full((1, 1, 2, 2), 9, dtype=torch.int8))
     assert writer.symbols[0].tolist() == [-1, 0, 1, 2]
 
 
@@ -189,9 +192,9 @@ def test_pathological_latents_are_clamped_and_read_back() -> None:
     y = torch.tensor(values).reshape(1, 2, 2, 2)
     mean = torch.tensor([0, 16, -16, 32767, -32767, 0, 0, 0], dtype=torch.int32).reshape(1, 2, 2, 2)
     index = torch.tensor([0, 23, 5, 0, 23, 1, 2, 3], dtype=torch.int8).reshape(1, 2, 2, 2)
-    writer = SliceWriter(Z_TABLES, Y_TABLES)
+    writer = StreamWriter(Z_TABLES, Y_TABLES)
     writer.hyper(y)
-    y_hat = writer.slice(y, mean, index)
+    y_hat = writer.code(WHOLE, y, mean, index)
     most = 32767
     assert writer.symbols[0].tolist() == [0, most, -most, most, -most, most, -most, most]
     assert writer.symbols[1].tolist() == [0, most, -most, most, -most, most, -most, most]
@@ -201,9 +204,9 @@ def test_pathological_latents_are_clamped_and_read_back() -> None:
 
 def test_skipped_tables_cost_nothing_and_leave_the_mean() -> None:
     z, y, mean, index = integers()
-    writer = SliceWriter(Z_TABLES, (gaussian_tables(COUNT, SMALLEST, LARGEST, skip=6),), count_bits=True)
+    writer = StreamWriter(Z_TABLES, (gaussian_tables(COUNT, SMALLEST, LARGEST, skip=6),), count_bits=True)
     writer.hyper(z)
-    y_hat = writer.slice(y, mean, index)
+    y_hat = writer.code(WHOLE, y, mean, index)
     skipped = index < 6
     assert 0 < int(skipped.sum()) < skipped.numel()
     assert torch.equal(y_hat[skipped], mean[skipped])
@@ -213,9 +216,9 @@ def test_skipped_tables_cost_nothing_and_leave_the_mean() -> None:
 
 def test_counted_bits_are_those_of_the_tables_and_near_the_bytes() -> None:
     z, y, mean, index = integers(height=24, width=24)
-    writer = SliceWriter(Z_TABLES, Y_TABLES, count_bits=True)
+    writer = StreamWriter(Z_TABLES, Y_TABLES, count_bits=True)
     writer.hyper(z)
-    writer.slice(y, mean, index)
+    writer.code(WHOLE, y, mean, index)
     channels = np.tile([0, 1], 4)
     expected = Z_TABLES.bits(writer.symbols[0], channels) + Y_TABLES[0].bits(
         writer.symbols[1], index.numpy().reshape(-1)
@@ -224,24 +227,24 @@ def test_counted_bits_are_those_of_the_tables_and_near_the_bytes() -> None:
     size = 8 * sum(map(len, writer.streams))
     assert size == pytest.approx(writer.bits, rel=0.01, abs=2 * 32)
     assert size > 3000
-    silent = SliceWriter(Z_TABLES, Y_TABLES)
+    silent = StreamWriter(Z_TABLES, Y_TABLES)
     silent.hyper(z)
     assert silent.bits == 0.0
 
 
 def test_a_damaged_stream_is_named() -> None:
     z, y, mean, index = integers()
-    writer = SliceWriter(Z_TABLES, Y_TABLES)
+    writer = StreamWriter(Z_TABLES, Y_TABLES)
     writer.hyper(z)
-    writer.slice(y, mean, index)
+    writer.code(WHOLE, y, mean, index)
     garbage = b"\xff" * 5000
-    reader = SliceReader((garbage, writer.streams[1]), (1, 2, 2, 2), Z_TABLES, Y_TABLES)
+    reader = StreamReader((garbage, writer.streams[1]), (1, 2, 2, 2), Z_TABLES, Y_TABLES)
     with pytest.raises(FormatError, match="the z stream is damaged"):
         reader.hyper(None)
-    reader = SliceReader((writer.streams[0], garbage), (1, 2, 2, 2), Z_TABLES, Y_TABLES)
+    reader = StreamReader((writer.streams[0], garbage), (1, 2, 2, 2), Z_TABLES, Y_TABLES)
     reader.hyper(None)
     with pytest.raises(FormatError, match="the slice 1 stream is damaged"):
-        reader.slice(None, mean, index)
+        reader.code(WHOLE, None, mean, index)
 
 
 def test_symbols_as_bytes_and_hash() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from browser import CHROMIUM, Browser
+from conftest import SMALL
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -18,7 +20,7 @@ from fedscodec.codec.settings import Encoding
 from fedscodec.entropy.coders import RateEstimator
 from fedscodec.errors import FedsError
 from fedscodec.images import Picture, pad, to_tensor
-from fedscodec.networks.slices import walk
+from fedscodec.networks.walk import walk
 from fedscodec.networks.weights import trainable
 from fedscodec.reports import entropy_report, heatmaps, probing
 from fedscodec.reports.heatmaps import Entropy
@@ -27,13 +29,16 @@ for module in ("jinja2", "matplotlib"):
     pytest.importorskip(module, reason=f"the analysis needs {module}, of the bench extra")
 
 
+PARTS = replace(SMALL, latents=4).parts()
+
+
 def made_up():
     """Two slices of two channels over 3 by 2 latents, of which the right column only pads the picture."""
     maps = np.zeros((4, 2, 3), np.float32)
     maps[0] += 1
     maps[2] = [[4, 2, 0], [6, 0, 0]]
     maps[3] += 1
-    return Entropy("a.png", Picture(np.zeros((20, 32, 3), np.uint8)), "toy", 2, 3.0, maps, 6.0, 5)
+    return Entropy("a.png", Picture(np.zeros((20, 32, 3), np.uint8)), "toy", PARTS, 3.0, maps, 6.0, 5)
 
 
 def test_channels_are_ranked_by_their_mean():
@@ -69,7 +74,7 @@ def test_what_is_measured_is_what_the_estimator_says(tmp_path, picture, tiny_fil
     shown = picture("waves", 100, 70)
     Image.fromarray(shown.pixels).save(tmp_path / "a.png")
     (entropy,) = probing.measure([tmp_path / "a.png"], str(tiny_file), 3.0, "cpu")
-    assert (entropy.name, entropy.quality, entropy.slices) == ("a.png", 3.0, 2)
+    assert (entropy.name, entropy.quality, len(entropy.parts)) == ("a.png", 3.0, 2)
     assert entropy.maps.shape == (16, 8, 8)  # 100x70 padded to 128x128
     model = load_model(str(tiny_file), "cpu")
     assert entropy.file_bytes == len(encode_picture(shown, model, Encoding(quality=3.0)).data)

@@ -13,12 +13,14 @@ from conftest import SMALL
 from torch import Tensor
 
 from fedscodec.entropy import exact_matmul
-from fedscodec.entropy.coders import SliceReader, SliceWriter
+from fedscodec.entropy.coders import StreamReader, StreamWriter
 from fedscodec.entropy.integer import BACKENDS, numpy_reference, use_backend
+from fedscodec.entropy.parts import Part
 from fedscodec.errors import WeightsError
 from fedscodec.networks.integer_side import Arrays, IntegerSide, export, restore_twins, twin_steps
 from fedscodec.networks.model import FedsModel
-from fedscodec.networks.slices import FloatSide, side_steps, walk
+from fedscodec.networks.slices import FloatSide
+from fedscodec.networks.walk import walk
 from fedscodec.networks.weights import Weights
 
 MakeModel = Callable[..., FedsModel]
@@ -35,7 +37,7 @@ class Recorder:
     def hyper(self, z: Tensor, prior: object) -> Tensor:
         return self.floor(z)
 
-    def slice(self, y: Tensor, mean: Tensor, index: Tensor) -> Tensor:
+    def code(self, part: Part, y: Tensor, mean: Tensor, index: Tensor) -> Tensor:
         self.means.append(mean)
         self.indexes.append(index)
         return self.floor(y - mean / self.unit) * self.unit + mean
@@ -90,7 +92,7 @@ def test_every_channel_has_a_shift_of_its_own(tiny: MakeModel) -> None:
         side.h_s[0].steps.copy_(side.h_s[0].steps.mean() * 4.0 ** torch.arange(8))
         side.context_steps.copy_(4.0 ** torch.arange(-8, 8))
     arrays = export(side)
-    factor = side.h_s[0].integers(side_steps(SMALL)).factor
+    factor = side.h_s[0].integers().factor
     assert factor.max() > 1000 * factor.min()
     np.testing.assert_allclose(arrays["h_s.0.multiplier"] / 2.0 ** arrays["h_s.0.shift"], factor, rtol=2.0**-21)
     assert arrays["context.shift"].tolist() == list(range(8, 40, 2))  # 1 / (16 · 4^-8) = 2^12, and 2^20 / 2^8 is that
@@ -112,12 +114,12 @@ def test_integers_follow_the_quantised_float_twin(model: FedsModel, side: Intege
         model.float_side.set_mode()
     integer_y = walk(side, last(z), last(y), 5500, integers)
     for i in range(2):
-        mean = last(floats.means[i]) * 16
+        mean = floats.means[i] * 16
         off = (mean - integers.means[i]).abs()
         # where a sum lies on the edge of two integers, float32 and a rounded factor may choose the other one
         assert off.max() <= 2
         assert (off < 0.5).float().mean() > 0.98
-        index = (last(floats.indexes[i]) - integers.indexes[i]).abs()
+        index = (floats.indexes[i] - integers.indexes[i]).abs()
         assert index.max() <= 1
         assert (index < 0.5).float().mean() > 0.98
         assert integers.means[i].unique().numel() > 50
@@ -137,12 +139,12 @@ def test_every_layer_equals_numpy(side: IntegerSide) -> None:
     assert x.shape == (1, 8, 12, 32)
     contexts: list[np.ndarray] = []
     for i in range(2):
-        both = numpy_reference(side.first[i], np.concatenate([x, *contexts], -1))
+        both = numpy_reference(side.nets[i].first, np.concatenate([x, *contexts], -1))
         for half, stack, found in (
             (both[..., :16], "mean", recorder.means),
             (both[..., 16:], "index", recorder.indexes),
         ):
-            for layer in side.stacks[stack][i]:
+            for layer in getattr(side.nets[i], stack):
                 half = numpy_reference(layer, half)
             assert np.array_equal(half, found[i])
         symbols = y_hat[..., 8 * i : 8 * i + 8].numpy().astype(np.int64)
@@ -183,7 +185,7 @@ def test_the_context_is_y_hat_in_its_steps(model: FedsModel, side: IntegerSide) 
     steps = model.float_side.context_steps.numpy()
     y_hat = torch.randint(-2000, 2000, (1, 5, 6, 8), generator=torch.Generator().manual_seed(0), dtype=torch.int32)
     expected = np.clip(np.floor(y_hat.numpy() / 16 / steps[8:] + 0.5), -127, 127)
-    found = side.context(1, y_hat)
+    found = side.shown(SMALL.parts()[1], y_hat)
     assert found.dtype == torch.int8
     assert np.abs(found.numpy() - expected).max() <= 1  # a multiplier has 20 bits
     assert (found.numpy() == expected).mean() > 0.97
@@ -192,8 +194,8 @@ def test_the_context_is_y_hat_in_its_steps(model: FedsModel, side: IntegerSide) 
 # ── Writing, reading, and where it runs ───────────────────────────────────────────────────────────────────
 
 
-def write(side: IntegerSide, weights: Weights, z: Tensor, y: Tensor) -> tuple[SliceWriter, Tensor]:
-    writer = SliceWriter(weights.z_tables, weights.slice_tables)
+def write(side: IntegerSide, weights: Weights, z: Tensor, y: Tensor) -> tuple[StreamWriter, Tensor]:
+    writer = StreamWriter(weights.z_tables, weights.table_sets)
     return writer, walk(side, last(z), last(y), 5500, writer)
 
 
@@ -201,7 +203,7 @@ def write(side: IntegerSide, weights: Weights, z: Tensor, y: Tensor) -> tuple[Sl
 def test_a_reader_gets_what_was_written(scale: float, side: IntegerSide, tiny_weights: Weights) -> None:
     z, y = latents(2, scale=scale)
     writer, y_hat = write(side, tiny_weights, z, y)
-    reader = SliceReader(tuple(writer.streams), (1, 2, 3, 8), tiny_weights.z_tables, tiny_weights.slice_tables)
+    reader = StreamReader(tuple(writer.streams), (1, 2, 3, 8), tiny_weights.z_tables, tiny_weights.table_sets)
     assert torch.equal(walk(side, None, None, 5500, reader), y_hat)
     assert all(np.array_equal(a, b) for a, b in zip(writer.symbols, reader.symbols, strict=True))
     assert len(writer.streams) == 3
@@ -214,7 +216,7 @@ def test_nan_and_infinity_have_symbols(side: IntegerSide, tiny_weights: Weights)
     y[0, :, 0, 0], y[0, :, 1, 1], y[0, :, 2, 2] = torch.nan, torch.inf, -torch.inf
     z[0, 0, 0, 0], z[0, 1, 0, 0] = torch.nan, torch.inf
     writer, y_hat = write(side, tiny_weights, z, y)
-    reader = SliceReader(tuple(writer.streams), (1, 2, 3, 8), tiny_weights.z_tables, tiny_weights.slice_tables)
+    reader = StreamReader(tuple(writer.streams), (1, 2, 3, 8), tiny_weights.z_tables, tiny_weights.table_sets)
     assert torch.equal(walk(side, None, None, 5500, reader), y_hat)
     assert writer.symbols[0][:2].tolist() == [0, 32767]
     assert np.all(writer.symbols[1].reshape(8, 12, 8)[0, 0] == 0)
@@ -224,8 +226,8 @@ def test_nan_and_infinity_have_symbols(side: IntegerSide, tiny_weights: Weights)
 
 def test_the_first_slices_alone_are_a_preview(side: IntegerSide, tiny_weights: Weights) -> None:
     writer, y_hat = write(side, tiny_weights, *latents(4))
-    reader = SliceReader(tuple(writer.streams[:2]), (1, 2, 3, 8), tiny_weights.z_tables, tiny_weights.slice_tables)
-    preview = walk(side, None, None, 5500, reader, slices=1)
+    reader = StreamReader(tuple(writer.streams[:2]), (1, 2, 3, 8), tiny_weights.z_tables, tiny_weights.table_sets)
+    preview = walk(side, None, None, 5500, reader, streams=1)
     assert torch.equal(preview[..., :8], y_hat[..., :8])
     assert not preview[..., 8:].any()
     assert preview.shape == y_hat.shape

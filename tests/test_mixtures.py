@@ -114,8 +114,8 @@ def test_every_slice_is_estimated_by_its_own_shapes() -> None:
     shapes[1, 2] = torch.from_numpy(PEAKED)
     coder = EntropyProbe(3, 0.5, 2.0, shapes=shapes)
     y, index = torch.full((1, 1, 1, 2), 1.2), torch.tensor([[[[0.4, 1.7]]]])
-    for _ in range(2):
-        coder.slice(y, torch.zeros_like(y), index)
+    for part in SMALL.parts():
+        coder.code(replace(part, channels=(2 * part.number, 2 * part.number + 2)), y, torch.zeros_like(y), index)
     scales = [0.5 * 4 ** (i / 2) for i in (0.4, 1.7)]
     first = [-np.log2(mass(0.5, 1.5, np.array(GAUSSIAN), s)) for s in scales]
     second = [first[0], -np.log2(mass(0.5, 1.5, PEAKED, scales[1]))]
@@ -127,15 +127,16 @@ def test_residuals_are_counted_by_slice_table_and_magnitude() -> None:
     counter = ResidualCounter(spec, torch.device("cpu"))
     y = torch.tensor([[[[0.2, -1.7, 900.0, 2.6]]]])
     mean, index = torch.full_like(y, 0.1), torch.tensor([[[[0.4, 1.6, 2.0, 7.0]]]])
-    for _ in range(3):  # the third belongs to the first slice of the next walk
-        counter.slice(y, mean, index)
+    first, second = spec.parts()
+    for part in (first, second, first):  # as in two walks
+        counter.code(part, y, mean, index)
     expected = np.zeros((2, 3, RADIUS + 1))
     expected[:, 0, 0] = expected[:, 2, RADIUS] = 1
     expected[:, 2, 2] = 2  # -1.8 and 2.5, which rounds to even
     expected[0] *= 2
     assert np.array_equal(counter.counts.numpy(), expected)
     with pytest.raises(ValueError, match="without latents"):
-        counter.slice(None, mean, index)
+        counter.code(first, None, mean, index)
 
 
 @pytest.fixture
@@ -152,8 +153,8 @@ def shaped(tiny: MakeModel, tmp_path: Path) -> Path:
 def test_shapes_travel_in_a_weights_file(shaped: Path, tiny_weights) -> None:
     weights = read_weights(shaped)
     assert len(weights.y_tables) == 2 * 24
-    assert [len(t) for t in weights.slice_tables] == [24, 24]
-    assert tiny_weights.slice_tables == (tiny_weights.y_tables,)
+    assert [len(t) for t in weights.table_sets] == [24, 24]
+    assert tiny_weights.table_sets == (tiny_weights.y_tables,)
     assert weights.fingerprint != tiny_weights.fingerprint
     side = trainable(weights).float_side
     np.testing.assert_array_equal(side.shapes.numpy(), weights.twin["shapes"])
@@ -177,5 +178,5 @@ def test_an_estimator_without_shapes_is_gaussian() -> None:
     plain = RateEstimator(4, 0.3, 8.0, noise=False)
     shaped = RateEstimator(4, 0.3, 8.0, noise=False, shapes=torch.tensor(GAUSSIAN).repeat(1, 4, 1))
     for coder in (plain, shaped):
-        coder.slice(y, mean, index)
+        coder.code(SMALL.parts()[0], y, mean, index)
     assert torch.equal(torch.as_tensor(plain.bits_y), torch.as_tensor(shaped.bits_y))

@@ -15,8 +15,8 @@ from conftest import SMALL
 
 from fedscodec.networks import counts
 from fedscodec.networks.model import FedsModel
-from fedscodec.networks.slices import walk
 from fedscodec.networks.spec import LAMBDAS, STUDENT, TEACHER, VARIANTS, ModelSpec, Stage, WindowAttention, paper_stages
+from fedscodec.networks.walk import walk
 
 ROOT = Path(__file__).parent.parent
 NUMBERS = "^a network has 1 to 8 slice_filters and 1 to 64 lambdas, found "

@@ -87,7 +87,7 @@ def test_model_forward_is_wired_as_drawn() -> None:
         def hyper(self, z: Tensor | None, prior: object) -> Tensor:
             return z + 1
 
-        def slice(self, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
+        def code(self, part: object, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
             return y + 1
 
     model, x = FedsModel(SMALL), torch.rand(2, 3, 64, 128)

@@ -9,9 +9,15 @@ from torch import Tensor
 
 from fedscodec.entropy.integer import IntegerConv
 from fedscodec.networks.integer_side import _multipliers
-from fedscodec.networks.twins import EntropyConv, Kind, Signal, clamp, join, straight_through_round
+from fedscodec.networks.twins import ConvIntegers, EntropyConv, Kind, Signal, Trace, clamp, join, straight_through_round
 
 KINDS: list[Kind] = ["relu", "signed", "mean", "index"]
+
+
+def integers_of(twin: EntropyConv, steps: torch.Tensor) -> ConvIntegers:
+    """The integers of a layer whose inputs have these steps."""
+    twin(Trace(steps))
+    return twin.integers()
 
 
 def random_twin(kind: Kind, *, upsample: int = 1, kernel: int = 3, seed: int = 0) -> tuple[EntropyConv, Signal]:
@@ -37,7 +43,7 @@ def random_twin(kind: Kind, *, upsample: int = 1, kernel: int = 3, seed: int = 0
 
 def integer_layer(twin: EntropyConv, steps: Tensor) -> IntegerConv:
     """What is shipped of a twin."""
-    integers = twin.integers(steps)
+    integers = integers_of(twin, steps)
     arrays = (integers.weight, integers.bias, *_multipliers(integers.factor))
     return IntegerConv(*(torch.from_numpy(a) for a in arrays), integers.low, integers.high, integers.upsample)
 
@@ -132,7 +138,7 @@ def test_integers_of_a_layer_by_hand() -> None:
         twin.weight.copy_(torch.tensor([0.5, -0.25]).reshape(1, 2, 1, 1))
         twin.bias.fill_(0.1)
         twin.steps.fill_(0.125)
-    found = twin.integers(torch.tensor([1.0, 0.5]))
+    found = integers_of(twin, torch.tensor([1.0, 0.5]))
     scale = 0.5 / 127  # folded weights are 0.5 and -0.125
     assert found.weight.flatten().tolist() == [127, -32]  # -31.75, rounded
     assert found.weight.dtype == np.int8
@@ -161,7 +167,7 @@ def test_a_layer_of_zeros_has_integers() -> None:
     with torch.no_grad():
         twin.weight.zero_()
         twin.bias.zero_()
-    found = twin.integers(torch.ones(2))
+    found = integers_of(twin, torch.ones(2))
     assert not found.weight.any()
     assert found.factor.shape == (16,)
     assert np.isfinite(found.factor).all()
@@ -172,7 +178,7 @@ def test_without_weights_the_bias_is_kept_exactly() -> None:
     twin = EntropyConv(2, 4, "mean", kernel=1, gain=4.0)
     twin.weight.zero_()
     twin.bias.copy_(torch.tensor([0.3, -2.0, 1e-6, 0.0]))
-    found = twin.integers(torch.ones(2))
+    found = integers_of(twin, torch.ones(2))
     assert not found.weight.any()
     assert found.bias.tolist() == [2**24, -(2**24), 2**24, 0]
     exact = twin.bias.double().numpy() * 4.0 * 16  # gain, and sixteenths
@@ -187,7 +193,7 @@ def test_a_large_bias_makes_the_weights_coarser_and_fits() -> None:
     twin = EntropyConv(1, 2, "mean", kernel=1)
     twin.weight.copy_(torch.tensor([1.0, 1.0]).reshape(2, 1, 1, 1))
     twin.bias.copy_(torch.tensor([2.0**24, 2.0**10]))
-    found = twin.integers(torch.ones(1))
+    found = integers_of(twin, torch.ones(1))
     assert found.weight.flatten().tolist() == [1, 127]  # a scale of 1, and of 1/127
     assert found.bias.tolist() == [2**24, 127 * 2**10]
 

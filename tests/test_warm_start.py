@@ -25,7 +25,7 @@ class Transparent:
     def hyper(self, z, prior):
         return z
 
-    def slice(self, y, mean, index):
+    def code(self, part, y, mean, index):
         return y
 
 

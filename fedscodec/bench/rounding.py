@@ -13,7 +13,6 @@ from ..codec.model import Model
 from ..codec.settings import Encoding
 from ..entropy.coders import RateEstimator
 from ..images import pad, read_picture, to_tensor
-from ..networks.slices import walk
 from ..networks.spec import STRIDE
 from ..networks.weights import read_weights, trainable
 from ..training.stages import estimator
@@ -50,10 +49,8 @@ def measure(checkpoint: Path, pictures: list[Path], qualities: list[float]) -> I
         x = pad(to_tensor(picture), STRIDE)
         pixels = picture.width * picture.height
         for quality in qualities:
-            gain, _ = model.gains(quality)
-            y = model.transforms.g_a(x).value * gain
             coder = estimator(RateEstimator, twin, noise=False)
-            walk(twin.float_side, model.transforms.h_a(y), y, torch.tensor([quality]), coder)
+            twin.encode(x, torch.tensor([quality]), coder)
             encoded = encode_picture(picture, model, Encoding(quality=quality, count_bits=True))
             yield Row(
                 path.name,

@@ -1,4 +1,4 @@
-"""The bytes of a .feds file become a picture: unpack → walk with a SliceReader → checksum → 1/gain → g_s → crop."""
+"""The bytes of a .feds file become a picture: unpack → walk with a StreamReader → checksum → 1/gain → g_s → crop."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from .. import fileformat
-from ..entropy.coders import SliceReader, require_long_enough, symbol_bytes
+from ..entropy.coders import StreamReader, require_long_enough, symbol_bytes
 from ..errors import FedsError, FormatError, StreamError
 from ..fileformat import FedsFile, Salvage
 from ..images import Picture
-from ..networks.slices import walk
 from ..networks.spec import STRIDE
+from ..networks.walk import walk
 from .beside import with_boxes
 from .devices import sparing
-from .latents import TRANSFORM_SHARE, slices_told, synthesise
+from .latents import TRANSFORM_SHARE, streams_told, synthesise
 from .model import Model
 from .outcomes import Clock, Decoded, Encoded, Progress, separate_coder
 
@@ -47,7 +47,7 @@ def decode_salvaged(found: Salvage, model: Model, *, progress: Progress | None =
     The slices are those before the first that is known or turns out to be damaged, as each needs all before it.
     Without sound alpha the picture is opaque. FormatError where not even the first slice is intact.
     """
-    faults, most = list(found.faults), model.spec.slices
+    faults, most = list(found.faults), model.spec.streams
     clock, slices = Clock(model.device, progress), min(found.whole - 1, most)
     while True:
         if slices < 1:
@@ -86,19 +86,20 @@ def _read_latents(
     """ŷ in 1/16 [1, H/16, W/16, M] and all symbols; FormatError unless they have the file's checksum."""
     header = file.header
     _require_fit(file, model)
-    wanted = model.spec.slices if slices is None else slices
-    if not 1 <= wanted <= model.spec.slices:
-        raise FedsError(f"slices must lie between 1 and {model.spec.slices} for {model.name}, found {wanted}")
+    most = model.spec.streams
+    wanted = most if slices is None else slices
+    if not 1 <= wanted <= most:
+        raise FedsError(f"slices must lie between 1 and {most} for {model.name}, found {wanted}")
     rows, columns = -(-header.height // STRIDE), -(-header.width // STRIDE)
     z_shape = (1, rows, columns, model.spec.hyper_latents)
-    counts = [math.prod(z_shape), *[16 * rows * columns * model.spec.slice_channels] * model.spec.slices]
-    require_long_enough(file.streams[: 1 + wanted], counts[: 1 + wanted], model.z_tables, model.y_tables)
-    told = slices_told(clock.progress, model, first=0.0, last=1 - TRANSFORM_SHARE)
-    reader = SliceReader(file.streams, z_shape, model.z_tables, model.y_tables, model.device, told=told)
+    counts = [(part, part.count(4 * rows, 4 * columns)) for part in model.spec.parts() if part.stream <= wanted]
+    require_long_enough(file.streams, math.prod(z_shape), counts, model.z_tables, model.y_tables)
+    told = streams_told(clock.progress, model, first=0.0, last=1 - TRANSFORM_SHARE)
+    reader = StreamReader(file.streams, z_shape, model.z_tables, model.y_tables, model.device, told=told)
     with clock.stage("entropy nets"):
         y_hat = walk(model.side, None, None, header.quality, reader, wanted)
     separate_coder(clock, reader.seconds)
-    whole = wanted == model.spec.slices
+    whole = wanted == most
     if checked and whole and fileformat.symbol_checksum(header, symbol_bytes(reader.symbols)) != header.checksum:
         raise FormatError("the checksum of its symbols is wrong: the file is damaged")
     return y_hat, reader.symbols
@@ -111,8 +112,8 @@ def _require_fit(file: FedsFile, model: Model) -> None:
         raise FormatError(
             f"was written by the network {header.fingerprint.hex()}, but {model.name} is {model.fingerprint.hex()}"
         )
-    if len(file.streams) != model.spec.slices + 1:
-        raise FormatError(f"holds {len(file.streams) - 1} slices, but {model.name} has {model.spec.slices}")
+    if len(file.streams) != model.spec.streams + 1:
+        raise FormatError(f"holds {len(file.streams) - 1} slices, but {model.name} has {model.spec.streams}")
     if not 1000 <= header.quality <= 1000 * len(model.spec.lambdas):
         raise FormatError(f"asks for quality {header.quality / 1000:g}, which {model.name} does not have")
 

@@ -1,6 +1,6 @@
 """A picture becomes the bytes of a .feds file.
 
-    pad → g_a │ gain → h_a → walk with a SliceWriter → pack    (what stands before │ knows no quality)
+    pad → g_a │ gain → h_a → walk with a StreamWriter → pack    (what stands before │ knows no quality)
 
 Everything between ẑ and the table indices is integers (`networks.integer_side`), so symbols do not depend on the
 device, the number of threads or the precision of the transforms.
@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from .. import fileformat
-from ..entropy.coders import SliceWriter, symbol_bytes
+from ..entropy.coders import StreamWriter, symbol_bytes
 from ..errors import TooLargeError
 from ..images import Picture
-from ..networks.slices import walk
+from ..networks.walk import walk
 from .beside import add_preview, boxes_of
 from .devices import sparing
-from .latents import TRANSFORM_SHARE, analyse, hyper_analyse, slices_told
+from .latents import TRANSFORM_SHARE, analyse, hyper_analyse, streams_told
 from .model import Model
 from .outcomes import Analysed, Clock, Encoded, Progress, separate_coder
 from .settings import Encoding
@@ -83,8 +83,8 @@ def _encode_latents(
     picture = analysed.picture
     with clock.stage("hyper analysis"):
         z = hyper_analyse(model, y)
-    told = slices_told(clock.progress, model, first=TRANSFORM_SHARE, last=1.0)
-    writer = SliceWriter(model.z_tables, model.y_tables, count_bits=how.count_bits, told=told)
+    told = streams_told(clock.progress, model, first=TRANSFORM_SHARE, last=1.0)
+    writer = StreamWriter(model.z_tables, model.y_tables, count_bits=how.count_bits, told=told)
     with clock.stage("entropy nets"):
         y_hat = walk(model.side, z, y.permute(0, 2, 3, 1), thousandths, writer)
     separate_coder(clock, writer.seconds)

@@ -104,8 +104,8 @@ def _told(items: list[T], progress: Progress | None, first: float, last: float) 
             progress(first + (last - first) * number / len(items))
 
 
-def slices_told(progress: Progress | None, model: Network, first: float, last: float) -> Callable[[int], None] | None:
+def streams_told(progress: Progress | None, model: Network, first: float, last: float) -> Callable[[int], None] | None:
     """What a coder tells of the streams it is done with, as progress from first to last."""
     if progress is None:
         return None
-    return lambda streams: progress(first + (last - first) * streams / (1 + model.spec.slices))
+    return lambda streams: progress(first + (last - first) * streams / (1 + model.spec.streams))

@@ -34,7 +34,7 @@ class Model:
         self.precision = precision or choose_precision(self.device)
         self.name, self.quality = name, quality
         self.spec, self.fingerprint = weights.spec, weights.fingerprint
-        self.z_tables, self.y_tables = weights.z_tables, weights.slice_tables
+        self.z_tables, self.y_tables = weights.z_tables, weights.table_sets
         self.transforms = float_transforms(weights)
         del self.transforms.float_side  # never leaves the meta device; the integers stand in for it
         self.transforms.to(self.device).to(memory_format=torch.channels_last)

@@ -73,7 +73,7 @@ def decode_preview(
 @torch.inference_mode()
 def _decode_small(file: FedsFile, model: Model, size: int, slices: int | None, progress: Progress | None) -> Decoded:
     by, share = _reduction(max(file.header.width, file.header.height) / size)
-    wanted = slices or math.ceil(share * model.spec.slices)
+    wanted = slices or math.ceil(share * model.spec.streams)
     clock = Clock(model.device)
     y_hat = read_latents(file, model, wanted, clock)
     with clock.stage("synthesis"):
@@ -112,7 +112,7 @@ def _read_out(y_hat: Tensor, slices: int, by: int, file: FedsFile, model: Model)
     if rows * columns < _FEW or min(rows, columns) < _PATCH:
         return None
     count = min(max(rows * columns // (_SHARE * _PATCH**2), _PATCHES[0]), _PATCHES[1])
-    used = slices * model.spec.slice_channels
+    used = max(part.channels[1] for part in model.spec.parts() if part.stream <= slices)
     patches = _patches(y_hat, count)
     inner = slice(_BORDER, _PATCH - _BORDER)
     features = _features(patches[:, inner, inner, :used].flatten(0, 2))

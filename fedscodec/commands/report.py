@@ -186,7 +186,7 @@ def variants_table(variants: Mapping[str, ModelSpec]) -> Table:
     table = new_table("variant", "latents", "slices", "parameters", "kMAC/px")
     for name, spec in variants.items():
         counts = f"{parameters(spec) / 1e6:.2f} M", f"{kmacs_per_pixel(spec):.0f}"
-        table.add_row(name, str(spec.latents), str(spec.slices), *counts)
+        table.add_row(name, str(spec.latents), str(spec.streams), *counts)
     return table
 
 

@@ -1,8 +1,8 @@
-"""The coders that are handed to the walk over the slices: estimate, write, read, or look.
+"""The coders that are handed to the walk over the parts: estimate, write, read, or look.
 
-`RateEstimator` and `EntropyProbe` work on float tensors [B, C, H, W] in training and analysis. `SliceWriter` and
-`SliceReader` work on integers, channels last [1, H, W, C], and are all that touches bytes. None of them knows how
-means and table indices come about.
+`RateEstimator` and `EntropyProbe` work on floats in training and analysis. `StreamWriter` and `StreamReader` work on
+integers and are all that touches bytes. z is channels last [B, H, W, C]; of y, mean and index they get the block of a
+part (`parts.Part`). None of them knows how means and table indices come about.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 from ..errors import FormatError, StreamError
 from . import mixtures, rangecoder
 from .fixedpoint import MEAN_UNIT, SYMBOL_LIMIT
+from .parts import Part, assemble
 from .tables import Tables
 
 _CHUNK = 2**18
@@ -42,29 +43,31 @@ class RateEstimator:
 
     count, smallest, largest: the log-spaced scales that the table indices stand for. With noise=False the rate is that
     of the rounded symbols, which is what a file costs up to its tables. After a walk, `bits_z` and `bits_y` hold the
-    bits of each sample [B]. shapes [slices, count, 5]: how residuals are distributed (`mixtures`), Gaussian without.
+    bits of each sample [B]. shapes [sets, count, 5]: how residuals are distributed (`mixtures`), Gaussian without.
     """
 
     def __init__(
         self, count: int, smallest: float, largest: float, *, noise: bool = True, shapes: Tensor | None = None
     ) -> None:  # fmt: skip
-        self.shapes, self.walked = shapes, 0
+        self.shapes = shapes
         self.log_smallest = math.log(smallest)
         self.log_step = math.log(largest / smallest) / (count - 1)
         self.noise = noise
         self.bits_z: Tensor | float = 0.0
         self.bits_y: Tensor | float = 0.0
 
-    def hyper(self, z: Tensor | None, prior: Prior) -> Tensor:
+    def hyper(self, z: Tensor | None, prior: Prior | None) -> Tensor:
         """z [B, C, H, W] → ẑ, rounded with a straight-through gradient."""
+        if prior is None:
+            raise ValueError("an estimator needs the prior of z")
         z = _given(z)
         rounded = z + (torch.round(z) - z).detach()
         noisy = z + torch.rand_like(z) - 0.5 if self.noise else rounded
         self.keep_hyper(_bits(prior.likelihood(noisy)))
         return rounded
 
-    def slice(self, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
-        """y, mean and (real or integer) table index [B, C, H, W] → ŷ."""
+    def code(self, part: Part, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
+        """y, mean and (real or integer) table index of a part → ŷ."""
         residual = _given(y) - mean
         rounded = residual + (torch.round(residual) - residual).detach()
         noisy = residual + torch.rand_like(residual) - 0.5 if self.noise else rounded
@@ -72,18 +75,17 @@ class RateEstimator:
         if self.shapes is None:
             likelihood = gaussian_likelihood(noisy, scale)
         else:
-            shapes = self.shapes[self.walked][index.detach().round().long().clamp(0, self.shapes.shape[1] - 1)]
+            shapes = self.shapes[part.tables][index.detach().round().long().clamp(0, self.shapes.shape[1] - 1)]
             likelihood = mixture_likelihood(noisy, scale, shapes)
-        self.keep_slice(_bits(likelihood))
-        self.walked += 1
+        self.keep(part, _bits(likelihood))
         return rounded + mean
 
     def keep_hyper(self, bits: Tensor) -> None:
         """Account for the bits of each element of z."""
         self.bits_z = bits.flatten(1).sum(1)
 
-    def keep_slice(self, bits: Tensor) -> None:
-        """Account for the bits of each element of a slice."""
+    def keep(self, part: Part, bits: Tensor) -> None:
+        """Account for the bits of each element of a part."""
         self.bits_y = self.bits_y + bits.flatten(1).sum(1)
 
     @property
@@ -97,17 +99,20 @@ class EntropyProbe(RateEstimator):
 
     def __init__(self, count: int, smallest: float, largest: float, *, shapes: Tensor | None = None) -> None:
         super().__init__(count, smallest, largest, noise=False, shapes=shapes)
+        self._parts: list[Part] = []
         self._maps: list[Tensor] = []
 
-    def keep_slice(self, bits: Tensor) -> None:
-        """Keep the map as well as the sum."""
-        super().keep_slice(bits)
+    def keep(self, part: Part, bits: Tensor) -> None:
+        """Keep the bits of each element as well as their sum."""
+        super().keep(part, bits)
+        self._parts.append(part)
         self._maps.append(bits)
 
     @property
     def maps(self) -> Tensor:
         """Entropy maps E of all channels, in bits [B, M, H/16, W/16] (Eq. 11)."""
-        return torch.cat(self._maps, 1)
+        channels = max(part.channels[1] for part in self._parts)
+        return assemble(self._parts, self._maps, channels).permute(0, 3, 1, 2)
 
     @property
     def channel_entropies(self) -> Tensor:
@@ -144,12 +149,12 @@ Told = Callable[[int], None]
 """Told, after each stream, how many there have been so far."""
 
 
-class SliceWriter:
-    """Turns z and the slices of y into one byte string each; streams[0] is z.
+class StreamWriter:
+    """Turns z and the parts of y into streams, byte strings; streams[0] is z.
 
-    y_tables: those of each slice, the last for all that follow. symbols keeps the integers in coding order (int16), for
-    the file's checksum; seconds is the time spent in the coder.
-    With count_bits, bits sums −log₂ p by the integer tables.
+    y_tables: the sets of tables that parts name, or one for all. symbols keeps the integers of each stream in coding
+    order (int16), for the file's checksum; seconds is the time spent in the coder. With count_bits, bits sums −log₂ p
+    by the integer tables.
     """
 
     def __init__(
@@ -160,38 +165,47 @@ class SliceWriter:
         self.symbols: list[np.ndarray] = []
         self.bits = 0.0
         self.seconds = 0.0
+        self._waiting: list[tuple[np.ndarray, np.ndarray, Tables]] = []  # parts of a stream that is not whole
 
-    def hyper(self, z: Tensor | None, prior: Any = None) -> Tensor:
+    def hyper(self, z: Tensor | None, prior: object = None) -> Tensor:
         """z float [1, H, W, C] → ẑ int16."""
         symbols = _round(_given(z))
         self._write(symbols, _channel_index(tuple(symbols.shape)), self.z_tables)
         return symbols
 
-    def slice(self, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
-        """y float, mean integers in 1/16, index: [1, H, W, C] → ŷ integers in 1/16, of the type of `_y_hat`."""
-        count, tables = mean.shape[-1], tables_of(self.y_tables, len(self.streams) - 1)
+    def code(self, part: Part, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
+        """y float, mean integers in 1/16, index: blocks of one shape → ŷ integers in 1/16, of the type of `_y_hat`."""
+        count, tables = mean.shape[-1], tables_of(self.y_tables, part.tables)
         flat_y, flat_mean, flat_index = (x.reshape(-1, count) for x in (_given(y), mean, index))
         symbols = torch.empty_like(flat_mean, dtype=torch.int16)
         for chunk in _chunks(len(symbols)):
             residual = _round(flat_y[chunk].to(torch.float64) - flat_mean[chunk].to(torch.float64) / MEAN_UNIT)
             symbols[chunk] = torch.where(flat_index[chunk] < tables.skip, 0, residual)
         symbols = symbols.view(mean.shape)
-        self._write(symbols, index.numpy(force=True), tables)
+        self._write(symbols, index.numpy(force=True), tables, ends=part.ends)
         return _y_hat(symbols, mean)
 
-    def _write(self, symbols: Tensor, index: np.ndarray, tables: Tables) -> None:
-        flat, begin = symbols.numpy(force=True).reshape(-1), time.perf_counter()
-        self.streams.append(rangecoder.encode(flat, index.reshape(-1), tables))
-        self.seconds += time.perf_counter() - begin
-        self.symbols.append(flat)
+    def _write(self, symbols: Tensor, index: np.ndarray, tables: Tables, *, ends: bool = True) -> None:
+        flat = symbols.numpy(force=True).reshape(-1)
+        self._waiting.append((flat, index.reshape(-1), tables))
         if self.count_bits:
             self.bits += tables.bits(flat, index.reshape(-1))
+        if not ends:
+            return
+        begin = time.perf_counter()
+        self.streams.append(rangecoder.encode_parts(self._waiting))
+        self.seconds += time.perf_counter() - begin
+        self.symbols.append(_joined([symbols for symbols, _, _ in self._waiting]))
+        self._waiting = []
         if self.told:
             self.told(len(self.streams))
 
 
-class SliceReader:
-    """Reads back what `SliceWriter` wrote; z_shape is [1, H/64, W/64, Z]. Raises StreamError on a broken stream."""
+class StreamReader:
+    """Reads back what `StreamWriter` wrote; z_shape is [1, H/64, W/64, Z]. Raises StreamError on a broken stream.
+
+    symbols are those of each stream that was read to its end.
+    """
 
     def __init__(
         self, streams: tuple[bytes, ...], z_shape: tuple[int, ...], z_tables: Tables, y_tables: tuple[Tables, ...],
@@ -201,44 +215,72 @@ class SliceReader:
         self.streams, self.z_shape, self.device = streams, z_shape, device
         self.symbols: list[np.ndarray] = []
         self.seconds = 0.0
+        self._decoder: rangecoder.StreamDecoder | None = None
+        self._read_so_far: list[np.ndarray] = []  # parts of a stream that is not read to its end
 
-    def hyper(self, z: Tensor | None, prior: Any = None) -> Tensor:
+    def hyper(self, z: Tensor | None, prior: object = None) -> Tensor:
         """ẑ int16 [1, H, W, C]; z is not looked at."""
         return self._read(_channel_index(self.z_shape), self.z_tables, self.z_shape)
 
-    def slice(self, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
-        """ŷ integers in 1/16 [1, H, W, C], of the type of `_y_hat`; y is not looked at."""
-        tables = tables_of(self.y_tables, len(self.symbols) - 1)
-        return _y_hat(self._read(index.numpy(force=True), tables, tuple(index.shape)), mean)
+    def code(self, part: Part, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
+        """ŷ integers in 1/16, of the type of `_y_hat`; y is not looked at."""
+        tables = tables_of(self.y_tables, part.tables)
+        symbols = self._read(index.numpy(force=True), tables, tuple(index.shape), ends=part.ends)
+        return _y_hat(symbols, mean)
 
-    def _read(self, index: np.ndarray, tables: Tables, shape: tuple[int, ...]) -> Tensor:
+    def _read(self, index: np.ndarray, tables: Tables, shape: tuple[int, ...], *, ends: bool = True) -> Tensor:
         number, begin = len(self.symbols), time.perf_counter()
         try:
-            symbols = rangecoder.decode(self.streams[number], index.reshape(-1), tables)
+            symbols = self._next(self.streams[number], index.reshape(-1), tables, ends)
         except FormatError as error:
             which = "the z stream" if number == 0 else f"the slice {number} stream"
             raise StreamError(f"{which} is damaged: {error}", number) from None
         self.seconds += time.perf_counter() - begin
-        self.symbols.append(symbols)
-        if self.told:
+        if self.told and ends:
             self.told(len(self.symbols))
         return torch.from_numpy(symbols.reshape(shape)).to(self.device)
 
+    def _next(self, stream: bytes, index: np.ndarray, tables: Tables, ends: bool) -> np.ndarray:
+        if self._decoder is None and ends:  # a stream of one part, the usual case
+            symbols = rangecoder.decode(stream, index, tables)
+        else:
+            self._decoder = self._decoder or rangecoder.StreamDecoder(stream)
+            symbols = self._decoder.part(index, tables)
+            if ends:
+                self._decoder.finish()
+        self._read_so_far.append(symbols)
+        if ends:
+            self.symbols.append(_joined(self._read_so_far))
+            self._decoder, self._read_so_far = None, []
+        return symbols
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
 
 def tables_of(y_tables: tuple[Tables, ...], number: int) -> Tables:
-    """The tables of a slice, counted from 0; the last are those of all that follow."""
+    """The set of tables of that number, counted from 0; the last stands for all that follow."""
     return y_tables[min(number, len(y_tables) - 1)]
 
 
 def require_long_enough(
-    streams: tuple[bytes, ...], counts: list[int], z_tables: Tables, y_tables: tuple[Tables, ...]
-) -> None:  # fmt: skip
-    """StreamError if a stream, z first, is too short for its count of symbols, whatever these are."""
-    for number, (stream, count) in enumerate(zip(streams, counts, strict=True)):
-        least = rangecoder.least_bytes(count, tables_of(y_tables, number - 1) if number else z_tables)
-        if len(stream) < least:
+    streams: tuple[bytes, ...],
+    z_count: int,
+    counts: Sequence[tuple[Part, int]],
+    z_tables: Tables,
+    y_tables: tuple[Tables, ...],
+) -> None:
+    """StreamError if a stream is too short for its symbols, whatever these are: z_count, and as many of each part."""
+    expected, tables = {0: z_count}, {0: z_tables}
+    for part, count in counts:
+        expected[part.stream] = expected.get(part.stream, 0) + count
+        tables[part.stream] = tables_of(y_tables, part.tables)
+    for number, count in expected.items():
+        least = rangecoder.least_bytes(count, tables[number])
+        if len(streams[number]) < least:
             which = f"slice {number}" if number else "z"
-            found = f"its {count} symbols take {least} bytes or more, found {len(stream)}"
+            found = f"its {count} symbols take {least} bytes or more, found {len(streams[number])}"
             raise StreamError(f"the {which} stream is too short: {found}", number)
 
 

@@ -10,7 +10,7 @@ below 2**32 and the stack is not empty, its top is taken back in as the low word
 from the bottom up, then the low and the high word of the head, little-endian, without the zero bytes at the
 end. Last in, first out: the encoder goes through the symbols backwards.
 
-In decoding order a stream holds
+In decoding order a stream holds, for each of its parts in turn (most have one)
   1. the table symbols, table after table (ascending; those below `skip` have none), within a table in the
      order of the caller: one native call a table;
   2. for all ESCAPEs, in that order too, bit plane after bit plane, each bit with frequency TOTAL / 2: "is
@@ -33,7 +33,7 @@ intervals come out different.)
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
@@ -60,6 +60,24 @@ def encode(symbols: ArrayLike, indexes: ArrayLike, tables: Tables) -> bytes:
     Raises ValueError if a symbol is beyond int16 (of whatever type the array is), if an index is not in
     0 .. T-1, or if a symbol of a skipped table is not 0; WeightsError if the tables are not sound.
     """
+    return encode_parts([(symbols, indexes, tables)])
+
+
+def encode_parts(parts: Sequence[tuple[ArrayLike, ArrayLike, Tables]]) -> bytes:
+    """Return one stream of several parts, each (symbols, indexes, tables), which a `StreamDecoder` reads in that order.
+
+    Raises as `encode`.
+    """
+    segments = [segment for part in parts for segment in _segments(*part)]
+    coder = constriction.stream.stack.AnsCoder()
+    for chunk, model in reversed(segments):
+        coder.encode_reverse(chunk, model)
+    stream: bytes = coder.get_compressed().astype("<u4").tobytes()
+    return stream.rstrip(b"\0")
+
+
+def _segments(symbols: ArrayLike, indexes: ArrayLike, tables: Tables) -> list[tuple[NDArray[np.int32], _Native]]:
+    """Return what a coder is given for a part, in decoding order: places in a model's alphabet, and the model."""
     symbols, indexes = np.asarray(symbols), np.asarray(indexes)
     models = _models(tables)
     tables.check_symbols(symbols, indexes)
@@ -71,12 +89,7 @@ def encode(symbols: ArrayLike, indexes: ArrayLike, tables: Tables) -> bytes:
         positions[part] -= tables.low[k] - 1
     positions[escaped] = 0
     segments = [(positions[part], models[k]) for k, part in _parts(counts)]
-    segments += [(plane.astype(np.int32), _BIT) for plane in planes]
-    coder = constriction.stream.stack.AnsCoder()
-    for chunk, model in reversed(segments):
-        coder.encode_reverse(chunk, model)
-    stream: bytes = coder.get_compressed().astype("<u4").tobytes()
-    return stream.rstrip(b"\0")
+    return segments + [(plane.astype(np.int32), _BIT) for plane in planes]
 
 
 def decode(data: bytes, indexes: ArrayLike, tables: Tables) -> NDArray[np.int16]:
@@ -88,26 +101,50 @@ def decode(data: bytes, indexes: ArrayLike, tables: Tables) -> NDArray[np.int16]
     outside 0 .. T-1, and WeightsError if the tables are not sound.
     """
     indexes = np.asarray(indexes)
-    models = _models(tables)
     tables.check_indexes(indexes)
-    counts = _counts(indexes, tables)
-    total = int(counts.sum())
-    least_escape = int(_escape_frequencies(tables).min())
-    with _native_errors():
-        coder = _opened(data, total)
+    coder = StreamDecoder(data, int(_counts(indexes, tables).sum()))
+    symbols = coder.part(indexes, tables)
+    coder.finish()
+    return symbols
+
+
+class StreamDecoder:
+    """Reads the parts of a stream in order, each when its `indexes` are known, and `finish` at the end.
+
+    data: the stream; most: how many symbols it codes, if known. Raises as `decode`.
+    """
+
+    def __init__(self, data: bytes, most: int | None = None) -> None:
+        self._read = 0
+        with _native_errors():
+            self._coder = _opened(data, most)
+
+    def part(self, indexes: ArrayLike, tables: Tables) -> NDArray[np.int16]:
+        """Return the symbols of the next part, int16 [n]."""
+        indexes = np.asarray(indexes)
+        models, coder = _models(tables), self._coder
+        tables.check_indexes(indexes)
+        counts = _counts(indexes, tables)
+        total = int(counts.sum())
+        self._read += total
+        least_escape = int(_escape_frequencies(tables).min())
         values = np.empty(total, dtype=np.int16)
-        for k, part in _parts(counts, _BLOCK):
-            words, head = coder.pos()
-            if not words and head < least_escape:  # all the rest would be ESCAPEs without end (see the top)
-                raise FormatError(f"A stream of {total} symbols should not end after {part.start} of them.")
-            positions = coder.decode(models[k], part.stop - part.start)
-            values[part] = positions + (tables.low[k] - 1)
-        escaped, low, high = _outside(values, tables, counts)
-        if escaped.size:
-            values[escaped] = _read_escapes(coder, low, high)
-        if not coder.is_empty():
-            raise FormatError(f"A stream of {total} symbols should end with these, but does not.")
-    return _ungrouped(values, indexes, tables, counts)
+        with _native_errors():
+            for k, part in _parts(counts, _BLOCK):
+                words, head = coder.pos()
+                if not words and head < least_escape:  # all the rest would be ESCAPEs without end (see the top)
+                    raise FormatError(f"A stream of {total} symbols should not end after {part.start} of them.")
+                positions = coder.decode(models[k], part.stop - part.start)
+                values[part] = positions + (tables.low[k] - 1)
+            escaped, low, high = _outside(values, tables, counts)
+            if escaped.size:
+                values[escaped] = _read_escapes(coder, low, high)
+        return _ungrouped(values, indexes, tables, counts)
+
+    def finish(self) -> None:
+        """Raise FormatError unless everything was read."""
+        if not self._coder.is_empty():
+            raise FormatError(f"A stream of {self._read} symbols should end with these, but does not.")
 
 
 def least_bytes(count: int, tables: Tables) -> int:
@@ -143,9 +180,9 @@ def _native_errors() -> Iterator[None]:
         raise FormatError(f"The stream coder gave up on the stream: {error}.") from error
 
 
-def _opened(data: bytes, count: int) -> _Native:
-    """Return a coder on top of the stream `data` of `count` coded symbols."""
-    if len(data) > _MOST_BYTES * count + _FIRST_BYTES * (count > 0):
+def _opened(data: bytes, count: int | None) -> _Native:
+    """Return a coder on top of the stream `data` of `count` coded symbols, if it is known how many."""
+    if count is not None and len(data) > _MOST_BYTES * count + _FIRST_BYTES * (count > 0):
         raise FormatError(f"A stream of {count} symbols should not be as long as {len(data)} bytes.")
     if data.endswith(b"\0"):
         raise FormatError("A stream should not end in a zero byte, but it does.")

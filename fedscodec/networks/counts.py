@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
+from ..entropy.parts import Part
 from .model import FedsModel
-from .slices import walk
 from .spec import ModelSpec
 
 HEIGHT, WIDTH = 512, 512
@@ -37,7 +37,7 @@ class _Passing:
     def hyper(self, z: torch.Tensor | None, prior: object) -> torch.Tensor:
         return _given(z)
 
-    def slice(self, y: torch.Tensor | None, mean: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    def code(self, part: Part, y: torch.Tensor | None, mean: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         return _given(y)
 
 
@@ -63,8 +63,8 @@ def kmacs_per_pixel(spec: ModelSpec) -> float:
     """Thousands of multiply-accumulates for each pixel of a whole forward pass; attention's products included."""
     model = _on_meta(spec)
     with MultiplyCounter() as counter, torch.no_grad():
-        y = model.g_a(torch.empty(1, 3, HEIGHT, WIDTH, device="meta")).value
-        model.g_s(walk(model.float_side, model.h_a(y), y, torch.ones(1), _Passing()))
+        x = torch.empty(1, 3, HEIGHT, WIDTH, device="meta")
+        model(x, torch.ones(1), _Passing())
     return counter.macs / (HEIGHT * WIDTH) / 1000
 
 

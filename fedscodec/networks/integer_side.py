@@ -6,7 +6,8 @@ table index of every latent. Layers are matched by name and declared kind, never
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,17 +16,23 @@ from torch import Tensor, nn
 
 from ..entropy.fixedpoint import CONTEXT_LIMIT, MEAN_UNIT, quality_plane
 from ..entropy.integer import IntegerConv, quantised_multiplier, requantise
+from ..entropy.parts import Part, assemble
 from ..errors import WeightsError
-from .slices import FloatSide, side_steps
+from .slices import FloatSide
 from .spec import STRIDE, ModelSpec
-from .tiles import HYPER_MARGIN, HYPER_SIDE, SLICE_SIDE, chunks, tiles, trim
-from .twins import CONTEXT_UNIT, EntropyConv
+from .tiles import HYPER_SIDE, SLICE_SIDE, chunks, tiles, trim
+from .twins import EntropyConv, through
 
 Arrays = dict[str, np.ndarray]
 
 
 def named_twins(side: FloatSide) -> dict[str, EntropyConv]:
-    """Every layer that becomes integers, by its name in a weights file."""
+    """Every layer that becomes integers, by its name in a weights file, told the steps of its inputs."""
+    side.trace()
+    return _twins(side)
+
+
+def _twins(side: FloatSide) -> dict[str, EntropyConv]:
     return {name: m for name, m in side.named_modules() if isinstance(m, EntropyConv)}
 
 
@@ -33,9 +40,8 @@ def named_twins(side: FloatSide) -> dict[str, EntropyConv]:
 def export(side: FloatSide) -> Arrays:
     """All integers of the entropy side: weight, bias, multiplier and shift of each layer, and those of the context."""
     arrays: Arrays = {}
-    steps = _input_steps(side)
     for name, twin in named_twins(side).items():
-        integers = twin.integers(steps[name])
+        integers = twin.integers()
         arrays[f"{name}.weight"] = integers.weight
         arrays[f"{name}.bias"] = integers.bias
         arrays[f"{name}.multiplier"], arrays[f"{name}.shift"] = _multipliers(integers.factor)
@@ -54,25 +60,6 @@ def _multipliers(factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([m for m, _ in pairs]), np.array([shift for _, shift in pairs], dtype=np.int32)
 
 
-def _input_steps(side: FloatSide) -> dict[str, Tensor]:
-    """Steps of what reaches each layer, by the wiring of `FloatSide` and `SliceNet`."""
-    steps: dict[str, Tensor] = {}
-    spec = side.spec
-    before = side_steps(spec).to(side.context_steps)
-    for j, layer in enumerate(side.h_s):
-        steps[f"h_s.{j}"] = before
-        before = layer.steps
-    context = torch.full((spec.slice_channels,), 1.0 / CONTEXT_UNIT, device=before.device)
-    for i, net in enumerate(side.nets):
-        steps[f"nets.{i}.first"] = torch.cat([before, context.repeat(i)])
-        halves = net.first.steps.chunk(2)
-        for stack, half in (("mean", halves[0]), ("index", halves[1])):
-            for j, layer in enumerate(getattr(net, stack)):
-                steps[f"nets.{i}.{stack}.{j}"] = half
-                half = layer.steps
-    return steps
-
-
 class IntegerSide(nn.Module):
     """The same interface as `FloatSide`, in exact integers; tensors are [1, H, W, C].
 
@@ -85,19 +72,13 @@ class IntegerSide(nn.Module):
 
     def __init__(self, spec: ModelSpec, arrays: Mapping[str, np.ndarray]) -> None:
         super().__init__()
-        self.spec, self.slices = spec, spec.slices
+        self.spec = spec
         with torch.device("meta"):
-            twins = named_twins(FloatSide(spec))
-        layers = {name: _layer(name, twin, arrays) for name, twin in twins.items()}
-        self.h_s = nn.ModuleList(layer for name, layer in layers.items() if name.startswith("h_s."))
-        self.first = nn.ModuleList(layers[f"nets.{i}.first"] for i in range(spec.slices))
-        depth = len(spec.slice_filters)
-        self.stacks = nn.ModuleDict({
-            stack: nn.ModuleList(
-                nn.Sequential(*(layers[f"nets.{i}.{stack}.{j}"] for j in range(depth))) for i in range(spec.slices)
-            )
-            for stack in ("mean", "index")
-        })  # fmt: skip
+            twins = FloatSide(spec)
+        self.reach = twins.trace(steps=False)
+        self.h_s, self.nets = (
+            as_integers(part, arrays, name) for part, name in ((twins.h_s, "h_s"), (twins.nets, "nets"))
+        )
         multiplier = _array(arrays, "context.multiplier", np.int32, (spec.latents,))
         if (multiplier < 0).any():
             raise WeightsError("context.multiplier must not be negative")
@@ -112,50 +93,62 @@ class IntegerSide(nn.Module):
         plane = quality_plane(quality, len(self.spec.lambdas))
         (height, width), up = z_hat.shape[1:3], STRIDE // 16
         out = z_hat.new_empty((1, height * up, width * up, self.spec.side_channels), dtype=torch.int8)
-        for seen, kept in tiles(height, width, HYPER_SIDE, HYPER_MARGIN):
+        for seen, kept in tiles(height, width, HYPER_SIDE, -(-self.reach.side // up)):
             part = seen.of_last(z_hat).clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT).to(torch.int8)
-            x = F.pad(part, (0, 1), value=plane)
-            for layer in self.h_s:
-                x = layer(x)
+            x = through(self.h_s, F.pad(part, (0, 1), value=plane))
             kept.scaled(up).of_last(out).copy_(kept.inside(seen).scaled(up).of_last(x))
             if seen != kept:  # one of several
                 trim()
         return out
 
-    def parameters_of(self, i: int, side: Tensor, contexts: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Mean int16 in 1/16 and table index int8 of every latent of slice i, [1, H/16, W/16, M/slices]."""
-        shape = (*side.shape[:3], self.spec.slice_channels)
+    def unknown(self, side: Tensor) -> Tensor:
+        """Zeros int8 [1, H/16, W/16, M]."""
+        return side.new_zeros((*side.shape[:3], self.spec.latents))
+
+    def parameters_of(self, part: Part, side: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean int16 in 1/16 and table index int8 of every latent of a part, [1, H/16, W/16, C]."""
+        rows, columns = side.shape[1:3]
+        shape = part.shape(1, rows, columns)
         means, indexes = side.new_empty(shape, dtype=torch.int16), side.new_empty(shape)
-        for seen, kept in tiles(shape[1], shape[2], SLICE_SIDE, len(self.spec.slice_filters) + 1):
-            inputs = torch.cat([seen.of_last(x) for x in (side, *contexts)], -1)
-            mean, index = self.first[i](inputs).chunk(2, -1)
+        for seen, kept in tiles(rows, columns, SLICE_SIDE, self.reach.parts[part.number]):
+            inputs = torch.cat([seen.of_last(side), seen.of_last(known)[..., : part.seen]], -1)
             inner = kept.inside(seen)
-            kept.of_last(means).copy_(inner.of_last(self.stacks["mean"][i](mean)))
-            kept.of_last(indexes).copy_(inner.of_last(self.stacks["index"][i](index)))
+            for whole, found in zip((means, indexes), self.nets[part.number](inputs), strict=True):
+                kept.of_last(whole).copy_(inner.of_last(found))
             if seen != kept:  # one of several
                 trim()
         return means, indexes
 
-    def context(self, i: int, y_hat: Tensor) -> Tensor:
-        """ŷ of slice i (integers in 1/16) as int8 in the steps of its channels."""
-        count = self.spec.slice_channels
-        part = slice(i * count, (i + 1) * count)
-        multiplier, shift = self.context_multiplier[part], self.context_shift[part]
-        flat = y_hat.reshape(-1, count)
+    def shown(self, part: Part, y_hat: Tensor) -> Tensor:
+        """ŷ of a part (integers in 1/16) as int8 in the steps of its channels."""
+        multiplier, shift = part.of(self.context_multiplier), part.of(self.context_shift)
+        flat = y_hat.reshape(-1, part.width)
         out = torch.empty_like(flat, dtype=torch.int8)
         for chunk in chunks(len(flat)):
             out[chunk] = requantise(flat[chunk], multiplier, shift, -CONTEXT_LIMIT, CONTEXT_LIMIT)
         return out.view(y_hat.shape)
 
-    def part(self, y: Tensor, i: int) -> Tensor:
-        """Channels of slice i."""
-        count = self.spec.slice_channels
-        return y[..., i * count : (i + 1) * count]
+    def take(self, y: Tensor, part: Part) -> Tensor:
+        """The block of a part of y [1, H/16, W/16, M]."""
+        return part.take(y)
 
-    def join(self, parts: list[Tensor]) -> Tensor:
-        """Slices back to [1, H/16, W/16, M]; missing ones are zero."""
-        y_hat = torch.cat(parts, -1)
-        return F.pad(y_hat, (0, self.spec.latents - y_hat.shape[-1]))
+    def join(self, blocks: list[Tensor]) -> Tensor:
+        """Blocks back to [1, H/16, W/16, M]; missing ones are zero."""
+        return assemble(self.spec.parts(), blocks, self.spec.latents)
+
+
+def as_integers(wiring: nn.Module, arrays: Mapping[str, np.ndarray], name: str) -> nn.Module:
+    """The same wiring over integers: every layer made anew, by its declared type, of the arrays under its name.
+
+    TypeError for a layer of a type that has no integers; WeightsError where an array is missing or does not fit.
+    """
+    if make := LAYERS.get(type(wiring)):
+        return make(name, wiring, arrays)
+    if any(True for _ in wiring.parameters(recurse=False)):
+        raise TypeError(f"{name} is a {type(wiring).__name__}, expected one of {[kind.__name__ for kind in LAYERS]}")
+    for child, module in wiring.named_children():
+        setattr(wiring, child, as_integers(module, arrays, f"{name}.{child}"))
+    return wiring
 
 
 def _array(arrays: Mapping[str, np.ndarray], name: str, dtype: type, shape: tuple[int, ...]) -> Tensor:
@@ -179,30 +172,33 @@ def _layer(name: str, twin: EntropyConv, arrays: Mapping[str, np.ndarray]) -> In
     )  # fmt: skip
 
 
+LAYERS: dict[type[nn.Module], Callable[[str, Any, Mapping[str, np.ndarray]], nn.Module]] = {EntropyConv: _layer}
+"""How a layer of a float twin becomes one of integers, by its type."""
+
+
 @torch.no_grad()
 def restore_twins(side: FloatSide, arrays: Mapping[str, np.ndarray], steps: Mapping[str, np.ndarray]) -> None:
     """Put shipped integers back into a float twin, so that training can go on from them.
 
     steps: "<layer>.steps" of every layer, "context_steps" and "shapes", as `twin_steps` gives them.
     """
-    for name, twin in named_twins(side).items():
+    for name, twin in _twins(side).items():
         twin.steps.copy_(torch.from_numpy(steps[f"{name}.steps"]))
     side.context_steps.copy_(torch.from_numpy(steps["context_steps"]))
     if "shapes" in steps:  # which older files have not: theirs are Gaussian
         side.shapes.copy_(torch.from_numpy(steps["shapes"]))
-    inputs = _input_steps(side)
     for name, twin in named_twins(side).items():
         out_steps = twin.steps.double().repeat_interleave(twin.upsample**2)
         factor = np.ldexp(arrays[f"{name}.multiplier"].astype(np.float64), -arrays[f"{name}.shift"])
         scale = torch.from_numpy(factor) * out_steps / twin.gain
         weight = torch.from_numpy(arrays[f"{name}.weight"]).double() * scale[:, None, None, None]
-        twin.weight.copy_(weight / inputs[name].double()[None, :, None, None])
+        twin.weight.copy_(weight / twin.remembered_steps.double()[None, :, None, None])
         twin.bias.copy_(torch.from_numpy(arrays[f"{name}.bias"]).double() * scale)
 
 
 def twin_steps(side: FloatSide) -> Arrays:
     """The steps that `restore_twins` needs."""
-    steps = {f"{name}.steps": twin.steps.numpy(force=True) for name, twin in named_twins(side).items()}
+    steps = {f"{name}.steps": twin.steps.numpy(force=True) for name, twin in _twins(side).items()}
     return {
         **steps, "context_steps": side.context_steps.numpy(force=True), "shapes": side.shapes.numpy(force=True),
     }  # fmt: skip

@@ -9,10 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from .blocks.layers import SLOPE
-from .slices import FloatSide, SymbolCoder, walk
+from .slices import FloatSide
 from .spec import ModelSpec
 from .transforms import Analysis, HyperAnalysis, Synthesis
 from .twins import EntropyConv
+from .walk import SymbolCoder, walk
+
+
+class Latents(NamedTuple):
+    """What the encoder's pass makes of pictures; taps are the inner maps of g_a."""
+
+    y: Tensor  # [B, M, H/16, W/16], gained
+    y_hat: Tensor  # the same, quantised
+    taps: tuple[Tensor, ...]
 
 
 class Output(NamedTuple):
@@ -70,31 +79,34 @@ class FedsModel(nn.Module):
         self.float_side = FloatSide(spec)
         _initialise(self)
 
+    def encode(self, x: Tensor, quality: Tensor, coder: SymbolCoder) -> Latents:
+        """The encoder's pass: analyse, gain, h_a, walk. x, quality and coder as in `forward`."""
+        analysed = self.g_a(x)
+        return self.code(analysed.value.float(), quality, coder, analysed.taps)
+
+    def code(self, latents: Tensor, quality: Tensor, coder: SymbolCoder, taps: tuple[Tensor, ...] = ()) -> Latents:
+        """The part of `encode` that depends on quality: gain, h_a, walk; latents [B, M, H/16, W/16] of g_a."""
+        y = latents * self.gains(quality)[0]
+        return Latents(y, walk(self.float_side, self.h_a(y), y, quality, coder), taps)
+
     def forward(self, x: Tensor, quality: Tensor, coder: SymbolCoder) -> Output:
         """x [B, 3, H, W] in 0..1, sides multiples of 64; quality [B] in 1 … Q; coder: what estimates the rate."""
-        gain, inverse = self.gains(quality)
-        analysed = self.g_a(x)
-        y = analysed.value.float() * gain
-        y_hat = walk(self.float_side, self.h_a(y), y, quality, coder)
-        synthesised = self.g_s(y_hat * inverse)
-        return Output(synthesised.value, y, y_hat, (*analysed.taps, *synthesised.taps))
+        return self._decoded(self.encode(x, quality, coder), self.gains(quality)[1])
 
     def decoder_only(self, x: Tensor, quality: Tensor, coder: SymbolCoder) -> Output:
         """The same pass with gradients for g_s alone: files stay as they are, only their pictures get better."""
         with torch.no_grad():
-            gain, inverse = self.gains(quality)
-            analysed = self.g_a(x)
-            y = analysed.value.float() * gain
-            y_hat = walk(self.float_side, self.h_a(y), y, quality, coder)
-        synthesised = self.g_s(y_hat * inverse)
-        return Output(synthesised.value, y, y_hat, (*analysed.taps, *synthesised.taps))
+            latents, inverse = self.encode(x, quality, coder), self.gains(quality)[1]
+        return self._decoded(latents, inverse)
 
     def linear(self, x: Tensor, quality: Tensor, coder: SymbolCoder) -> Output:
         """The same pass through the linear shortcut alone: a linear transform codec with a learned entropy model."""
-        gain, inverse = self.gains(quality)
-        y = self.g_a.linear(x) * gain
-        y_hat = walk(self.float_side, self.h_a(y), y, quality, coder)
-        return Output(self.g_s.linear(y_hat * inverse), y, y_hat, ())
+        latents = self.code(self.g_a.linear(x), quality, coder)
+        return Output(self.g_s.linear(latents.y_hat * self.gains(quality)[1]), latents.y, latents.y_hat, ())
+
+    def _decoded(self, latents: Latents, inverse: Tensor) -> Output:
+        synthesised = self.g_s(latents.y_hat * inverse)
+        return Output(synthesised.value, latents.y, latents.y_hat, (*latents.taps, *synthesised.taps))
 
 
 @torch.no_grad()

@@ -1,79 +1,33 @@
-"""ChARM (Sec. 7): h_s, the slice networks, and the one walk over the slices that everything shares.
+"""The entropy side in float, as trained: h_s, the nets of every part, and what they are shown of ŷ.
 
-   ẑ, quality ─► h_s ─► side [2M] ──────────────┬──────────────────┬─────────── … slice networks, in order
-                                               ▼                  ▼
-        slice 0:  side ─► mean, index ─► coder ─► ŷ₀ ─► context ──┐
-        slice 1:  side, context₀ ─► mean, index ─► coder ─► ŷ₁ ───┴─► …
-
-Training, writing, reading and probing differ only in the coder that is handed in, and in whether `nets` is the float
-twin (`FloatSide`) or the integers (`IntegerSide`). A decoder gets y = None, so an encoder cannot use what a decoder
-does not have.
+Its layers are wired here, once: `SliceNet` and h_s run over float twins, over the integers that are made of them, and
+over no values at all, which tells every layer the steps of its inputs (`FloatSide.trace`).
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..entropy.fixedpoint import CONTEXT_LIMIT
 from ..entropy.mixtures import GAUSSIAN
+from ..entropy.parts import Part, assemble
 from .prior import HyperPrior
 from .spec import ModelSpec
-from .twins import CONTEXT_UNIT, EntropyConv, Signal, clamp, join, straight_through_round
-
-
-class SymbolCoder(Protocol):
-    """Spends, estimates or reads the bits of one stream after the other."""
-
-    def hyper(self, z: Tensor | None, prior: Any) -> Tensor:
-        """Code z under its factorised prior and return ẑ."""
-
-    def slice(self, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
-        """Code one slice of y, given its means and table indices, and return ŷ of the slice."""
-
-
-class SideNets(Protocol):
-    """What the walk needs of the entropy side; float twin and integers both provide it."""
-
-    slices: int
-    prior: Any
-
-    def side(self, z_hat: Tensor, quality: Any) -> Any:
-        """h_s, of ẑ and of the quality: as the gains scale y, so must what is expected of it."""
-
-    def parameters_of(self, i: int, side: Any, contexts: list[Any]) -> tuple[Tensor, Tensor]:
-        """Mean and table index of every latent of slice i."""
-
-    def context(self, i: int, y_hat: Tensor) -> Any:
-        """ŷ of slice i as later slices see it."""
-
-    def part(self, y: Tensor, i: int) -> Tensor:
-        """Slice i of y."""
-
-    def join(self, parts: list[Tensor]) -> Tensor:
-        """All slices of ŷ as one tensor; those that were not walked are filled with zeros."""
-
-
-def walk(
-    nets: SideNets, z: Tensor | None, y: Tensor | None, quality: Any, coder: SymbolCoder, slices: int | None = None
-) -> Tensor:
-    """Code z and then y slice by slice; returns ŷ of the first `slices` slices (all by default).
-
-    quality: real numbers [B] from 1 for a `FloatSide`, thousandths as in a file's header for an `IntegerSide`.
-    """
-    side = nets.side(coder.hyper(z, nets.prior), quality)
-    done: list[Tensor] = []
-    contexts: list[Any] = []
-    for i in range(nets.slices if slices is None else slices):
-        mean, index = nets.parameters_of(i, side, contexts)
-        y_hat = coder.slice(None if y is None else nets.part(y, i), mean, index)
-        done.append(y_hat)
-        contexts.append(nets.context(i, y_hat))
-    del side, contexts  # of a large picture, a fifth of a gigabyte
-    return nets.join(done)
+from .twins import (
+    CONTEXT_UNIT,
+    EntropyConv,
+    Maps,
+    Signal,
+    Trace,
+    clamp,
+    halves,
+    join,
+    straight_through_round,
+    through,
+)
 
 
 class SliceNet(nn.Module):
@@ -94,17 +48,10 @@ class SliceNet(nn.Module):
         nn.init.constant_(last.bias, 0.35 * spec.scales / 8.0)  # start at a scale near one
         self.index.append(last)
 
-    def forward(self, x: Signal) -> tuple[Signal, Signal]:
-        """x: side and contexts → mean and index, both [B, C/slices, H, W]."""
-        both = self.first(x)
-        half = both.values.shape[1] // 2
-        mean = Signal(both.values[:, :half], both.steps[:half])
-        index = Signal(both.values[:, half:], both.steps[half:])
-        for layer in self.mean:
-            mean = layer(mean)
-        for layer in self.index:
-            index = layer(index)
-        return mean, index
+    def forward(self, x: Maps) -> tuple[Maps, Maps]:
+        """x: side and context → mean and index, both with the channels of the slice."""
+        mean, index = halves(self.first(x))
+        return through(self.mean, mean), through(self.index, index)
 
 
 def quality_planes(quality: Tensor, qualities: int) -> Tensor:
@@ -119,12 +66,19 @@ def side_steps(spec: ModelSpec) -> Tensor:
     return torch.tensor([1.0] * spec.hyper_latents + [1.0 / CONTEXT_UNIT])
 
 
+class Reach(NamedTuple):
+    """How many latents h_s and the nets of every part see beyond each of their own."""
+
+    side: int
+    parts: tuple[int, ...]
+
+
 class FloatSide(nn.Module):
     """The entropy side in float: h_s, the slice networks and the context, as trained."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
-        self.spec, self.slices = spec, spec.slices
+        self.spec = spec
         h, z = spec.hyper_filters, spec.hyper_latents
         self.prior = HyperPrior(z)
         self.h_s = nn.ModuleList([
@@ -136,7 +90,7 @@ class FloatSide(nn.Module):
         ])  # fmt: skip
         self.nets = nn.ModuleList(SliceNet(spec, i) for i in range(spec.slices))
         self.register_buffer("context_steps", torch.ones(spec.latents))
-        self.register_buffer("shapes", torch.tensor([[GAUSSIAN] * spec.scales] * spec.slices))
+        self.register_buffer("shapes", torch.tensor([[GAUSSIAN] * spec.scales] * spec.table_sets))
         self.register_buffer("input_steps", side_steps(spec), persistent=False)
         self.quantised = False
 
@@ -145,34 +99,44 @@ class FloatSide(nn.Module):
         numbers = (quality_planes(quality, len(self.spec.lambdas)) / CONTEXT_UNIT).to(z_hat)
         plane = numbers[:, None, None, None].expand(-1, 1, *z_hat.shape[2:])
         values = torch.cat([z_hat.clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT), plane], 1)
-        signal = Signal(values, self.input_steps)
-        for layer in self.h_s:
-            signal = layer(signal)
-        return signal
+        return through(self.h_s, Signal(values, self.input_steps))
 
-    def parameters_of(self, i: int, side: Signal, contexts: list[Signal]) -> tuple[Tensor, Tensor]:
-        """Mean (in quantisation steps) and table index (a real number unless quantised) of slice i."""
-        mean, index = self.nets[i](join([side, *contexts]))
-        return mean.values, index.values
+    def unknown(self, side: Signal) -> Tensor:
+        """Zeros [B, H/16, W/16, M]."""
+        batch, _, rows, columns = side.values.shape
+        return side.values.new_zeros((batch, rows, columns, self.spec.latents))
 
-    def context(self, i: int, y_hat: Tensor) -> Signal:
-        """ŷ of slice i in units of its calibrated steps, divided by CONTEXT_UNIT."""
-        count = self.spec.slice_channels
-        steps = self.context_steps[i * count : (i + 1) * count]
-        values = y_hat / steps[None, :, None, None]
+    def parameters_of(self, part: Part, side: Signal, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean (in quantisation steps) and table index (a real number unless quantised) of a part."""
+        seen = known[..., : part.seen].permute(0, 3, 1, 2)
+        steps = self.context_steps.new_full((part.seen,), 1.0 / CONTEXT_UNIT)
+        mean, index = self.nets[part.number](join([side, Signal(seen, steps)]))
+        return mean.values.permute(0, 2, 3, 1), index.values.permute(0, 2, 3, 1)
+
+    def shown(self, part: Part, y_hat: Tensor) -> Tensor:
+        """ŷ of a part in units of its calibrated steps, divided by CONTEXT_UNIT."""
+        values = y_hat / part.of(self.context_steps)
         if self.quantised:
             values = clamp(straight_through_round(values), -CONTEXT_LIMIT, CONTEXT_LIMIT)
-        return Signal(values / CONTEXT_UNIT, torch.full_like(steps, 1.0 / CONTEXT_UNIT))
+        return values / CONTEXT_UNIT
 
-    def part(self, y: Tensor, i: int) -> Tensor:
-        """Channels of slice i."""
-        count = self.spec.slice_channels
-        return y[:, i * count : (i + 1) * count]
+    def take(self, y: Tensor, part: Part) -> Tensor:
+        """The block of a part of y [B, M, H/16, W/16]."""
+        return part.take(y.permute(0, 2, 3, 1))
 
-    def join(self, parts: list[Tensor]) -> Tensor:
-        """Slices back to [B, M, H, W]."""
-        y_hat = torch.cat(parts, 1)
-        return F.pad(y_hat, (0, 0, 0, 0, 0, self.spec.latents - y_hat.shape[1]))
+    def join(self, blocks: list[Tensor]) -> Tensor:
+        """Blocks back to [B, M, H/16, W/16]."""
+        return assemble(self.spec.parts(), blocks, self.spec.latents).permute(0, 3, 1, 2)
+
+    def trace(self, *, steps: bool = True) -> Reach:
+        """Tell every layer the steps of its inputs, and find how far h_s and the nets of each part see."""
+        side = through(self.h_s, Trace(self.input_steps if steps else None))
+        unit = self.context_steps.new_full((self.spec.latents,), 1.0 / CONTEXT_UNIT) if steps else None
+        beyond = [
+            self.nets[part.number](join([side._replace(reach=0), Trace(None if unit is None else unit[: part.seen])]))
+            for part in self.spec.parts()
+        ]
+        return Reach(side.reach, tuple(max(mean.reach, index.reach) for mean, index in beyond))
 
     def entropy_convs(self) -> list[EntropyConv]:
         """Every layer that becomes integers, in a fixed order."""

@@ -13,9 +13,12 @@ reason stand here and nowhere else:
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from ..entropy.parts import Part
 
 LAMBDAS = (0.0016, 0.0032, 0.0075, 0.015, 0.03, 0.045, 0.06)
 """λ of q1 … q7 for MSE (Sec. 5.1); loss is R + λ·255²·MSE with R in bits per pixel."""
@@ -149,6 +152,25 @@ class ModelSpec:
         """Channels of one slice."""
         return self.latents // self.slices
 
+    def parts(self) -> tuple[Part, ...]:
+        """What the walk codes, in order."""
+        return _charm(self.latents, self.slices)
+
+    @property
+    def expects_the_rest(self) -> bool:
+        """Whether latents that were not read are what the nets expect of them, and not zero."""
+        return False
+
+    @property
+    def streams(self) -> int:
+        """How many streams y has; z has one more."""
+        return self.parts()[-1].stream
+
+    @property
+    def table_sets(self) -> int:
+        """How many sets of frequency tables y has, where they are fitted."""
+        return 1 + max(part.tables for part in self.parts())
+
     @property
     def side_channels(self) -> int:
         """Channels that h_s hands to every slice network: M for means and M for scales."""
@@ -200,6 +222,13 @@ def _with_stages(values: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"wavelet is true or false, found {wavelet!r}")
     values["shortcut"] = "haar" if wavelet else "none"
     return values
+
+
+@functools.cache
+def _charm(latents: int, slices: int) -> tuple[Part, ...]:
+    """Slices of channels, one after the other, each in a stream of its own (Sec. 7)."""
+    width = latents // slices
+    return tuple(Part(f"slice {i + 1}", i, (i * width, (i + 1) * width), i * width, i + 1, i) for i in range(slices))
 
 
 TEACHER = ModelSpec()

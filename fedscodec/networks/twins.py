@@ -1,8 +1,9 @@
 """Float twins of the integer layers: what is trained on the entropy side, and how it becomes integers.
 
-Only `EntropyConv` may stand between ẑ and a table index. It knows three ways to run, all the same function up to
-rounding: in float (most of training), with fake quantisation (the last stage; straight-through gradients, so that the
-network that is tuned is the one that is shipped), and, after `integers()`, as `fedscodec.entropy.integer.IntegerConv`.
+Only `EntropyConv` and its like may stand between ẑ and a table index. It knows three ways to run, all the same function
+up to rounding: in float (most of training), with fake quantisation (the last stage; straight-through gradients, so that
+the network that is tuned is the one that is shipped), and, after `integers()`, as an
+`fedscodec.entropy.integer.IntegerConv`.
 
 Fixed-point formats. An activation is `integer · step` with one step per channel; weights are int8 with one scale per
 output channel, after the input's steps were folded into them, so that accumulators need no further scaling:
@@ -16,7 +17,8 @@ output channel, after the input's steps were folded into them, so that accumulat
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -41,9 +43,49 @@ class Signal(NamedTuple):
     steps: Tensor
 
 
-def join(signals: list[Signal]) -> Signal:
+class Trace(NamedTuple):
+    """A signal without values: what layers learn from it, and it from them.
+
+    steps [C]: of each channel; None where only the reach is of interest. reach: how many cells of its own size it sees
+    beyond each of its edges.
+    """
+
+    steps: Tensor | None
+    reach: int = 0
+
+
+Maps = TypeVar("Maps", Signal, Trace, Tensor)
+"""What the wiring runs over: floats, nothing but steps, or integers (channels last [B, H, W, C])."""
+
+
+def join(maps: list[Maps]) -> Maps:
     """Concatenate along the channels."""
-    return Signal(torch.cat([s.values for s in signals], 1), torch.cat([s.steps for s in signals]))
+    first = maps[0]
+    if isinstance(first, Signal):
+        return Signal(torch.cat([s.values for s in maps], 1), torch.cat([s.steps for s in maps]))
+    if isinstance(first, Trace):
+        steps = [t.steps for t in maps if t.steps is not None]
+        return Trace(torch.cat(steps) if steps else None, max(t.reach for t in maps))
+    return torch.cat(maps, -1)
+
+
+def halves(maps: Maps) -> tuple[Maps, Maps]:
+    """The first half of the channels, and the second."""
+    if isinstance(maps, Signal):
+        (a, b), (first, second) = maps.values.chunk(2, 1), maps.steps.chunk(2)
+        return Signal(a, first), Signal(b, second)
+    if isinstance(maps, Trace):
+        first, second = (None, None) if maps.steps is None else maps.steps.chunk(2)
+        return Trace(first, maps.reach), Trace(second, maps.reach)
+    a, b = maps.chunk(2, -1)
+    return a, b
+
+
+def through(layers: Iterable[Callable[[Maps], Maps]], maps: Maps) -> Maps:
+    """One layer after the other."""
+    for layer in layers:
+        maps = layer(maps)
+    return maps
 
 
 def straight_through_round(x: Tensor) -> Tensor:
@@ -104,13 +146,29 @@ class EntropyConv(nn.Module):
         fixed = {"mean": 1.0 / MEAN_UNIT, "index": 1.0}.get(kind, 4.0 / 127)
         self.register_buffer("steps", torch.full((outputs,), fixed))
         self.register_buffer("peak", torch.zeros(outputs))
+        self.input_steps: Tensor | None = None
         self.quantised = False
         self.observing = False
 
-    def forward(self, x: Signal) -> Signal:
+    def forward(self, x: Signal | Trace) -> Signal | Trace:
         """x [B, I, H, W] → [B, O, H·upsample, W·upsample], in float32: integers would not fit bfloat16."""
+        if isinstance(x, Trace):
+            self.input_steps = x.steps
+            return Trace(self.steps if x.steps is not None else None, (x.reach + self.reach) * self.upsample)
         with in_float32(x.values):
             return self._convolve(x)
+
+    @property
+    def reach(self) -> int:
+        """Cells that it sees beyond its own."""
+        return self.weight.shape[-1] // 2
+
+    @property
+    def remembered_steps(self) -> Tensor:
+        """Steps of its inputs [I], as of the last trace; RuntimeError before any."""
+        if self.input_steps is None:
+            raise RuntimeError("a layer that no trace went through does not know the steps of its inputs")
+        return self.input_steps
 
     def _convolve(self, x: Signal) -> Signal:
         weight, bias = self._effective(x.steps) if self.quantised else (self.weight, self.bias)
@@ -148,9 +206,9 @@ class EntropyConv(nn.Module):
             self.steps.copy_(torch.maximum(self.peak, floor) * HEADROOM / 127)
 
     @torch.no_grad()
-    def integers(self, input_steps: Tensor) -> ConvIntegers:
-        """The layer as integers, for inputs with these steps [I]."""
-        folded, scale = self._scaled(input_steps.double())
+    def integers(self) -> ConvIntegers:
+        """The layer as integers, for inputs with the steps that it remembers."""
+        folded, scale = self._scaled(self.remembered_steps.double())
         weight = torch.floor(folded / scale[:, None, None, None] + 0.5).to(torch.int8)
         bias = torch.floor(self.bias.double() / scale + 0.5).clamp(-(2**30), 2**30).to(torch.int32)
         out_steps = self.steps.double().repeat_interleave(self.upsample**2)

@@ -53,8 +53,8 @@ class Weights:
     metadata: dict[str, str] = field(default_factory=dict)
 
     @cached_property
-    def slice_tables(self) -> tuple[Tables, ...]:
-        """The tables of each slice, or those of all."""
+    def table_sets(self) -> tuple[Tables, ...]:
+        """The sets of tables that parts name, or the one of all."""
         return self.y_tables.split(self.spec.scales)
 
 
@@ -137,7 +137,7 @@ def read_weights(path: Path) -> Weights:
     spec = spec_of(metadata, path)
     parts = _split(_arrays(path), path)
     z_tables, y_tables = _tables(parts["tables"], path)
-    counts = sorted({spec.scales, spec.scales * spec.slices})  # for all slices, or for each
+    counts = sorted({spec.scales, spec.scales * spec.table_sets})  # for all parts, or for each set
     if len(z_tables) != spec.hyper_latents or len(y_tables) not in counts:
         expected = f"{spec.hyper_latents} and {' or '.join(map(str, counts))} tables"
         raise WeightsError(f"{path}: expected {expected}, found {len(z_tables)} and {len(y_tables)}")

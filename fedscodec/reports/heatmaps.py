@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ..entropy.parts import Part
 from ..errors import FedsError
 from ..images import Picture
 
@@ -28,7 +29,7 @@ class Entropy:
     name: str
     picture: Picture = field(repr=False)
     model: str
-    slices: int
+    parts: tuple[Part, ...]
     quality: float
     maps: NDArray[np.float32] = field(repr=False)
     z_bits: float
@@ -60,8 +61,8 @@ class Entropy:
         return int(np.searchsorted(self.cumulative, share - 1e-9) + 1)
 
     def slice_of(self, channel: int) -> int:
-        """In which slice a channel is coded, counted from 1."""
-        return 1 + channel * self.slices // len(self.maps)
+        """The first slice stream that holds symbols of a channel, counted from 1."""
+        return next(part.stream for part in self.parts if part.channels[0] <= channel < part.channels[1])
 
     def seen(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """A map [rows, columns] without what only pads the picture."""

@@ -14,7 +14,7 @@ from ..codec.model import Model
 from ..codec.settings import Encoding
 from ..entropy.coders import EntropyProbe
 from ..images import read_picture
-from ..networks.slices import walk
+from ..networks.walk import walk
 from ..networks.weights import read_weights, trainable
 from .heatmaps import Entropy
 
@@ -38,6 +38,6 @@ def measure(paths: list[Path], network: str, quality: float | None = None, devic
         walk(twin, z, y, torch.tensor([wanted], device=model.device), probe)
         encoded = encode_analysed(analysed, model, Encoding(quality=wanted))
         yield Entropy(
-            path.name, picture, model.name, model.spec.slices, wanted, probe.maps[0].float().cpu().numpy(),
+            path.name, picture, model.name, model.spec.parts(), wanted, probe.maps[0].float().cpu().numpy(),
             float(torch.as_tensor(probe.bits_z).sum()), len(encoded.data),
         )  # fmt: skip

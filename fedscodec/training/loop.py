@@ -18,7 +18,6 @@ from torch import Tensor
 from ..codec.devices import choose_precision
 from ..entropy.coders import RateEstimator
 from ..networks.model import FedsModel
-from ..networks.slices import walk
 from .crops import Crops
 from .interrupts import Interrupts
 from .optimizers import Optimizers
@@ -211,8 +210,7 @@ class Trainer:
             x = self.crops.batch(self.recipe.batch, self.recipe.crop, generator, self.part)
             quality = self._all_at(level)
             with self._autocast():
-                y = average.g_a(x).value.float() * average.gains(quality)[0]
-                walk(average.float_side, average.h_a(y), y, quality, coder)
+                average.encode(x, quality, coder)
 
     def _save(self, save: Callable[[Trainer], None]) -> None:
         if not self.average.float_side.quantised:  # so that what is saved can be turned into integers

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..entropy.coders import EntropyProbe, RateEstimator
+from ..entropy.parts import Part, assemble
 from ..errors import FedsError
 from ..networks.model import FedsModel, Output
 from ..networks.spec import ModelSpec
@@ -143,23 +144,26 @@ class Distilled(nn.Module):
 
 
 class GaussianKeeper(RateEstimator):
-    """Keeps means and scales of every slice, in quantisation steps."""
+    """Keeps means and scales of every part, in quantisation steps."""
 
     def __init__(
         self, count: int, smallest: float, largest: float, *, noise: bool = True, shapes: Tensor | None = None
     ) -> None:  # fmt: skip
         super().__init__(count, smallest, largest, noise=noise, shapes=shapes)
+        self._parts: list[Part] = []
         self._gaussians: list[Gaussian] = []
 
-    def slice(self, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
-        """Keep what is expected of the slice, and estimate its rate."""
+    def code(self, part: Part, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
+        """Keep what is expected of the part, and estimate its rate."""
+        self._parts.append(part)
         self._gaussians.append(Gaussian(mean, torch.exp(self.log_smallest + index * self.log_step)))
-        return super().slice(y, mean, index)
+        return super().code(part, y, mean, index)
 
     @property
     def gaussian(self) -> Gaussian:
         """Means and scales of all channels [B, M, H/16, W/16]."""
-        return Gaussian(*(torch.cat(parts, 1) for parts in zip(*self._gaussians, strict=True)))
+        blocks, channels = zip(*self._gaussians, strict=True), self._parts[-1].channels[1]
+        return Gaussian(*(assemble(self._parts, each, channels).permute(0, 3, 1, 2) for each in blocks))
 
 
 class _Seen:

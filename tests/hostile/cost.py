@@ -27,11 +27,12 @@ sys.path.insert(0, str(HERE.parent.parent))
 from fedscodec import fileformat  # noqa: E402
 from fedscodec.codec.decoding import decode_file  # noqa: E402
 from fedscodec.codec.model import Model, load_model  # noqa: E402
-from fedscodec.entropy.coders import SliceWriter, symbol_bytes  # noqa: E402
+from fedscodec.entropy.coders import StreamWriter, symbol_bytes  # noqa: E402
 from fedscodec.entropy.fixedpoint import MEAN_UNIT  # noqa: E402
+from fedscodec.entropy.parts import Part  # noqa: E402
 from fedscodec.errors import FedsError  # noqa: E402
 from fedscodec.images import Picture  # noqa: E402
-from fedscodec.networks.slices import walk  # noqa: E402
+from fedscodec.networks.walk import walk  # noqa: E402
 
 
 def cost(data: bytes, model: Model) -> tuple[float, float, str]:
@@ -67,7 +68,7 @@ def claims(model: Model) -> dict[str, bytes]:
     found = {}
     for size in (0, 9, 100, 10_000, 1_000_000):
         noise = np.random.default_rng(1).integers(1, 256, size, dtype=np.uint8).tobytes()
-        streams = [noise] * (model.spec.slices + 1)
+        streams = [noise] * (model.spec.streams + 1)
         file = fileformat.assemble(
             fingerprint=model.fingerprint, quality=4000, width=8192, height=8192, grey=False, streams=streams,
             symbols=[],
@@ -76,7 +77,7 @@ def claims(model: Model) -> dict[str, bytes]:
     return found
 
 
-class Cheapest(SliceWriter):
+class Cheapest(StreamWriter):
     """Writes the most probable symbol, whatever it is given."""
 
     def hyper(self, z: Tensor | None, prior: Any = None) -> Tensor:
@@ -85,9 +86,9 @@ class Cheapest(SliceWriter):
         modes = torch.from_numpy((tables.frequencies[:, :-1].argmax(1) + tables.low).astype(np.int16))
         return super().hyper(modes.float().expand(z.shape), prior)
 
-    def slice(self, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
+    def code(self, part: Part, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
         """Zeros."""
-        return super().slice(mean.float() / MEAN_UNIT, mean, index)
+        return super().code(part, mean.float() / MEAN_UNIT, mean, index)
 
 
 @torch.inference_mode()

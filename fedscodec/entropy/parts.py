@@ -1,0 +1,134 @@
+"""The unit of the walk over the latents: which of them are coded together, from which table, into which stream.
+
+A `Part` is a value. Whoever walks, counts, shows or names what is coded asks the part. Latents are channels last here,
+[B, H, W, M] with H and W even; the latents of a part, lifted out of them, are its *block*:
+
+    all cells coded                 block [B, H, W, C], the part's channels
+    some cells of every square      block [B, G·K, H/2, W/2, C/G]: G groups of channels (channel c of the part is in
+                                    group c mod G), K corners of every 2×2 square for each, in the order of `Cells`
+
+The symbols of a part stand in a stream in the order of its block.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # torch takes seconds to load, and a part is a value without it
+    from torch import Tensor
+
+Corner = tuple[int, int]
+"""Row and column in a 2×2 square of cells."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """For each group of channels in turn, the corners of every 2×2 square that are coded."""
+
+    groups: tuple[tuple[Corner, ...], ...]
+
+    def __post_init__(self) -> None:
+        """Every group has as many corners as the others, so that a block is one tensor."""
+        if not self.groups or len({len(corners) for corners in self.groups}) != 1:
+            raise ValueError(f"groups should have the same number of corners, found {self.groups}")
+
+    def __iter__(self) -> Iterator[tuple[int, Corner]]:
+        """Group and corner, in the order of a block."""
+        return ((group, corner) for group, corners in enumerate(self.groups) for corner in corners)
+
+    @property
+    def corners(self) -> int:
+        """K, corners of a square that each group codes."""
+        return len(self.groups[0])
+
+
+EVEN, ODD = (Cells((((0, 0), (1, 1)),)), Cells((((0, 1), (1, 0)),)))
+"""The two colours of a checkerboard, all channels alike."""
+
+_TURN = ((0, 0), (1, 1), (0, 1), (1, 0))
+TURNS = tuple(Cells(tuple((_TURN[(turn + group) % 4],) for group in range(4))) for turn in range(4))
+"""Four passes in which four groups of channels each code another corner."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one step of the walk codes.
+
+    number: its place in the walk, from 0, and that of its nets. channels: start and stop among those of y. seen: of how
+    many channels of ŷ the nets of this part know what has been coded; what has not been is zero. stream: counted from
+    1, as z is stream 0. tables: which set of frequency tables, from 0, alike for all parts of a stream. cells: None for
+    all. ends: whether this part is the last of its stream.
+    """
+
+    name: str
+    number: int
+    channels: tuple[int, int]
+    seen: int
+    stream: int
+    tables: int
+    cells: Cells | None = None
+    ends: bool = True
+
+    @property
+    def width(self) -> int:
+        """C, how many channels it has."""
+        return self.channels[1] - self.channels[0]
+
+    def of(self, y: Tensor) -> Tensor:
+        """Its channels of y [..., M], a view."""
+        return y[..., self.channels[0] : self.channels[1]]
+
+    def shape(self, batch: int, rows: int, columns: int) -> tuple[int, ...]:
+        """Shape of its block where y is [batch, rows, columns, M]."""
+        if self.cells is None:
+            return batch, rows, columns, self.width
+        groups = len(self.cells.groups)
+        return batch, groups * self.cells.corners, rows // 2, columns // 2, self.width // groups
+
+    def count(self, rows: int, columns: int) -> int:
+        """How many symbols it has for y of that many rows and columns."""
+        return math.prod(self.shape(1, rows, columns))
+
+    def take(self, y: Tensor) -> Tensor:
+        """Its block of y [B, H, W, M]."""
+        if self.cells is None:
+            return self.of(y)
+        from torch import stack
+
+        squares = self._squares(y)
+        return stack([_corner(squares, group, corner) for group, corner in self.cells], 1)
+
+    def put(self, block: Tensor, y: Tensor) -> None:
+        """Write its block to where it belongs in y [B, H, W, M]."""
+        if self.cells is None:
+            self.of(y).copy_(block)
+            return
+        squares = self._squares(y)
+        for number, (group, corner) in enumerate(self.cells):
+            _corner(squares, group, corner).copy_(block[:, number])
+
+    def _squares(self, y: Tensor) -> Tensor:
+        """[B, H/2, 2, W/2, 2, C/G, G], a view."""
+        groups = len(self.cells.groups) if self.cells else 1
+        squares: Tensor = self.of(y).unflatten(1, (-1, 2)).unflatten(3, (-1, 2)).unflatten(5, (-1, groups))
+        return squares
+
+
+def _corner(squares: Tensor, group: int, corner: Corner) -> Tensor:
+    cell: Tensor = squares[:, :, corner[0], :, corner[1], :, group]
+    return cell
+
+
+def assemble(parts: Sequence[Part], blocks: Sequence[Tensor], channels: int) -> Tensor:
+    """Blocks of parts put back into [B, H, W, channels]; what no block gives is zero."""
+    first, block = parts[0], blocks[0]
+    down = 1 if first.cells is None else 2
+    rows, columns = (down * side for side in block.shape[-3:-1])
+    dtype = max((block.dtype for block in blocks), key=lambda kind: kind.itemsize)
+    y = block.new_zeros((block.shape[0], rows, columns, channels), dtype=dtype)
+    for part, found in zip(parts, blocks, strict=False):
+        part.put(found, y)
+    return y
