@@ -196,7 +196,7 @@ def test_sizes_of_residual_groups(name: str, count: int, kind: type) -> None:
 
 
 def test_an_unknown_kind_of_block_is_refused() -> None:
-    with pytest.raises(ValueError, match="^the kind of a stage is one of residual, .*, found 'cubic'$"):
+    with pytest.raises(ValueError, match="^the kind of a stage is one of light, residual, .*, found 'cubic'$"):
         kind_of("cubic")
 
 

@@ -74,9 +74,9 @@ def test_every_stage_by_hand(quality: float, codec: Model, picture: MakePicture)
     y_hat = walk(codec.side, None, None, round(1000 * quality), reader).permute(0, 3, 1, 2) / 16
     padded = np.pad(original.pixels, ((0, 58), (0, 14), (0, 0)), mode="edge").astype(np.float32) / 255
     with torch.no_grad():
-        gain, inverse = codec.gains(quality)
-        y = codec.transforms.g_a(torch.from_numpy(padded).permute(2, 0, 1)[None]).value * gain
-        x_hat = codec.transforms.g_s(y_hat * inverse).value[0, :, :70, :50]
+        level, (gain, inverse) = torch.tensor([quality]), codec.gains(quality)
+        y = codec.transforms.g_a(torch.from_numpy(padded).permute(2, 0, 1)[None], level).value * gain
+        x_hat = codec.transforms.g_s(y_hat * inverse, level).value[0, :, :70, :50]
         z = codec.transforms.h_a(y).permute(0, 2, 3, 1)
     assert (y_hat - y).abs().max() <= 0.5 + 1e-3
     assert y.std() > 1.5
@@ -137,7 +137,8 @@ def test_the_first_slices_alone_give_a_preview(codec: Model, picture: MakePictur
     y_hat = walk(codec.side, None, None, 4000, reader, 1)[..., :8].numpy() / 16
     with torch.no_grad():
         latents = torch.from_numpy(np.concatenate([y_hat, rest], 3)).permute(0, 3, 1, 2) * codec.gains(4.0)[1]
-        x_hat = codec.transforms.g_s(latents.float()).value[0, :, :48, :64].clamp(0, 1).permute(1, 2, 0).numpy()
+        x_hat = codec.transforms.g_s(latents.float(), torch.tensor([4.0])).value[0, :, :48, :64]
+    x_hat = x_hat.clamp(0, 1).permute(1, 2, 0).numpy()
     assert np.abs(preview.picture.pixels - np.floor(x_hat * 255 + 0.5)).max() <= 1
     assert not np.array_equal(preview.picture.pixels, whole.picture.pixels)
     header = file.header

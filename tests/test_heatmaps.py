@@ -81,7 +81,7 @@ def test_what_is_measured_is_what_the_estimator_says(tmp_path, picture, tiny_fil
     twin, spec = trainable(tiny_weights).eval(), tiny_weights.spec
     estimator = RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=False)
     with torch.inference_mode(), model.autocast():
-        y = model.transforms.g_a(pad(to_tensor(shown))).value.float() * model.gains(3.0)[0]
+        y = model.transforms.g_a(pad(to_tensor(shown)), torch.tensor([3.0])).value.float() * model.gains(3.0)[0]
         z = model.transforms.h_a(y).float()
     with torch.inference_mode():
         walk(twin.float_side, z, y, torch.tensor([3.0]), estimator)

@@ -41,7 +41,9 @@ def synthesised(tiny, monkeypatch):
     """Counts the latents that g_s is given."""
     counts = []
     real = tiny.transforms.g_s.forward
-    monkeypatch.setattr(tiny.transforms.g_s, "forward", lambda y: counts.append(y.shape[2] * y.shape[3]) or real(y))
+    monkeypatch.setattr(
+        tiny.transforms.g_s, "forward", lambda y, q: counts.append(y.shape[2] * y.shape[3]) or real(y, q)
+    )
     return counts
 
 

@@ -220,8 +220,9 @@ def test_cost_is_what_torch_counts(name: str) -> None:
     with torch.device("meta"):
         model, x = FedsModel(VARIANTS[name]), torch.empty(1, 3, 512, 512)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        y = model.g_a(x).value
-        model.g_s(walk(model.float_side, model.h_a(y), y, torch.ones(1), counts._Passing()))
+        quality = torch.ones(1)
+        y = model.g_a(x, quality).value
+        model.g_s(walk(model.float_side, model.h_a(y), y, quality, counts._Passing()), quality)
     assert counts.kmacs_per_pixel(VARIANTS[name]) == counter.get_total_flops() / 2 / 512**2 / 1000
 
 

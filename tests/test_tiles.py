@@ -20,6 +20,7 @@ from fedscodec.networks.weights import Weights
 GROUPED = replace(SMALL, stages=paper_stages(1, width=8))
 ATTENTIVE = replace(SMALL, stages=paper_stages(0, WindowAttention(window=4, heads=2), width=8))
 MIXED = replace(SMALL, stages=paper_stages(2, width=8, kind="mixed-v2"))
+ONE = torch.ones(1)
 CPU = torch.device("cpu")
 
 
@@ -70,7 +71,7 @@ def test_nothing_is_seen_from_beyond_the_margin(
     unit, grain = (1, 16) if transform is Analysis else (16, 1)
     x = torch.randn((1, 3, 480, 16) if transform is Analysis else (1, 16, 30, 1), requires_grad=True)
     top, bottom = 224, 256  # in rows of the picture
-    net(x).value[:, :, top // grain : bottom // grain].sum().backward()
+    net(x, ONE).value[:, :, top // grain : bottom // grain].sum().backward()
     assert x.grad is not None
     seen = torch.nonzero(x.grad.abs().sum((0, 1, 3))).flatten()
     first, last = int(seen[0]) * unit, (int(seen[-1]) + 1) * unit
@@ -87,7 +88,7 @@ def test_tiles_equal_the_whole(transform: type[nn.Module], spec: ModelSpec, monk
     net, analysis = transform(spec), transform is Analysis
     rows, columns = (20, 17) if spec is not MIXED else (40, 39)
     x = torch.randn(1, 3, 16 * rows, 16 * columns) if analysis else torch.randn(1, 16, rows, columns)
-    whole = net(x).value
+    whole = net(x, ONE).value
     out, count = torch.full_like(whole, torch.nan), 0
 
     def read(box: Box) -> Tensor:
@@ -99,7 +100,7 @@ def test_tiles_equal_the_whole(transform: type[nn.Module], spec: ModelSpec, monk
         box.of(out).copy_(part)
 
     grid = transform_tiles(rows, columns, net, 6)
-    run_in_tiles(lambda part: net(part).value, read, write, grid, 1 if analysis else 16)
+    run_in_tiles(lambda part: net(part, ONE).value, read, write, grid, 1 if analysis else 16)
     assert count >= 4
     assert whole.std() > 0.1
     torch.testing.assert_close(out, whole, atol=2e-5, rtol=0)

@@ -17,6 +17,8 @@ ATTENTIVE = replace(SMALL, stages=paper_stages(0, WindowAttention(window=4, head
 MIXED = replace(SMALL, stages=paper_stages(1, width=8, kind="mixed-v1"))
 GROUPED = replace(SMALL, stages=paper_stages(1, width=8))
 
+ONE = torch.ones(1)
+
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
@@ -26,10 +28,10 @@ def _seed() -> None:
 @pytest.mark.parametrize("spec", [SMALL, replace(SMALL, shortcut="none"), ATTENTIVE, MIXED, GROUPED])
 @torch.no_grad()
 def test_shapes_and_taps_for_odd_multiples_of_16(spec: ModelSpec) -> None:
-    analysed = Analysis(spec)(torch.rand(2, 3, 48, 80))
+    analysed = Analysis(spec)(torch.rand(2, 3, 48, 80), torch.tensor([1.0, 6.5]))
     assert analysed.value.shape == (2, 16, 3, 5)
     assert [tuple(tap.shape) for tap in analysed.taps] == [(2, 8, 24, 40), (2, 8, 12, 20), (2, 8, 6, 10)]
-    synthesised = Synthesis(spec)(analysed.value)
+    synthesised = Synthesis(spec)(analysed.value, torch.tensor([1.0, 6.5]))
     assert synthesised.value.shape == (2, 3, 48, 80)
     assert [tuple(tap.shape) for tap in synthesised.taps] == [(2, 8, 6, 10), (2, 8, 12, 20), (2, 8, 24, 40)]
 
@@ -56,7 +58,7 @@ def test_without_its_last_convolution_a_transform_is_its_linear_shortcut(transfo
     net.last.weight.zero_()
     net.last.bias.zero_()
     x = torch.randn(1, 3, 32, 48) if transform is Analysis else torch.randn(1, 16, 2, 3)
-    assert torch.equal(net.linear(x), net(x).value)
+    assert torch.equal(net.linear(x), net(x, ONE).value)
     double = net.linear(x + x) - net.linear(torch.zeros_like(x))  # affine: additive but for the bias
     torch.testing.assert_close(double, 2 * (net.linear(x) - net.linear(torch.zeros_like(x))), atol=1e-5, rtol=1e-5)
 
@@ -64,9 +66,9 @@ def test_without_its_last_convolution_a_transform_is_its_linear_shortcut(transfo
 @torch.no_grad()
 def test_the_shortcut_reaches_inner_maps() -> None:
     net, x = Analysis(SMALL), torch.rand(1, 3, 32, 32)
-    before = net(x).taps
+    before = net(x, ONE).taps
     net.shortcut[0].bias[0] += 1.0
-    after = net(x).taps
+    after = net(x, ONE).taps
     torch.testing.assert_close(after[0][:, 0], before[0][:, 0] + 1.0)
     torch.testing.assert_close(after[0][:, 1:], before[0][:, 1:])
 
@@ -75,9 +77,9 @@ def test_the_shortcut_reaches_inner_maps() -> None:
 def test_results_are_float32_under_autocast() -> None:
     g_a, g_s = Analysis(SMALL), Synthesis(SMALL)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        y = g_a(torch.rand(1, 3, 32, 32)).value
-        assert y.dtype == g_s(y).value.dtype == HyperAnalysis(SMALL)(y).dtype == torch.float32
-        torch.testing.assert_close(y, g_a(torch.zeros(1, 3, 32, 32)).value, atol=2.0, rtol=0)
+        y = g_a(torch.rand(1, 3, 32, 32), ONE).value
+        assert y.dtype == g_s(y, ONE).value.dtype == HyperAnalysis(SMALL)(y).dtype == torch.float32
+        torch.testing.assert_close(y, g_a(torch.zeros(1, 3, 32, 32), ONE).value, atol=2.0, rtol=0)
 
 
 def test_model_forward_is_wired_as_drawn() -> None:
@@ -95,9 +97,9 @@ def test_model_forward_is_wired_as_drawn() -> None:
     with torch.no_grad():
         out = model(x, quality, Shift())
         gain, inverse = model.gains(quality)
-        torch.testing.assert_close(out.y, model.g_a(x).value * gain)
+        torch.testing.assert_close(out.y, model.g_a(x, quality).value * gain)
         torch.testing.assert_close(out.y_hat, out.y + 1)
-        torch.testing.assert_close(out.x_hat, model.g_s(out.y_hat * inverse).value)
+        torch.testing.assert_close(out.x_hat, model.g_s(out.y_hat * inverse, quality).value)
         linear = model.linear(x, quality, Shift())
         torch.testing.assert_close(linear.y, model.g_a.linear(x) * gain)
         torch.testing.assert_close(linear.x_hat, model.g_s.linear((linear.y + 1) * inverse))

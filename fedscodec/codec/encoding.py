@@ -1,6 +1,6 @@
 """A picture becomes the bytes of a .feds file.
 
-    pad → g_a │ gain → h_a → walk with a StreamWriter → pack    (what stands before │ knows no quality)
+    pad → g_a │ gain → h_a → walk with a StreamWriter → pack    (in some networks g_a sees the quality, in others not)
 
 Everything between ẑ and the table indices is integers (`networks.integer_side`), so symbols do not depend on the
 device, the number of threads or the precision of the transforms.
@@ -31,56 +31,65 @@ def encode_picture(picture: Picture, model: Model, how: Encoding, *, progress: P
 
     A target in `how` is not searched for; `targets.encode_to_target` does that.
     """
-    gain, thousandths = _gain(model, how)  # before the work
+    thousandths = _thousandths(model, how)  # before the work
+    _require_fit(picture)
     clock = Clock(model.device, progress)
-    analysed = _analysed(picture, model, clock)
-    y = analysed.latents.mul_(gain)
-    return _encode_latents(analysed, y, thousandths, model, how, clock)
+    return _encode(Analysed(picture, None, clock.seconds), thousandths, model, how, clock)
 
 
 @sparing
 @torch.inference_mode()
 def analyse_picture(picture: Picture, model: Model) -> Analysed:
-    """The half of encoding that knows no quality, and takes most of its time; TooLargeError for what no file can hold.
+    """The part of encoding that knows no quality; TooLargeError for what no file can hold.
 
-    `encode_analysed` does the other half, as often as there are qualities to try.
+    `encode_analysed` does the rest, as often as there are qualities to try. Where g_a knows no quality, it is done here
+    and takes most of the time; elsewhere all of it is left to be done.
     """
-    return _analysed(picture, model, Clock(model.device))
+    _require_fit(picture)
+    clock = Clock(model.device)
+    if model.transforms.g_a.sees_quality:
+        return Analysed(picture, None, clock.seconds)
+    with clock.stage("analysis"):
+        latents = analyse(model, picture, 1.0, clock.progress)
+    return Analysed(picture, latents, clock.seconds)
 
 
-def _analysed(picture: Picture, model: Model, clock: Clock) -> Analysed:
+def _require_fit(picture: Picture) -> None:
     if picture.width * picture.height > fileformat.PIXELS_AT_MOST:
         raise TooLargeError(
             f"{picture.width}x{picture.height} pixels are more than the {fileformat.PIXELS_AT_MOST} a file can hold"
         )
-    with clock.stage("analysis"):
-        latents = analyse(model, picture, clock.progress)
-    return Analysed(picture, latents, clock.seconds)
 
 
 @sparing
 @torch.inference_mode()
 def encode_analysed(analysed: Analysed, model: Model, how: Encoding) -> Encoded:
     """The file of an analysed picture at a quality; its seconds are those of both halves."""
-    gain, thousandths = _gain(model, how)
-    y, clock = analysed.latents.to(model.device) * gain, Clock(model.device)
+    thousandths, clock = _thousandths(model, how), Clock(model.device)
     clock.seconds.update(analysed.seconds)
-    return _encode_latents(analysed, y, thousandths, model, how, clock)
+    return _encode(analysed, thousandths, model, how, clock)
 
 
-def _gain(model: Model, how: Encoding) -> tuple[Tensor, int]:
-    """The gain [1, M, 1, 1] of the quality asked for, as the header can hold it, and that, in thousandths."""
+def _thousandths(model: Model, how: Encoding) -> int:
+    """The quality asked for in thousandths: what the header holds, and therefore what both sides use."""
     quality = model.quality if how.quality is None else how.quality
     model.check_quality(quality)
-    thousandths = round(quality * 1000)  # what the header holds, and therefore what both sides use
-    return model.gains(thousandths / 1000)[0], thousandths
+    return round(quality * 1000)
 
 
-def _encode_latents(
-    analysed: Analysed, y: Tensor, thousandths: int, model: Model, how: Encoding, clock: Clock
-) -> Encoded:
-    """The file of the gained latents y [1, M, H/16, W/16]."""
+def gained(analysed: Analysed, model: Model, quality: float, progress: Progress | None = None) -> Tensor:
+    """y [1, M, H/16, W/16] of an analysed picture at a quality: what is coded."""
+    gain, _ = model.gains(quality)
+    if analysed.latents is None:
+        return analyse(model, analysed.picture, quality, progress).mul_(gain)
+    return analysed.latents.to(model.device) * gain
+
+
+def _encode(analysed: Analysed, thousandths: int, model: Model, how: Encoding, clock: Clock) -> Encoded:
+    """The file of an analysed picture."""
     picture = analysed.picture
+    with clock.stage("analysis"):
+        y = gained(analysed, model, thousandths / 1000, clock.progress)
     with clock.stage("hyper analysis"):
         z = hyper_analyse(model, y)
     told = streams_told(clock.progress, model, first=TRANSFORM_SHARE, last=1.0)

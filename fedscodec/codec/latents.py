@@ -44,8 +44,9 @@ class Network(Protocol):
         """Gain and inverse gain [1, M, 1, 1]."""
 
 
-def analyse(network: Network, picture: Picture, progress: Progress | None) -> Tensor:
+def analyse(network: Network, picture: Picture, quality: float, progress: Progress | None) -> Tensor:
     """g_a in tiles: latents [1, M, H/16, W/16], before any gain, channels last."""
+    level = torch.tensor([quality], device=network.device)
     rows, columns = (STRIDE // 16 * -(-side // STRIDE) for side in (picture.height, picture.width))
     latents = torch.empty((1, rows, columns, network.spec.latents), device=network.device).permute(0, 3, 1, 2)
 
@@ -58,7 +59,7 @@ def analyse(network: Network, picture: Picture, progress: Progress | None) -> Te
     grid = list(transform_tiles(rows, columns, network.transforms.g_a, network.tile_side))
     with network.autocast():
         told = _told(grid, progress, 0.0, TRANSFORM_SHARE)
-        run_in_tiles(lambda part: network.transforms.g_a(part).value.float(), read, write, told)
+        run_in_tiles(lambda part: network.transforms.g_a(part, level).value.float(), read, write, told)
     return latents
 
 
@@ -78,6 +79,7 @@ def hyper_analyse(network: Network, y: Tensor) -> Tensor:
 def synthesise(network: Network, y_hat: Tensor, header: Header, progress: Progress | None) -> np.ndarray:
     """g_s in tiles: samples uint8 [H, W, 3] of latents in 1/16 [1, H/16, W/16, M]."""
     pixels = np.empty((header.height, header.width, 3), dtype=np.uint8)
+    level = torch.tensor([header.quality / 1000], device=network.device)
     _, inverse = network.gains(header.quality / 1000)
 
     def read(box: Box) -> Tensor:
@@ -92,7 +94,7 @@ def synthesise(network: Network, y_hat: Tensor, header: Header, progress: Progre
     grid = list(transform_tiles(y_hat.shape[1], y_hat.shape[2], network.transforms.g_s, network.tile_side))
     with network.autocast():
         told = _told(grid, progress, 1 - TRANSFORM_SHARE, 1.0)
-        run_in_tiles(lambda part: network.transforms.g_s(part).value.float(), read, write, told, 16)
+        run_in_tiles(lambda part: network.transforms.g_s(part, level).value.float(), read, write, told, 16)
     return pixels
 
 

@@ -20,10 +20,13 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Analysed:
-    """A picture and its latents g_a(x) [1, M, H/16, W/16] before any gain: what every quality has in common."""
+    """A picture and its latents g_a(x) [1, M, H/16, W/16] before any gain: what every quality has in common.
+
+    latents is None where g_a sees the quality.
+    """
 
     picture: Picture
-    latents: Tensor = field(repr=False)
+    latents: Tensor | None = field(repr=False)
     seconds: dict[str, float]
 
     @cached_property

@@ -112,9 +112,20 @@ def _cat(tensors: Sequence[torch.Tensor], dim: int = 0) -> Shape:
     return shape
 
 
+def _part(x: torch.Tensor, index: Any) -> Shape:
+    if isinstance(index, torch.Tensor):  # rows of a table
+        return [*index.shape, *x.shape[1:]]
+    return list(x[index].shape)
+
+
 def _pixel_shuffle(x: torch.Tensor, by: int) -> Shape:
     batch, channels, height, width = x.shape
     return [batch, channels // by**2, height * by, width * by]
+
+
+def _pixel_unshuffle(x: torch.Tensor, by: int) -> Shape:
+    batch, channels, height, width = x.shape
+    return [batch, channels * by**2, height // by, width // by]
 
 
 def _linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> tuple[int, Shape]:
@@ -156,10 +167,28 @@ _PRODUCTS: dict[Callable, Callable[..., tuple[int, Shape]]] = {
 }
 """Multiply-accumulates and shape of what a function makes of its operands."""
 
-_SHAPES: dict[Callable, Callable[..., Shape]] = {torch.cat: _cat, F.pixel_shuffle: _pixel_shuffle}
+_SHAPES: dict[Callable, Callable[..., Shape]] = {
+    torch.cat: _cat,
+    torch.Tensor.__getitem__: _part,
+    F.pixel_shuffle: _pixel_shuffle,
+    F.pixel_unshuffle: _pixel_unshuffle,
+}
 _ELEMENTWISE = {
     *("add", "sub", "rsub", "mul", "div", "truediv", "pow", "sqrt", "rsqrt", "exp", "log1p", "log2", "sign", "abs"),
-    *("round", "clamp", "clamp_min", "relu", "leaky_relu", "gelu", "sigmoid", "normalize", "layer_norm"),
+    *(
+        "lerp",
+        "floor",
+        "round",
+        "clamp",
+        "clamp_min",
+        "clamp_max",
+        "relu",
+        "leaky_relu",
+        "gelu",
+        "sigmoid",
+        "normalize",
+        "layer_norm",
+    ),
     *("empty_like", "full_like"),
 }
 """Shapes that are told here because torch loads its compiler to tell them; of all other functions torch tells."""

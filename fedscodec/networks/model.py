@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .blocks.layers import SLOPE
+from .blocks.layers import SLOPE, interpolated
 from .slices import FloatSide
 from .spec import ModelSpec
 from .transforms import Analysis, HyperAnalysis, Synthesis
@@ -48,13 +48,7 @@ class Gains(nn.Module):
 
     def forward(self, quality: Tensor) -> tuple[Tensor, Tensor]:
         """quality [B] in 1 … Q → gain and inverse gain, both [B, M, 1, 1]."""
-        position = (quality - 1).clamp(0, len(self.log_gain) - 1)
-        low = position.floor().long().clamp_max(max(len(self.log_gain) - 2, 0))
-        high = (low + 1).clamp_max(len(self.log_gain) - 1)
-        share = (position - low)[:, None]
-        gain = torch.lerp(self.log_gain[low], self.log_gain[high], share).exp()
-        inverse = torch.lerp(self.log_inverse[low], self.log_inverse[high], share).exp()
-        return gain[:, :, None, None], inverse[:, :, None, None]
+        return interpolated(self.log_gain, quality), interpolated(self.log_inverse, quality)
 
 
 class FedsModel(nn.Module):
@@ -81,31 +75,31 @@ class FedsModel(nn.Module):
 
     def encode(self, x: Tensor, quality: Tensor, coder: SymbolCoder) -> Latents:
         """The encoder's pass: analyse, gain, h_a, walk. x, quality and coder as in `forward`."""
-        analysed = self.g_a(x)
+        analysed = self.g_a(x, quality)
         return self.code(analysed.value.float(), quality, coder, analysed.taps)
 
     def code(self, latents: Tensor, quality: Tensor, coder: SymbolCoder, taps: tuple[Tensor, ...] = ()) -> Latents:
-        """The part of `encode` that depends on quality: gain, h_a, walk; latents [B, M, H/16, W/16] of g_a."""
+        """What comes after g_a: gain, h_a, walk; latents [B, M, H/16, W/16] of g_a."""
         y = latents * self.gains(quality)[0]
         return Latents(y, walk(self.float_side, self.h_a(y), y, quality, coder), taps)
 
     def forward(self, x: Tensor, quality: Tensor, coder: SymbolCoder) -> Output:
         """x [B, 3, H, W] in 0..1, sides multiples of 64; quality [B] in 1 … Q; coder: what estimates the rate."""
-        return self._decoded(self.encode(x, quality, coder), self.gains(quality)[1])
+        return self._decoded(self.encode(x, quality, coder), quality, self.gains(quality)[1])
 
     def decoder_only(self, x: Tensor, quality: Tensor, coder: SymbolCoder) -> Output:
         """The same pass with gradients for g_s alone: files stay as they are, only their pictures get better."""
         with torch.no_grad():
             latents, inverse = self.encode(x, quality, coder), self.gains(quality)[1]
-        return self._decoded(latents, inverse)
+        return self._decoded(latents, quality, inverse)
 
     def linear(self, x: Tensor, quality: Tensor, coder: SymbolCoder) -> Output:
         """The same pass through the linear shortcut alone: a linear transform codec with a learned entropy model."""
         latents = self.code(self.g_a.linear(x), quality, coder)
         return Output(self.g_s.linear(latents.y_hat * self.gains(quality)[1]), latents.y, latents.y_hat, ())
 
-    def _decoded(self, latents: Latents, inverse: Tensor) -> Output:
-        synthesised = self.g_s(latents.y_hat * inverse)
+    def _decoded(self, latents: Latents, quality: Tensor, inverse: Tensor) -> Output:
+        synthesised = self.g_s(latents.y_hat * inverse, quality)
         return Output(synthesised.value, latents.y, latents.y_hat, (*latents.taps, *synthesised.taps))
 
 

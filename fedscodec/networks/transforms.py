@@ -5,7 +5,8 @@
 
 g_s is the mirror image: from ŷ through the stages in reverse order, with `up` in place of `down`, to a picture. What a
 stage is made of stands in `spec.stages`; `blocks` has the kinds. Stages return their maps for feature distillation
-(Eq. 5); there are no hooks.
+(Eq. 5); there are no hooks. Where a kind of block asks for it, what its stages see is scaled by quality: a learned
+vector for each quality and stage, interpolated geometrically as gains are.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from .attention import WindowAttentionModule
 from .blocks import kind_of
-from .blocks.layers import add, grain_of, in_float32, leaky_relu, reach_of
+from .blocks.layers import add, grain_of, in_float32, interpolated, leaky_relu, reach_of, scaled
 from .shortcuts import shortcut_down, shortcut_up
 from .spec import ModelSpec, Stage
 
@@ -37,7 +38,9 @@ class Transform(nn.Module):
     reach: pixels that a result depends on beyond its own; grain: pixels that edges of tiles must be multiples of.
     """
 
-    def __init__(self, name: str, ways: Sequence[nn.Module], stages: Sequence[Stage], last: nn.Module, at: int) -> None:
+    def __init__(
+        self, name: str, ways: Sequence[nn.Module], stages: Sequence[Stage], last: nn.Module, at: int, qualities: int
+    ) -> None:
         super().__init__()
         self._ways = name
         self.add_module(name, nn.ModuleList(ways))
@@ -47,13 +50,28 @@ class Transform(nn.Module):
         parts = [(m, s.at) for n in (ways, self.attention, self.groups) for m, s in zip(n, stages, strict=True)]
         self.reach = sum(at * reach_of(module) for module, at in parts) + at * reach_of(last)
         self.grain = math.lcm(16, *(at * grain_of(module) for module, at in parts))
+        self.scales = nn.ParameterDict({  # logarithms, for the stages that are scaled by quality
+            str(i): nn.Parameter(torch.zeros(qualities, stage.width))
+            for i, stage in enumerate(stages) if kind_of(stage.kind).scaled
+        })  # fmt: skip
         self.shortcut = nn.ModuleList()
 
-    def forward(self, x: Tensor) -> Transformed:
-        """Through all stages and the last layer, with the linear shortcut beside them; float32 under any autocast."""
+    @property
+    def sees_quality(self) -> bool:
+        """Whether the result depends on the quality."""
+        return len(self.scales) > 0
+
+    def forward(self, x: Tensor, quality: Tensor) -> Transformed:
+        """Through all stages and the last layer, with the linear shortcut beside them; quality [B] in 1 … Q.
+
+        The value is float32 whatever the autocast of the caller.
+        """
         ways, linear, taps = getattr(self, self._ways), x, list[Tensor]()
         for i, (way, attention, group) in enumerate(zip(ways, self.attention, self.groups, strict=True)):
-            x = group(attention(way(x)))
+            x = way(x)
+            if str(i) in self.scales:
+                x = scaled(x, interpolated(self.scales[str(i)], quality))
+            x = group(attention(x))
             if len(self.shortcut) > 1:  # one step a stage
                 linear = self._step(i, linear)
                 x = add(x, linear)
@@ -104,9 +122,8 @@ class Analysis(Transform):
         stages, last = spec.stages, spec.stages[-1]
         down = [kind_of(stages[0].kind).from_pixels(stages[0].width, stages[0].at)]
         down += [kind_of(b.kind).down(a.width, b.width) for a, b in zip(stages, stages[1:], strict=False)]
-        super().__init__(
-            "down", down, stages, kind_of(last.kind).to_latents(last.width, spec.latents, 16 // last.at), 16
-        )
+        out = kind_of(last.kind).to_latents(last.width, spec.latents, 16 // last.at)
+        super().__init__("down", down, stages, out, 16, len(spec.lambdas))
         self.shortcut.extend(shortcut_down(spec))
 
 
@@ -117,7 +134,8 @@ class Synthesis(Transform):
         stages, last = spec.stages[::-1], spec.stages[0]
         up = [kind_of(stages[0].kind).from_latents(spec.latents, stages[0].width, 16 // stages[0].at)]
         up += [kind_of(b.kind).up(a.width, b.width) for a, b in zip(stages, stages[1:], strict=False)]
-        super().__init__("up", up, stages, kind_of(last.kind).to_pixels(last.width, last.at), 1)
+        out = kind_of(last.kind).to_pixels(last.width, last.at)
+        super().__init__("up", up, stages, out, 1, len(spec.lambdas))
         self.shortcut.extend(shortcut_up(spec))
 
 

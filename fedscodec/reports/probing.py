@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from .. import registry
-from ..codec.encoding import analyse_picture, encode_analysed
+from ..codec.encoding import analyse_picture, encode_analysed, gained
 from ..codec.latents import hyper_analyse
 from ..codec.model import Model
 from ..codec.settings import Encoding
@@ -30,7 +30,7 @@ def measure(paths: list[Path], network: str, quality: float | None = None, devic
     for path in paths:
         picture = read_picture(path)
         analysed = analyse_picture(picture, model)
-        y = analysed.latents * model.gains(wanted)[0]
+        y = gained(analysed, model, wanted)
         z = hyper_analyse(model, y).permute(0, 3, 1, 2)
         probe = EntropyProbe(
             model.spec.scales, model.spec.smallest_scale, model.spec.largest_scale, shapes=torch.as_tensor(twin.shapes)

@@ -1,9 +1,9 @@
-"""Start the wavelet shortcut as the best linear transform codec instead of at random.
+"""Start the linear shortcut as the best linear transform codec instead of at random.
 
-The shortcut of g_a is a chain of Haar transforms and 1×1 convolutions. Its convolutions start as the principal
-components of what reaches them, so that y begins as 16×16 blocks of the picture in a basis ordered by variance; g_s
-begins as the transpose. Everything stays trainable. The step of q4 is the one that uniform quantisation at high rate
-wants: d/dΔ of λ·255²·Δ²/36 − log₂Δ is zero at Δ² = 18 / (ln 2 · 255² · λ).
+y begins as 16×16 blocks of the picture in a basis of principal components, ordered by variance; g_s begins as the
+transpose. Where the shortcut is a chain of Haar transforms and 1×1 convolutions, each of these starts as the principal
+components of what reaches it. Everything stays trainable. The step of q4 is the one that uniform quantisation at high
+rate wants: d/dΔ of λ·255²·Δ²/36 − log₂Δ is zero at Δ² = 18 / (ln 2 · 255² · λ).
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad, pixel_unshuffle
 
 from ..networks.model import FedsModel
 from ..networks.shortcuts import haar
 
 MIDDLE_LAMBDA = 0.015
 """The λ at which the gains of a fresh network are one."""
+STEP = math.sqrt(18 / (math.log(2) * 255**2 * MIDDLE_LAMBDA))
+"""Quantisation step of the middle quality, in units of the picture."""
 DAMPING = 0.05
 """What remains of the last convolutions of the non-linear branches, so that they begin as small corrections."""
 
@@ -45,27 +48,44 @@ def _assign(conv: nn.Conv2d, matrix: Tensor, bias: Tensor | float = 0.0) -> None
 def start_linear(model: FedsModel, pictures: Tensor) -> None:
     """Set the shortcuts, the last convolutions and the context steps of a fresh model from pictures [B, 3, H, W].
 
-    Raises ValueError for a network without a wavelet shortcut.
+    Raises ValueError for a network without a linear shortcut.
     """
-    if model.spec.shortcut != "haar":
-        raise ValueError("only a network with a wavelet shortcut can start from principal components")
+    if model.spec.shortcut == "none":
+        raise ValueError("only a network with a linear shortcut can start from principal components")
+    spread = _start_squares(model, pictures) if model.spec.shortcut == "principal" else _start_haar(model, pictures)
+    for layer in (model.g_a.last, model.g_s.last):
+        layer.weight.mul_(DAMPING)
+        layer.bias.zero_()
+    model.float_side.context_steps.copy_((6 * spread * model.gains.log_gain.max().exp() / 127).clamp_min(1 / 16))
+    _start_scales(model, spread)
+
+
+def _start_squares(model: FedsModel, pictures: Tensor) -> Tensor:
+    """Principal components of squares of 16×16; returns the spread of y [M] at the middle quality."""
+    squares, into, out = pixel_unshuffle(pictures, 16), model.g_a.shortcut[0], model.g_s.shortcut[0]
+    mean, matrix, variances = _principal(squares, model.spec.latents, centred=True)
+    for weight, values in ((into.weight, matrix / STEP), (out.weight, matrix.T * STEP)):
+        weight.zero_()  # a network may have more latents than there are components
+        weight[: values.shape[0], : values.shape[1]] = values
+    into.bias.zero_()
+    into.bias[: len(matrix)] = -(matrix @ mean) / STEP
+    out.bias.copy_(mean)
+    return pad(variances.sqrt() / STEP, (0, model.spec.latents - len(variances)))
+
+
+def _start_haar(model: FedsModel, pictures: Tensor) -> Tensor:
+    """Principal components stage by stage; returns the spread of y [M] at the middle quality."""
     if model.spec.latents > (most := 4 * model.spec.stages[-1].width):
         raise ValueError(f"{model.spec.latents} latents are more than the {most} bands of the shortcut")
-    step = math.sqrt(18 / (math.log(2) * 255**2 * MIDDLE_LAMBDA))
     features = pictures
     for stage, (into, out) in enumerate(zip(model.g_a.shortcut, reversed(model.g_s.shortcut), strict=True)):
         bands, last = haar(features), stage == 3
         mean, matrix, variances = _principal(bands, min(bands.shape[1], into.out_channels), centred=last)
-        scale = 1 / step if last else 1.0
+        scale = 1 / STEP if last else 1.0
         _assign(into, matrix * scale, -(matrix @ mean) * scale if last else 0.0)
         _assign(out, matrix.T / scale, mean if last else 0.0)
         features = into(features)
-    for conv in (model.g_a.last, model.g_s.last):
-        conv.weight.mul_(DAMPING)
-        conv.bias.zero_()
-    spread = variances.sqrt() / step  # of y at the middle quality
-    model.float_side.context_steps.copy_((6 * spread * model.gains.log_gain.max().exp() / 127).clamp_min(1 / 16))
-    _start_scales(model, spread)
+    return variances.sqrt() / STEP
 
 
 def _start_scales(model: FedsModel, spread: Tensor) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from .kind import Kind
+from .light import Light
 from .mixed import Mixed
 from .residual import Residual
 
 KINDS: dict[str, Kind] = {
+    "light": Light(),
     "residual": Residual(),
     "mixed-v1": Mixed("swin-v1"),
     "mixed-v2": Mixed("swin-v2"),

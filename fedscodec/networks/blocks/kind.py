@@ -12,7 +12,11 @@ class Kind(Protocol):
 
     Modules say how far they see (`reach`, in positions of the map that they put out). Those that do not keep torch's
     initialisation have a method `start`. A way that a kind does not have raises ValueError.
+
+    scaled: whether what its stages see is scaled by quality.
     """
+
+    scaled: bool = False
 
     def block(self, width: int, number: int) -> nn.Module:
         """The block of that number in its stage, [B, width, H, W] → the same shape."""

@@ -41,6 +41,24 @@ def leaky_relu(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE, inplace=not torch.is_grad_enabled())
 
 
+def channels_last(x: Tensor) -> Tensor:
+    """The same map with its channels innermost in memory."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def interpolated(logarithms: Tensor, quality: Tensor) -> Tensor:
+    """Factors [B, C, 1, 1] at qualities [B] from logarithms [Q, C] at 1 … Q: geometric between neighbours."""
+    position = (quality - 1).clamp(0, len(logarithms) - 1)
+    low = position.floor().long().clamp_max(max(len(logarithms) - 2, 0))
+    high = (low + 1).clamp_max(len(logarithms) - 1)
+    return torch.lerp(logarithms[low], logarithms[high], (position - low)[:, None]).exp()[:, :, None, None]
+
+
+def scaled(x: Tensor, factor: Tensor) -> Tensor:
+    """x [B, C, H, W] by factors [B, C, 1, 1], in place where no gradient needs x."""
+    return x.mul_(factor.to(x.dtype)) if not torch.is_grad_enabled() else x * factor.to(x.dtype)
+
+
 def add(x: Tensor, y: Tensor) -> Tensor:
     """x + y, into x where no gradient needs it: fresh memory for large maps costs more than the sum itself."""
     in_place = not torch.is_grad_enabled() and torch.result_type(x, y) == x.dtype
