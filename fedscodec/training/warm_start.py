@@ -25,7 +25,7 @@ DAMPING = 0.05
 """What remains of the last convolutions of the non-linear branches, so that they begin as small corrections."""
 
 
-def _principal(features: Tensor, count: int, centred: bool) -> tuple[Tensor, Tensor, Tensor]:
+def principal(features: Tensor, count: int, centred: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Mean [C], the `count` leading eigenvectors [count, C] and their variances of features [B, C, H, W]."""
     flat = features.transpose(0, 1).flatten(1)
     mean = flat.mean(1)
@@ -63,7 +63,7 @@ def start_linear(model: FedsModel, pictures: Tensor) -> None:
 def _start_squares(model: FedsModel, pictures: Tensor) -> Tensor:
     """Principal components of squares of 16×16; returns the spread of y [M] at the middle quality."""
     squares, into, out = pixel_unshuffle(pictures, 16), model.g_a.shortcut[0], model.g_s.shortcut[0]
-    mean, matrix, variances = _principal(squares, model.spec.latents, centred=True)
+    mean, matrix, variances = principal(squares, model.spec.latents, centred=True)
     for weight, values in ((into.weight, matrix / STEP), (out.weight, matrix.T * STEP)):
         weight.zero_()  # a network may have more latents than there are components
         weight[: values.shape[0], : values.shape[1]] = values
@@ -80,7 +80,7 @@ def _start_haar(model: FedsModel, pictures: Tensor) -> Tensor:
     features = pictures
     for stage, (into, out) in enumerate(zip(model.g_a.shortcut, reversed(model.g_s.shortcut), strict=True)):
         bands, last = haar(features), stage == 3
-        mean, matrix, variances = _principal(bands, min(bands.shape[1], into.out_channels), centred=last)
+        mean, matrix, variances = principal(bands, min(bands.shape[1], into.out_channels), centred=last)
         scale = 1 / STEP if last else 1.0
         _assign(into, matrix * scale, -(matrix @ mean) * scale if last else 0.0)
         _assign(out, matrix.T / scale, mean if last else 0.0)

@@ -1,0 +1,134 @@
+"""A larger network that begins as a smaller one, and a smaller one cut from a larger (`--init` of another network).
+
+    new blocks and attention   change nothing at first
+    new latents                the next principal components of 16×16 blocks; g_s and h_a do not listen to them yet
+    everything else            as it was
+
+So a teacher grows from a student: at first its x̂, and y of the channels that both have, are the student's. Both
+networks have the same stages, each of one kind and width, and the larger codes first what the smaller codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pixel_unshuffle
+
+from ..errors import FedsError
+from ..networks.model import FedsModel
+from ..networks.spec import ModelSpec
+from ..networks.transforms import Transform
+from .warm_start import STEP, principal
+
+
+@torch.no_grad()
+def grown(small: FedsModel, spec: ModelSpec, pictures: Tensor) -> FedsModel:
+    """A network of a larger spec that equals `small` at first; pictures [B, 3, H, W] give the new latents.
+
+    Raises FedsError where one does not contain the other.
+    """
+    require_fit(small.spec, spec)
+    large = FedsModel(spec)
+    grow_transforms(small, large, pictures)
+    _copy_side(small, large)
+    return large
+
+
+@torch.no_grad()
+def cut(large: FedsModel, spec: ModelSpec) -> FedsModel:
+    """A network of a smaller spec with the first blocks and latents of `large`, and no attention where it has none.
+
+    Raises FedsError where one does not contain the other.
+    """
+    require_fit(spec, large.spec)
+    small, had = FedsModel(spec), large.state_dict()
+    small.load_state_dict({name: _corner(had[name], value) for name, value in small.state_dict().items()})
+    return small
+
+
+@torch.no_grad()
+def grow_transforms(small: FedsModel, large: FedsModel, pictures: Tensor) -> None:
+    """Let the float half of a fresh larger network (all but the entropy side) begin as that of the smaller one."""
+    for old, new in (
+        (small.g_a, large.g_a),
+        (small.g_s, large.g_s),
+        (small.h_a, large.h_a),
+        (small.gains, large.gains),
+    ):
+        had, now = old.state_dict(), new.state_dict()
+        deaf = new is not large.gains  # to inputs that were not there
+        new.load_state_dict({name: _enlarged(value, had.get(name), deaf=deaf) for name, value in now.items()})
+    for before, after in ((small.g_a, large.g_a), (small.g_s, large.g_s)):
+        for block in _new_blocks(before, after):
+            block.silence()
+    if large.spec.latents > small.spec.latents:
+        _begin_latents(large, small.spec.latents, pictures)
+
+
+def _copy_side(small: FedsModel, large: FedsModel) -> None:
+    """The entropy side: what both have is equal; tables of channels and streams are longer."""
+    had, now = small.float_side.state_dict(), large.float_side.state_dict()
+    for name, value in now.items():
+        if (old := had.get(name)) is None:
+            continue
+        if old.shape != value.shape and not (
+            old.shape[1:] == value.shape[1:] and len(old) < len(value) and old.ndim < 4
+        ):
+            raise FedsError(f"the nets of the two networks differ in {name}")
+        value[: len(old)] = old
+    large.float_side.load_state_dict(now)
+
+
+def require_fit(small: ModelSpec, large: ModelSpec) -> None:
+    """FedsError unless the large network has all that the small one has."""
+    places = [[(stage.at, stage.kind, stage.width) for stage in spec.stages] for spec in (small, large)]
+    if places[0] != places[1]:
+        raise FedsError("a network grows from one with stages of the same kinds and widths, and is cut to such")
+    for a, b in zip(small.stages, large.stages, strict=True):
+        if a.blocks > b.blocks or (a.attention is not None and a.attention != b.attention):
+            raise FedsError(f"the larger network has less at 1/{a.at} than the smaller")
+    ours, theirs = small.parts(), large.parts()
+    if theirs[: len(ours)] != ours or small.latents > large.latents:
+        raise FedsError("the larger network does not begin with the latents of the smaller")
+    same = ("shortcut", "lambdas", "metric", "hyper_latents", "scales", "smallest_scale", "largest_scale")
+    if differing := [name for name in same if getattr(small, name) != getattr(large, name)]:
+        raise FedsError(f"a network grows from one of the same {differing[0]}, and is cut to such")
+
+
+def _new_blocks(before: Transform, after: Transform) -> Iterator[Any]:
+    """What the larger transform has that the smaller has not: blocks behind its own, and those of attention."""
+    for had, has in zip((*before.groups, *before.attention), (*after.groups, *after.attention), strict=True):
+        blocks = [getattr(module, "blocks", module) for module in (had, has)]
+        old, new = (() if isinstance(some, nn.Identity) else tuple(some) for some in blocks)
+        yield from new[len(old) :]
+
+
+def _enlarged(fresh: Tensor, old: Tensor | None, *, deaf: bool) -> Tensor:
+    """A tensor of the larger network: the old values, zero for new inputs if `deaf`, and otherwise as it is."""
+    if old is None:
+        return fresh
+    new = fresh.clone()
+    if deaf and new.ndim > 1 and new.shape[1] > old.shape[1]:
+        new[: len(old)] = 0
+    new[tuple(slice(0, side) for side in old.shape)] = old
+    return new
+
+
+def _corner(old: Tensor, fresh: Tensor) -> Tensor:
+    return old[tuple(slice(0, side) for side in fresh.shape)].clone()
+
+
+def _begin_latents(large: FedsModel, known: int, pictures: Tensor) -> None:
+    """New latents are the principal components of what the old ones leave of 16×16 blocks."""
+    shortcut, last = large.g_a.shortcut[0], large.g_a.last
+    last.weight[known:] = 0
+    last.bias[known:] = 0
+    basis, _ = torch.linalg.qr(shortcut.weight[:known].double().T)  # of the directions that are known
+    squares = pixel_unshuffle(pictures, 16).double()
+    rest = squares - torch.einsum("ck,dk,bdhw->bchw", basis, basis, squares)
+    mean, matrix, _ = principal(rest, large.spec.latents - known, centred=True)
+    shortcut.weight[known:] = matrix / STEP
+    shortcut.bias[known:] = -(matrix @ mean.float()) / STEP
