@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import registry
+from ..codec.beside import is_as_asked
 from ..codec.settings import Encoding
 from ..codec.targets import Target, close
-from ..errors import FormatError, OutputError
-from ..fileformat import HEADER_BYTES_AT_MOST, Header, read_header
-from ..images import Picture, expected_pixels, read_picture, stripped
+from ..errors import FedsError, FormatError, OutputError
+from ..fileformat import HEADER_BYTES_AT_MOST, Header, read_header, unpack
+from ..images import Beside, Picture, expected_pixels, read_beside, read_picture, stripped
 from .done import ENCODED, Facts, Worked
 from .plan import Task
 
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 class Encoder:
     """The stages of encoding one file of a batch. The network is loaded once, by `open`, and shared by all threads.
 
-    A target is up to date if it is a .feds file of the same network and quality and not older than its source; with
-    a size as target, if it is within it as a search would leave it. One that is not is replaced, as it can be made
-    again; whatever else lies there stays, unless `force` is set, with which everything is done anew.
+    A target is up to date if it is a .feds file of the same network and quality, not older than its source, with the
+    profile, Exif, XMP and checks that this would now write; with a size as target, if it is within it as a search would
+    leave it. One that is not is replaced, as it can be made again; whatever else lies there stays, unless `force` is
+    set, with which everything is done anew.
     """
 
     status = ENCODED
@@ -55,8 +57,19 @@ class Encoder:
         if not self._is_of_now(header, task):
             return False
         if self.how.target is None:
-            return header.quality == round(1000 * self._quality)
-        return self.how.target.is_size and self._fills(self.how.target, header, task.target.stat().st_size)
+            same = header.quality == round(1000 * self._quality)
+        else:
+            same = self.how.target.is_size and self._fills(self.how.target, header, task.target.stat().st_size)
+        return same and self._holds_what_was_asked_for(task)
+
+    def _holds_what_was_asked_for(self, task: Task) -> bool:
+        """Whether profile, Exif, XMP and checks in a file are those that it would get now: with --strip, none."""
+        try:
+            file = unpack(task.target.read_bytes(), max_pixels=None)
+            wanted = Beside(None, None, None) if self.how.strip else read_beside(task.source)
+        except FedsError:
+            return False  # a damaged result is made anew; what is wrong with a source is for reading to tell
+        return is_as_asked(file, wanted, stream_checks=self.how.stream_checks, preview=self.how.preview)
 
     def _is_of_now(self, header: Header, task: Task) -> bool:
         newer = task.target.stat().st_mtime_ns >= task.source.stat().st_mtime_ns
@@ -97,6 +110,8 @@ class Encoder:
             return False
         header = _header(task.target)
         if not self._is_of_now(header, task) or (header.width, header.height) != (picture.width, picture.height):
+            return False
+        if not self._holds_what_was_asked_for(task):
             return False
         try:
             decoded = self._opened.decode(task.target.read_bytes(), max_pixels=None)

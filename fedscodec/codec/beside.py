@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..boxes import ALPHA, EXIF, ICC, OPAQUE, PREVIEW, PREVIEW_AT_MOST, SRGB, XMP, pack_boxes
+from ..boxes import ALPHA, EXIF, ICC, OPAQUE, PREVIEW, PREVIEW_AT_MOST, SRGB, SUMS, XMP, pack_boxes
 from ..errors import FormatError
 from ..fileformat import FedsFile, pack
-from ..images import Picture, means_srgb, pack_alpha, srgb_profile, unpack_alpha, unpack_thumbnail
+from ..images import Beside, Picture, means_srgb, pack_alpha, srgb_profile, unpack_alpha, unpack_thumbnail
 
 PREVIEW_SHARE = 200  # of a file, what a preview may take where nobody asked for it: few files below 70 kB have one
 _SMALLEST_PREVIEW = 100  # bytes, of a picture of one colour
@@ -22,6 +22,14 @@ def boxes_of(picture: Picture) -> dict[bytes, bytes]:
     alpha = None if picture.alpha is None else pack_alpha(picture.alpha)
     boxes = {ICC: None if is_srgb else picture.icc, EXIF: picture.exif, XMP: picture.xmp, ALPHA: alpha}
     return {kind: payload for kind, payload in boxes.items() if payload} | ({SRGB: b""} if is_srgb else {})
+
+
+def is_as_asked(file: FedsFile, wanted: Beside, *, stream_checks: bool | None, preview: bool | None) -> bool:
+    """Whether a file has the profile, Exif and XMP of a picture and no others, and the boxes that were asked for."""
+    boxes = boxes_of(Picture(np.zeros((1, 1, 3), np.uint8), icc=wanted.icc, exif=wanted.exif, xmp=wanted.xmp))
+    same = all(file.boxes.get(kind) == boxes.get(kind) for kind in (ICC, SRGB, EXIF, XMP))
+    asked = ((SUMS, stream_checks), (PREVIEW, preview))
+    return same and all(there is None or there == (kind in file.boxes) for kind, there in asked)
 
 
 def with_boxes(colours: Picture, file: FedsFile, faults: list[str] | None = None) -> Picture:

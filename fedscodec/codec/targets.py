@@ -155,7 +155,8 @@ def encode_to_target(picture: Picture, model: Model, target: Target, how: Encodi
 
     if found is None:
         end = lowest if target.is_size else highest
-        raise TargetError(f"{target.asked} cannot be reached: {at_the_end(end)}")
+        hint = _metadata_hint(trials.encoded(end).data, limit) if target.is_size else ""
+        raise TargetError(f"{target.asked} cannot be reached: {at_the_end(end)}{hint}")
     cost, end = trials.cost(found), highest if target.is_size else lowest
     note = "" if found != end or close(cost, limit) else f"{at_the_end(end)}, where {target.asked} would do"
     return Hit(
@@ -166,6 +167,18 @@ def encode_to_target(picture: Picture, model: Model, target: Target, how: Encodi
         len(trials.costs),
         trials.seconds,
     )
+
+
+def _metadata_hint(data: bytes, limit: float) -> str:
+    """What to do where it is what stands beside the picture that makes its smallest file too large."""
+    from ..boxes import EXIF, ICC, XMP
+    from ..fileformat import unpack
+
+    sizes = unpack(data, max_pixels=None).box_sizes
+    beside = sum(sizes.get(kind, 0) for kind in (ICC, EXIF, XMP))
+    if not beside or len(data) - beside > limit:
+        return ""
+    return f"; {beside:,} bytes of it are ICC profile, Exif and XMP, which --strip leaves out"
 
 
 def close(cost: float, limit: float) -> bool:

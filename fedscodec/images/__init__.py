@@ -13,7 +13,7 @@ from .alpha.planes import pack_alpha, unpack_alpha
 from .colour.icc import is_for_colour
 from .colour.profiles import means_srgb, srgb_profile, stripped
 from .picture import Picture, from_array
-from .reading import PICTURE_SUFFIXES, expected_pixels, read_picture
+from .reading import PICTURE_SUFFIXES, Beside, expected_pixels, read_beside, read_picture
 from .resizing import resize
 from .tensors import crop, from_tensor, pad, region, to_tensor
 from .thumbnails import pack_thumbnail, unpack_thumbnail
@@ -22,6 +22,7 @@ from .writing import WRITABLE_SUFFIXES, encode_picture, not_kept, to_pil, write_
 __all__ = [
     "PICTURE_SUFFIXES",
     "WRITABLE_SUFFIXES",
+    "Beside",
     "Picture",
     "crop",
     "encode_picture",
@@ -34,6 +35,7 @@ __all__ = [
     "pack_alpha",
     "pack_thumbnail",
     "pad",
+    "read_beside",
     "read_picture",
     "region",
     "resize",

@@ -21,7 +21,7 @@ from PIL import Image
 from ..errors import FedsError, ImageError, TooLargeError, is_lack_of_memory
 from ..fileformat import DEFAULT_MAX_PIXELS, excess
 from .alpha.transparency import straight
-from .colour.choice import Choice, chosen
+from .colour.choice import Choice
 from .colour.profiles import cmyk_to_srgb
 from .containers import bmff, generic, jpeg, jpeg2000, png, riff, tiff
 from .containers.contents import GAIN_MAP, Contents
@@ -29,7 +29,7 @@ from .containers.identifying import identify, own_limit
 from .metadata.exif import TURNS
 from .metadata.kept import Kept, kept_of
 from .picture import Picture, is_neutral
-from .samples import to_8_bits
+from .samples import bits_of, to_8_bits
 
 _GREY = ("1", "L", "LA", "La")
 _FILE_AT_MOST, _FILE_A_PIXEL = 2**28, 32  # bytes of a file that are looked at beside its pixels
@@ -74,6 +74,28 @@ def read_picture(
         raise ImageError(f"{name}: expected a sound picture, found: {found}") from error
 
 
+@dataclass(frozen=True)
+class Beside:
+    """The profile, Exif and XMP of a picture, as `Picture` has them."""
+
+    icc: bytes | None
+    exif: bytes | None
+    xmp: bytes | None
+
+
+def read_beside(path: Path) -> Beside:
+    """What `read_picture` would keep beside the pixels of a file, of which none is decoded; ImageError likewise."""
+    try:
+        with own_limit(), path.open("rb") as file:
+            opened = _Opened.of_file(file, None)
+            colour, told = _beside(opened.image, opened.contents)
+        return Beside(colour.icc, told.exif, told.xmp)
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's readers meet damage with anything
+        raise ImageError(f"{path}: expected a sound picture, found: {error}") from error
+
+
 def expected_pixels(path: Path, max_pixels: int | None) -> int:
     """How many pixels `read_picture` will decode of a file, by its header; 0 where it will refuse.
 
@@ -101,7 +123,9 @@ class _Opened:
     def in_memory(cls, image: Image.Image, max_pixels: int | None, beside: Mapping[str, bytes]) -> _Opened:
         """What a program has opened or made."""
         _require_size(image.size, max_pixels)
-        return cls(image, generic.inspect(image, beside), _once_more(image))
+        again = _once_more(image)
+        opened = again() if again else image  # as looking for Exif may load it
+        return cls(opened, generic.inspect(image, beside), again)
 
     @classmethod
     def of_file(cls, stream: BinaryIO, max_pixels: int | None) -> _Opened:
@@ -129,15 +153,17 @@ class _Opened:
 
 def _take(opened: _Opened) -> Picture:
     image, contents = opened.image, opened.contents
-    account = contents.account
     _enter_frames(image, contents)
+    colour, told = _beside(image, contents)
+    flat = to_8_bits(image, contents, opened.reopen, colour.curves)
+    return _upright(flat, colour, told, contents)
+
+
+def _beside(image: Image.Image, contents: Contents) -> tuple[Choice, Kept]:
     grey = image.mode in _GREY or image.mode == "F" or image.mode.startswith("I")
     kind = "GRAY" if grey else image.mode if image.mode in ("CMYK", "LAB") else "RGB"
-    colour = chosen(contents, kind, account)
-    flat = to_8_bits(image, contents, opened.reopen, colour.curves, account)
-    colour.settle()
-    told = kept_of(contents, image, account, colour.colour_space)
-    return _upright(flat, colour, told, contents)
+    colour = Choice(contents, kind, bits_of(image, contents))
+    return colour, kept_of(contents, image, contents.account, colour.colour_space)
 
 
 def _upright(image: Image.Image, colour: Choice, told: Kept, contents: Contents) -> Picture:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import ImageError
-from .account import Account
 from .colour.curves import Curve
 from .containers.contents import Contents
 
@@ -46,19 +45,17 @@ def to_8_bits(
     image: Image.Image,
     contents: Contents,
     reopen: Reopen | None,
-    curves: Callable[[int], Sequence[Curve] | None],
-    account: Account,
+    chosen: Sequence[Curve] | None,
 ) -> Image.Image:
     """An image that is not loaded yet, loaded, in a mode of 8 bits a channel.
 
-    `curves` gives what colours are put through on the way, one for all channels or one for each, by bits.
+    `chosen` is what colours are put through on the way, one curve for all channels or one for each.
     """
     scale = _scale_of(image, contents)
     if scale.bits > 8:
         kind = scale.kind or ("grey" if image.mode[:1] in "IFL" and image.mode != "LAB" else "colour")
         depth = "Floating-point" if scale.bits == 32 and image.mode == "F" else f"{scale.bits}-bit"
-        account.had("depth", f"{depth} {kind} was reduced to 8 bits.")
-    chosen = curves(scale.bits)
+        contents.account.had("depth", f"{depth} {kind} was reduced to 8 bits.")
     deep = _deep(image, reopen)
     if deep is None and scale.is_plain and chosen is None:
         image.load()
@@ -67,6 +64,11 @@ def to_8_bits(
         image.load()
         return _eight(image, scale, chosen)
     return _reduced(*deep, image, scale, contents, chosen)
+
+
+def bits_of(image: Image.Image, contents: Contents) -> int:
+    """Bits of a sample in the file of an image that is not loaded yet."""
+    return _scale_of(image, contents).bits
 
 
 # ── What samples mean ─────────────────────────────────────────────────────────────────────────────────────

@@ -35,7 +35,7 @@ _WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 _ALIASES = {".jpeg": ".jpg", ".tiff": ".tif", ".pgm": ".ppm", ".pnm": ".ppm"}
 _OPAQUE, _BARE = ("JPEG", "BMP", "PPM"), ("BMP", "PPM")  # formats without alpha, and without anything beside pixels
-_WITHOUT_GREY = ("WEBP",)
+_WITHOUT_GREY = ("WEBP", "AVIF")  # for whoever reads them, of AVIF
 _WITH_RESOLUTION = ("PNG", "JPEG", "BMP")
 _SEGMENT = 65533  # bytes in a segment of JPEG
 _TEXT_OF_PNG = 2**20  # what readers of PNG take

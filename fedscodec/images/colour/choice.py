@@ -20,44 +20,39 @@ _SPACES = {"GRAY": "GRAY", "RGB": "RGB", "CMYK": "CMYK", "LAB": "Lab"}
 
 
 class Choice:
-    """The profile (`icc`, and `inks` of CMYK), the curves, and what Exif should say of colours after them, if anything.
+    """For a picture of a kind (GRAY, RGB, CMYK or LAB) and so many bits a sample: what becomes of its colours.
 
-    `curves` is asked once, with the depth of samples, before `settle` is called and the others are read.
+    `curves` its samples are put through on their way to 8 bits, None for nothing; `icc` is the profile it leaves with,
+    `inks` that of CMYK; `colour_space` is what Exif should say after that, None for no change. The account is settled.
     """
 
-    def __init__(self, contents: Contents, kind: str, account: Account) -> None:
-        self._contents, self._kind, self._account = contents, kind, account
-        self.icc = self.inks = None if contents.icc is None else _sound_profile(contents.icc, kind, account)
-        self._encoding = contents.encoding if self.icc is None and kind in ("GRAY", "RGB") else None
-        self._coded_anew = False
+    def __init__(self, contents: Contents, kind: str, bits: int) -> None:
+        self._account, self._kind = contents.account, kind
+        self.icc = self.inks = None if contents.icc is None else _sound_profile(contents.icc, kind, self._account)
+        self.curves: Sequence[Curve] | None = None
         self.colour_space: int | None = None
-
-    def curves(self, bits: int) -> Sequence[Curve] | None:
-        """What colours of so many bits are put through on their way to 8; None for nothing."""
-        if self._encoding is not None:
-            return None if self._encoding.is_as_coded else [to_srgb(self._encoding)]
-        if self.icc is None or bits <= 8 or self._kind not in ("GRAY", "RGB") or not is_coarse(self.icc):
-            return None
-        self._coded_anew = True
-        return [_coded(curve) for curve in curves_of(self.icc) or ()]
-
-    def settle(self) -> None:
-        """Say what became of the colours."""
-        if self._kind in ("CMYK", "LAB"):
-            if self.icc is not None:
-                self._account.kept(ICC)  # it served its purpose
-            self.icc, self.colour_space = None, SRGB_IN_EXIF
-        elif self._coded_anew and self.icc is not None:
-            self.icc = with_curve_of_srgb(self.icc)
-            self._account.became(
-                ICC, "Linear light was coded anew by the curve of sRGB, which the ICC profile now says."
-            )
+        if kind in ("CMYK", "LAB"):
+            self._settle_conversion()
         elif self.icc is not None:
+            self._settle_profile(self.icc, bits)
+        elif contents.encoding is not None:
+            self._settle_encoding(contents.encoding)
+
+    def _settle_conversion(self) -> None:
+        if self.icc is not None:
+            self._account.kept(ICC)  # it served its purpose
+        self.icc, self.colour_space = None, SRGB_IN_EXIF
+
+    def _settle_profile(self, icc: bytes, bits: int) -> None:
+        if bits <= 8 or not is_coarse(icc):
             self._account.kept(ICC)
-        if self._encoding is not None:
-            self._settle_encoding(self._encoding)
+            return
+        self.curves, self.icc = [_coded(curve) for curve in curves_of(icc) or ()], with_curve_of_srgb(icc)
+        told = "Linear light was coded anew by the curve of sRGB, which the ICC profile now says."
+        self._account.became(ICC, told)
 
     def _settle_encoding(self, encoding: Encoding) -> None:
+        self.curves = None if encoding.is_as_coded else [to_srgb(encoding)]
         profile = encoding.primaries is not None and self._kind == "RGB"
         if encoding.primaries is not None and profile:
             gamma = encoding.gamma if encoding.is_as_coded and encoding.curve == GAMMA else None
@@ -78,11 +73,6 @@ class Choice:
             self._account.became(COLOUR, told)
         else:
             self._account.kept(COLOUR)
-
-
-def chosen(contents: Contents, kind: str, account: Account) -> Choice:
-    """The choice for a picture whose samples are of a kind: GRAY, RGB, CMYK or LAB."""
-    return Choice(contents, kind, account)
 
 
 def _sound_profile(icc: bytes, kind: str, account: Account) -> bytes | None:
