@@ -194,3 +194,32 @@ def test_ctrl_c_leaves_whole_files_and_a_second_run_goes_on(photos, tmp_path):
     code, _, err = told(feds("encode", photos, "-o", "out", *TINY))
     assert (code, len(files("out"))) == (0, 16)
     assert err.splitlines()[-1].startswith("4 done, 12 up to date, 0 failed: ")
+
+
+def test_up_to_date_is_what_this_command_would_write(photos):
+    exif = Image.Exif()
+    exif[0x010F] = "feds"
+    place = exif.get_ifd(0x8825)
+    place[1] = "N"
+    exif[0x8825] = place
+    for name in ("a", "b"):
+        beside = {"exif": exif.tobytes()} if name == "a" else {}
+        Image.open(f"photos/{name}.png").save(f"photos/{name}.png", **beside)
+
+    def again(*options):
+        code, _, err = told(feds("encode", "photos/a.png", "photos/b.png", "-o", "out", *TINY, *options))
+        assert code == 0
+        return err.splitlines()[-1].partition(", 0 failed")[0]
+
+    assert again() == "2 done, 0 up to date"
+    assert fedscodec.decode("out/a.feds").getexif()[0x010F] == "feds"
+    assert again() == "0 done, 2 up to date"
+    assert again("--strip") == "1 done, 1 up to date"  # of the other there is nothing to leave out
+    assert not fedscodec.decode("out/a.feds").getexif()
+    assert again("--strip") == "0 done, 2 up to date"
+    assert again() == "1 done, 1 up to date"
+    assert again("--stream-checks") == "2 done, 0 up to date"
+    assert again("--stream-checks") == "0 done, 2 up to date"
+    assert again("--no-stream-checks") == "2 done, 0 up to date"
+    Path("out/b.feds").write_bytes(Path("out/b.feds").read_bytes()[:-5])
+    assert again() == "1 done, 1 up to date"

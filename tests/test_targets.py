@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -182,3 +184,14 @@ def test_ms_ssim_is_reached(trained, photograph):
     reached = similarity(hit.encoded.data)
     assert 0.99 * (1 - wanted) <= 1 - reached <= 1 - wanted
     assert hit.reached == f"MS-SSIM {reached:.4f}"
+
+
+def test_a_size_that_metadata_alone_exceeds_names_strip(codec, picture):
+    original = replace(picture("noise"), xmp=np.random.default_rng(1).bytes(50_000))
+    smallest = len(encode_picture(original, codec, Encoding(quality=1)).data)
+    with pytest.raises(
+        TargetError, match="; 50,000 bytes of it are ICC profile, Exif and XMP, which --strip leaves out$"
+    ):
+        encode_to_target(original, codec, Target(Kind.SIZE, smallest - 1000))
+    with pytest.raises(TargetError, match=f"comes to {smallest:,} bytes$"):  # which stripping would not mend
+        encode_to_target(original, codec, Target(Kind.SIZE, smallest - 50_500))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -38,6 +40,7 @@ _OPAQUE, _BARE = ("JPEG", "BMP", "PPM"), ("BMP", "PPM")  # formats without alpha
 _WITHOUT_GREY = ("WEBP", "AVIF")  # for whoever reads them, of AVIF
 _WITH_RESOLUTION = ("PNG", "JPEG", "BMP")
 _SEGMENT = 65533  # bytes in a segment of JPEG
+_HEAD_OF_PNG = 33  # bytes of the signature and IHDR
 _TEXT_OF_PNG = 2**20  # what readers of PNG take
 WRITABLE_SUFFIXES = tuple(sorted((*_WRITERS, *_ALIASES)))
 
@@ -77,7 +80,7 @@ def encode_picture(picture: Picture, format: str = "png", *, name: str = "the pi
         image.save(buffer, kind, **options, **_beside(fitted, image, kind))
     except Exception as error:  # each of Pillow's writers has its own way to say no
         raise OutputError(f"{name}: expected a picture that {kind} can hold, found: {error}") from error
-    return buffer.getvalue()
+    return _with_ratio(buffer.getvalue(), _density_of(fitted)) if kind == "PNG" else buffer.getvalue()
 
 
 def not_kept(picture: Picture, format: str) -> tuple[str, ...]:
@@ -142,7 +145,7 @@ def _beside(picture: Picture, image: Image.Image, kind: str) -> dict[str, Any]:
     told |= {str(key): value for key, value in image.info.items()}
     texts = texts_in(picture.xmp)
     if kind == "PNG":
-        told["pnginfo"] = _png_texts(picture.xmp, texts, density)
+        told["pnginfo"] = _png_texts(picture.xmp, texts)
     if kind == "JPEG":
         comment = next((text.encode() for keyword, text in texts if keyword == "Comment"), b"")
         told |= {"comment": comment} if 0 < len(comment) < _SEGMENT else {}
@@ -150,18 +153,24 @@ def _beside(picture: Picture, image: Image.Image, kind: str) -> dict[str, Any]:
     return told
 
 
-def _png_texts(xmp: bytes | None, texts: list[tuple[str, str]], density: Density | None) -> PngImagePlugin.PngInfo:
+def _png_texts(xmp: bytes | None, texts: list[tuple[str, str]]) -> PngImagePlugin.PngInfo:
     chunks = PngImagePlugin.PngInfo()
     if xmp:
         chunks.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
     for keyword, text in texts:
         if 1 <= len(keyword) <= 79 and keyword.isascii() and keyword.isprintable() and len(text) < _TEXT_OF_PNG:
             chunks.add_text(keyword, text) if text.isascii() else chunks.add_itxt(keyword, text)
-    if density is not None and density.unit == 1:
-        ratio = density.across / density.down
-        sides = (round(ratio * 10000), 10000) if ratio < 1 else (10000, round(10000 / ratio))
-        chunks.add(b"pHYs", b"".join(side.to_bytes(4, "big") for side in sides) + b"\0")
     return chunks
+
+
+def _with_ratio(png: bytes, density: Density | None) -> bytes:
+    """A PNG that says the ratio of the sides of its pixels, which Pillow cannot be told."""
+    if density is None or density.unit != 1:
+        return png
+    ratio = density.across / density.down
+    sides = (round(ratio * 10000), 10000) if ratio < 1 else (10000, round(10000 / ratio))
+    body = b"pHYs" + struct.pack(">IIB", *sides, 0)
+    return png[:_HEAD_OF_PNG] + struct.pack(">I", 9) + body + struct.pack(">I", zlib.crc32(body)) + png[_HEAD_OF_PNG:]
 
 
 def _long_xmp(xmp: bytes) -> dict[str, Any]:

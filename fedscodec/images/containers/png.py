@@ -17,6 +17,7 @@ from .photoshop import read_resources
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _ALL_INFLATED_AT_MOST = 16 * INFLATED_AT_MOST
 _XMP_KEYWORD = "XML:com.adobe.xmp"
+_INCH = 0.0254  # metres
 _OF_ANIMATIONS = (b"fcTL", b"fdAT")
 
 
@@ -142,7 +143,7 @@ class _Walk:
     def density(self, body: bytes) -> None:
         across, down, unit = struct.unpack(">IIB", body)
         if unit == 1:
-            self.contents.resolution(Density(round(across * 0.0254, 2), round(down * 0.0254, 2)))
+            self.contents.resolution(Density(_an_inch(across), _an_inch(down)))
         else:
             self.contents.resolution(Density(across, down, 1))
 
@@ -219,6 +220,11 @@ _READERS: dict[bytes, Callable[[_Walk, bytes], None]] = {
     b"iCCP": _Walk.profile, b"eXIf": _Walk.exif, b"pHYs": _Walk.density, b"tEXt": _Walk.text,
     b"zTXt": _Walk.deflated_text, b"iTXt": _Walk.international_text,
 }  # fmt: skip
+
+
+def _an_inch(a_metre: int) -> float:
+    whole = round(a_metre * _INCH)
+    return whole if round(whole / _INCH) == a_metre else round(a_metre * _INCH, 2)
 
 
 def _check(kind: bytes, body: bytes) -> bytes:
