@@ -323,23 +323,25 @@ def test_ctrl_c_leaves_nothing(photo, monkeypatch):
 
 
 def test_train_hands_on_only_the_flags_that_were_given(photo, monkeypatch):
-    from fedscodec.training import command
+    from fedscodec.commands import training
+    from fedscodec.training.job import Job
 
     calls = []
-    monkeypatch.setattr(command, "run", calls.append)
+    monkeypatch.setattr(training, "run_job", calls.append)
     flags = ["--batch", 4, "--side-lr", "1e-3", "--optimizer", "adam", "--network", "tiny"]
     arguments = ["--data", "a", "--data", "b.tar", "--out", "c.safetensors", "--device", "cpu"]
     assert told(feds("train", *arguments, *flags)) == (0, b"", "")
     overrides = {"batch": 4, "side_lr": 1e-3, "optimizer": "adam"}
     data, out = [Path("a"), Path("b.tar")], Path("c.safetensors")
-    assert calls == [command.Job(data, out, overrides=overrides, network="tiny", device="cpu")]
+    assert calls == [Job(data, out, overrides=overrides, network="tiny", device="cpu")]
 
 
 def test_distill_and_finetune_hand_on_what_they_start_from(photo, monkeypatch):
-    from fedscodec.training import command
+    from fedscodec.commands import training
+    from fedscodec.training.job import Job
 
     calls = []
-    monkeypatch.setattr(command, "run", calls.append)
+    monkeypatch.setattr(training, "run_job", calls.append)
     common = ["--data", "a", "--out", "c.safetensors"]
     flags = ["--teacher", "t.safetensors", "--lambda", 0.015, "--taps", 1, "--taps", 4, "--recipe", "paper-distill"]
     assert told(feds("distill", *common, *flags, "--no-relative", "--stop-after", 9)) == (0, b"", "")
@@ -347,8 +349,8 @@ def test_distill_and_finetune_hand_on_what_they_start_from(photo, monkeypatch):
     data, out = [Path("a")], Path("c.safetensors")
     taught = {"taps": [1, 4], "relative": False}
     assert calls == [
-        command.Job(data, out, "paper-distill", taught, teacher=Path("t.safetensors"), lam=0.015, stop_after=9.0),
-        command.Job(data, out, "finetune", {}, init=Path("s.safetensors"), metric="ms-ssim", resume=True),
+        Job(data, out, "paper-distill", taught, teacher=Path("t.safetensors"), lam=0.015, stop_after=9.0),
+        Job(data, out, "finetune", {}, init=Path("s.safetensors"), metric="ms-ssim", resume=True),
     ]
 
 

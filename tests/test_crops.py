@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from training_pixels import pixels_of
 
+from fedscodec.errors import FedsError
 from fedscodec.training.crops import Crops
 
 CPU = torch.device("cpu")
@@ -12,7 +14,7 @@ CPU = torch.device("cpu")
 
 def crops(*pictures, seed=0):
     """Crops of pictures given as [3, H, W], which read better here."""
-    return Crops([p.permute(1, 2, 0).contiguous() for p in pictures], CPU, seed)
+    return Crops(pixels_of(*(p.permute(1, 2, 0) for p in pictures)), CPU, seed)
 
 
 def plane(height, width, value=0):
@@ -100,11 +102,20 @@ def test_pictures_are_drawn_by_area():
     assert 0.68 < share < 0.82  # three quarters; six standard deviations are 0.13
 
 
-def test_the_pictures_are_taken_out_of_the_list():
-    pictures = [plane(64, 64).permute(1, 2, 0)] * 3
-    taken = Crops(pictures, CPU, 0)
-    assert len(taken) == 3
-    assert pictures == []
+def test_large_crops_come_from_large_pictures_alone():
+    found = crops(plane(64, 64), plane(128, 130, 255), plane(64, 300))
+    assert (found.batch(20, 128) == 1).all()
+    with pytest.raises(FedsError, match="^no training picture has 192x192 pixels, which --crop or --crops asks for$"):
+        found.batch(2, 192)
+
+
+def test_both_ways_to_take_crops_agree():
+    found = crops(coordinates(), plane(64, 64))
+    start, width = torch.tensor([0, 207, 14_000]), torch.tensor([200, 200, 64])
+    for flip in (False, True):
+        for turn in (False, True):
+            how = torch.tensor([flip] * 3), torch.tensor([turn] * 3)
+            assert torch.equal(found._gathered(start, width, 64, *how), found._copied(start, width, 64, *how))
 
 
 def test_qualities_lie_in_the_range_of_the_network():
@@ -117,7 +128,7 @@ def test_qualities_lie_in_the_range_of_the_network():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_nothing_waits_and_the_crops_are_those_of_the_picture():
-    there = Crops([coordinates().permute(1, 2, 0).contiguous()], torch.device("cuda"), 3)
+    there = Crops(pixels_of(coordinates().permute(1, 2, 0)), torch.device("cuda"), 3)
     there.batch(2, 64)
     torch.cuda.set_sync_debug_mode("error")
     try:

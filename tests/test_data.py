@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from fedscodec.errors import ImageError
-from fedscodec.training.data import Tiles, picture_files
+from fedscodec.errors import FedsError, ImageError
+from fedscodec.training.data import Reading, fineness, picture_files
+from fedscodec.training.pixels import read_pixels
 
 
 def png(height, width, value=0):
@@ -34,6 +34,16 @@ def shard(path, members):
             tar.addfile(info, io.BytesIO(data))
 
 
+def read(roots, smallest=64, cache=None, progress=None, **more):
+    """The pictures of a set, and what was skipped."""
+    pixels = read_pixels(roots, Reading(smallest, **more), cache, progress)
+    rows, pictures = pixels.rows(), []
+    for height, width in pixels.sizes:
+        picture, rows = rows[: height * width], rows[height * width :]
+        pictures.append(np.array(picture.reshape(height, width, 3)))
+    return pictures, list(pixels.skipped)
+
+
 def test_folders_are_read_recursively_and_in_order(tmp_path):
     (tmp_path / "b" / "deep").mkdir(parents=True)
     (tmp_path / "z.png").write_bytes(png(64, 64, 3))
@@ -41,33 +51,33 @@ def test_folders_are_read_recursively_and_in_order(tmp_path):
     (tmp_path / "a.png").write_bytes(png(66, 64, 1))
     (tmp_path / "notes.txt").write_text("no picture")
     skipped = []
-    assert [name for name, _ in picture_files(tmp_path, skipped)] == [
+    assert [name for name, _ in picture_files([tmp_path], skipped)] == [
         str(tmp_path / name) for name in ("a.png", "b/deep/x.PNG", "z.png")
     ]
     assert skipped == []
-    tiles = Tiles.read([tmp_path], smallest=64)
-    assert [tuple(p.shape) for p in tiles.pictures] == [(66, 64, 3), (64, 65, 3), (64, 64, 3)]
-    assert [int(p.amax()) for p in tiles.pictures] == [1, 2, 3]
-    assert all(p.dtype == torch.uint8 for p in tiles.pictures)
-    assert tiles.skipped == []
+    pictures, skipped = read([tmp_path])
+    assert [tuple(p.shape) for p in pictures] == [(66, 64, 3), (64, 65, 3), (64, 64, 3)]
+    assert [int(p.max()) for p in pictures] == [1, 2, 3]
+    assert all(p.dtype == np.uint8 for p in pictures)
+    assert skipped == []
 
 
 def test_members_of_tar_shards_are_read(tmp_path):
     shard(tmp_path / "s.tar", {"x/one.png": png(64, 64, 7), "x/label.json": b"{}", "two.jpg": png(64, 64, 8)})
     skipped = []
-    assert [name for name, _ in picture_files(tmp_path, skipped)] == [
+    assert [name for name, _ in picture_files([tmp_path], skipped)] == [
         f"{tmp_path / 's.tar'}:x/one.png",
         f"{tmp_path / 's.tar'}:two.jpg",
     ]
     assert skipped == []
-    assert [int(p[0, 0, 0]) for p in Tiles.read([tmp_path / "s.tar"], smallest=64).pictures] == [7, 8]
+    assert [int(p[0, 0, 0]) for p in read([tmp_path / "s.tar"])[0]] == [7, 8]
 
 
 def test_rows_and_columns_are_not_swapped(tmp_path):
     pixels = np.arange(64 * 80 * 3, dtype=np.uint32).astype(np.uint8).reshape(64, 80, 3)
     Image.fromarray(pixels).save(tmp_path / "p.png")
-    (picture,) = Tiles.read([tmp_path / "p.png"], smallest=64).pictures
-    np.testing.assert_array_equal(picture.numpy(), pixels)
+    ((picture,), _) = read([tmp_path / "p.png"])
+    np.testing.assert_array_equal(picture, pixels)
 
 
 def test_unfit_pictures_are_skipped_by_name(tmp_path):
@@ -75,9 +85,9 @@ def test_unfit_pictures_are_skipped_by_name(tmp_path):
     (tmp_path / "cut.png").write_bytes(png(64, 64)[:60])
     (tmp_path / "low.png").write_bytes(png(63, 200))
     shard(tmp_path / "s.tar", {"bad.png": b"this is no picture"})
-    tiles = Tiles.read([tmp_path], smallest=64)
-    assert len(tiles.pictures) == 1
-    cut, low, bad = tiles.skipped
+    pictures, skipped = read([tmp_path])
+    assert len(pictures) == 1
+    cut, low, bad = skipped
     assert cut.startswith(f"{tmp_path / 'cut.png'}: ")
     assert low == f"{tmp_path / 'low.png'}: smaller than 64x64 pixels"
     assert bad.startswith(f"{tmp_path / 's.tar'}:bad.png: ")
@@ -86,9 +96,9 @@ def test_unfit_pictures_are_skipped_by_name(tmp_path):
 def test_a_damaged_shard_is_skipped_by_name(tmp_path):
     (tmp_path / "good.png").write_bytes(png(64, 64))
     (tmp_path / "s.tar").write_bytes(b"this is no shard" * 100)
-    tiles = Tiles.read([tmp_path], smallest=64)
-    assert len(tiles.pictures) == 1
-    (sentence,) = tiles.skipped
+    pictures, skipped = read([tmp_path])
+    assert len(pictures) == 1
+    (sentence,) = skipped
     assert sentence.startswith(f"{tmp_path / 's.tar'}: expected a readable file, found: ")
 
 
@@ -98,7 +108,7 @@ def test_pictures_before_the_damage_of_a_shard_are_kept(tmp_path):
     (tmp_path / "s.tar").write_bytes(data[: data.index(b"b.png") + 1000])
     (tmp_path / "t.png").write_bytes(png(64, 64, 6))
     skipped = []
-    found = [name for name, _ in picture_files(tmp_path, skipped)]
+    found = [name for name, _ in picture_files([tmp_path], skipped)]
     assert found == [f"{tmp_path / 's.tar'}:a.png", str(tmp_path / "t.png")]
     assert skipped == [f"{tmp_path / 's.tar'}: expected a readable file, found: unexpected end of data"]
 
@@ -106,36 +116,107 @@ def test_pictures_before_the_damage_of_a_shard_are_kept(tmp_path):
 def test_a_file_that_cannot_be_read_is_skipped_by_name(tmp_path, monkeypatch):
     for name in ("a.png", "b.png", "c.png"):
         (tmp_path / name).write_bytes(png(64, 64))
-    read = Path.read_bytes
+    plain = Path.read_bytes
 
     def refuse(path):
         if path.name == "b.png":
             raise PermissionError(13, "Permission denied")
-        return read(path)
+        return plain(path)
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    tiles = Tiles.read([tmp_path], smallest=64)
-    assert len(tiles.pictures) == 2
-    assert tiles.skipped == [f"{tmp_path / 'b.png'}: expected a readable file, found: [Errno 13] Permission denied"]
+    pictures, skipped = read([tmp_path])
+    assert len(pictures) == 2
+    assert skipped == [f"{tmp_path / 'b.png'}: expected a readable file, found: [Errno 13] Permission denied"]
 
 
-def test_limit_and_progress(tmp_path):
+def test_progress_counts_pictures(tmp_path):
     for i in range(4):
         (tmp_path / f"{i}.png").write_bytes(png(64, 64, i))
     seen = []
-    tiles = Tiles.read([tmp_path], smallest=64, limit=2, progress=seen.append)
-    assert len(tiles.pictures) == 2
-    assert seen == [1, 2]
+    pictures, skipped = read([tmp_path], progress=seen.append)
+    assert len(pictures) == 4
+    assert seen == [1, 2, 3, 4]
 
 
 def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(ImageError) as error:
-        Tiles.read([tmp_path / "nowhere"], smallest=64)
+        read([tmp_path / "nowhere"])
     assert str(error.value) == f"{tmp_path / 'nowhere'}: no such file or folder of training pictures"
 
 
 def test_a_folder_without_fit_pictures_is_an_error(tmp_path):
     (tmp_path / "low.png").write_bytes(png(64, 64))
     with pytest.raises(ImageError) as error:
-        Tiles.read([tmp_path], smallest=128)
+        read([tmp_path], 128)
     assert str(error.value) == f"{tmp_path}: no picture of at least 128x128 pixels was found"
+
+
+def noise(height, width, seed=0):
+    """The bytes of a picture that is all fine detail."""
+    buffer = io.BytesIO()
+    values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(values).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_a_cache_is_read_in_place_of_the_pictures(tmp_path, monkeypatch):
+    folder, cache = tmp_path / "photos", tmp_path / "cache"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(noise(64, 70))
+    (folder / "b.png").write_bytes(b"no picture")
+    first = read([folder], cache=cache)
+    monkeypatch.setattr("fedscodec.training.pixels.decoded", None)  # nothing is decoded again
+    again = read([folder], cache=cache)
+    np.testing.assert_array_equal(first[0][0], again[0][0])
+    assert first[1] == again[1]
+    assert sorted(p.suffix for p in cache.iterdir()) == [".json", ".pixels"]
+
+
+def test_a_cache_is_never_taken_for_another(tmp_path):
+    folder, cache = tmp_path / "photos", tmp_path / "cache"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(noise(64, 70))
+    digests = [read_pixels([folder], Reading(64), cache).digest, read_pixels([folder], Reading(64), cache).digest]
+    (folder / "b.png").write_bytes(noise(70, 70, 1))
+    digests.append(read_pixels([folder], Reading(64), cache).digest)
+    digests.append(read_pixels([folder], Reading(70), cache).digest)  # without the smaller one
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
+
+
+def test_a_cache_that_was_cut_is_told(tmp_path):
+    (tmp_path / "a.png").write_bytes(noise(64, 70))
+    pixels = read_pixels([tmp_path], Reading(64), tmp_path / "cache")
+    pixels.path.write_bytes(b"cut")
+    with pytest.raises(FedsError, match="expected a cache of training pictures, found another number of pixels than"):
+        read_pixels([tmp_path], Reading(64), tmp_path / "cache")
+
+
+def test_soft_pictures_are_left_out_and_sharp_ones_come_at_half_their_size_too(tmp_path):
+    (tmp_path / "sharp.png").write_bytes(noise(128, 140))
+    (tmp_path / "soft.png").write_bytes(png(128, 128, 90))
+    pictures, skipped = read([tmp_path], sharpness=4.0, halves=8.0)
+    assert [p.shape for p in pictures] == [(128, 140, 3), (64, 70, 3)]
+    assert skipped == [f"{tmp_path / 'soft.png'}: softer than 4 (found 0.0)"]
+    assert abs(pictures[1].mean() - pictures[0].mean()) < 1
+
+
+def test_fineness_is_the_mean_absolute_laplacian():
+    grey = np.zeros((5, 5), np.uint8)
+    grey[2, 2] = 9
+    assert fineness(grey[..., None].repeat(3, 2)) == pytest.approx((4 * 9 + 4 * 9) / 9)  # itself, and four beside it
+
+
+def test_memory_that_runs_out_stops_the_reading(tmp_path, monkeypatch):
+    for name in "ab":
+        (tmp_path / f"{name}.png").write_bytes(png(64, 64))
+
+    def hungry(source, *, name):
+        try:
+            raise MemoryError
+        except MemoryError as failure:
+            raise ImageError(f"{name}: expected a sound picture, found: MemoryError") from failure
+
+    monkeypatch.setattr("fedscodec.training.data.read_picture", hungry)
+    with pytest.raises(FedsError, match=r"^not enough memory to read the training pictures \(at number 1\)$"):
+        read([tmp_path])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from training_pixels import pixels_of
 
 from fedscodec.networks.counts import kmacs_per_pixel
 from fedscodec.networks.model import FedsModel
@@ -12,7 +13,7 @@ from fedscodec.training import measure
 from fedscodec.training.crops import Crops
 from fedscodec.training.loop import Trainer, quick_arithmetic
 from fedscodec.training.measure import Speed
-from fedscodec.training.recipe import Recipe
+from fedscodec.training.recipe import FULL, LINEAR, Recipe
 from fedscodec.training.stages import Alone, Distilled
 
 
@@ -21,7 +22,7 @@ def trainer(taught=False):
     recipe = Recipe(batch=2, crop=64, optimizer="adam")
     model = FedsModel(TINY)
     stage = Distilled(model, FedsModel(TINY), recipe) if taught else Alone(model, recipe)
-    return Trainer(stage, Crops([torch.zeros(64, 64, 3, dtype=torch.uint8)], torch.device("cpu"), 1), recipe)
+    return Trainer(stage, Crops(pixels_of(torch.zeros(64, 64, 3, dtype=torch.uint8)), torch.device("cpu"), 1), recipe)
 
 
 @pytest.mark.parametrize(("taught", "passes"), [(False, 3), (True, 4)])
@@ -59,10 +60,11 @@ def test_a_step_on_a_gpu_waits_for_nothing():
     torch.manual_seed(0)
     recipe = Recipe(batch=2, crop=64, optimizer="adam")
     run = Trainer(
-        Alone(FedsModel(TINY), recipe), Crops([torch.zeros(64, 64, 3, dtype=torch.uint8)], torch.device("cuda"), 1),
+        Alone(FedsModel(TINY), recipe),
+        Crops(pixels_of(torch.zeros(64, 64, 3, dtype=torch.uint8)), torch.device("cuda"), 1),
         recipe,
-    )  # fmt: skip
-    for phase in ("linear", "full"):
+    )
+    for phase in (LINEAR, FULL):
         run.phase = phase
         run.train_step(1.0)
         torch.cuda.set_sync_debug_mode("error")

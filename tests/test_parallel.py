@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from training_pixels import pixels_of
 
 from fedscodec.errors import FedsError
 from fedscodec.networks.model import FedsModel
 from fedscodec.networks.spec import TINY
-from fedscodec.training import loop
+from fedscodec.training import calibration, loop
 from fedscodec.training.crops import Crops
 from fedscodec.training.loop import Trainer
 from fedscodec.training.parallel import Team, join_team
@@ -30,15 +31,15 @@ RECIPE = Recipe(
 
 def one_run(team, device):
     """A short run of distillation in all phases, and the gradients of its steps."""
-    loop.CALIBRATION_BATCHES = 2
+    calibration.BATCHES = loop.BATCHES = 2
     torch.manual_seed(0)
     student, teacher = FedsModel(TINY), FedsModel(TINY)
     rows, columns = torch.meshgrid(torch.arange(90), torch.arange(100), indexing="ij")
     picture = torch.stack([rows * 2, columns * 2, (rows * columns) % 251], 2).to(torch.uint8)
     torch.rand_like = lambda x: torch.full_like(x, 0.5)  # the noise is each process's own
-    trainer = Trainer(Distilled(student, teacher, RECIPE), Crops([picture], device, 1), RECIPE, team)
+    trainer = Trainer(Distilled(student, teacher, RECIPE), Crops(pixels_of(picture), device, 1), RECIPE, team)
     trainer.warm_start(4)
-    trainer.survey_teacher()
+    trainer.prepare()
     found, step = {}, trainer.optimizers.step
 
     def keeping(rate):
@@ -48,7 +49,7 @@ def one_run(team, device):
         return step(0.0)  # so that the steps that follow are those of the same weights
 
     trainer.optimizers.step = keeping
-    trainer.run(lambda report: None, lambda run: None)
+    trainer.run(lambda report: None, lambda run, state: None)
     return {**found, **{k: v.contiguous() for k, v in trainer.average.state_dict().items()}}
 
 
@@ -65,7 +66,8 @@ def test_two_processes_are_as_one(tmp_path, monkeypatch):
         command = [sys.executable, __file__, str(tmp_path / f"{rank}.safetensors")]
         processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
     monkeypatch.setattr(torch, "rand_like", torch.rand_like)  # so that both are put back
-    monkeypatch.setattr(loop, "CALIBRATION_BATCHES", loop.CALIBRATION_BATCHES)
+    monkeypatch.setattr(loop, "BATCHES", loop.BATCHES)
+    monkeypatch.setattr(calibration, "BATCHES", calibration.BATCHES)
     whole = one_run(Team(), torch.device("cpu"))
     told = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], told
@@ -83,7 +85,7 @@ def test_alone_there_is_nobody_to_agree_with(monkeypatch):
     team, device = join_team(torch.device("cpu"))
     assert (team, device) == (Team(0, 1), torch.device("cpu"))
     assert team.leads
-    assert team.agree(0.25) == 0.25
+    assert team.agree(0.25) == (0.25,)
     assert team.part(7) == slice(0, 7)
     module = Alone(FedsModel(TINY), RECIPE)
     assert team.share(module, device) is module

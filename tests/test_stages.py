@@ -12,7 +12,7 @@ from fedscodec.entropy.coders import EntropyProbe, RateEstimator
 from fedscodec.errors import FedsError
 from fedscodec.networks.spec import paper_stages
 from fedscodec.training import losses
-from fedscodec.training.recipe import RECIPES, Recipe
+from fedscodec.training.recipe import DECODER, FULL, LINEAR, RECIPES, Recipe
 from fedscodec.training.stages import FIGURES, Alone, Distilled, Survey
 
 PLAIN = replace(RECIPES["paper-distill"], batch=2, crop=64)
@@ -44,7 +44,7 @@ def test_alone_is_eq_1_with_z_at_its_price(tiny, x):
     mse = ((output.x_hat - x) ** 2).mean((1, 2, 3)).detach().numpy()
     weights = (lam / 0.015) ** -0.5
     for price in (1.0, 0.25):
-        cost = stage(x, QUALITY, "decoder", price)  # whose rate is that of rounded symbols
+        cost = stage(x, QUALITY, DECODER, price)  # whose rate is that of rounded symbols
         rate = (price * bits_z + bits_y) / 64**2
         assert float(cost.loss.detach()) == pytest.approx(np.mean(weights * (rate + lam * 65025 * mse)), rel=1e-4)
         told = figures(cost)
@@ -56,7 +56,7 @@ def test_alone_is_eq_1_with_z_at_its_price(tiny, x):
 
 def test_a_student_that_is_its_teacher_has_nothing_to_learn(tiny, x):
     stage = Distilled(tiny(), tiny(), replace(PLAIN, delta=1.0))
-    told = figures(stage(x, QUALITY, "full", 1.0))
+    told = figures(stage(x, QUALITY, FULL, 1.0))
     assert [told[name] for name in FIGURES[3:]] == pytest.approx([0, 0, 0, 0], abs=1e-6)
 
 
@@ -75,7 +75,7 @@ def test_distilled_is_eq_2_and_3(tiny, x):
     assert stage.channels.tolist() == chosen.tolist()
     ours, _ = still(student, x)
     lam = losses.interpolated_lambda(QUALITY, torch.tensor(spec.lambdas))
-    told = figures(stage(x, QUALITY, "full", 1.0))
+    told = figures(stage(x, QUALITY, FULL, 1.0))
     output = (lam * 65025 * ((theirs.x_hat - ours.x_hat) ** 2).mean((1, 2, 3))).mean()
     assert told["output"] == pytest.approx(float(output.detach()), rel=1e-4)
     feature = sum(((theirs.taps[t] - ours.taps[t]) ** 2).mean() for t in (0, 4)) / 2
@@ -84,7 +84,7 @@ def test_distilled_is_eq_2_and_3(tiny, x):
     latent = ((ungained[0][:, chosen] - ungained[1]) ** 2).mean()
     assert told["latent"] == pytest.approx(float(latent.detach()), rel=1e-4)
     assert told["distribution"] > 0
-    cost = stage(x, QUALITY, "decoder", 1.0)
+    cost = stage(x, QUALITY, DECODER, 1.0)
     told = figures(cost)
     parts = 0.75 * told["output"] + 0.5 * told["feature"] + 0.25 * told["latent"] + 2.0 * told["distribution"]
     assert float(cost.loss.detach()) == pytest.approx(told["loss"] + parts, rel=1e-4)
@@ -92,7 +92,7 @@ def test_distilled_is_eq_2_and_3(tiny, x):
 
 def test_fu2024kd_looks_at_output_and_distribution_alone(tiny, x):
     stage = Distilled(tiny(1), tiny(2), replace(RECIPES["fu2024kd"], batch=2, crop=64))
-    told = figures(stage(x, QUALITY, "full", 1.0))
+    told = figures(stage(x, QUALITY, FULL, 1.0))
     assert told["feature"] == told["latent"] == 0
     assert told["output"] > 0
     assert told["distribution"] > 0
@@ -102,7 +102,7 @@ def test_gradients_reach_the_student_and_its_projections_alone(tiny, x):
     student, teacher = tiny(1), tiny(2, stages=paper_stages(0, width=12))
     stage = Distilled(student, teacher, PLAIN)
     assert [tuple(p.weight.shape) for p in stage.projections] == [(12, 8, 1, 1)] * 6
-    stage(x, QUALITY, "full", 1.0).loss.backward()
+    stage(x, QUALITY, FULL, 1.0).loss.backward()
     assert all(p.grad is None for p in teacher.parameters())
     assert all((p.weight.grad != 0).any() for p in stage.projections)
     assert (student.g_a.down[0].down.weight.grad != 0).any()
@@ -113,7 +113,7 @@ def test_maps_of_equal_width_need_no_projection(tiny):
 
 
 def test_the_linear_phase_has_no_maps_to_compare(tiny, x):
-    told = figures(Distilled(tiny(1), tiny(2), PLAIN)(x, QUALITY, "linear", 1.0))
+    told = figures(Distilled(tiny(1), tiny(2), PLAIN)(x, QUALITY, LINEAR, 1.0))
     assert told["feature"] == 0
     assert told["latent"] > 0
 
@@ -124,9 +124,9 @@ def test_relative_losses_know_no_units(tiny, x):
     found = stage.survey(x, QUALITY)
     tripled = [9.0 * v for v in (found.latent_variances.clamp_min(4.0), found.map_variances)]
     stage.choose(Survey(found.entropies, found.latent_variances.clamp_min(4.0), found.map_variances))
-    told = figures(stage(x, QUALITY, "full", 1.0))
+    told = figures(stage(x, QUALITY, FULL, 1.0))
     stage.choose(Survey(found.entropies, *tripled))
-    smaller = figures(stage(x, QUALITY, "full", 1.0))
+    smaller = figures(stage(x, QUALITY, FULL, 1.0))
     assert smaller["feature"] == pytest.approx(told["feature"] / 9, rel=1e-3)
     assert smaller["latent"] == pytest.approx(told["latent"] / 9, rel=1e-3)
 
@@ -135,7 +135,7 @@ def test_a_teacher_for_one_lambda_teaches_a_student_for_it(tiny, x):
     one = torch.ones(2)
     taught = Distilled(tiny(1, lambdas=(0.015,)), tiny(2), PLAIN)
     torch.testing.assert_close(taught._teachers_quality(torch.full((2,), 0.015)), 4 * one)
-    taught(x, one, "full", 1.0).loss.backward()
+    taught(x, one, FULL, 1.0).loss.backward()
 
 
 @pytest.mark.parametrize(

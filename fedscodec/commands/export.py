@@ -26,7 +26,7 @@ def export(
     """
     with one_sentence(debug):
         require_weights(out, force=force, source=checkpoint)
-        from ..training.command import export as write
+        from ..training.session import export as write
 
         write(checkpoint, out)
         typer.echo(f"{out}: {out.stat().st_size:,} bytes, of {checkpoint.stat().st_size:,}", err=True)

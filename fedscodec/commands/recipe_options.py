@@ -1,73 +1,80 @@
-"""The options that `feds train`, `distill` and `finetune` share: every field of a `Recipe`, and where a run stands."""
+"""The flags of `feds train`, `distill` and `finetune`, made from the fields of a `Job` and of a `Recipe`."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import fields
-from enum import StrEnum
-from pathlib import Path
+from collections.abc import Callable, Collection
+from dataclasses import MISSING, Field, fields
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from ..errors import FedsError
+from ..training.job import Job
 from ..training.recipe import RECIPES, Recipe, recipe_from
-from .options import require_weights
+from .failures import one_sentence
+from .options import Debug, Force, require_weights
 
 
-class Metric(StrEnum):
-    """What distortion is."""
+def job_command(
+    recipe: str, *, without: Collection[str] = (), required: Collection[str] = ()
+) -> Callable[[Callable[[Job], None]], Callable[..., None]]:
+    """Make a command of a function of a `Job`: a flag for every field of it and of `Recipe`.
 
-    MSE = "mse"
-    MS_SSIM = "ms-ssim"
-
-
-Data = Annotated[list[Path], typer.Option(help="A folder or .tar of pictures; may be given again.")]
-Out = Annotated[Path, typer.Option(help="The .safetensors file to write; log, curve and state stand beside it.")]
-Network = Annotated[str, typer.Option(help="A variant that `feds models --all` lists.")]
-Lambda = Annotated[float | None, typer.Option("--lambda", help="Train for this λ alone, in place of q1 … q7.")]
-Distortion = Annotated[Metric | None, typer.Option("--metric", help="What distortion is.  [default: mse]")]
-Named = Annotated[str, typer.Option(metavar="NAME", help=f"Where the fields below start from: {', '.join(RECIPES)}.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run that left OUT's .state.safetensors.")]
-StopAfter = Annotated[
-    float, typer.Option(metavar="MINUTES", help="Leave after so long, in a state that --resume goes on from.")
-]
-Measure = Annotated[bool, typer.Option("--measure", help="Only time some steps: pixels a second, share of the device.")]
-
-
-def with_recipe_flags(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A command with its **recipe spelt out: an option for every field of `Recipe`, None unless given.
-
-    name: the recipe whose values stand in the help as defaults.
+    recipe: the one whose values stand in the help as defaults. without: fields of the job that are no flags here;
+    required: those that must be given.
     """
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = inspect.signature(command, eval_str=True)
-        named = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-        flags = [_flag(field.name, getattr(RECIPES[name], field.name)) for field in fields(Recipe)]
-        command.__signature__ = own.replace(parameters=[*named, *flags])  # type: ignore[attr-defined]
-        return command
+    def decorate(command: Callable[[Job], None]) -> Callable[..., None]:
+        def run(**given: Any) -> None:
+            with one_sentence(given.pop("debug")):
+                command(_job(given, force=given.pop("force")))
+
+        own = [field for field in fields(Job) if field.metadata and field.name not in without]
+        flags = [_job_flag(field, recipe, field.name in required) for field in own]
+        shared = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+            for name, kind in (("force", Force), ("debug", Debug))
+        ]
+        numbers = [_recipe_flag(field, getattr(RECIPES[recipe], field.name)) for field in fields(Recipe)]
+        run.__signature__ = inspect.Signature([*flags, *shared, *numbers])  # type: ignore[attr-defined]
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        return run
 
     return decorate
 
 
-def _flag(name: str, default: object) -> inspect.Parameter:
-    kind = get_type_hints(Recipe)[name]
+def _job_flag(field: Field[Any], recipe: str, required: bool) -> inspect.Parameter:
+    kind, name = get_type_hints(Job)[field.name], field.metadata.get("name")
+    default = recipe if field.name == "recipe" else field.default
+    if default is MISSING or required:
+        default = inspect.Parameter.empty
+    declared = [name] if name else ["--" + field.name.replace("_", "-")]
+    told = {k: v for k in ("help", "metavar") if (v := field.metadata.get(k))}
+    annotation: Any = Annotated[kind, typer.Option(*declared, **told)]
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _recipe_flag(field: Field[Any], default: object) -> inspect.Parameter:
+    kind = get_type_hints(Recipe)[field.name]
     several = isinstance(default, tuple)
     shown = " ".join(map(str, default)) or "none" if isinstance(default, tuple) else default
-    help_text = f"[default: {shown}]" + (" May be given again." if several else "")
+    help_text = f"{field.metadata['help']}  [default: {shown}]" + (" May be given again." if several else "")
     wanted: Any = list[int] | None if several else kind | None
     annotation: Any = Annotated[wanted, typer.Option(help=help_text)]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
-def checked(recipe: str, given: dict[str, Any], out: Path, *, force: bool, resume: bool) -> dict[str, Any]:
-    """The fields of the recipe that were given, once it is known that they and `out` can be; before anything heavy."""
-    overrides = {name: value for name, value in given.items() if value is not None}
+def _job(given: dict[str, Any], *, force: bool) -> Job:
+    """The job that flags describe, once it is known that it can be; before anything heavy is loaded."""
+    own = {field.name: given[field.name] for field in fields(Job) if field.name in given}
+    overrides = {f.name: given[f.name] for f in fields(Recipe) if given.get(f.name) is not None}
+    job = Job(**own, overrides=overrides)
     try:
-        recipe_from(recipe, overrides)
+        recipe_from(job.recipe, overrides)
     except FedsError as error:
         raise typer.BadParameter(str(error)) from error
-    require_weights(out, force=force or resume)
-    return overrides
+    if job.workers < 1:
+        raise typer.BadParameter(f"--workers must be at least 1, found {job.workers}")
+    require_weights(job.out, force=force or job.measure or job.resume)
+    return job

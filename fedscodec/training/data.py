@@ -1,4 +1,4 @@
-"""Training pictures from folders and tar shards, decoded once and kept as uint8."""
+"""Training pictures from folders and tar shards, decoded a few at a time in the order of the files."""
 
 from __future__ import annotations
 
@@ -6,29 +6,47 @@ import io
 import os
 import tarfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from ..errors import FedsError, ImageError
-from ..images import PICTURE_SUFFIXES, read_picture
+from ..errors import FedsError, ImageError, is_lack_of_memory
+from ..images import PICTURE_SUFFIXES, from_array, read_picture, resize
 
 
-def picture_files(root: Path, skipped: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of every picture under root: files found recursively, and members of .tar shards.
+@dataclass(frozen=True)
+class Reading:
+    """Which pictures are taken, and what is made of them."""
+
+    smallest: int  # sides that are shorter are of no use
+    sharpness: float = 0.0  # pictures softer than this are left out, see `fineness`
+    halves: float = 0.0  # where not 0, pictures sharper than this also come at half their size
+
+
+def files_of(roots: Sequence[Path]) -> list[Path]:
+    """Every file that may hold pictures: those named, and those below folders, in order; ImageError for none there."""
+    found: list[Path] = []
+    for root in roots:
+        if not root.exists():
+            raise ImageError(f"{root}: no such file or folder of training pictures")
+        inside = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
+        found += [p for p in inside if p.suffix == ".tar" or p.suffix.lower() in PICTURE_SUFFIXES]
+    return found
+
+
+def picture_files(roots: Sequence[Path], skipped: list[str]) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of every picture: of files, and of the members of .tar shards.
 
     A file or shard that cannot be read is left out, with a sentence in `skipped`.
     """
-    for path in [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file()):
+    for path in files_of(roots):
         try:
             if path.suffix == ".tar":
                 yield from _members(path)
-            elif path.suffix.lower() in PICTURE_SUFFIXES:
+            else:
                 yield str(path), path.read_bytes()
         except (tarfile.TarError, OSError) as error:
             skipped.append(f"{path}: expected a readable file, found: {error}")
@@ -42,63 +60,45 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
                 yield f"{path}:{member.name}", stream.read()
 
 
-@dataclass
-class Tiles:
-    """Pictures as uint8 tensors [H, W, 3] in memory, and the names of files that could not be read."""
+def decoded(roots: Sequence[Path], reading: Reading, skipped: list[str]) -> Iterator[np.ndarray | str]:
+    """Every picture as uint8 [H, W, 3], or why it is left out; threads decode while the files are read.
 
-    pictures: list[Tensor] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-
-    @staticmethod
-    def read(
-        roots: list[Path], *, smallest: int, limit: int | None = None, progress: Callable[[int], None] | None = None
-    ) -> Tiles:
-        """Read every picture at least `smallest` pixels on each side; unreadable and small ones are skipped by name.
-
-        Several are decoded at a time; their order is that of the files.
-        """
-        tiles = Tiles()
-        for found in _decoded(roots, smallest, tiles.skipped):
-            if isinstance(found, str):
-                tiles.skipped.append(found)
-                continue
-            tiles.pictures.append(found)
-            if progress:
-                progress(len(tiles.pictures))
-            if limit is not None and len(tiles.pictures) >= limit:
-                break
-        if not tiles.pictures:
-            raise ImageError(
-                f"{', '.join(map(str, roots))}: no picture of at least {smallest}x{smallest} pixels was found"
-            )
-        return tiles
-
-
-def _decoded(roots: list[Path], smallest: int, skipped: list[str]) -> Iterator[Tensor | str]:
-    """Every picture, or why it is none, in the order of the files; threads decode while the files are read."""
+    Raises MemoryError where memory runs out: training on what was read by then would be training on another set.
+    """
     workers = os.cpu_count() or 1
-    waiting: deque[Future[Tensor | str]] = deque()
+    waiting: deque[Future[list[np.ndarray | str]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
-        for name, data in _files(roots, skipped):
-            waiting.append(pool.submit(_decode, name, data, smallest))
+        for name, data in picture_files(roots, skipped):
+            waiting.append(pool.submit(_decode, name, data, reading))
             if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
+                yield from waiting.popleft().result()
         while waiting:
-            yield waiting.popleft().result()
+            yield from waiting.popleft().result()
 
 
-def _files(roots: list[Path], skipped: list[str]) -> Iterator[tuple[str, bytes]]:
-    for root in roots:
-        if not root.exists():
-            raise ImageError(f"{root}: no such file or folder of training pictures")
-        yield from picture_files(root, skipped)
-
-
-def _decode(name: str, data: bytes, smallest: int) -> Tensor | str:
+def _decode(name: str, data: bytes, reading: Reading) -> list[np.ndarray | str]:
     try:
         pixels = read_picture(io.BytesIO(data), name=name).pixels
     except FedsError as error:
-        return str(error)
-    if min(pixels.shape[:2]) < smallest:
-        return f"{name}: smaller than {smallest}x{smallest} pixels"
-    return torch.from_numpy(np.array(pixels))
+        if error.__cause__ is not None and is_lack_of_memory(error.__cause__):
+            raise MemoryError(str(error)) from None
+        return [str(error)]
+    if min(pixels.shape[:2]) < reading.smallest:
+        return [f"{name}: smaller than {reading.smallest}x{reading.smallest} pixels"]
+    if not reading.sharpness and not reading.halves:
+        return [pixels]
+    fine = fineness(pixels)
+    found: list[np.ndarray | str] = [pixels]
+    if fine < reading.sharpness:
+        found = [f"{name}: softer than {reading.sharpness:g} (found {fine:.1f})"]
+    height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
+    if reading.halves and fine > reading.halves and min(height, width) >= reading.smallest:
+        found.append(resize(from_array(pixels), width, height).pixels)
+    return found
+
+
+def fineness(pixels: np.ndarray) -> float:
+    """How much fine detail a picture has: the mean absolute Laplacian of its grey values (Kodak: about 20)."""
+    grey = pixels.astype(np.float32).mean(2)
+    beside = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
+    return float(np.abs(4 * grey[1:-1, 1:-1] - beside).mean())

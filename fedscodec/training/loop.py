@@ -16,94 +16,120 @@ import torch
 from torch import Tensor
 
 from ..codec.devices import choose_precision
-from ..entropy.coders import RateEstimator
 from ..networks.model import FedsModel
+from .calibration import BATCHES, FINAL_BATCHES, Calibration, spread
+from .compiling import compile_transforms
 from .crops import Crops
+from .health import Health, diverged
 from .interrupts import Interrupts
+from .mixture import Mixture
 from .optimizers import Optimizers
 from .parallel import Team
-from .recipe import Phase, Recipe
+from .recipe import FULL, LINEAR, PHASES, Phase, Recipe
 from .reports import Report
-from .shapes import ResidualCounter
-from .stages import FIGURES, Distilled, Stage, Survey
+from .stages import FIGURES, Stage
 from .warm_start import start_linear
 
-CALIBRATION_BATCHES = 16
-FINAL_BATCHES = 64
 REPORT_EVERY = 5.0  # seconds
+
+
+def place(stage: Stage, device: torch.device) -> FedsModel:
+    """Put a stage where it will be trained, and return a twin of its network: the moving average."""
+    stage.to(device).to(memory_format=torch.channels_last).train()
+    return copy.deepcopy(stage.model).eval().requires_grad_(False)
 
 
 class Trainer:
     """One run of a recipe. `average` is the moving average of the weights: the network to keep."""
 
-    def __init__(self, stage: Stage, crops: Crops, recipe: Recipe, team: Team | None = None) -> None:
+    def __init__(
+        self, stage: Stage, crops: Crops, recipe: Recipe, team: Team | None = None, average: FedsModel | None = None
+    ) -> None:  # fmt: skip
         self.recipe, self.crops, self.device = recipe, crops, crops.device
         self.team = team or Team()
-        self.part = self.team.part(recipe.batch)
+        self.team.part(recipe.batch)
         asked = recipe.precision
         self.precision = choose_precision(self.device) if asked == "auto" else getattr(torch, asked)
-        stage.to(self.device).to(memory_format=torch.channels_last).train()
-        if isinstance(stage, Distilled):
-            stage.teacher.eval()
+        self.average = average or place(stage, self.device)
         self.stage, self.model = stage, stage.model
-        self.average = _twin(self.model)
         self.shared = self.team.share(stage, self.device)
-        self.optimizers = Optimizers(stage, recipe)
-        self.phase: Phase = "linear" if recipe.linear_share > 0 and len(self.model.g_a.shortcut) else "full"
+        self.optimizers = Optimizers(stage, recipe, self.team)
+        self.mixture = Mixture(recipe)
+        self.calibration = Calibration(self.model, self.average, crops, recipe, self.team, self._autocast)
+        self.phase: Phase = self._possible(LINEAR if recipe.linear_share > 0 else FULL)
         self.step, self.minutes, self.fitted = 0, 0.0, 0
+        self.pixels, self.earlier = 0, 0  # seen so far, and steps of the runs that this one goes on from
+        self.ending = False  # whether the part has begun that no trajectory goes on from
         self.skipped = torch.zeros((), dtype=torch.int64, device=self.device)
+        self.health = Health()
+        self._first: Tensor | None = None  # the loss of the first step, which tells what is no progress
         self._figures = torch.zeros(len(FIGURES), device=self.device)  # sums over the steps since the last report
-        self._told = (0, 0)  # steps and skipped steps until then
+        self._told = (0, 0, 0)  # steps, skipped steps and pixels until then
         self._clock: Callable[[], float] = time.monotonic
         torch.manual_seed(recipe.seed + 1000 * self.team.rank)  # of the noise that stands for rounding
-        if recipe.compile:
-            _compile(self.model)
 
     def warm_start(self, pictures: int = 48) -> None:
         """Start a fresh network from the principal components of the training tiles."""
         start_linear(self.model, self.crops.batch(pictures, self.recipe.crop))
         self.average.load_state_dict(self.model.state_dict())
 
-    @torch.no_grad()
-    def survey_teacher(self) -> None:
-        """Let a stage that distils look at its teacher before it starts (Eq. 6–7), at qualities evenly spread."""
-        if isinstance(self.stage, Distilled):
-            found = []
-            for quality in _spread(CALIBRATION_BATCHES, len(self.model.spec.lambdas)):
-                with self._autocast():
-                    found.append(self.stage.survey(self._batch(), self._all_at(quality)))
-            means = (self.team.mean(torch.stack(values).mean(0)) for values in zip(*found, strict=True))
-            self.stage.choose(Survey(*means))
+    def prepare(self) -> None:
+        """Let the stage look at what it has to know before the first step."""
+        with torch.no_grad(), self._autocast():
+            self.stage.prepare(self._show(), self.team.mean)
+
+    def _show(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for level in spread(BATCHES, len(self.model.spec.lambdas)):
+            x = self.crops.batch(self.recipe.batch, self.recipe.crop, part=self.team.part(self.recipe.batch))
+            yield x, torch.full((len(x),), level, device=self.device)
+
+    def compile(self) -> str | None:
+        """Put g_a and g_s through torch.compile; where that fails they run as they are, and a sentence says why."""
+        crop, lambdas = self.recipe.crop, self.model.spec.lambdas
+        share = len(range(*self.team.part(self.recipe.batch).indices(self.recipe.batch)))
+        x = torch.zeros(share, 3, crop, crop, device=self.device).to(memory_format=torch.channels_last)
+
+        def trial() -> None:
+            with self._autocast():
+                self.stage(x, torch.full((share,), float(len(lambdas)), device=self.device), FULL, 1.0).loss.backward()
+            self.optimizers.zero_grad()
+
+        return compile_transforms(self.model, trial)
 
     def run(
-        self, tell: Callable[[Report], None], save: Callable[[Trainer], None], stop_after: float = float("inf")
-    ) -> bool:
+        self, tell: Callable[[Report], None], save: Callable[[Trainer, dict[str, Any]], None],
+        stop_after: float = float("inf"),
+    ) -> bool:  # fmt: skip
         """Train until the budget is spent, or for `stop_after` minutes, or until Ctrl-C; True when it is spent.
 
-        `save` is called every few minutes and at the end.
+        `save` is called with the state every few minutes, before the end of the run begins, and at the end. Raises
+        DivergedError where the loss or the weights leave all bounds; what was saved before then is sound.
         """
         begin = saved = told = self._clock()
-        before, finished = self.minutes, False
+        before = self.minutes
         with quick_arithmetic(self.device), Interrupts() as interrupts:
             while True:
                 now = self._clock()
-                self.minutes = self.team.agree(before + (now - begin) / 60)
-                progress = self.progress
-                finished = progress >= 1
-                if self.team.agree(finished or interrupts.seen or self.minutes - before >= stop_after):
+                minutes = before + (now - begin) / 60
+                stop = interrupts.seen or minutes - before >= stop_after
+                due = now - saved > 60 * self.recipe.save_every
+                self.minutes, stopped, save_now = self.team.agree(minutes, stop, due)
+                if stopped or self.progress >= 1:
                     break
-                self._enter(self.recipe.phase(progress))
-                self._refit(progress)
-                self.train_step(self.recipe.rate(progress), self.recipe.price_of_z(progress))
+                if save_now or (self.progress >= self.recipe.ends_at and not self.ending and self.step):
+                    self._save(save)
+                    saved = self._clock()
+                self.ending = self.progress >= self.recipe.ends_at
+                self._enter(self.recipe.phase(self.progress))
+                self._refit(self.progress)
+                self.train_step(self.recipe.rate(self.progress), self.recipe.price_of_z(self.progress))
                 now = self._clock()
                 if now - told > REPORT_EVERY:
                     tell(self._report(now - told))
                     told = now
-                if self.team.agree(now - saved > 60 * self.recipe.save_every):
-                    self._save(save)
-                    saved = self._clock()
-        if finished and self.phase != "decoder":
-            self.fit_shapes(FINAL_BATCHES)
+        finished = self.progress >= 1
+        if finished and self.phase.fits:
+            self.calibration.fit_shapes(FINAL_BATCHES, self.step)
         self._save(save)
         return finished
 
@@ -116,126 +142,102 @@ class Trainer:
 
     def train_step(self, rate: float, price_of_z: float = 1.0) -> Tensor:
         """One step at a share of the peak learning rates; the FIGURES of its batch."""
-        x = self._batch()
-        quality = self.crops.quality(self.recipe.batch, len(self.model.spec.lambdas), self.part)
+        crop = self.recipe.crop_at(self.progress)
+        batch = self.recipe.batch_at(crop, self.team.size)
+        x = self._batch(batch, crop)
+        quality = self.crops.quality(batch, len(self.model.spec.lambdas), self.team.part(batch))
         with self._autocast():
             cost = self.shared(x, quality, self.phase, price_of_z)
         cost.loss.backward()
         bad = self.optimizers.step(rate)
         self.optimizers.zero_grad()
         self._update_average()
+        self.team.wait()
+        if self._first is None:
+            self._first = cost.figures[0]
         self.skipped += bad
         self._figures += torch.where(bad, torch.zeros_like(cost.figures), cost.figures)
         self.step += 1
+        self.pixels += batch * crop**2
         return cost.figures
 
-    def _batch(self) -> Tensor:
-        return self.crops.batch(self.recipe.batch, self.recipe.crop, part=self.part)
-
-    def _all_at(self, quality: float) -> Tensor:
-        return torch.full((self.recipe.batch // self.team.size,), quality, device=self.device)
+    def _batch(self, size: int, crop: int) -> Tensor:
+        part = self.team.part(size)
+        x = self.crops.batch(size, crop, part=part)
+        return self.mixture.mixed(x, self.step, part, self.progress)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
-        targets, sources = list(self.average.parameters()), list(self.model.parameters())
-        torch._foreach_lerp_(targets, sources, 1 - decay)
+        age = self.earlier + self.step
+        decay = min(self.recipe.ema, (1 + age) / (10 + age))
+        pairs = zip(self.average.parameters(), self.model.parameters(), strict=True)
+        own = [(target, source) for target, source in pairs if id(source) in self.optimizers.moved]
+        if own:
+            targets, sources = zip(*own, strict=True)
+            torch._foreach_lerp_(targets, sources, 1 - decay)
+
+    def _possible(self, phase: Phase) -> Phase:
+        """The phase, or `full` in place of `linear` where a network has nothing linear."""
+        return FULL if phase is LINEAR and not len(self.model.g_a.shortcut) else phase
 
     def _enter(self, phase: Phase) -> None:
-        if phase == "linear" and not len(self.model.g_a.shortcut):
-            phase = "full"
-        if phase == "decoder" != self.phase and self.step:  # the last time that a file may change
-            self.fit_shapes(FINAL_BATCHES)
-        if phase in ("quantised", "decoder") and not self.model.float_side.quantised:
-            self.calibrate()
-            self._quantise()
+        phase = self._possible(phase)
+        if self.step and self.phase.fits and not phase.fits:  # the last time that a file may change
+            self.calibration.fit_shapes(FINAL_BATCHES, self.step)
+        if phase.quantised and not self.calibration.quantised:
+            self.calibration.fix_steps()
+            self.calibration.quantise()
         self.phase = phase
 
     def _refit(self, progress: float) -> None:
         """Fit the shapes anew after every so much of the run, and not by the clock, so that it can resume."""
         every = self.recipe.shapes_every
-        if self.phase == "decoder" or every == 0 or int(progress / every) <= self.fitted:
+        if not self.phase.fits or every == 0 or int(progress / every) <= self.fitted:
             return
         self.fitted = int(progress / every)
-        self.fit_shapes(CALIBRATION_BATCHES)
+        self.calibration.fit_shapes(BATCHES, self.step)
 
-    @torch.no_grad()
-    def fit_shapes(self, batches: int) -> None:
-        """Fit the shapes of residuals to the averaged network, and share them with the one in training.
+    def _save(self, save: Callable[[Trainer, dict[str, Any]], None]) -> None:
+        if not self.calibration.quantised:  # so that what is saved can be turned into integers
+            self.calibration.fix_steps()
+        self._check()
+        if not self.calibration.finite():
+            raise diverged(self.step, self._mean_figures()["loss"])
+        state = self.state()
+        if self.team.leads:
+            save(self, state)
 
-        Draws from a generator of its own, as `calibrate` does. Nothing where the recipe keeps to Gaussians.
-        """
-        if self.recipe.shapes_every == 0:
-            return
-        generator = self.crops.fresh_generator(self.recipe.seed + self.step)
-        counter = ResidualCounter(self.model.spec, self.device)
-        self._walk(batches, generator, counter)
-        shapes = counter.fitted(self.team.mean(counter.counts) * self.team.size)
-        for model in (self.model, self.average):
-            model.float_side.shapes.copy_(shapes)
+    def _mean_figures(self) -> dict[str, float]:
+        """Means since the last report."""
+        steps, skipped, _ = self._told
+        counted = max(self.step - steps - (int(self.skipped) - skipped), 1)
+        return {name: value / counted for name, value in zip(FIGURES, self._figures.tolist(), strict=True)}
 
-    def _quantise(self) -> None:
-        for model in (self.model, self.average):
-            model.float_side.set_mode(quantised=True)
-
-    @torch.no_grad()
-    def calibrate(self) -> None:
-        """Fix the steps of all activations from the averaged network, and share them with the one in training.
-
-        Draws from a generator of its own, so that a run does not depend on when it was saved.
-        """
-        side, spec, generator = self.average.float_side, self.model.spec, self.crops.fresh_generator(self.recipe.seed)
-        side.set_mode(observing=True)
-        for layer in side.entropy_convs():
-            layer.peak.zero_()  # of an earlier calibration, for an earlier checkpoint
-        coder = RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=False)  # nobody asks its rate
-        self._walk(CALIBRATION_BATCHES, generator, coder)
-        side.set_mode()
-        twins = zip(side.entropy_convs(), self.model.float_side.entropy_convs(), strict=True)
-        for layer, trained in twins:
-            self.team.largest(layer.peak)
-            layer.calibrate()
-            trained.steps.copy_(layer.steps)
-
-    def _walk(self, batches: int, generator: torch.Generator, coder: RateEstimator) -> None:
-        """What the entropy side of the average sees of pictures; g_s, half of the work, has no part in it.
-
-        From the lowest quality to the highest, as at either end is what costs most where it is clipped.
-        """
-        average = self.average
-        for level in _spread(batches, len(self.model.spec.lambdas)):
-            x = self.crops.batch(self.recipe.batch, self.recipe.crop, generator, self.part)
-            quality = self._all_at(level)
-            with self._autocast():
-                average.encode(x, quality, coder)
-
-    def _save(self, save: Callable[[Trainer], None]) -> None:
-        if not self.average.float_side.quantised:  # so that what is saved can be turned into integers
-            self.calibrate()
-        save(self)
+    def _check(self) -> None:
+        if self._first is not None and math.isinf(self.health.best) and math.isfinite(self._first):
+            self.health.best = float(self._first)
+        steps, skipped, _ = self._told
+        self.health.check(self.step, self._mean_figures()["loss"], self.step - steps, int(self.skipped) - skipped)
 
     def _report(self, seconds: float) -> Report:
-        skipped, (step, skipped_before) = int(self.skipped), self._told
-        steps = self.step - step
-        sums, self._told = self._figures.tolist(), (self.step, skipped)
+        self._check()
+        values, pixels = self._mean_figures(), self.pixels - self._told[2]
+        self._told = (self.step, int(self.skipped), self.pixels)
         self._figures.zero_()
-        counted = max(steps - (skipped - skipped_before), 1)
-        values = {name: value / counted for name, value in zip(FIGURES, sums, strict=True)}
         left = self.minutes * (1 / self.progress - 1) if self.progress else float("inf")
         if not self.recipe.steps:
             left = self.recipe.minutes - self.minutes
         return Report(
-            self.step, self.minutes, left, self.progress, self.phase, values["loss"], values["bpp"],
-            _psnr(values["mse"]), self.recipe.rate(self.progress),
-            steps / seconds * self.recipe.batch * self.recipe.crop**2, skipped,
-            {name: values[name] for name in FIGURES[3:] if values[name]},
+            self.step, self.minutes, left, self.progress, self.phase.name, values["loss"], values["bpp"],
+            _psnr(values["mse"]), self.recipe.rate(self.progress), pixels / seconds, int(self.skipped),
+            {name: values[name] for name in FIGURES[3:] if values[name]}, self.pixels,
         )  # fmt: skip
 
     def state(self) -> dict[str, Any]:
-        """Everything that `restore` needs to go on exactly, in tensors and plain values."""
+        """Everything that `restore` needs to go on exactly, in tensors and plain values; a call of all processes."""
         cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
         return {
             "stage": {k: v for k, v in self.stage.state_dict().items() if not k.startswith("teacher.")},
@@ -243,24 +245,23 @@ class Trainer:
             "optimizers": self.optimizers.state_dict(),
             "draws": self.crops.generator.get_state(),
             "noise": [torch.get_rng_state(), cuda],
-            "step": self.step, "minutes": self.minutes, "skipped": int(self.skipped), "phase": self.phase,
-            "fitted": self.fitted, "quantised": self.model.float_side.quantised,
-            "figures": self._figures, "told": self._told,
+            "step": self.step, "earlier": self.earlier, "minutes": self.minutes, "pixels": self.pixels,
+            "skipped": int(self.skipped),
+            "phase": self.phase.name, "fitted": self.fitted, "quantised": self.calibration.quantised,
+            "figures": self._figures, "told": self._told, "ending": self.ending, "best": self.health.best,
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
         """Put back what `state` gave."""
-        self.stage.load_state_dict(state["stage"], strict=False)  # a teacher brings its own
-        self.average.load_state_dict(state["average"])
-        self.optimizers.load_state_dict(state["optimizers"])
-        self.crops.generator.set_state(state["draws"])
-        self.step, self.minutes, self.phase = state["step"], state["minutes"], state["phase"]
-        self.fitted = state["fitted"]
+        self.take(state)
+        self.step, self.minutes, self.phase = state["step"], state["minutes"], PHASES[state["phase"]]
+        self.earlier = state["earlier"]
+        self.fitted, self.ending, self.health.best = state["fitted"], state["ending"], state["best"]
         self.skipped.fill_(state["skipped"])
         self._figures.copy_(state["figures"])
         self._told = tuple(state["told"])
         if state["quantised"]:
-            self._quantise()
+            self.calibration.quantise()
         if self.team.leads:
             noise, cuda = state["noise"]
             torch.set_rng_state(noise)
@@ -269,23 +270,15 @@ class Trainer:
         else:
             torch.manual_seed(self.recipe.seed + 1000 * self.team.rank + self.step)
 
-
-def _compile(model: FedsModel) -> None:
-    """Put g_a and g_s through torch.compile; where that fails, it says so and they run as they are."""
-    import torch._dynamo
-
-    torch._dynamo.config.suppress_errors = True
-    model.g_a.compile()
-    model.g_s.compile()
-
-
-def _twin(model: FedsModel) -> FedsModel:
-    return copy.deepcopy(model).eval().requires_grad_(False)
-
-
-def _spread(count: int, qualities: int) -> Iterator[float]:
-    """`count` qualities from 1 to the number of qualities, evenly."""
-    return (1 + (qualities - 1) * number / (count - 1) for number in range(count))
+    def take(self, state: dict[str, Any]) -> None:
+        """Start from what a run had learned: weights, average, moments, and how many pixels it had seen."""
+        self.stage.load_state_dict(state["stage"], strict=False)  # a teacher brings its own
+        self.average.load_state_dict(state["average"])
+        self.optimizers.load_state_dict(state["optimizers"])
+        self.pixels, self.earlier = state["pixels"], state["earlier"] + state["step"]
+        self._told = (0, 0, self.pixels)
+        if len(state["draws"]) == len(self.crops.generator.get_state()):  # else drawn on another kind of device
+            self.crops.generator.set_state(state["draws"])
 
 
 def _psnr(mse: float) -> float:

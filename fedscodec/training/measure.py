@@ -9,7 +9,7 @@ import torch
 
 from ..networks.counts import kmacs_per_pixel
 from .loop import Trainer, quick_arithmetic
-from .recipe import Phase
+from .recipe import FULL, Phase
 from .stages import Distilled
 
 WARM_UP = 3  # steps that find algorithms, compile, and fill the queues
@@ -26,6 +26,7 @@ class Speed:
     flops: float  # per second: two a multiply-accumulate; three passes, of which backward is two
     device_flops: float  # of a product of square bfloat16 matrices on the same device
     memory: int  # bytes at the most, of the GPU; 0 on a CPU
+    processor: float = 0.0  # pixels a second of one core's time, which other work on the machine hardly changes
 
     @property
     def share(self) -> float:
@@ -35,14 +36,15 @@ class Speed:
     def __str__(self) -> str:
         """A line for people."""
         memory = f", {self.memory / 2**30:.1f} GiB" if self.memory else ""
+        busy = f", {self.processor / 1e3:.0f} kpx a second of one core" if self.processor else ""
         return (
             f"{self.phase}: {self.pixels_per_second / 1e3:.0f} kpx/s, {self.milliseconds:.1f} ms a step"
             f" ({self.steps} steps), {self.flops / 1e12:.2f} of {self.device_flops / 1e12:.1f} Tflop/s,"
-            f" {100 * self.share:.1f} % of the device's bfloat16 rate{memory}"
+            f" {100 * self.share:.1f} % of the device's bfloat16 rate{memory}{busy}"
         )
 
 
-def measure(trainer: Trainer, seconds: float = 15.0, phase: Phase = "full") -> Speed:
+def measure(trainer: Trainer, seconds: float = 15.0, phase: Phase = FULL) -> Speed:
     """Time steps of a phase for about so long; the network is trained by them and of no further use."""
     device = trainer.device
     if device.type == "cuda":
@@ -52,19 +54,23 @@ def measure(trainer: Trainer, seconds: float = 15.0, phase: Phase = "full") -> S
         for _ in range(WARM_UP):
             trainer.train_step(0.01)
         _wait(device)
-        begin, steps = time.perf_counter(), 0
-        while time.perf_counter() - begin < seconds or steps < 2:
+        begin, processor, steps, elapsed = time.perf_counter(), time.process_time(), 0, 0.0
+        while elapsed < seconds or steps < 2:
             trainer.train_step(0.01)
             steps += 1
             if steps % 5 == 0:
                 _wait(device)  # so that the clock is that of the device
+            (elapsed,) = trainer.team.agree(time.perf_counter() - begin)
         _wait(device)
         elapsed = time.perf_counter() - begin
-    pixels = steps * trainer.recipe.batch * trainer.recipe.crop**2 / elapsed
+    busy = torch.tensor(time.process_time() - processor, dtype=torch.float64)
+    busy = trainer.team.mean(busy) * trainer.team.size if device.type == "cpu" else torch.zeros(())
+    pixels = steps * trainer.recipe.batch * trainer.recipe.crop**2
     memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
-    rate = bfloat16_rate(device)
+    rate = trainer.team.size * bfloat16_rate(device) if trainer.team.leads else 1.0
     return Speed(
-        phase, steps, pixels, 1000 * elapsed / steps, pixels * _flops_per_pixel(trainer), rate, memory
+        phase.name, steps, pixels / elapsed, 1000 * elapsed / steps, pixels / elapsed * _flops_per_pixel(trainer), rate,
+        memory, pixels / float(busy) if busy else 0.0,
     )  # fmt: skip
 
 

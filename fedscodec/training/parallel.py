@@ -1,9 +1,16 @@
-"""Several processes that train one network, each on its part of every batch, as `torchrun` starts them."""
+"""Several processes that train one network, each on its part of every batch.
+
+`Team` is a process on its own, `Distributed` one of those that `torchrun` starts (several GPUs), and `workers.Workers`
+one of those that `--workers` starts on one machine, with the weights in shared memory. The loop knows no more of them
+than stands here.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -32,39 +39,72 @@ class Team:
         share = batch // self.size
         return slice(self.rank * share, (self.rank + 1) * share)
 
-    def agree(self, value: float) -> float:
-        """The leader's value, in every process."""
-        if self.size == 1:
-            return value
-        shared = torch.tensor(value, dtype=torch.float64)
-        dist.broadcast(shared, 0)
-        return float(shared)
+    def agree(self, *values: float) -> tuple[float, ...]:
+        """The leader's values, in every process."""
+        return values
 
     def largest(self, values: Tensor) -> Tensor:
-        """The largest of all processes, element by element."""
-        if self.size > 1:
-            dist.all_reduce(values, dist.ReduceOp.MAX)
+        """The largest of all processes, element by element, also put in place."""
         return values
 
     def mean(self, values: Tensor) -> Tensor:
         """The mean over all processes, element by element."""
-        if self.size > 1:
-            dist.all_reduce(values)
-            values = values / self.size
         return values
 
     def share(self, module: nn.Module, device: torch.device) -> nn.Module:
-        """The module whose gradients are those of the whole batch; alone, the module itself."""
-        if self.size == 1:
-            return module
+        """The module to call in training."""
+        return module
+
+    def mine(self, costs: Mapping[str, float]) -> set[str]:
+        """Which of the parameters this process moves, by what each costs."""
+        return set(costs)
+
+    def exchange(self, parameters: Sequence[nn.Parameter], moved: Set[int]) -> None:
+        """After a backward pass: make the gradients of what this process moves (ids) those of the whole batch."""
+
+    def squared_norm(self, own: Tensor) -> Tensor:
+        """The sum of squares of all gradients, from that of the gradients of what this process moves."""
+        return own
+
+    def wait(self) -> None:
+        """Go on only when all processes are here."""
+
+    def gather(self, value: Any) -> list[Any]:
+        """What every process has, for the leader."""
+        return [value]
+
+    def leave(self) -> None:
+        """Part from the other processes at the end of a run."""
+
+
+class Distributed(Team):
+    """One of the processes that `torchrun` started; gradients are averaged by DistributedDataParallel."""
+
+    def agree(self, *values: float) -> tuple[float, ...]:
+        """The leader's values, in every process."""
+        shared = torch.tensor(values, dtype=torch.float64)
+        dist.broadcast(shared, 0)
+        return tuple(shared.tolist())
+
+    def largest(self, values: Tensor) -> Tensor:
+        """The largest of all processes, element by element, also put in place."""
+        dist.all_reduce(values, dist.ReduceOp.MAX)
+        return values
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean over all processes, element by element."""
+        dist.all_reduce(values)
+        return values / self.size
+
+    def share(self, module: nn.Module, device: torch.device) -> nn.Module:
+        """The module whose gradients are those of the whole batch."""
         ids = [device.index] if device.type == "cuda" else None
         # Which parameters a step uses depends on the part of the run it lies in.
         return DistributedDataParallel(module, device_ids=ids, find_unused_parameters=True)
 
     def leave(self) -> None:
         """Part from the other processes at the end of a run."""
-        if self.size > 1:
-            dist.destroy_process_group()
+        dist.destroy_process_group()
 
 
 def join_team(device: torch.device) -> tuple[Team, torch.device]:
@@ -76,4 +116,4 @@ def join_team(device: torch.device) -> tuple[Team, torch.device]:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
-    return Team(dist.get_rank(), size), device
+    return Distributed(dist.get_rank(), size), device

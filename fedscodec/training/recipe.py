@@ -1,79 +1,109 @@
 """`Recipe`: how a network is trained, as one frozen value; every field is a flag of `feds train` of the same name.
 
 `RECIPES` holds the recipes that have names: ours, which fit into a number of minutes, and those of the paper, which
-count steps.
+count steps. A `Phase` is a part of a run.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from ..errors import FedsError
 
-Phase = Literal["linear", "full", "quantised", "decoder"]
-"""Parts of a run, in their order; a run need not have them all."""
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a run: what it trains, and how the entropy side stands meanwhile."""
+
+    name: str
+    trains: Literal["shortcut", "all", "g_s"]  # shortcut: the linear one, and the entropy side
+    quantised: bool = False  # whether the entropy side runs with fake quantisation
+    noise: bool = True  # whether noise stands for rounding in the rate
+    fits: bool = True  # whether files may still change, so that tables are fitted
+
+
+LINEAR = Phase("linear", "shortcut")
+FULL = Phase("full", "all")
+QUANTISED = Phase("quantised", "all", quantised=True)
+DECODER = Phase("decoder", "g_s", quantised=True, noise=False, fits=False)
+PHASES = {phase.name: phase for phase in (LINEAR, FULL, QUANTISED, DECODER)}
+"""Parts of a run by name, in their order; a run need not have them all."""
+
+
+def option(default: Any, help_text: str) -> Any:
+    """A field of a frozen value that is also a flag of a command."""
+    return field(default=default, metadata={"help": help_text})
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A training run that fits into `minutes`, or that is over after `steps` where these are given.
 
-    Shares are parts of the whole run. In the first `linear_share` only the wavelet shortcut and the entropy side are
-    trained, which costs a quarter of a full step and gives the entropy model a settled transform to learn from. In the
-    last `quantised_share` the entropy side runs with fake quantisation, so that the integers that ship were tuned. A
-    `decoder_share` after that trains g_s alone, which changes no file and costs half a step.
+    Shares are parts of the whole run. In the first `linear_share` only the linear shortcut and the entropy side are
+    trained, which costs a quarter of a full step. In the last `quantised_share` the entropy side runs with fake
+    quantisation, so that the integers that ship were tuned. A `decoder_share` after that trains g_s alone, which
+    changes no file and costs half a step.
 
-    The learning rate rises for `warm_up`, stays, and falls to zero along a cosine after `decay_from`; with
-    `milestones`, it falls to a tenth at each of these steps instead.
+    The learning rate rises for `warm_up`, stays, and falls to zero along a cosine after `decay_from` (or in the last
+    `decay_minutes`); with `milestones`, it falls to a tenth at each of these steps instead. Before it falls the run is
+    a trajectory that can go on for ever; what follows is what ships.
 
     alpha, beta, gamma and delta weigh what a student learns from a teacher (Eq. 3), where there is one.
     """
 
-    minutes: float = 30.0
-    steps: int = 0  # where not 0, how long the run is, in place of the minutes
-    batch: int = 8  # over all processes together
-    crop: int = 256  # pixels, a multiple of 64
-    optimizer: Literal["adam", "soap"] = "soap"  # of the transforms; the entropy side always runs Adam
-    precondition_every: int = 10  # steps between SOAP's decompositions
-    lr: float = 5e-4  # of the transforms
-    side_lr: float = 1e-3  # of the entropy side, h_a and the gains
-    shortcut_lr: float = 1e-4  # of the wavelet shortcut
-    prior_lr: float = 2e-2  # of the prior of z: logarithms of scales, which must travel by whole units
-    warm_up: float = 0.02
-    decay_from: float = 0.4
-    milestones: tuple[int, ...] = ()
-    linear_share: float = 0.15
-    quantised_share: float = 0.12
-    decoder_share: float = 0.0  # at the very end: g_s alone, on latents as files hold them
-    free_z: float = 0.1  # until here z costs nothing, then its price rises to the full one over as long again
-    balance: float = 0.5  # exponent by which samples of high λ weigh less, see losses.sample_weights
-    alpha: float = 1.0  # of L_output (Eq. 4)
-    beta: float = 0.5  # of L_feature (Eq. 5)
-    gamma: float = 0.5  # of L_latent (Eq. 8)
-    delta: float = 0.0  # of L_distribution, what FU2024KD adds to L_output
-    taps: tuple[int, ...] = (0, 1, 2, 3, 4, 5)  # the maps that L_feature compares: three of g_a, three of g_s
-    latent_order: Literal["entropy", "teacher"] = "entropy"  # of the channels chosen by rank
-    relative: bool = False  # L_feature and L_latent in units of the teacher's spread of each channel
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of the transforms; auto: the fastest of the device
-    compile: bool = False  # g_a and g_s by torch.compile
-    clip: float = 1.0  # norm of the gradient
-    ema: float = 0.998  # decay of the moving average of the weights, which is what is kept
-    save_every: float = 4.0  # minutes
-    shapes_every: float = 0.02  # of the run, after which the shapes of residuals are fitted again; 0: Gaussians
-    seed: int = 1
+    minutes: float = option(30.0, "How long the run is.")
+    steps: int = option(0, "How many steps the run has, in place of minutes.")
+    batch: int = option(8, "Crops a step, over all processes together.")
+    crop: int = option(192, "Side of a crop in pixels, a multiple of 64.")
+    crops: tuple[int, ...] = option((), "Larger crops for the last part of the run, one after the other.")
+    crops_share: float = option(0.2, "Share of the run that has the larger crops.")
+    optimizer: Literal["adam", "soap", "muon"] = option("adam", "soap: of g_a and g_s. muon: of matrices.")
+    precondition_every: int = option(10, "Steps between SOAP's decompositions.")
+    lr: float = option(1.5e-3, "Peak learning rate of g_a and g_s.")
+    side_lr: float = option(1.5e-3, "Of the entropy side, h_a and the gains.")
+    rest_lr: float = option(0.0, "Of all that is no matrix: biases, depthwise filters, gains. 0: that of its part.")
+    shortcut_lr: float = option(1e-4, "Of the linear shortcut.")
+    prior_lr: float = option(2e-2, "Of the prior of z.")
+    warm_up: float = option(0.02, "Share of the run in which the learning rate rises.")
+    decay_from: float = option(0.7, "Where in the run the learning rate begins to fall; 1: never.")
+    decay_minutes: float = option(0.0, "Minutes at the end in which it falls, in place of decay-from.")
+    milestones: tuple[int, ...] = option((), "Steps at which the learning rate falls to a tenth instead.")
+    linear_share: float = option(0.0, "First share of the run, for the linear shortcut and the entropy side alone.")
+    quantised_share: float = option(0.12, "Last share, with the entropy side as the integers that ship.")
+    decoder_share: float = option(0.0, "Share at the very end for g_s alone; files stay as they are.")
+    free_z: float = option(0.05, "Share of the run in which z costs nothing; its price then rises for as long.")
+    balance: float = option(0.5, "Samples weigh (λ/λ of q4)^-balance.")
+    graphics: float = option(0.02, "Share of crops that are graphics while the learning rate falls.")
+    graphics_before: float = option(0.0, "The same before it falls.")
+    jitter: float = option(0.02, "Share of crops whose colours are moved, while the learning rate falls.")
+    alpha: float = option(1.0, "Weight of L_output (Eq. 4).")
+    beta: float = option(0.5, "Weight of L_feature (Eq. 5).")
+    gamma: float = option(0.5, "Weight of L_latent (Eq. 8).")
+    delta: float = option(0.0, "Weight of what FU2024KD adds to L_output.")
+    taps: tuple[int, ...] = option((0, 1, 2, 3, 4, 5), "Maps of g_a and g_s that L_feature compares.")
+    latent_order: Literal["entropy", "teacher"] = option("entropy", "Order of the channels that L_latent compares.")
+    relative: bool = option(False, "L_feature and L_latent in units of the teacher's spread.")
+    precision: Literal["auto", "float32", "bfloat16"] = option("auto", "Of g_a and g_s; auto: the device's fastest.")
+    compile: bool = option(False, "Put g_a and g_s through torch.compile.")
+    clip: float = option(1.0, "Largest norm of the gradient.")
+    ema: float = option(0.998, "Decay of the moving average of the weights, which is what is kept.")
+    save_every: float = option(4.0, "Minutes between checkpoints.")
+    shapes_every: float = option(0.02, "Share of the run after which tables are fitted anew; 0: Gaussians.")
+    seed: int = option(1, "Of all that is drawn at random.")
 
     def __post_init__(self) -> None:
-        if self.crop < 64 or self.crop % 64:
-            raise ValueError(f"crop must be a positive multiple of 64, found {self.crop}")
+        for side in (self.crop, *self.crops):
+            if side < 64 or side % 64:
+                raise ValueError(f"crop must be a positive multiple of 64, found {side}")
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(
                     f"{name} must be {', '.join(allowed[:-1])} or {allowed[-1]}, found {getattr(self, name)}"
                 )
-        if not 0 <= self.decay_from < 1:
+        if not 0 <= self.decay_from <= 1:
             raise ValueError(f"decay_from must lie in 0..1, found {self.decay_from}")
         if self.minutes <= 0 or self.batch < 1:
             raise ValueError(f"minutes and batch must be positive, found {self.minutes} and {self.batch}")
@@ -82,10 +112,13 @@ class Recipe:
             raise ValueError(f"steps must not be negative and precondition_every be positive, found {found}")
         if self.milestones and not self.steps:
             raise ValueError(f"milestones are steps, and need a run of steps, found {self.milestones} without")
+        if self.decay_minutes and (self.steps or not 0 < self.decay_minutes <= self.minutes):
+            raise ValueError(f"decay_minutes must lie within the minutes of a run, found {self.decay_minutes}")
         if any(not 0 <= tap <= 5 for tap in self.taps):
             raise ValueError(f"taps lie in 0..5, found {self.taps}")
-        if not 0 <= self.shapes_every <= 1:
-            raise ValueError(f"shapes_every must lie in 0..1, found {self.shapes_every}")
+        for name in ("shapes_every", "crops_share", "graphics", "graphics_before", "jitter"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in 0..1, found {getattr(self, name)}")
         shares = self.linear_share, self.quantised_share, self.decoder_share
         if min(shares) < 0 or sum(shares) > 1:
             raise ValueError(f"shares of a run must be 0..1 together, found {' + '.join(map(str, shares))}")
@@ -99,6 +132,19 @@ class Recipe:
             return 1.0
         return min(max(progress / self.free_z - 1.0, 0.0), 1.0)
 
+    @property
+    def falls_at(self) -> float:
+        """Where in the run, 0..1, the learning rate begins to fall."""
+        if self.milestones:
+            return min(self.milestones) / self.steps
+        return 1 - self.decay_minutes / self.minutes if self.decay_minutes else self.decay_from
+
+    @property
+    def ends_at(self) -> float:
+        """Where in the run the part begins that no trajectory goes on from: a falling rate, integers, larger crops."""
+        last = 1 - self.quantised_share - self.decoder_share
+        return min(self.falls_at, last, 1 - self.crops_share if self.crops else 1.0)
+
     def rate(self, progress: float) -> float:
         """Learning rate at `progress` in 0..1 of the run, as a share of its peak."""
         if progress < self.warm_up:
@@ -106,23 +152,37 @@ class Recipe:
         if self.milestones:
             step = round(progress * self.steps)
             return float(0.1 ** sum(step >= milestone for milestone in self.milestones))
-        if progress < self.decay_from:
+        if progress < self.falls_at or self.falls_at == 1:
             return 1.0
-        return 0.5 * (1 + math.cos(math.pi * min((progress - self.decay_from) / (1 - self.decay_from), 1.0)))
+        return 0.5 * (1 + math.cos(math.pi * min((progress - self.falls_at) / (1 - self.falls_at), 1.0)))
+
+    def crop_at(self, progress: float) -> int:
+        """Side of the crops at `progress`; the larger ones share the last `crops_share` evenly."""
+        begin = 1 - self.crops_share
+        if not self.crops or progress < begin:
+            return self.crop
+        number = int((progress - begin) / max(self.crops_share, 1e-9) * len(self.crops))
+        return self.crops[min(number, len(self.crops) - 1)]
+
+    def batch_at(self, crop: int, processes: int) -> int:
+        """Crops of a step at this side: about as many pixels as ever, shared evenly by the processes."""
+        if crop == self.crop:
+            return self.batch
+        return processes * max(round(self.batch * (self.crop / crop) ** 2 / processes), 1)
 
     def phase(self, progress: float) -> Phase:
         """The part of the run that `progress` in 0..1 lies in."""
         if progress < self.linear_share:
-            return "linear"
+            return LINEAR
         if progress < 1 - self.quantised_share - self.decoder_share:
-            return "full"
+            return FULL
         if self.decoder_share > 0 and progress >= 1 - self.decoder_share:
-            return "decoder"
-        return "quantised" if self.quantised_share + self.decoder_share > 0 else "full"
+            return DECODER
+        return QUANTISED if self.quantised_share + self.decoder_share > 0 else FULL
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "optimizer": ("adam", "soap"),
+    "optimizer": ("adam", "soap", "muon"),
     "latent_order": ("entropy", "teacher"),
     "precision": ("auto", "float32", "bfloat16"),
 }
@@ -130,14 +190,24 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 _PAPER = Recipe(  # Sec. 5.1; the norm of the gradient is clipped here too, of which the paper says nothing
     steps=180_000, milestones=(130_000, 160_000), batch=8, crop=384, optimizer="adam", lr=1e-4, side_lr=1e-4,
     shortcut_lr=1e-4, prior_lr=1e-4, warm_up=0.0, decay_from=0.0, linear_share=0.0, quantised_share=0.0, free_z=0.0,
-    balance=0.0, ema=0.0, alpha=1.0, beta=0.5, gamma=0.5, shapes_every=0.0,
+    balance=0.0, ema=0.0, alpha=1.0, beta=0.5, gamma=0.5, shapes_every=0.0, graphics=0.0, jitter=0.0,
 )  # fmt: skip
-_FROM_WEIGHTS = Recipe(linear_share=0.0, free_z=0.0)
+_GOES_ON: dict[str, Any] = {"linear_share": 0.0, "free_z": 0.0}
 
 RECIPES: dict[str, Recipe] = {
-    "train": Recipe(),
-    "distill": Recipe(latent_order="teacher", relative=True),
-    "finetune": replace(_FROM_WEIGHTS, lr=2e-4, side_lr=4e-4, shortcut_lr=5e-5, decay_from=0.1, quantised_share=0.5),
+    "train": Recipe(rest_lr=1e-3),
+    "relay": Recipe(minutes=600.0, rest_lr=1e-3, decay_from=1.0, quantised_share=0.0, shapes_every=0.0),
+    "branch": Recipe(
+        **_GOES_ON, rest_lr=1e-3, warm_up=0.0, decay_from=0.0, crops=(256, 384), crops_share=0.3, quantised_share=0.3
+    ),
+    "distill": Recipe(rest_lr=1e-3, latent_order="teacher", relative=True),
+    "finetune": Recipe(
+        **_GOES_ON, lr=2e-4, side_lr=4e-4, shortcut_lr=5e-5, warm_up=0.02, decay_from=0.1, quantised_share=0.5
+    ),
+    "soap": Recipe(  # what trained the paper-size student
+        crop=256, optimizer="soap", lr=5e-4, side_lr=1e-3, decay_from=0.4, linear_share=0.15, free_z=0.1
+    ),
+    "muon": Recipe(optimizer="muon", lr=3e-3, side_lr=3e-3, rest_lr=1e-3),
     "paper-teacher": _PAPER,  # stage 1
     "paper-distill": _PAPER,  # stage 2
     "paper-finetune": replace(  # stage 3; its last third is quantised, as every network that ships as integers needs
@@ -146,7 +216,10 @@ RECIPES: dict[str, Recipe] = {
     "direct": _PAPER,  # Fig. 7: the student without a teacher
     "fu2024kd": replace(_PAPER, beta=0.0, gamma=0.0, delta=1.0),  # Fig. 7: output and probability distribution
 }
-"""Name → recipe, for `--recipe`. `direct` is stage 1 on a student: what differs is the network, not the recipe."""
+"""Name → recipe, for `--recipe`. `direct` is stage 1 on a student: what differs is the network, not the recipe.
+
+`relay` is a trajectory at a constant rate, and `branch` the fall that makes of it what ships, see docs/training.md.
+"""
 
 
 def recipe_from(name: str, overrides: Mapping[str, Any]) -> Recipe:

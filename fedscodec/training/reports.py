@@ -28,6 +28,7 @@ class Report:
     pixels_per_second: float
     skipped: int  # steps dropped because their gradient was not finite
     learned: dict[str, float] = field(default_factory=dict)  # parts of L_KD, before their weights
+    pixels: int = 0  # seen so far, in the runs that this one goes on from too
 
     def __str__(self) -> str:
         """A line for people."""

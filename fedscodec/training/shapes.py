@@ -28,8 +28,8 @@ class ResidualCounter(RateEstimator):
         if y is None:
             raise ValueError("nothing can be counted without latents")
         tables, width = self.counts.shape[1:]
-        size = torch.round(y - mean).abs().clamp_max(width - 1).long()
-        rows = index.round().long().clamp(0, tables - 1)
+        size = torch.round(y - mean).abs().nan_to_num(width - 1).clamp_max(width - 1).long()
+        rows = index.nan_to_num(0.0).round().long().clamp(0, tables - 1)  # of a run that diverged, which is told later
         found = torch.bincount((rows * width + size).flatten(), minlength=tables * width)
         self.counts[part.tables] += found.view(tables, width)
         return super().code(part, y, mean, index)

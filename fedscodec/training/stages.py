@@ -10,7 +10,7 @@ share is a module. A phase is a part of one run, see `Recipe`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -29,6 +29,10 @@ FIGURES = ("loss", "bpp", "mse", "output", "feature", "latent", "distribution")
 """What a step tells of itself, in this order: what Eq. 1 sums up, and the parts of L_KD before their weights."""
 
 
+Show = Iterable[tuple[Tensor, Tensor]]
+"""Batches of pictures and their qualities."""
+
+
 class Cost(NamedTuple):
     """What a batch cost: the loss to lower, and the FIGURES for the log, without gradients."""
 
@@ -44,10 +48,13 @@ class Alone(nn.Module):
         self.model, self.recipe = model, recipe
         self.register_buffer("lambdas", torch.tensor(model.spec.lambdas), persistent=False)
 
+    def prepare(self, show: Show, mean: Callable[[Tensor], Tensor]) -> None:
+        """Nothing has to be known before the first step."""
+
     def forward(self, x: Tensor, quality: Tensor, phase: Phase, price_of_z: float) -> Cost:
         """The cost of pictures x [B, 3, H, W] at qualities [B], with z charged at that share of its rate."""
         lam = losses.interpolated_lambda(quality, self.lambdas)
-        coder = estimator(RateEstimator, self.model, noise=phase != "decoder")
+        coder = estimator(RateEstimator, self.model, noise=phase.noise)
         output = pass_of(self.model, phase)(x, quality, coder)
         cost, free = _own_cost(self, x, output, coder, lam, price_of_z)
         return Cost(cost.loss - free, _figures(cost, {}))
@@ -80,6 +87,21 @@ class Distilled(nn.Module):
         self.register_buffer("latent_unit", torch.ones(teacher.spec.latents))
         self.register_buffer("map_units", torch.ones(sum(self.widths)))
 
+    def train(self, mode: bool = True) -> Distilled:
+        """Switch the student; the teacher only ever looks."""
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def prepare(self, show: Show, mean: Callable[[Tensor], Tensor]) -> None:
+        """Let the teacher see some pictures before the first step, and fix what it is asked for (Eq. 6–7).
+
+        show: pictures and qualities, evenly spread; mean: that over all processes.
+        """
+        found = [self.survey(x, quality) for x, quality in show]
+        means = (mean(torch.stack(values).mean(0)) for values in zip(*found, strict=True))
+        self.choose(Survey(*means))
+
     @torch.no_grad()
     def survey(self, x: Tensor, quality: Tensor) -> Survey:
         """What the teacher makes of pictures x at the student's qualities."""
@@ -110,7 +132,7 @@ class Distilled(nn.Module):
         with torch.no_grad():
             taught.look(self.teacher, x, self._teachers_quality(lam), noise=False)
         seen = _Seen(self.model, self.recipe)
-        seen.look(pass_of(self.model, phase), x, quality, noise=phase != "decoder")
+        seen.look(pass_of(self.model, phase), x, quality, noise=phase.noise)
         cost, free = _own_cost(self, x, seen.output, seen.coder, lam, price_of_z)
         parts = self._knowledge(taught, seen, lam)
         weights = _weights(self.recipe)
@@ -194,7 +216,8 @@ Stage = Alone | Distilled
 
 def pass_of(model: FedsModel, phase: Phase) -> Callable[..., Output]:
     """The pass through a network that a phase trains."""
-    return {"linear": model.linear, "decoder": model.decoder_only}.get(phase, model)
+    passes: dict[str, Callable[..., Output]] = {"shortcut": model.linear, "g_s": model.decoder_only, "all": model}
+    return passes[phase.trains]
 
 
 def projections(student: ModelSpec, teacher: ModelSpec, taps: Sequence[int]) -> nn.ModuleList:

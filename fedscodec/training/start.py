@@ -29,6 +29,7 @@ def start(
         weights = read_weights(init)
         model = trainable(weights)
         words = {"network": weights.metadata.get("network", network), "start": init.name}
+        words["parent"] = weights.fingerprint.hex()
         return retargeted(model, lam, metric), words
     if network not in VARIANTS:
         raise FedsError(f"{network}: no such network; known are {', '.join(VARIANTS)}")

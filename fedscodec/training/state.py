@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save, save_file
 from torch import Tensor
 
 from ..errors import WeightsError
@@ -44,9 +45,22 @@ def read_state(path: Path) -> Any:
             if metadata.get("format") != FORMAT:
                 found = metadata.get("format")
                 raise WeightsError(f"{path}: expected the state of a training run ({FORMAT}), found {found}")
-            return _with_tensors(json.loads(metadata["state"]), file)
+            return _with_tensors(json.loads(metadata["state"]), file.get_tensor)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise WeightsError(f"{path}: not a readable state of a training run ({error})") from None
+
+
+def pack_state(state: Any) -> bytes:
+    """A state as bytes, for another process of the same run."""
+    tensors: dict[str, Tensor] = {}
+    words = json.dumps(_without_tensors(state, tensors)).encode()
+    return len(words).to_bytes(8, "little") + words + save(tensors)
+
+
+def unpack_state(data: bytes) -> Any:
+    """What `pack_state` packed."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    return _with_tensors(json.loads(data[8:end]), load(data[end:]).__getitem__)
 
 
 def _without_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
@@ -64,12 +78,12 @@ def _without_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
     raise TypeError(f"the state of a run holds numbers, strings and tensors, found {type(value).__name__}")
 
 
-def _with_tensors(value: Any, file: Any) -> Any:
+def _with_tensors(value: Any, tensor: Callable[[str], Tensor]) -> Any:
     if isinstance(value, list):
-        return [_with_tensors(item, file) for item in value]
+        return [_with_tensors(item, tensor) for item in value]
     if not isinstance(value, dict):
         return value
     if "tensor" in value:
         order = value["order"]
-        return file.get_tensor(value["tensor"]).permute(sorted(range(len(order)), key=order.__getitem__))
-    return {key: _with_tensors(item, file) for key, item in value["dict"]}
+        return tensor(value["tensor"]).permute(sorted(range(len(order)), key=order.__getitem__))
+    return {key: _with_tensors(item, tensor) for key, item in value["dict"]}

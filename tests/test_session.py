@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,24 +19,30 @@ from fedscodec.images import from_array
 from fedscodec.metrics.fidelity import psnr
 from fedscodec.networks.spec import TINY
 from fedscodec.networks.weights import read_weights
-from fedscodec.training import command, loop
-from fedscodec.training.command import Job, export
+from fedscodec.training import calibration, loop, session
+from fedscodec.training.health import DivergedError
+from fedscodec.training.job import Job
+from fedscodec.training.session import Nobody, export
 from fedscodec.training.state import read_state
 from fedscodec.version import __version__
 
+NOBODY = Nobody()
 SHORT = {"steps": 3, "crop": 64, "batch": 2, "optimizer": "adam"}
 
 
-def train(data, out, network="tiny", overrides=None, **more):
+def train(data, out, network="tiny", overrides=None, audience=NOBODY, **more):
     """Run a job as the commands do, on the CPU."""
-    command.run(Job([data], out, overrides={**SHORT, **(overrides or {})}, network=network, device="cpu", **more))
+    more = {"network": network, **more} if "init" not in more and not more.get("resume") else more
+    overrides = {**SHORT, **(overrides or {})}
+    session.run(Job([data], out, overrides=overrides, device="cpu", **more), audience)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _few_batches():
     """Looking at four batches, not sixteen, is enough where nothing is learned."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "CALIBRATION_BATCHES", 4)
+        patch.setattr(calibration, "BATCHES", 4)
+        patch.setattr(loop, "BATCHES", 4)
         yield
 
 
@@ -83,8 +91,10 @@ def test_an_unknown_network_is_named_before_anything_is_read(tmp_path):
 
 
 def test_training_leaves_a_weights_file_and_a_log(checkpoint):
-    assert sorted(os.listdir(checkpoint.parent))[:3] == ["mine.jsonl", "mine.safetensors", "mine.svg"]
-    assert not checkpoint.with_suffix(".state.safetensors").exists()  # the run is over
+    files = sorted(path.name for path in checkpoint.parent.iterdir() if path.stem.startswith("mine"))
+    assert files == ["mine.jsonl", "mine.safetensors", "mine.state.safetensors", "mine.svg"]
+    trajectory = read_state(checkpoint.with_suffix(".state.safetensors"))["run"]
+    assert (trajectory["step"], trajectory["ending"]) == (3, False)  # the rate of three steps had no time to fall
     weights = read_weights(checkpoint)
     assert weights.spec == TINY
     words = weights.metadata
@@ -95,11 +105,38 @@ def test_training_leaves_a_weights_file_and_a_log(checkpoint):
     assert json.loads(line)["recipe"]["steps"] == 3
 
 
-def test_training_tells_what_it_skipped(photos, tmp_path, capsys):
-    train(photos, tmp_path / "x.safetensors", overrides={"steps": 1})
-    told = " ".join(capsys.readouterr().err.split())
-    assert "broken.png: expected a picture" in told
-    assert "2 pictures, 1 skipped, on cpu" in told
+class Listener(Nobody):
+    """Keeps what a run says."""
+
+    def __init__(self):
+        self.said, self.shares = [], []
+
+    def say(self, sentence, *, warning=False):
+        self.said.append((warning, sentence))
+
+    def progress(self, share, words):
+        self.shares.append(share)
+
+
+def test_training_tells_what_it_skipped(photos, tmp_path):
+    listener = Listener()
+    train(photos, tmp_path / "x.safetensors", overrides={"steps": 1}, audience=listener)
+    skipped, pictures, end = listener.said
+    assert skipped[0]
+    assert "broken.png: expected a picture" in skipped[1]
+    assert pictures == (False, "2 pictures, 1 skipped, on cpu")
+    assert end == (False, f"{tmp_path / 'x.safetensors'}: 1 steps, 0 skipped as not finite")
+    assert listener.shares == [0.0]
+
+
+def test_of_many_skipped_files_all_are_counted(photos, tmp_path):
+    folder, listener = tmp_path / "many", Listener()
+    folder.mkdir()
+    (folder / "a.png").write_bytes((photos / "a.png").read_bytes())
+    for number in range(23):
+        (folder / f"x{number}.png").write_bytes(b"no picture")
+    train(folder, tmp_path / "x.safetensors", measure=True, overrides={"steps": 1}, audience=listener)
+    assert listener.said[20] == (True, "skipped: 3 more")
 
 
 def test_a_checkpoint_encodes_and_decodes(checkpoint):
@@ -147,7 +184,7 @@ def test_training_goes_on_from_a_weights_file(which, photos, tmp_path, request):
 
 def test_a_start_from_weights_trains_all_of_the_network_at_once(checkpoint, photos, tmp_path, monkeypatch):
     stages = []
-    monkeypatch.setattr(command.Trainer, "run", lambda run, tell, save, left: stages.append(run.phase))
+    monkeypatch.setattr(session.Trainer, "run", lambda run, tell, save, left: stages.append(run.phase.name))
     recipe = {"linear_share": 0.8}
     train(photos, tmp_path / "a.safetensors", "tiny", recipe, init=checkpoint)
     train(photos, tmp_path / "b.safetensors", "tiny", recipe)
@@ -155,7 +192,9 @@ def test_a_start_from_weights_trains_all_of_the_network_at_once(checkpoint, phot
 
 
 def test_fresh_starts_with_one_seed_are_equal(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(command.Trainer, "run", lambda run, tell, save, left: save(run))  # as it is before any step
+    monkeypatch.setattr(
+        session.Trainer, "run", lambda run, tell, save, left: save(run, run.state())
+    )  # as it is before any step
     starts = []
     for number, seed in enumerate((3, 3, 4)):
         torch.manual_seed(100 + number)  # whatever went before
@@ -184,14 +223,14 @@ def test_what_was_stopped_goes_on_exactly(photos, tmp_path):
     assert one.floats.keys() == other.floats.keys()
     assert all(np.array_equal(array, other.floats[name]) for name, array in one.floats.items())
     assert one.fingerprint == other.fingerprint
-    assert not parts.with_suffix(".state.safetensors").exists()
+    assert not parts.with_suffix(".falling.safetensors").exists()
     resumed = [json.loads(line).get("resumed") for line in parts.with_suffix(".jsonl").read_text().splitlines()]
     assert [step for step in resumed if step is not None] == [0, 2, 4, 7]
 
 
 def _resume_until(stop, photos, out):
     """Go on with a run and interrupt it before that step."""
-    step = command.Trainer.train_step
+    step = session.Trainer.train_step
 
     def until(run, *arguments):
         if run.step == stop - 1:
@@ -199,18 +238,78 @@ def _resume_until(stop, photos, out):
         return step(run, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command.Trainer, "train_step", until)
-        command.run(Job([photos], out, device="cpu", resume=True))
-    state = out.with_suffix(".state.safetensors")
-    assert not state.exists() or read_state(state)["run"]["step"] == stop
+        patch.setattr(session.Trainer, "train_step", until)
+        session.run(Job([photos], out, device="cpu", resume=True), NOBODY)
+    newest = Job([photos], out).newest
+    assert read_state(newest)["run"]["step"] == stop or "finished" in read_weights(out).metadata
 
 
 def test_a_run_that_goes_on_takes_what_is_given_anew(photos, tmp_path):
     out = tmp_path / "x.safetensors"
     train(photos, out, stop_after=0.0)
-    command.run(Job([photos], out, overrides={"steps": 2, "lr": 1e-5}, device="cpu", resume=True))
+    session.run(Job([photos], out, overrides={"steps": 2, "lr": 1e-5}, device="cpu", resume=True), NOBODY)
     recipe = json.loads(read_weights(out).metadata["recipe"])
     assert (recipe["steps"], recipe["lr"], recipe["crop"], recipe["optimizer"]) == (2, 1e-5, 64, "adam")
+
+
+def test_a_finished_run_goes_on_from_before_its_end(checkpoint, photos, tmp_path):
+    for path in checkpoint.parent.glob("mine*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    out = tmp_path / "mine.safetensors"
+    with pytest.raises(FedsError, match="mine.safetensors: is finished; more --minutes or --steps let the run go on"):
+        session.run(Job([photos], out, device="cpu", resume=True), NOBODY)
+    session.run(Job([photos], out, overrides={"steps": 5}, device="cpu", resume=True), NOBODY)
+    assert read_state(out.with_suffix(".state.safetensors"))["run"]["step"] == 4  # 0.7 of five is passed after four
+    assert read_weights(out).metadata["steps"] == "5"
+
+
+def test_a_branch_falls_from_a_trajectory(checkpoint, photos, tmp_path):
+    source, out = checkpoint.with_suffix(".state.safetensors"), tmp_path / "branch.safetensors"
+    before = source.read_bytes()
+    small = {"steps": 3, "crops": (), "quantised_share": 0.4}
+    session.run(Job([photos], out, "branch", small, source=source, device="cpu"), NOBODY)
+    words = read_weights(out).metadata
+    recipe = json.loads(words["recipe"])
+    assert (recipe["batch"], recipe["crop"], recipe["decay_from"], recipe["warm_up"]) == (2, 64, 0.0, 0.0)
+    assert (words["steps"], words["start"]) == ("6", "mine.state.safetensors")  # three of them of the trajectory
+    assert int(words["pixels"]) == 6 * 2 * 64 * 64
+    assert source.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["branch.jsonl", "branch.safetensors", "branch.svg"]
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"network": "teacher"}, "is a run with --network tiny, which cannot go on with --network teacher"),
+        ({"init": Path("other.safetensors")}, "--init fresh, which cannot go on with --init other.safetensors"),
+        ({"lam": 0.01}, "is a run with --lambda 0.0016 … 0.06, which cannot go on with --lambda 0.01"),
+        ({"metric": "ms-ssim"}, "is a run with --metric mse, which cannot go on with --metric ms-ssim"),
+    ],
+)
+def test_a_run_cannot_become_another(given, complaint, checkpoint, photos):
+    with pytest.raises(FedsError, match=complaint):
+        session.run(Job([photos], checkpoint, device="cpu", resume=True, **given), NOBODY)
+
+
+def test_divergence_keeps_the_last_good_checkpoint(photos, tmp_path):
+    out = tmp_path / "x.safetensors"
+    train(photos, out, stop_after=0.0)
+    before = out.read_bytes()
+    wild = {"steps": 9, "lr": 1e6, "side_lr": 1e6, "rest_lr": 1e6}
+    with pytest.raises(DivergedError) as failure:
+        session.run(Job([photos], out, overrides=wild, device="cpu", resume=True), NOBODY)
+    kept = re.escape(f"; {out} keeps the last good checkpoint")
+    assert re.fullmatch(r"training diverged at step \d \((loss .+|no gradient .+)\)" + kept, str(failure.value))
+    assert out.read_bytes() == before
+
+
+def test_memory_that_runs_out_is_called_so(photos, tmp_path, monkeypatch):
+    def hungry(self, *arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(session.Trainer, "train_step", hungry)
+    with pytest.raises(FedsError, match="^not enough memory to train so: a smaller --batch or --crop needs less$"):
+        train(photos, tmp_path / "x.safetensors")
 
 
 def test_there_must_be_something_to_go_on_with(photos, tmp_path):
@@ -258,8 +357,9 @@ def test_ms_ssim_needs_large_crops(photos, tmp_path):
         train(photos, tmp_path / "x.safetensors", metric="ms-ssim")
 
 
-def test_measuring_tells_a_speed_and_leaves_nothing(photos, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(command, "measure", lambda trainer: f"fast, at batches of {trainer.recipe.batch}")
-    train(photos, tmp_path / "x.safetensors", measure=True)
-    assert "fast, at batches of 2" in capsys.readouterr().err
+def test_measuring_tells_a_speed_and_leaves_nothing(photos, tmp_path, monkeypatch):
+    listener = Listener()
+    monkeypatch.setattr(session, "measure", lambda trainer: f"fast, at batches of {trainer.recipe.batch}")
+    train(photos, tmp_path / "x.safetensors", measure=True, audience=listener)
+    assert listener.said[-1] == (False, "fast, at batches of 2")
     assert list(tmp_path.iterdir()) == []

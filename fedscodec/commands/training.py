@@ -1,0 +1,47 @@
+"""How the commands that train speak to people: sentences, and a line that shows how far a run is."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.status import Status
+
+from ..training.job import Job
+from ..training.session import run
+
+
+def run_job(job: Job) -> None:
+    """Run a job and tell of it on standard error."""
+    with ExitStack() as stack:
+        run(job, _Terminal(stack))
+
+
+class _Terminal:
+    """Standard error, with one moving line at its end where it is a terminal."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.console, self._stack = Console(stderr=True), stack
+        self._status: Status | None = None
+        self._bar: Progress | None = None
+
+    def say(self, sentence: str, *, warning: bool = False) -> None:
+        """A sentence of its own, in yellow if it is a warning."""
+        self.console.print(sentence, style="yellow" if warning else None, soft_wrap=True, markup=False)
+
+    def reading(self, pictures: int) -> None:
+        """A line that counts pictures."""
+        if self._status is None:
+            self._status = self._stack.enter_context(self.console.status("reading pictures"))
+        self._status.update(f"reading pictures: {pictures}")
+
+    def progress(self, share: float, words: str) -> None:
+        """A bar and what the last report says."""
+        if self._status is not None:
+            self._status.stop()
+        if self._bar is None:
+            columns = TextColumn("{task.percentage:>3.0f}%"), BarColumn(10), TextColumn("{task.description}")
+            self._bar = self._stack.enter_context(Progress(*columns, console=self.console))
+            self._bar.add_task(words, total=1.0)
+        self._bar.update(self._bar.task_ids[0], completed=share, description=words)

@@ -1,0 +1,92 @@
+"""What the integers of a network need beside its weights: steps of activations and shapes of residuals.
+
+Both are measured on the averaged network, which is the one that is kept, and shared with the one in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from ..entropy.coders import RateEstimator
+from ..networks.model import FedsModel
+from .crops import Crops
+from .parallel import Team
+from .recipe import Recipe
+from .shapes import ResidualCounter
+
+BATCHES = 16
+FINAL_BATCHES = 64
+
+
+def spread(count: int, qualities: int) -> Iterator[float]:
+    """`count` qualities from 1 to the number of qualities, evenly."""
+    return (1 + (qualities - 1) * number / max(count - 1, 1) for number in range(count))
+
+
+class Calibration:
+    """Calibrates `average` on crops and gives what it finds to `model`, too.
+
+    Draws from generators of its own, so that a run does not depend on when it was saved.
+    """
+
+    def __init__(
+        self, model: FedsModel, average: FedsModel, crops: Crops, recipe: Recipe, team: Team,
+        autocast: Callable[[], torch.autocast],
+    ) -> None:  # fmt: skip
+        self.model, self.average, self.crops, self.recipe = model, average, crops, recipe
+        self.team, self.autocast = team, autocast
+
+    @property
+    def quantised(self) -> bool:
+        """Whether the entropy side runs with fake quantisation by now."""
+        return self.model.float_side.quantised
+
+    def quantise(self) -> None:
+        """Run the entropy side of both networks with fake quantisation from now on."""
+        for model in (self.model, self.average):
+            model.float_side.set_mode(quantised=True)
+
+    @torch.no_grad()
+    def fix_steps(self) -> None:
+        """Fix the steps of all activations."""
+        side, spec = self.average.float_side, self.model.spec
+        side.set_mode(observing=True)
+        for layer in side.entropy_convs():
+            layer.peak.zero_()  # of an earlier calibration, for an earlier checkpoint
+        coder = RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=False)  # nobody asks its rate
+        self._walk(BATCHES, self.crops.fresh_generator(self.recipe.seed), coder)
+        side.set_mode()
+        twins = zip(side.entropy_convs(), self.model.float_side.entropy_convs(), strict=True)
+        for layer, trained in twins:
+            self.team.largest(layer.peak)
+            layer.calibrate()
+            trained.steps.copy_(layer.steps)
+
+    @torch.no_grad()
+    def fit_shapes(self, batches: int, step: int) -> None:
+        """Fit the shapes of residuals. Nothing where the recipe keeps to Gaussians."""
+        if self.recipe.shapes_every == 0:
+            return
+        counter = ResidualCounter(self.model.spec, self.crops.device)
+        self._walk(batches, self.crops.fresh_generator(self.recipe.seed + step), counter)
+        shapes = counter.fitted(self.team.mean(counter.counts) * self.team.size)
+        for model in (self.model, self.average):
+            model.float_side.shapes.copy_(shapes)
+
+    def _walk(self, batches: int, generator: torch.Generator, coder: RateEstimator) -> None:
+        """What the entropy side of the average sees of pictures; g_s, half of the work, has no part in it.
+
+        From the lowest quality to the highest, as at either end is what costs most where it is clipped.
+        """
+        average, recipe, part = self.average, self.recipe, self.team.part(self.recipe.batch)
+        for level in spread(batches, len(self.model.spec.lambdas)):
+            x = self.crops.batch(recipe.batch, recipe.crop, generator, part)
+            quality = torch.full((len(x),), level, device=self.crops.device)
+            with self.autocast():
+                average.encode(x, quality, coder)
+
+    def finite(self) -> bool:
+        """Whether weights and tables of both networks hold numbers, and no infinity."""
+        return all(bool(torch.isfinite(v).all()) for m in (self.model, self.average) for v in m.state_dict().values())

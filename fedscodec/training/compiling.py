@@ -1,0 +1,28 @@
+"""torch.compile for the transforms, and one sentence where it cannot."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from ..networks.model import FedsModel
+
+
+def compile_transforms(model: FedsModel, trial: Callable[[], None]) -> str | None:
+    """Compile g_a and g_s and try them; where that fails they are as before, and the sentence says why."""
+    import torch._dynamo
+    from torch._logging import _internal as _logging
+
+    _logging.set_logs(all=logging.CRITICAL)  # or there are thousands of lines of tracebacks
+    for part in (model.g_a, model.g_s):
+        part.compile()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            trial()
+    except Exception as failure:  # whatever a compiler that is missing or does not know this machine raises
+        for part in (model.g_a, model.g_s):
+            part._compiled_call_impl = None
+        trial_failed = " ".join(str(failure).split())[:120] or type(failure).__name__
+        return f"--compile: torch.compile cannot take g_a and g_s here ({trial_failed}); they run as they are"
+    torch._dynamo.config.suppress_errors = True  # of shapes that come later
+    return None

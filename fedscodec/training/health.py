@@ -1,0 +1,41 @@
+"""Whether a run still learns: divergence is told in one sentence, and never written over a good checkpoint."""
+
+from __future__ import annotations
+
+import math
+
+from ..errors import FedsError
+
+FACTOR = 20.0
+"""A mean loss so many times the best so far is no bad luck with the pictures: they differ by a factor of three."""
+SKIPPED_IN_A_ROW = 50
+
+
+class DivergedError(FedsError):
+    """A training run whose loss or weights left all bounds; its text names the step and the loss."""
+
+
+class Health:
+    """Follows the losses of a run and says when it has diverged."""
+
+    def __init__(self) -> None:
+        self.best = math.inf
+        self.skipped = 0  # steps in a row whose gradient was not finite, as far as reports tell
+
+    def check(self, step: int, loss: float, steps: int, skipped: int) -> None:
+        """Look at the mean loss of the last `steps`, of which so many were skipped; DivergedError where it is over."""
+        if steps == 0:
+            return
+        self.skipped = self.skipped + skipped if skipped == steps else 0
+        if self.skipped >= SKIPPED_IN_A_ROW:
+            raise DivergedError(f"training diverged at step {step} (no gradient of the last {self.skipped} was finite)")
+        if skipped == steps:
+            return
+        if not math.isfinite(loss) or loss > FACTOR * self.best:
+            raise diverged(step, loss)
+        self.best = min(self.best, loss)
+
+
+def diverged(step: int, loss: float) -> DivergedError:
+    """The failure of a run whose loss, weights or tables are no use any more."""
+    return DivergedError(f"training diverged at step {step} (loss {loss:.4g})")

@@ -1,0 +1,119 @@
+"""Training pictures decoded once, as one array of pixels on disk that every process maps into its memory.
+
+    NAME.pixels   uint8, three a pixel, one picture after the other, rows from top to bottom
+    NAME.json     sizes, what was skipped and why, and a digest of all of it; written last, so that it marks a whole one
+
+NAME is a digest of the files and of how they are read, so that a cache is never taken for another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import FedsError, ImageError, is_lack_of_memory
+from ..files.outputs import write_file
+from .data import Reading, decoded, files_of
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """All training pixels: where they lie, the size of every picture, and what was left out."""
+
+    path: Path
+    sizes: tuple[tuple[int, int], ...]  # rows and columns of each picture
+    skipped: tuple[str, ...]
+    digest: str  # of sizes and pixels, 16 hexadecimal digits
+
+    def rows(self) -> np.ndarray:
+        """uint8 [pixels, 3], mapped from disk; writing to it changes no file."""
+        total = sum(height * width for height, width in self.sizes)
+        return np.memmap(self.path, np.uint8, "c", shape=(total, 3))
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+
+def read_pixels(
+    roots: Sequence[Path], reading: Reading, cache: Path | None = None, progress: Callable[[int], None] | None = None
+) -> Pixels:
+    """The pixels of all pictures under the roots, from `cache` where they are there, else decoded and put there.
+
+    Without a cache they lie in a temporary folder, which goes when the process ends.
+    """
+    folder = cache or _temporary_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    name = _key(roots, reading)
+    words = folder / f"{name}.json"
+    if words.exists():
+        return _found(words)
+    return _decode_all(roots, reading, words, progress)
+
+
+_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
+"""Kept until the process ends, and removed then."""
+
+
+def _temporary_folder() -> Path:
+    _FOLDERS.append(tempfile.TemporaryDirectory(prefix="feds-pixels-"))
+    return Path(_FOLDERS[-1].name)
+
+
+def _key(roots: Sequence[Path], reading: Reading) -> str:
+    """A digest of names, sizes and times of all files, and of how they are read."""
+    digest = hashlib.sha256(repr(reading).encode())
+    for path in files_of(roots):
+        info = path.stat()
+        digest.update(f"{path}\0{info.st_size}\0{info.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:16]
+
+
+def _found(words: Path) -> Pixels:
+    try:
+        told = json.loads(words.read_text(encoding="utf-8"))
+        sizes = tuple((int(height), int(width)) for height, width in told["sizes"])
+        pixels = Pixels(words.with_suffix(".pixels"), sizes, tuple(told["skipped"]), str(told["digest"]))
+        if pixels.path.stat().st_size != 3 * sum(height * width for height, width in sizes):
+            raise ValueError("another number of pixels than it says")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FedsError(f"{words}: expected a cache of training pictures, found {error}; delete it") from None
+    return pixels
+
+
+def _decode_all(
+    roots: Sequence[Path], reading: Reading, words: Path, progress: Callable[[int], None] | None
+) -> Pixels:  # fmt: skip
+    place, sizes, skipped, digest = words.with_suffix(".pixels"), list[tuple[int, int]](), list[str](), hashlib.sha256()
+    draft = place.with_name(f".{place.name}.{os.getpid()}")
+    try:
+        with draft.open("wb") as file:
+            for found in decoded(roots, reading, skipped):
+                if isinstance(found, str):
+                    skipped.append(found)
+                    continue
+                sizes.append((found.shape[0], found.shape[1]))
+                data = np.ascontiguousarray(found).data
+                digest.update(data)
+                file.write(data)
+                if progress:
+                    progress(len(sizes))
+        if not sizes:
+            names, side = ", ".join(map(str, roots)), reading.smallest
+            raise ImageError(f"{names}: no picture of at least {side}x{side} pixels was found")
+        draft.replace(place)
+    except BaseException as failure:
+        draft.unlink(missing_ok=True)
+        if is_lack_of_memory(failure):  # never a smaller set
+            raise FedsError(f"not enough memory to read the training pictures (at number {len(sizes) + 1})") from None
+        raise
+    digest.update(repr(sizes).encode())
+    told = {"sizes": sizes, "skipped": skipped, "digest": digest.hexdigest()[:16]}
+    write_file(words, json.dumps(told).encode(), force=True)
+    return _found(words)

@@ -1,0 +1,275 @@
+"""One run from a `Job`: read pictures, train by a recipe, leave weights that encode.
+
+Beside the weights file `mine.safetensors` stand its log `mine.jsonl`, its curve `mine.svg`, `mine.state.safetensors`
+(the run before its learning rate falls, from which it can go on for ever) and, until the run is over,
+`mine.falling.safetensors`. `--resume` goes on from the newest. Who is told of all this is the caller's affair.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from ..codec.devices import choose_device
+from ..errors import FedsError, WeightsError, is_lack_of_memory
+from ..networks.metadata import read_metadata
+from ..networks.model import FedsModel
+from ..networks.spec import ModelSpec
+from ..networks.weights import read_weights, trainable, write_weights
+from ..version import __version__
+from .crops import Crops
+from .curve import curve, read_log
+from .data import Reading
+from .health import DivergedError
+from .job import Job
+from .loop import Trainer, place
+from .measure import measure
+from .parallel import Team, join_team
+from .pixels import Pixels, read_pixels
+from .provenance import commit
+from .recipe import Recipe, recipe_from, replaced
+from .reports import Report, json_log
+from .stages import Alone, Distilled, Stage
+from .start import start
+from .state import read_state, write_state
+from .workers import lead
+
+State = dict[str, Any]
+SCHEDULE = (
+    "minutes", "steps", "warm_up", "decay_from", "decay_minutes", "milestones", "crops", "crops_share", "linear_share",
+    "quantised_share", "decoder_share", "free_z", "graphics", "graphics_before", "jitter", "shapes_every",
+)  # fmt: skip
+"""Fields of a recipe that say what happens when: with `--from` they are the recipe's, and all others the run's."""
+
+
+class Audience(Protocol):
+    """Who is told of a run; the leader's alone."""
+
+    def say(self, sentence: str, *, warning: bool = False) -> None:
+        """Tell a sentence."""
+
+    def reading(self, pictures: int) -> None:
+        """So many pictures are read by now."""
+
+    def progress(self, share: float, words: str) -> None:
+        """So much of the run is over."""
+
+
+class Nobody:
+    """Where nobody listens."""
+
+    def say(self, sentence: str, *, warning: bool = False) -> None:
+        """Tell nobody."""
+
+    def reading(self, pictures: int) -> None:
+        """Tell nobody."""
+
+    def progress(self, share: float, words: str) -> None:
+        """Tell nobody."""
+
+
+def run(job: Job, audience: Audience) -> None:
+    """Train, and write the weights file every few minutes and at the end or at Ctrl-C.
+
+    Raises DivergedError where the loss left all bounds; the last good checkpoint is kept.
+    """
+    try:
+        _run(job, audience)
+    except DivergedError as failure:
+        kept = f"{job.out} keeps the last good checkpoint" if job.out.exists() else "nothing was written"
+        raise DivergedError(f"{failure}; {kept}") from None
+    except Exception as failure:
+        if is_lack_of_memory(failure) and not isinstance(failure, FedsError):
+            raise FedsError("not enough memory to train so: a smaller --batch or --crop needs less") from None
+        raise
+
+
+def _run(job: Job, audience: Audience) -> None:
+    begin = time.monotonic()
+    team, device = join_team(choose_device("cpu" if job.workers > 1 and job.device == "auto" else job.device))
+    audience = audience if team.leads else Nobody()
+    path = job.newest if job.resume else job.source
+    state = None if path is None else read_state(path)
+    _require_one_start(job)
+    if job.resume and state is not None:
+        _require_the_same(job, state, job.newest)
+    recipe = _recipe(job, state)
+    torch.manual_seed(recipe.seed)
+    stage, words = _stage(job, recipe, state)
+    pixels = _pixels(job, recipe, audience)
+    average = place(stage, device)
+    if job.workers > 1:
+        team = _workers(job, device, stage, average, pixels, recipe, path)
+    crops = Crops(pixels, device, recipe.seed)
+    where = "" if crops.place == device else f", pictures on {crops.place}"
+    audience.say(f"{len(crops)} pictures, {len(pixels.skipped)} skipped, on {device}{where}")
+    trainer = Trainer(stage, crops, recipe, team, average)
+    if state is None and job.init is None and len(trainer.model.g_a.shortcut):
+        trainer.warm_start()
+    _begin(trainer, state, resume=job.resume)
+    if state is not None:
+        audience.say(f"{path}: goes on from step {trainer.earlier + trainer.step}, after {trainer.minutes:.1f} minutes")
+    if recipe.compile and (sentence := trainer.compile()):
+        audience.say(sentence, warning=True)
+    if job.measure:
+        audience.say(str(measure(trainer)))
+    else:
+        words = {**words, "data": pixels.digest, **({"commit": found} if (found := commit()) else {})}
+        _train(trainer, job, words, audience, job.stop_after - (time.monotonic() - begin) / 60)
+    team.leave()
+
+
+def _begin(trainer: Trainer, state: State | None, *, resume: bool) -> None:
+    """What leader and workers do alike before the first step."""
+    if state is not None:
+        (trainer.restore if resume else trainer.take)(state["run"])
+    trainer.team.wait()  # the leader may have changed weights that all share
+    if state is None or not resume:
+        trainer.prepare()
+
+
+def _workers(
+    job: Job, device: torch.device, stage: Stage, average: FedsModel, pixels: Pixels, recipe: Recipe, path: Path | None
+) -> Team:  # fmt: skip
+    if device.type != "cpu":
+        raise FedsError("--workers share a CPU; several GPUs are for torchrun")
+    if recipe.batch % job.workers:
+        raise FedsError(f"a batch of {recipe.batch} cannot be shared by {job.workers} processes evenly")
+    return lead(job.workers, stage, _follow, average, pixels, recipe, path, job.resume, job.measure)
+
+
+def _follow(
+    team: Team, stage: Stage, average: FedsModel, pixels: Pixels, recipe: Recipe, path: Path | None, resume: bool,
+    measuring: bool,
+) -> None:  # fmt: skip
+    """The run as a worker sees it."""
+    trainer = Trainer(stage, Crops(pixels, torch.device("cpu"), recipe.seed), recipe, team, average)
+    _begin(trainer, None if path is None else read_state(path), resume=resume)
+    if recipe.compile:
+        trainer.compile()
+    if measuring:
+        measure(trainer)
+    else:
+        trainer.run(lambda report: None, lambda run, state: None)
+
+
+def _require_one_start(job: Job) -> None:
+    given = [name for name, value in (("--init", job.init), ("--from", job.source)) if value is not None]
+    if len(given) > 1:
+        raise FedsError(f"a run starts from one place, found {' and '.join(given)}")
+
+
+def _require_the_same(job: Job, state: State, path: Path) -> None:
+    """FedsError where what was given is not what the run is: its network cannot change on the way."""
+    words, spec = state["words"], ModelSpec.from_dict(state["spec"])
+    lam = f"{spec.lambdas[0]:g}" if len(spec.lambdas) == 1 else f"{spec.lambdas[0]:g} … {spec.lambdas[-1]:g}"
+    asked = {
+        "--network": (job.network, words["network"]),
+        "--init": (job.init and job.init.name, words["start"]),
+        "--from": (job.source and job.source.name, words["start"]),
+        "--lambda": (None if job.lam is None else f"{job.lam:g}", lam),
+        "--metric": (job.metric, spec.metric),
+    }
+    for name, (given, own) in asked.items():
+        if given is not None and given != own:
+            raise FedsError(f"{path}: is a run with {name} {own}, which cannot go on with {name} {given}")
+
+
+def _recipe(job: Job, state: State | None) -> Recipe:
+    """Of a run that goes on, the recipe is its own; only what is given anew differs."""
+    if state is None:
+        recipe = recipe_from(job.recipe, job.overrides)
+        # the transforms of weights are past being linear
+        return recipe if job.init is None else replace(recipe, linear_share=0.0)
+    own = replaced(Recipe(), state["recipe"])
+    if not job.resume:
+        named = recipe_from(job.recipe, {})
+        schedule = {name: getattr(named, name) for name in SCHEDULE}
+        settled = {"linear_share": 0.0, "free_z": 0.0, "warm_up": 0.0}  # the run is past all that
+        return replaced(replace(own, **{**schedule, **settled}), job.overrides)
+    if not job.falling.exists() and _is_finished(job.out) and not {"minutes", "steps"} & set(job.overrides):
+        raise FedsError(f"{job.out}: is finished; more --minutes or --steps let the run go on from {job.state}")
+    return replaced(own, job.overrides)
+
+
+def _is_finished(path: Path) -> bool:
+    return path.exists() and "finished" in read_metadata(path)
+
+
+def _stage(job: Job, recipe: Recipe, state: State | None) -> tuple[Stage, dict[str, str]]:
+    """The networks of a run, and what its weights files say of it; a run that goes on starts from its checkpoint."""
+    if state is not None:
+        model, words = FedsModel(ModelSpec.from_dict(state["spec"])), dict(state["words"])
+        if not job.resume and job.source is not None:
+            words["start"] = job.source.name
+    else:
+        model, words = start(job.network or "student", job.init, job.lam, job.metric)
+    if model.spec.metric == "ms-ssim" and recipe.crop < 192:
+        raise FedsError(f"MS-SSIM needs crops of at least 192 pixels, found {recipe.crop}")
+    if job.teacher is None:
+        return Alone(model, recipe), words
+    taught_by = read_weights(job.teacher)
+    return Distilled(model, trainable(taught_by), recipe), {**words, "teacher": taught_by.fingerprint.hex()}
+
+
+def _pixels(job: Job, recipe: Recipe, audience: Audience) -> Pixels:
+    reading = Reading(recipe.crop, job.sharpness, job.halves)
+    pixels = read_pixels(job.data, reading, job.cache, audience.reading)
+    for sentence in pixels.skipped[:20]:
+        audience.say(f"skipped: {sentence}", warning=True)
+    if len(pixels.skipped) > 20:
+        audience.say(f"skipped: {len(pixels.skipped) - 20} more", warning=True)
+    return pixels
+
+
+def _train(trainer: Trainer, job: Job, words: dict[str, str], audience: Audience, left: float) -> None:
+    log = _log(trainer, job)
+    audience.progress(trainer.progress, "starting")
+
+    def tell(report: Report) -> None:
+        log(report)
+        audience.progress(report.progress, str(report))
+
+    finished = trainer.run(tell, _saver(trainer, job, words), left)
+    if finished and trainer.team.leads:
+        job.falling.unlink(missing_ok=True)
+    rest = "" if finished else f"; {job.newest} goes on with --resume"
+    audience.say(f"{job.out}: {trainer.step} steps, {int(trainer.skipped)} skipped as not finite{rest}")
+
+
+def _log(trainer: Trainer, job: Job) -> Callable[[Report], None]:
+    if not trainer.team.leads:
+        return lambda report: None
+    return json_log(job.out.with_suffix(".jsonl"), trainer.recipe, resumed=trainer.step if job.resume else None)
+
+
+def _saver(trainer: Trainer, job: Job, words: dict[str, str]) -> Callable[[Trainer, State], None]:
+    """What writes a checkpoint: weights that encode, the state of the run, and the curve so far."""
+    words = {**words, "recipe": json.dumps(asdict(trainer.recipe)), "version": __version__}
+
+    def save(run: Trainer, state: State) -> None:
+        told = {**words, "steps": str(run.earlier + run.step), "minutes": f"{run.minutes:.2f}"}
+        told |= {"pixels": str(run.pixels), **({"finished": "true"} if run.progress >= 1 else {})}
+        try:
+            write_weights(job.out, run.average, told, checkpoint=True)
+        except WeightsError as error:  # of tables that no integers can be made of
+            raise DivergedError(f"training diverged at step {run.step} ({error})") from None
+        whole = {"run": state, "recipe": asdict(run.recipe), "spec": run.model.spec.to_dict(), "words": words}
+        write_state(job.falling if run.ending else job.state, whole)
+        rows = read_log(job.out.with_suffix(".jsonl"))
+        job.out.with_suffix(".svg").write_text(curve(rows, job.out.stem), encoding="utf-8")
+
+    return save
+
+
+def export(checkpoint: Path, out: Path) -> None:
+    """Turn a checkpoint into what ships: integer entropy side, float16 transforms, no float twin."""
+    weights = read_weights(checkpoint)
+    words = {k: v for k, v in weights.metadata.items() if k not in ("format", "spec", "fingerprint")}
+    write_weights(out, trainable(weights), words)

@@ -1,0 +1,184 @@
+"""Several processes of one thread each on one machine, with weights and gradients in shared memory (`--workers`).
+
+Two such processes see 1.3 times the pixels of one process with two threads. Each computes the gradient of its part of
+the batch and writes it where the others can read it; then each moves its own part of the weights, for the batch as a
+whole. What little else they say goes through a pipe between the leader and each worker. Where one of them ends, however
+that came about, the pipe breaks: a worker then ends too, and the leader says so.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from multiprocessing import connection, parent_process
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+import torch.multiprocessing as mp
+from torch import Tensor, nn
+
+from ..errors import FedsError
+from .parallel import Team
+from .state import pack_state, unpack_state
+
+
+@dataclass(frozen=True)
+class Workers(Team):
+    """One of these processes; `links` are the leader's ends of the pipes, or the one end of a worker."""
+
+    links: tuple[Connection, ...] = ()
+    buffers: tuple[Tensor, ...] = ()  # the gradients of each process, as one vector
+    processes: list[BaseProcess] = field(default_factory=list)  # the leader's: the workers
+    places: dict[int, int] = field(default_factory=dict)  # id of a parameter → where its gradient lies in a buffer
+
+    def _all(self, data: bytes) -> list[bytes]:
+        """What every process says, in every process; none goes on before all have spoken."""
+        try:
+            if not self.leads:
+                self.links[0].send_bytes(data)
+                return [self.links[0].recv_bytes() for _ in range(self.size)]
+            said = [data, *(link.recv_bytes() for link in self.links)]
+            for link in self.links:
+                for part in said:
+                    link.send_bytes(part)
+            return said
+        except (EOFError, OSError):
+            return self._mourn()
+
+    def _mourn(self) -> NoReturn:
+        if not self.leads:
+            os._exit(1)  # the leader is gone, and nobody is left to tell
+        for process in self.processes:
+            process.join(2)
+        ended = [process for process in self.processes if process.exitcode is not None]
+        codes = ", ".join(str(process.exitcode) for process in ended) or "unknown"
+        raise FedsError(f"a worker of the training run ended (exit code {codes}); the last checkpoint is kept")
+
+    def _tensors(self, values: Tensor) -> Tensor:
+        """The values of every process [size, ...]."""
+        own = values.detach().cpu().contiguous().double().numpy()
+        parts = [np.frombuffer(said, np.float64).reshape(own.shape) for said in self._all(own.tobytes())]
+        return torch.from_numpy(np.stack(parts)).to(values)
+
+    def agree(self, *values: float) -> tuple[float, ...]:
+        """The leader's values, in every process."""
+        return tuple(np.frombuffer(self._all(np.array(values, np.float64).tobytes())[0], np.float64).tolist())
+
+    def largest(self, values: Tensor) -> Tensor:
+        """The largest of all processes, element by element, also put in place."""
+        return values.copy_(self._tensors(values).amax(0))
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean over all processes, element by element."""
+        return self._tensors(values).mean(0)
+
+    def mine(self, costs: Mapping[str, float]) -> set[str]:
+        """A share of the parameters that costs about as much as that of every other process."""
+        loads, chosen = [0.0] * self.size, set[str]()
+        for name, cost in sorted(costs.items(), key=lambda item: (-item[1], item[0])):
+            least = loads.index(min(loads))
+            loads[least] += cost
+            if least == self.rank:
+                chosen.add(name)
+        return chosen
+
+    def exchange(self, parameters: Sequence[nn.Parameter], moved: Set[int]) -> None:
+        """Leave the mean gradient of all processes in those parameters that this one moves (their ids)."""
+        used = [p for p in parameters if p.grad is not None]
+        if used:
+            own = [self._view(self.rank, p) for p in used]
+            torch._foreach_copy_(own, [p.grad for p in used if p.grad is not None])
+        self.wait()
+        for p in used:
+            if id(p) in moved:
+                parts = [self._view(rank, p) for rank in range(self.size)]
+                p.grad = torch.stack(parts).mean(0) if self.size > 2 else (parts[0] + parts[1]).mul_(0.5)
+            else:
+                p.grad = None
+
+    def _view(self, rank: int, parameter: nn.Parameter) -> Tensor:
+        at = self.places[id(parameter)]
+        return self.buffers[rank].as_strided(parameter.shape, parameter.stride(), at)
+
+    def squared_norm(self, own: Tensor) -> Tensor:
+        """The sum over all processes; by then all have read each other's gradients."""
+        return self._tensors(own).sum(0)
+
+    def wait(self) -> None:
+        """Go on only when all processes are here."""
+        self._all(b"")
+
+    def gather(self, value: Any) -> list[Any]:
+        """What every process has; the leader's own as it is."""
+        try:
+            if self.leads:
+                return [value, *(unpack_state(link.recv_bytes()) for link in self.links)]
+            self.links[0].send_bytes(pack_state(value))
+            return [value]
+        except (EOFError, OSError):
+            return self._mourn()
+
+    def leave(self) -> None:
+        """Wait for the workers, which end by themselves."""
+        for link in self.links:
+            link.close()
+        for process in self.processes:
+            process.join(10)
+
+
+def lead(count: int, module: nn.Module, work: Callable[..., None], *arguments: Any) -> Workers:
+    """Start `count - 1` workers beside this process, each of which calls `work(team, *arguments)`.
+
+    The parameters and buffers of every module in `arguments` are moved into shared memory. module: what is trained.
+    """
+    for part in (module, *arguments):
+        if isinstance(part, nn.Module):
+            part.share_memory()
+    total = sum(p.numel() for p in module.parameters())
+    buffers = tuple(torch.zeros(total).share_memory_() for _ in range(count))
+    context, links, processes = mp.get_context("spawn"), [], []
+    for rank in range(1, count):
+        here, there = context.Pipe()
+        process = context.Process(
+            target=_worker, args=(rank, count, there, buffers, module, work, arguments), daemon=True
+        )  # fmt: skip
+        process.start()
+        there.close()
+        links.append(here)
+        processes.append(process)
+    torch.set_num_threads(1)
+    return Workers(0, count, tuple(links), buffers, processes, _places(module))
+
+
+def _worker(
+    rank: int, count: int, link: Connection, buffers: tuple[Tensor, ...], module: nn.Module,
+    work: Callable[..., None], arguments: tuple[Any, ...],
+) -> None:  # fmt: skip
+    """The whole life of a worker. Ctrl-C reaches all processes of a terminal; only the leader answers it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    work(Workers(rank, count, (link,), buffers, [], _places(module)), module, *arguments)
+
+
+def _end_with_the_parent() -> None:
+    """A worker must not outlive the leader, not even in the middle of a long step."""
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _places(module: nn.Module) -> dict[int, int]:
+    places, at = {}, 0
+    for parameter in module.parameters():
+        places[id(parameter)] = at
+        at += parameter.numel()
+    return places
