@@ -33,6 +33,7 @@ def trainer(spec=TINY, **recipe):
     """A trainer on that picture, of small batches."""
     torch.manual_seed(0)
     usual = {"batch": 2, "crop": 64, "minutes": 1.0, "linear_share": 0.15, "graphics": 0.0, "jitter": 0.0}
+    usual |= {"rest_lr": 0.0}
     recipe = Recipe(**{**usual, **recipe})
     crops = Crops(pixels_of(picture()), torch.device("cpu"), recipe.seed)
     return Trainer(Alone(FedsModel(spec), recipe), crops, recipe)

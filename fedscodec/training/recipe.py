@@ -64,7 +64,7 @@ class Recipe:
     precondition_every: int = option(10, "Steps between SOAP's decompositions.")
     lr: float = option(1.5e-3, "Peak learning rate of g_a and g_s.")
     side_lr: float = option(1.5e-3, "Of the entropy side, h_a and the gains.")
-    rest_lr: float = option(0.0, "Of all that is no matrix: biases, depthwise filters, gains. 0: that of its part.")
+    rest_lr: float = option(1e-3, "Of all that is no matrix: biases, depthwise filters, gains. 0: that of its part.")
     shortcut_lr: float = option(1e-4, "Of the linear shortcut.")
     prior_lr: float = option(2e-2, "Of the prior of z.")
     warm_up: float = option(0.02, "Share of the run in which the learning rate rises.")
@@ -188,26 +188,31 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 _PAPER = Recipe(  # Sec. 5.1; the norm of the gradient is clipped here too, of which the paper says nothing
-    steps=180_000, milestones=(130_000, 160_000), batch=8, crop=384, optimizer="adam", lr=1e-4, side_lr=1e-4,
+    steps=180_000, milestones=(130_000, 160_000), batch=8, crop=384, optimizer="adam", lr=1e-4, side_lr=1e-4, rest_lr=0.0,
     shortcut_lr=1e-4, prior_lr=1e-4, warm_up=0.0, decay_from=0.0, linear_share=0.0, quantised_share=0.0, free_z=0.0,
     balance=0.0, ema=0.0, alpha=1.0, beta=0.5, gamma=0.5, shapes_every=0.0, graphics=0.0, jitter=0.0,
 )  # fmt: skip
 _GOES_ON: dict[str, Any] = {"linear_share": 0.0, "free_z": 0.0}
 
 RECIPES: dict[str, Recipe] = {
-    "train": Recipe(rest_lr=1e-3),
-    "relay": Recipe(minutes=600.0, rest_lr=1e-3, decay_from=1.0, quantised_share=0.0, shapes_every=0.0),
-    "branch": Recipe(
-        **_GOES_ON, rest_lr=1e-3, warm_up=0.0, decay_from=0.0, crops=(256, 384), crops_share=0.3, quantised_share=0.3
-    ),
-    "distill": Recipe(rest_lr=1e-3, latent_order="teacher", relative=True),
+    "train": Recipe(),
+    "relay": Recipe(minutes=600.0, decay_from=1.0, quantised_share=0.0, shapes_every=0.0),
+    "branch": Recipe(**_GOES_ON, warm_up=0.0, decay_from=0.0, crops=(256, 384), crops_share=0.3, quantised_share=0.3),
+    "distill": Recipe(latent_order="teacher", relative=True),
     "finetune": Recipe(
-        **_GOES_ON, lr=2e-4, side_lr=4e-4, shortcut_lr=5e-5, warm_up=0.02, decay_from=0.1, quantised_share=0.5
+        **_GOES_ON,
+        lr=2e-4,
+        side_lr=4e-4,
+        rest_lr=0.0,
+        shortcut_lr=5e-5,
+        warm_up=0.02,
+        decay_from=0.1,
+        quantised_share=0.5,
     ),
     "soap": Recipe(  # what trained the paper-size student
-        crop=256, optimizer="soap", lr=5e-4, side_lr=1e-3, decay_from=0.4, linear_share=0.15, free_z=0.1
+        crop=256, optimizer="soap", lr=5e-4, side_lr=1e-3, rest_lr=0.0, decay_from=0.4, linear_share=0.15, free_z=0.1
     ),
-    "muon": Recipe(optimizer="muon", lr=3e-3, side_lr=3e-3, rest_lr=1e-3),
+    "muon": Recipe(optimizer="muon", lr=3e-3, side_lr=3e-3),
     "paper-teacher": _PAPER,  # stage 1
     "paper-distill": _PAPER,  # stage 2
     "paper-finetune": replace(  # stage 3; its last third is quantised, as every network that ships as integers needs
