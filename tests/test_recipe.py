@@ -152,7 +152,9 @@ def test_recipe_from_replaces_what_is_given():
 def test_recipe_from_names_what_is_unknown():
     with pytest.raises(FedsError, match="^a recipe has no field epochs, rate; it has alpha, balance, batch, beta, "):
         recipe_from("train", {"rate": 1, "epochs": 3, "batch": 2})
-    with pytest.raises(FedsError, match="^best: no such recipe; known are train, distill, finetune, paper-teacher, "):
+    with pytest.raises(
+        FedsError, match="^best: no such recipe; known are train, relay, branch, distill, finetune, soap, muon, "
+    ):
         recipe_from("best", {})
 
 

@@ -188,9 +188,9 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 _PAPER = Recipe(  # Sec. 5.1; the norm of the gradient is clipped here too, of which the paper says nothing
-    steps=180_000, milestones=(130_000, 160_000), batch=8, crop=384, optimizer="adam", lr=1e-4, side_lr=1e-4, rest_lr=0.0,
-    shortcut_lr=1e-4, prior_lr=1e-4, warm_up=0.0, decay_from=0.0, linear_share=0.0, quantised_share=0.0, free_z=0.0,
-    balance=0.0, ema=0.0, alpha=1.0, beta=0.5, gamma=0.5, shapes_every=0.0, graphics=0.0, jitter=0.0,
+    steps=180_000, milestones=(130_000, 160_000), batch=8, crop=384, optimizer="adam", lr=1e-4, side_lr=1e-4,
+    rest_lr=0.0, shortcut_lr=1e-4, prior_lr=1e-4, warm_up=0.0, decay_from=0.0, linear_share=0.0, quantised_share=0.0,
+    free_z=0.0, balance=0.0, ema=0.0, alpha=1.0, beta=0.5, gamma=0.5, shapes_every=0.0, graphics=0.0, jitter=0.0,
 )  # fmt: skip
 _GOES_ON: dict[str, Any] = {"linear_share": 0.0, "free_z": 0.0}
 
