@@ -8,9 +8,19 @@ import torch
 from conftest import SMALL
 from torch.nn import functional
 
-from fedscodec.networks.blocks import KINDS, kind_of
+from fedscodec.networks.blocks import KINDS, kind_of, layers
 from fedscodec.networks.blocks.gdn import GDN, lower_bound
-from fedscodec.networks.blocks.layers import SLOPE, grain_of, leaky_relu, pointwise, reach_of
+from fedscodec.networks.blocks.layers import (
+    SLOPE,
+    by_place,
+    fused,
+    gathered,
+    grain_of,
+    leaky_relu,
+    pointwise,
+    reach_of,
+    spread,
+)
 from fedscodec.networks.blocks.mixed import MixedBlock
 from fedscodec.networks.blocks.residual import DownBlock, ResidualBlock, UpBlock
 from fedscodec.networks.shortcuts import HaarDown, HaarUp, haar, inverse_haar
@@ -231,3 +241,34 @@ def test_each_half_of_a_mixed_block_sees_its_own_channels() -> None:
     local, distant = block.into(x)[:, :4], block.into(x)[:, 4:]
     both = torch.cat([block.conv(local), block.window(distant)], 1)
     torch.testing.assert_close(block(x), x + block.out(both))
+
+
+@pytest.mark.parametrize("by", [1, 2, 16])
+def test_squares_are_gathered_as_pixel_unshuffle_does_it_in_another_order(by: int) -> None:
+    x, weight = torch.randn(2, 3, 2 * by, 3 * by), torch.randn(5, 3 * by**2)
+    squares = gathered(x, by)
+    expected = pointwise(functional.pixel_unshuffle(x, by), weight, None)
+    torch.testing.assert_close(pointwise(squares, by_place(weight, by, dim=1), None), expected, rtol=0, atol=1e-4)
+    assert torch.equal(spread(squares, by), x)
+    y = torch.randn(2, 5, 2, 3)
+    expected = functional.pixel_shuffle(pointwise(y, weight.T, None), by)
+    torch.testing.assert_close(spread(pointwise(y, by_place(weight.T, by), None), by), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("one_pass", [True, False])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@torch.no_grad()
+def test_what_is_fused_is_what_follows_each_other(
+    one_pass: bool, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fedscodec.networks.blocks.layers._ONE_PASS", layers._ONE_PASS if one_pass else ())
+    x, plus = (torch.randn(2, c, 4, 5).to(memory_format=layout) for c in (3, 6))
+    weight, bias = torch.randn(6, 3), torch.randn(6)
+    y = pointwise(x, weight, bias)
+    torch.testing.assert_close(fused(x, weight, bias), y, rtol=0, atol=1e-5)
+    torch.testing.assert_close(fused(x, weight, bias, leaky=True), functional.leaky_relu(y, SLOPE), rtol=0, atol=1e-5)
+    torch.testing.assert_close(fused(x, weight, bias, plus=plus.clone()), y + plus, rtol=0, atol=1e-5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        short = fused(x.bfloat16(), weight, bias, plus=plus.bfloat16())
+    assert short.dtype == torch.bfloat16
+    torch.testing.assert_close(short.float(), y + plus, rtol=0, atol=0.05)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks.layers import BAND, pointwise
+from .blocks.layers import BAND, by_place, gathered, pointwise, spread
 from .spec import ModelSpec
 
 _HAAR = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) * 0.5
@@ -82,7 +82,7 @@ class SquaresDown(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """As one matrix product."""
-        return pointwise(F.pixel_unshuffle(x, 16), self.weight, self.bias)
+        return pointwise(gathered(x, 16), by_place(self.weight, 16, dim=1), self.bias)
 
 
 class SquaresUp(nn.Linear):
@@ -93,7 +93,7 @@ class SquaresUp(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """As one matrix product."""
-        return F.pixel_shuffle(pointwise(x, self.weight, self.bias), 16)
+        return spread(pointwise(x, by_place(self.weight, 16), by_place(self.bias, 16)), 16)
 
 
 def shortcut_down(spec: ModelSpec) -> list[nn.Module]:

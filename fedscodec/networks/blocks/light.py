@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .kind import Kind, require_factor
-from .layers import SLOPE, ToPixels, add, channels_last, leaky_relu, pointwise
+from .layers import SLOPE, ToPixels, by_place, fused, gathered, pointwise, spread
 
 SHARE = 0.2
 """How large a fresh block's changes are beside what they are added to."""
@@ -76,8 +76,10 @@ class LightBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The same shape; x itself is overwritten where no gradient needs it."""
-        x = add(x, self.out(self.around(leaky_relu(self.into(x)))))
-        return add(x, self.narrow(leaky_relu(self.widen(x))))
+        inner = self.around(fused(x, self.into.weight, self.into.bias, leaky=True))
+        x = fused(inner, self.out.weight, self.out.bias, plus=x)
+        inner = fused(x, self.widen.weight, self.widen.bias, leaky=True)
+        return fused(inner, self.narrow.weight, self.narrow.bias, plus=x)
 
 
 class Down(Pointwise):
@@ -88,7 +90,7 @@ class Down(Pointwise):
 
     def forward(self, x: Tensor) -> Tensor:
         """In the precision of the caller."""
-        return super().forward(channels_last(F.pixel_unshuffle(x, 2)))
+        return pointwise(gathered(x, 2), by_place(self.weight, 2, dim=1), self.bias)
 
 
 class Up(Pointwise):
@@ -99,7 +101,7 @@ class Up(Pointwise):
 
     def forward(self, x: Tensor) -> Tensor:
         """In the precision of the caller."""
-        return channels_last(F.pixel_shuffle(super().forward(x), 2))
+        return spread(pointwise(x, by_place(self.weight, 2), by_place(self.bias, 2)), 2)
 
 
 class FromPixels(nn.Conv2d):
@@ -113,7 +115,8 @@ class FromPixels(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """In the precision of the caller."""
-        return super().forward(channels_last(F.pixel_unshuffle(x, self.factor)))
+        weight = by_place(self.weight, self.factor, dim=1)
+        return F.conv2d(gathered(x, self.factor), weight, self.bias, padding=1)
 
 
 class Light(Kind):
