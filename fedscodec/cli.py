@@ -28,6 +28,7 @@ from .commands import (
     rounding,
     train,
     verify,
+    web,
 )
 from .version import __version__
 
@@ -52,6 +53,7 @@ app.command(epilog=rounding.EXAMPLES)(rounding.rounding)
 app.command(epilog=bench.EXAMPLES)(bench.bench)
 app.command(epilog=bench_report.EXAMPLES)(bench_report.report)
 app.command(epilog=install_desktop.EXAMPLES)(install_desktop.install_desktop)
+app.command(epilog=web.EXAMPLES)(web.web)
 app.command(epilog=entropy.EXAMPLES)(entropy.entropy)
 
 

@@ -89,11 +89,13 @@ class Browser:
         elif event == "Log.entryAdded" and told["entry"]["level"] in ("error", "warning"):
             self.complaints.append(told["entry"]["text"])
 
-    def open(self, path: Path) -> None:
-        """Load a file and wait until its scripts have run."""
-        self.ask("Page.navigate", url=path.as_uri())
+    def open(self, page: Path | str) -> None:
+        """Load a file, or what an address gives, and wait until its scripts have run."""
+        url = page.as_uri() if isinstance(page, Path) else page
+        self.ask("Page.navigate", url=url)
         end = time.monotonic() + self.seconds
-        while self.run("document.readyState + location.href.startsWith('file:')") != "completetrue":
+        there = f"document.readyState + location.href.startsWith({json.dumps(url.split(':')[0])})"
+        while self.run(there) != "completetrue":
             assert time.monotonic() < end, "the page did not load"
 
     def run(self, expression: str) -> object:

@@ -24,7 +24,7 @@ FLOORS = [
     {"codec"},
     {"training", "batch"},
     {"bench"},
-    {"reports", "desktop"},
+    {"reports", "desktop", "web"},
     {"commands", "pillow"},
     {"cli", "__init__", "__main__"},
 ]

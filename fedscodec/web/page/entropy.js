@@ -1,0 +1,177 @@
+// From streams to latents: integer nets, tables and the stream coder, part by part. See docs/format.md.
+
+import { FormatError, crc32 } from "./container.js";
+import { StreamReader, Tables, streamName } from "./coder.js";
+import { PaperNets } from "./nets-paper.js";
+
+const STRIDE = 64;
+
+/** Whether a network's entropy side is of a kind that is known here. */
+export function knowsEntropySide(network) {
+  return network.has("side.h_s.4.weight") && network.has("side.nets.0.first.weight");
+}
+
+export class EntropySide {
+  constructor(engine, network) {
+    this.engine = engine;
+    this.spec = network.spec;
+    this.name = network.name;
+    this.parts = JSON.parse(network.metadata.parts);
+    this.nets = new PaperNets(engine, network);
+    this.zTables = tables(engine, network, "z", 0, this.spec.hyper_latents);
+    const scales = this.spec.scales;
+    const sets = network.shape("tables.y.low")[0] / scales;
+    this.yTables = Array.from({ length: sets }, (_, i) => tables(engine, network, "y", i * scales, scales));
+  }
+
+  tablesOf(part) {
+    return this.yTables[Math.min(part.tables, this.yTables.length - 1)];
+  }
+
+  /**
+   * All symbols of a file, proved by its checksum. `told` hears how many streams are done.
+   * @returns {{height: number, width: number, latents: Float32Array}} latents in 1/16, [height, width, M]
+   */
+  read({ header, streams }, told = () => {}) {
+    this.requireFit(header, streams);
+    return this.engine.scratch(() => {
+      const walk = new Walk(this, header, streams, told);
+      const latents = walk.run();
+      if (walk.checksum !== header.checksum) throw new FormatError("the checksum of its symbols is wrong: the file is damaged");
+      return { height: walk.height, width: walk.width, latents };
+    });
+  }
+
+  requireFit(header, streams) {
+    const expected = this.parts.at(-1).stream;
+    if (streams.length - 1 !== expected) {
+      throw new FormatError(`holds ${streams.length - 1} slices, but ${this.name} has ${expected}`);
+    }
+    if (header.quality < 1000 || header.quality > 1000 * this.spec.lambdas.length) {
+      throw new FormatError(`asks for quality ${header.quality / 1000}, which ${this.name} does not have`);
+    }
+    const [rows, columns] = [header.height, header.width].map((side) => Math.ceil(side / STRIDE));
+    const counts = streams.map((_, number) => (number ? 0 : rows * columns * this.spec.hyper_latents));
+    const least = [this.zTables.leastBytes(counts[0]), ...streams.slice(1).map(() => 0)];
+    for (const part of this.parts) {
+      const count = (16 * rows * columns * (part.channels[1] - part.channels[0]) * cornersOf(part)) / 4;
+      counts[part.stream] += count;
+      least[part.stream] += this.tablesOf(part).leastBytes(count);
+    }
+    streams.forEach((stream, number) => {
+      if (stream.length < least[number]) {
+        const found = `its ${counts[number]} symbols take ${least[number]} bytes or more, found ${stream.length}`;
+        throw new FormatError(`the ${streamName(number)} stream is too short: ${found}`);
+      }
+    });
+  }
+}
+
+function tables(engine, network, name, first, count) {
+  const [low, high, frequencies, skip] = ["low", "high", "frequencies", "skip"].map((part) => network.array(`tables.${name}.${part}`));
+  const width = frequencies.length / low.length;
+  const end = first + count;
+  return new Tables(engine, low.subarray(first, end), high.subarray(first, end), frequencies.subarray(first * width, end * width), skip[0]);
+}
+
+/** How many of the four cells of a square a part codes of each channel. */
+const cornersOf = (part) => (part.cells ? part.cells[0].length : 4);
+
+/** One file on its way. */
+class Walk {
+  constructor(side, { height, width, quality, seed }, streams, told) {
+    Object.assign(this, { side, quality, told, checksum: seed });
+    this.engine = side.engine;
+    this.rows = Math.ceil(height / STRIDE);
+    this.columns = Math.ceil(width / STRIDE);
+    this.height = 4 * this.rows;
+    this.width = 4 * this.columns;
+    this.reader = new StreamReader(side.engine, streams);
+  }
+
+  run() {
+    const { side, engine, height, width } = this;
+    const channels = side.spec.latents;
+    const latents = new Float32Array(height * width * channels);
+    const seen = side.nets.side(this.hyper(), this.rows, this.columns, this.quality);
+    const known = engine.map(height, width, channels);
+    engine.valuesOf(known).fill(0);
+    let begun = 0;
+    for (const part of side.parts) {
+      if (part.stream !== begun) this.reader.begin();
+      begun = part.stream;
+      engine.scratch(() => this.part(part, seen, known, latents));
+      if (part.ends) {
+        this.reader.end();
+        this.told(part.stream + 1);
+      }
+    }
+    return latents;
+  }
+
+  hyper() {
+    const { engine, side } = this;
+    const channels = side.spec.hyper_latents;
+    const count = this.rows * this.columns * channels;
+    const indexes = engine.alloc(count);
+    engine.bytes(indexes, count).forEach((_, n, all) => (all[n] = n % channels));
+    this.reader.begin();
+    const symbols = this.symbols(side.zTables, indexes, count);
+    this.reader.end();
+    this.told(1);
+    return symbols;
+  }
+
+  symbols(tableSet, indexes, count) {
+    const at = this.reader.part(tableSet, indexes, count);
+    this.checksum = crc32(this.engine.bytes(at, 2 * count), this.checksum);
+    return new Int16Array(this.engine.memory.buffer, at, count);
+  }
+
+  /** Nets, symbols, and what both make known of the latents. */
+  part(part, seen, known, latents) {
+    const { engine, side } = this;
+    const { mean, index } = side.nets.parameters(part, seen, known);
+    const places = new Places(part, this.height, this.width);
+    const indexes = engine.alloc(places.count);
+    const [indexBytes, indexValues] = [engine.bytes(indexes, places.count), engine.valuesOf(index)];
+    places.each((n, position, channel) => (indexBytes[n] = indexValues[position * places.channels + channel]));
+    const symbols = this.symbols(side.tablesOf(part), indexes, places.count);
+    const means = engine.valuesOf(mean);
+    const shown = engine.valuesOf(known);
+    const total = side.spec.latents;
+    const first = part.channels[0];
+    const show = side.nets.shown();
+    places.each((n, position, channel) => {
+      const value = 16 * symbols[n] + means[position * places.channels + channel];
+      const to = position * total + first + channel;
+      latents[to] = value;
+      shown[to] = show(value, first + channel);
+    });
+  }
+}
+
+/** Where the symbols of a part stand, in the order of their stream. */
+class Places {
+  constructor(part, height, width) {
+    Object.assign(this, { cells: part.cells, height, width, channels: part.channels[1] - part.channels[0] });
+    this.count = (height * width * this.channels * cornersOf(part)) / 4;
+  }
+
+  /** visit(number in the stream, position, channel of the part) */
+  each(visit) {
+    const { cells, height, width, channels } = this;
+    let n = 0;
+    if (!cells) {
+      for (let position = 0; position < height * width; position++)
+        for (let channel = 0; channel < channels; channel++) visit(n++, position, channel);
+      return;
+    }
+    const groups = cells.length;
+    for (let group = 0; group < groups; group++)
+      for (const [row, column] of cells[group])
+        for (let y = row; y < height; y += 2)
+          for (let x = column; x < width; x += 2)
+            for (let channel = group; channel < channels; channel += groups) visit(n++, y * width + x, channel);
+  }
+}

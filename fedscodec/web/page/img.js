@@ -1,0 +1,54 @@
+// Pictures in pages: <img src="photo.feds"> shows, once this is loaded as <script type="module" src="feds/img.js"></script>.
+
+import { Decoder, FormatError } from "./decoder.js";
+import { pngOf } from "./png.js";
+
+const SHOWN = new Map(); // addresses of pictures in this page, and of the PNG that each became
+let decoder = null;
+let last = Promise.resolve(); // one picture at a time: each uses all workers
+
+function isFeds(image) {
+  const source = image.getAttribute("src") ?? "";
+  return /\.feds(?:[?#]|$)/i.test(source) && !source.startsWith("blob:");
+}
+
+async function show(image) {
+  const address = new URL(image.getAttribute("src"), document.baseURI).href;
+  image.dataset.feds = address;
+  try {
+    if (!SHOWN.has(address)) {
+      const made = last.then(() => decoded(address, image));
+      last = made.catch(() => {});
+      SHOWN.set(address, made);
+    }
+    const url = await SHOWN.get(address);
+    if (image.dataset.feds === address) image.src = url;
+    image.dispatchEvent(new CustomEvent("feds-shown", { bubbles: true }));
+  } catch (error) {
+    SHOWN.delete(address);
+    image.title = error instanceof FormatError ? error.message : String(error);
+    image.dispatchEvent(new CustomEvent("feds-failed", { bubbles: true, detail: image.title }));
+  }
+}
+
+async function decoded(address, image) {
+  const answer = await fetch(address);
+  if (!answer.ok) throw new FormatError(`${address}: could not be fetched (${answer.status})`);
+  decoder ??= new Decoder();
+  const found = await decoder.decode(new Uint8Array(await answer.arrayBuffer()), {
+    shown(preview) {
+      if (preview && image.dataset.feds === address) image.src = URL.createObjectURL(new Blob([preview.webp], { type: "image/webp" }));
+    },
+  });
+  return URL.createObjectURL(await pngOf(found, found.file.boxes.get("ICCP")));
+}
+
+const look = (node) => {
+  if (node instanceof HTMLImageElement && isFeds(node)) show(node);
+  else node.querySelectorAll?.("img").forEach((image) => isFeds(image) && show(image));
+};
+new MutationObserver((changes) => changes.forEach(({ type, target, addedNodes }) =>
+  type === "attributes" ? look(target) : addedNodes.forEach(look))).observe(document, {
+  subtree: true, childList: true, attributes: true, attributeFilter: ["src"],
+});
+look(document);

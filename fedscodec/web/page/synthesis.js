@@ -1,0 +1,101 @@
+// g_s of the light networks: latents to pixels, tile by tile. What it computes is described in networks/transforms.py.
+
+import { shuffleRow, windowOrder } from "./engine.js";
+
+/** Between the rows of a table [Q, C] of logarithms, at a quality in thousandths: factors [C]. */
+export function interpolated(table, channels, thousandths) {
+  const qualities = table.length / channels;
+  const position = Math.min(Math.max(thousandths / 1000 - 1, 0), qualities - 1);
+  const low = Math.min(Math.floor(position), Math.max(qualities - 2, 0));
+  const high = Math.min(low + 1, qualities - 1);
+  return Float32Array.from({ length: channels }, (_, c) => {
+    const [a, b] = [table[low * channels + c], table[high * channels + c]];
+    return Math.exp(a + (b - a) * (position - low));
+  });
+}
+
+/** Whether a network's g_s is of the kind that is known here. */
+export function knowsSynthesis(network) {
+  const { stages, shortcut } = network.spec;
+  return shortcut === "principal" && stages?.at(-1)?.at === 16 && stages.every((s) => s.kind === "light" && !s.attention);
+}
+
+/** Latents that a tile must see beyond each edge that is not the picture's. */
+export function margin(spec) {
+  const finest = spec.stages[0].at;
+  return Math.ceil((spec.stages.reduce((sum, stage) => sum + stage.at * stage.blocks, 0) + finest) / 16);
+}
+
+export class Synthesis {
+  constructor(engine, network) {
+    this.engine = engine;
+    this.spec = network.spec;
+    this.network = network;
+    const stages = [...this.spec.stages].reverse();
+    const read = (name) => [network.array(`${name}.weight`), network.array(`${name}.bias`)];
+    const pointwise = (name, rowOf) => engine.pointwise(...read(name), rowOf);
+    this.stages = stages.map((stage, i) => ({
+      width: stage.width,
+      way: pointwise(`g_s.up.${i}`, i ? shuffleRow(stage.width, 2) : undefined),
+      logarithms: network.array(`g_s.scales.${i}`),
+      blocks: Array.from({ length: stage.blocks }, (_, j) => {
+        const name = `g_s.groups.${i}.${j}`;
+        return {
+          into: pointwise(`${name}.into`), around: engine.depthwise(...read(`${name}.around`)), out: pointwise(`${name}.out`),
+          widen: pointwise(`${name}.widen`), narrow: pointwise(`${name}.narrow`),
+        };
+      }),
+    }));
+    this.shortcut = pointwise("g_s.shortcut.0", shuffleRow(3, 16));
+    this.factor = stages.at(-1).at;
+    const [weight, bias] = read("g_s.last");
+    this.last = engine.pointwise(
+      windowOrder(weight, bias.length, stages.at(-1).width, 3), bias, shuffleRow(3, this.factor));
+  }
+
+  /**
+   * Pixels of a tile: latents float32 [height, width, M] in 1/16, of a picture of a quality in thousandths; of what they
+   * give, the rectangle (in pixels) as RGBA.
+   */
+  run(latents, height, width, thousandths, { top, bottom, left, right }, grey) {
+    const { engine } = this;
+    return engine.scratch(() => {
+      const channels = this.spec.latents;
+      let x = engine.map(height, width, channels);
+      engine.valuesOf(x).set(latents);
+      const inverse = interpolated(this.network.array("gains.log_inverse"), channels, thousandths);
+      this.scaled(x, inverse.map((factor) => factor / 16));
+      const coarse = this.engine.product(this.shortcut, x, engine.map(height, width, 768));
+      for (const [i, stage] of this.stages.entries()) x = this.stage(stage, x, i, thousandths);
+      const fine = engine.convolve(3, x, engine.map(x.height, x.width, 3 * this.factor ** 2), (seen, row) =>
+        engine.product(this.last, seen, row));
+      const count = 4 * (bottom - top) * (right - left);
+      const rgba = engine.alloc(count);
+      engine.kernels.pixels(fine.at, coarse.at, rgba, width, this.factor, top, bottom, left, right, grey ? 1 : 0);
+      return engine.bytes(rgba, count).slice();
+    });
+  }
+
+  scaled(x, factors) {
+    this.engine.scratch(() => {
+      this.engine.kernels.scale(x.at, this.engine.put(Float32Array.from(factors)), x.height * x.width, x.channels);
+    });
+  }
+
+  stage(stage, x, i, thousandths) {
+    const { engine } = this;
+    const made = engine.map(x.height, x.width, stage.way.outputs);
+    engine.product(stage.way, x, made);
+    x = i ? engine.shuffled(made, 2) : made;
+    this.scaled(x, interpolated(stage.logarithms, stage.width, thousandths));
+    for (const block of stage.blocks) {
+      engine.scratch(() => {
+        const inner = engine.product(block.into, x, engine.map(x.height, x.width, stage.width), "leaky");
+        const seen = engine.around(block.around, inner, engine.map(x.height, x.width, stage.width));
+        engine.product(block.out, seen, x, "add");
+      });
+      engine.bottleneck(block.widen, block.narrow, x);
+    }
+    return x;
+  }
+}
