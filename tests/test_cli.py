@@ -100,7 +100,7 @@ def test_every_field_of_the_recipe_is_a_flag_with_its_default():
         flag = re.escape(f"--{field.name.replace('_', '-')}")
         several = isinstance(field.default, tuple)
         shown = " ".join(map(str, field.default)) or "none" if several else str(field.default)
-        assert re.search(rf"{flag} (?:(?! --).)*\[default: {re.escape(shown)}\]", out), field.name
+        assert re.search(rf"{flag} .{{,100}}?\[default: {re.escape(shown)}\]", out), field.name
 
 
 def test_version():

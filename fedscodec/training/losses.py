@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .similarity import ms_ssim
+
 
 class RateDistortion(NamedTuple):
     """What one batch cost: the mean loss, and bits per pixel and mean squared error (of 0..1) of each sample [B]."""
@@ -45,10 +47,7 @@ def distortion(x: Tensor, x_hat: Tensor, metric: str = "mse") -> Tensor:
     x, x_hat = x.float(), x_hat.float()
     if metric == "mse":
         return 255**2 * (x_hat - x).square().mean((1, 2, 3))
-    from pytorch_msssim import ms_ssim
-
-    similarity: Tensor = ms_ssim(x_hat, x, data_range=1.0, size_average=False)
-    return 1 - similarity
+    return 1 - ms_ssim(x_hat, x)
 
 
 def rate_distortion(

@@ -1,0 +1,63 @@
+"""MS-SSIM as a loss: the measure of Wang et al. 2003 with gradients that are finite everywhere.
+
+It is `pytorch_msssim.ms_ssim` but for two things. Variances are differences of nearly equal means, so all of it runs
+in float32: in the bfloat16 of a training step they come out as anything, denominators cross zero, and no gradient is
+finite any more. And the measure multiplies powers of five means, one for each scale, of which those of contrast can be
+zero or negative, where a flat crop is coded with a trace of noise. There the power has no slope or an infinite one.
+Below FLOOR the logarithm of a mean therefore goes on more slowly: still falling, so that there is something to learn.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..networks.blocks.layers import in_float32
+
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+FLOOR = 0.01
+_WINDOW, _SIGMA, _C1, _C2 = 11, 1.5, 0.01**2, 0.03**2
+
+
+def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
+    """MS-SSIM of pictures [B, 3, H, W] in 0..1, sides of more than 160 pixels, as the mean over channels; [B]."""
+    with in_float32(x):
+        return _similarity(x.float(), y.float())
+
+
+def _similarity(x: Tensor, y: Tensor) -> Tensor:
+    logarithm = torch.zeros(x.shape[:2], device=x.device)
+    for scale, weight in enumerate(WEIGHTS):
+        structure, contrast = _means(x, y)
+        last = scale == len(WEIGHTS) - 1
+        logarithm = logarithm + weight * _safe_log(structure if last else contrast)
+        padding = [side % 2 for side in x.shape[2:]]
+        x, y = (F.avg_pool2d(image, 2, padding=padding) for image in (x, y))
+    return logarithm.exp().mean(1)
+
+
+def _means(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """The means of SSIM and of its contrast over a picture, for each channel; both [B, C]."""
+    maps = _blurred(torch.cat([x, y, x * x, y * y, x * y], 1)).chunk(5, 1)
+    mean_x, mean_y, xx, yy, xy = maps
+    contrast = (2 * (xy - mean_x * mean_y) + _C2) / (xx - mean_x**2 + yy - mean_y**2 + _C2)
+    luminance = (2 * mean_x * mean_y + _C1) / (mean_x**2 + mean_y**2 + _C1)
+    return (luminance * contrast).mean((2, 3)), contrast.mean((2, 3))
+
+
+def _blurred(maps: Tensor) -> Tensor:
+    """Maps [B, C, H, W] under a Gaussian window, where it lies wholly inside."""
+    at = torch.arange(_WINDOW, device=maps.device) - _WINDOW // 2
+    window = torch.exp(-(at**2) / (2 * _SIGMA**2))
+    window = (window / window.sum()).to(maps).expand(maps.shape[1], 1, 1, _WINDOW)
+    once = F.conv2d(maps, window, groups=maps.shape[1])
+    return F.conv2d(once, window.transpose(2, 3), groups=maps.shape[1])
+
+
+def _safe_log(mean: Tensor) -> Tensor:
+    """log, and below FLOOR what has its value and slope there and is finite: log(FLOOR² / (2·FLOOR − mean))."""
+    below = 2 * math.log(FLOOR) - (2 * FLOOR - mean.clamp_max(FLOOR)).log()
+    return torch.where(mean > FLOOR, mean.clamp_min(FLOOR).log(), below)
