@@ -89,8 +89,7 @@ def _calibrate(model: FedsModel) -> None:
     side.set_mode(observing=True)
     both_ends = torch.tensor([1.0, float(len(spec.lambdas))])
     walk(side, z, y, both_ends, RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=False))
-    for layer in side.entropy_convs():
-        layer.calibrate()
+    side.calibrate()
     side.set_mode()
 
 

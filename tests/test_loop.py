@@ -85,7 +85,7 @@ def test_phases_follow_each_other(monkeypatch):
     seen = []
 
     def step(rate, price_of_z):
-        modes = {layer.quantised for layer in run.model.float_side.entropy_convs()}
+        modes = {layer.quantised for layer in run.model.float_side.entropy_layers()}
         seen.append((run.phase.name, *modes))
         run.step += 1
 
@@ -156,7 +156,7 @@ def test_calibration_fixes_the_steps_of_both_networks():
     run = trainer()
     fresh = 4.0 / 127
     run.calibration.fix_steps()
-    pairs = zip(run.average.float_side.entropy_convs(), run.model.float_side.entropy_convs(), strict=True)
+    pairs = zip(run.average.float_side.entropy_layers(), run.model.float_side.entropy_layers(), strict=True)
     for layer, trained in pairs:
         assert torch.equal(layer.steps, trained.steps)
         if layer.kind in ("relu", "signed"):

@@ -36,7 +36,7 @@ def default(weight: torch.Tensor) -> float:
 def test_h_a_and_the_entropy_side_start_as_he_wrote() -> None:
     model = fresh()
     convolutions = [m for m in model.h_a.modules() if isinstance(m, nn.Conv2d)]
-    hidden = [m for m in model.float_side.entropy_convs() if m.kind in ("relu", "signed")]
+    hidden = [m for m in model.float_side.entropy_layers() if m.kind in ("relu", "signed")]
     assert (len(convolutions), len(hidden)) == (4, 11)  # 5 of h_s, and of both slices first, mean.0 and index.0
     for layer in (*convolutions, *hidden):
         assert float(layer.weight.detach().std()) == pytest.approx(he(layer.weight), rel=0.05)
@@ -44,7 +44,7 @@ def test_h_a_and_the_entropy_side_start_as_he_wrote() -> None:
 
 
 def test_means_and_indexes_begin_as_their_bias() -> None:
-    last = [m for m in fresh().float_side.entropy_convs() if m.kind in ("mean", "index")]
+    last = [m for m in fresh().float_side.entropy_layers() if m.kind in ("mean", "index")]
     assert len(last) == 4
     for layer in last:
         assert float(layer.weight.detach().std()) == pytest.approx(0.05 * he(layer.weight), rel=0.05)

@@ -95,7 +95,9 @@ def _read_latents(
     counts = [(part, part.count(4 * rows, 4 * columns)) for part in model.spec.parts() if part.stream <= wanted]
     require_long_enough(file.streams, math.prod(z_shape), counts, model.z_tables, model.y_tables)
     told = streams_told(clock.progress, model, first=0.0, last=1 - TRANSFORM_SHARE)
-    reader = StreamReader(file.streams, z_shape, model.z_tables, model.y_tables, model.device, told=told)
+    reader = StreamReader(
+        file.streams, z_shape, model.z_tables, model.y_tables, model.device, unit=model.spec.mean_unit, told=told
+    )
     with clock.stage("entropy nets"):
         y_hat = walk(model.side, None, None, header.quality, reader, wanted)
     separate_coder(clock, reader.seconds)

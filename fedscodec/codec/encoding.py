@@ -93,7 +93,9 @@ def _encode(analysed: Analysed, thousandths: int, model: Model, how: Encoding, c
     with clock.stage("hyper analysis"):
         z = hyper_analyse(model, y)
     told = streams_told(clock.progress, model, first=TRANSFORM_SHARE, last=1.0)
-    writer = StreamWriter(model.z_tables, model.y_tables, count_bits=how.count_bits, told=told)
+    writer = StreamWriter(
+        model.z_tables, model.y_tables, unit=model.spec.mean_unit, count_bits=how.count_bits, told=told
+    )
     with clock.stage("entropy nets"):
         y_hat = walk(model.side, z, y.permute(0, 2, 3, 1), thousandths, writer)
     separate_coder(clock, writer.seconds)

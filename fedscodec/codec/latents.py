@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..entropy.fixedpoint import MEAN_UNIT
 from ..fileformat import Header
 from ..images import Picture, crop, from_tensor, region
 from ..networks.model import FedsModel
@@ -83,7 +82,7 @@ def synthesise(network: Network, y_hat: Tensor, header: Header, progress: Progre
     _, inverse = network.gains(header.quality / 1000)
 
     def read(box: Box) -> Tensor:
-        latents = (box.of_last(y_hat).permute(0, 3, 1, 2).float() / MEAN_UNIT) * inverse
+        latents = (box.of_last(y_hat).permute(0, 3, 1, 2).float() / network.spec.mean_unit) * inverse
         return latents.contiguous(memory_format=torch.channels_last)
 
     def write(box: Box, part: Tensor) -> None:

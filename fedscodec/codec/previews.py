@@ -140,7 +140,7 @@ def _means(patches: Tensor, by: int, file: FedsFile, model: Model) -> Tensor:
     """What g_s makes of patches, as means of blocks: [count, 3·(16/by)², P, P]."""
     quality = file.header.quality / 1000
     level, (_, inverse) = torch.tensor([quality], device=model.device), model.gains(quality)
-    latents = (patches.permute(0, 3, 1, 2).float() / MEAN_UNIT) * inverse
+    latents = (patches.permute(0, 3, 1, 2).float() / model.spec.mean_unit) * inverse
     with model.autocast():
         pixels = torch.cat([model.transforms.g_s(one[None], level).value.float() for one in latents])
     return pixel_unshuffle(avg_pool2d(pixels.clamp(0, 1), by), 16 // by)

@@ -152,15 +152,16 @@ Told = Callable[[int], None]
 class StreamWriter:
     """Turns z and the parts of y into streams, byte strings; streams[0] is z.
 
-    y_tables: the sets of tables that parts name, or one for all. symbols keeps the integers of each stream in coding
-    order (int16), for the file's checksum; seconds is the time spent in the coder. With count_bits, bits sums −log₂ p
-    by the integer tables.
+    y_tables: the sets of tables that parts name, or one for all. unit: means and ŷ are integers in 1/unit of a step.
+    symbols keeps the integers of each stream in coding order (int16), for the file's checksum; seconds is the time
+    spent in the coder. With count_bits, bits sums −log₂ p by the integer tables.
     """
 
     def __init__(
-        self, z_tables: Tables, y_tables: tuple[Tables, ...], *, count_bits: bool = False, told: Told | None = None
+        self, z_tables: Tables, y_tables: tuple[Tables, ...], *, unit: int = MEAN_UNIT, count_bits: bool = False,
+        told: Told | None = None,
     ) -> None:  # fmt: skip
-        self.z_tables, self.y_tables, self.count_bits, self.told = z_tables, y_tables, count_bits, told
+        self.z_tables, self.y_tables, self.unit, self.count_bits, self.told = z_tables, y_tables, unit, count_bits, told
         self.streams: list[bytes] = []
         self.symbols: list[np.ndarray] = []
         self.bits = 0.0
@@ -174,16 +175,16 @@ class StreamWriter:
         return symbols
 
     def code(self, part: Part, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
-        """y float, mean integers in 1/16, index: blocks of one shape → ŷ integers in 1/16, of the type of `_y_hat`."""
+        """y float, mean in 1/unit, index: blocks of one shape → ŷ integers in 1/unit, of the type of `_y_hat`."""
         count, tables = mean.shape[-1], tables_of(self.y_tables, part.tables)
         flat_y, flat_mean, flat_index = (x.reshape(-1, count) for x in (_given(y), mean, index))
         symbols = torch.empty_like(flat_mean, dtype=torch.int16)
         for chunk in _chunks(len(symbols)):
-            residual = _round(flat_y[chunk].to(torch.float64) - flat_mean[chunk].to(torch.float64) / MEAN_UNIT)
+            residual = _round(flat_y[chunk].to(torch.float64) - flat_mean[chunk].to(torch.float64) / self.unit)
             symbols[chunk] = torch.where(flat_index[chunk] < tables.skip, 0, residual)
         symbols = symbols.view(mean.shape)
         self._write(symbols, index.numpy(force=True), tables, ends=part.ends)
-        return _y_hat(symbols, mean)
+        return _y_hat(symbols, mean, self.unit)
 
     def _write(self, symbols: Tensor, index: np.ndarray, tables: Tables, *, ends: bool = True) -> None:
         flat = symbols.numpy(force=True).reshape(-1)
@@ -209,9 +210,9 @@ class StreamReader:
 
     def __init__(
         self, streams: tuple[bytes, ...], z_shape: tuple[int, ...], z_tables: Tables, y_tables: tuple[Tables, ...],
-        device: torch.device | str = "cpu", *, told: Told | None = None,
+        device: torch.device | str = "cpu", *, unit: int = MEAN_UNIT, told: Told | None = None,
     ) -> None:  # fmt: skip
-        self.z_tables, self.y_tables, self.told = z_tables, y_tables, told
+        self.z_tables, self.y_tables, self.unit, self.told = z_tables, y_tables, unit, told
         self.streams, self.z_shape, self.device = streams, z_shape, device
         self.symbols: list[np.ndarray] = []
         self.seconds = 0.0
@@ -223,10 +224,10 @@ class StreamReader:
         return self._read(_channel_index(self.z_shape), self.z_tables, self.z_shape)
 
     def code(self, part: Part, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
-        """ŷ integers in 1/16, of the type of `_y_hat`; y is not looked at."""
+        """ŷ integers in 1/unit, of the type of `_y_hat`; y is not looked at."""
         tables = tables_of(self.y_tables, part.tables)
         symbols = self._read(index.numpy(force=True), tables, tuple(index.shape), ends=part.ends)
-        return _y_hat(symbols, mean)
+        return _y_hat(symbols, mean, self.unit)
 
     def _read(self, index: np.ndarray, tables: Tables, shape: tuple[int, ...], *, ends: bool = True) -> Tensor:
         number, begin = len(self.symbols), time.perf_counter()
@@ -298,12 +299,12 @@ def _round(x: Tensor) -> Tensor:
     return torch.floor(x + 0.5).nan_to_num(0.0).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT).to(torch.int16)
 
 
-def _y_hat(symbols: Tensor, mean: Tensor) -> Tensor:
-    """16·symbol + mean as int16, or as int32 where that is too small, which is for pathological pictures only."""
+def _y_hat(symbols: Tensor, mean: Tensor, unit: int) -> Tensor:
+    """unit·symbol + mean as int16, or as int32 where that is too small, which is for pathological pictures only."""
     flat, flat_mean = symbols.reshape(-1), mean.reshape(-1)
     y_hat = torch.empty_like(flat)
     for chunk in _chunks(len(flat)):
-        wide = flat[chunk].to(torch.int32) * MEAN_UNIT + flat_mean[chunk]
+        wide = flat[chunk].to(torch.int32) * unit + flat_mean[chunk]
         if y_hat.dtype == torch.int16 and wide.abs().amax() > _INT16_LIMIT:
             y_hat = y_hat.to(torch.int32)
         y_hat[chunk] = wide.to(y_hat.dtype)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 MEAN_UNIT = 16
 """Means and ŷ are integers in 1/16 of a latent's quantisation step."""
+FINE_MEAN_UNIT = 64
+"""The same of light networks: where nearly all symbols are zero, coarser means cost half a per cent."""
 MEAN_LIMIT = 2**15 - 1
-"""Means lie within ± this many units, that is within ±2048 steps."""
+"""Means lie within ± this many units, that is within ±2048 or ±512 steps."""
 SYMBOL_LIMIT = 2**15 - 1
 """Residuals are clamped to ± this many steps before they are coded; only pathological inputs get near it."""
 CONTEXT_LIMIT = 127
@@ -18,3 +20,18 @@ def quality_plane(thousandths: int, qualities: int) -> int:
     thousandths: as in the header, 1000 for q1. qualities: how many λs the network has. One unit is 0.032 of a quality.
     """
     return max(-CONTEXT_LIMIT, min(CONTEXT_LIMIT, (thousandths - 500 * (qualities + 1)) // 32))
+
+
+QUALITY_LEVELS = 120
+"""What light networks are told of the highest quality; of the lowest, minus that."""
+
+
+def quality_level(thousandths: int, qualities: int) -> int:
+    """What a light network is told of a file's quality: from -120 for the lowest to 120 for the highest, int8.
+
+    thousandths and qualities as in `quality_plane`. Whole qualities of seven lie on whole numbers, 40 apart.
+    """
+    if qualities == 1:
+        return 0
+    distance, half = thousandths - 500 * (qualities + 1), 500 * (qualities - 1)
+    return max(-CONTEXT_LIMIT, min(CONTEXT_LIMIT, (2 * QUALITY_LEVELS * distance + half) // (2 * half)))

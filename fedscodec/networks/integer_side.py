@@ -18,6 +18,9 @@ from ..entropy.fixedpoint import CONTEXT_LIMIT, MEAN_UNIT, quality_plane
 from ..entropy.integer import IntegerConv, quantised_multiplier, requantise
 from ..entropy.parts import Part, assemble
 from ..errors import WeightsError
+from .exact_twins import ExactTwin
+from .light_integers import LightIntegers, array_of, exact_layer, export_light, light_steps, restore_light
+from .light_side import LightSide
 from .slices import FloatSide
 from .spec import STRIDE, ModelSpec
 from .tiles import HYPER_SIDE, SLICE_SIDE, chunks, tiles, trim
@@ -39,6 +42,8 @@ def _twins(side: FloatSide) -> dict[str, EntropyConv]:
 @torch.no_grad()
 def export(side: FloatSide) -> Arrays:
     """All integers of the entropy side: weight, bias, multiplier and shift of each layer, and those of the context."""
+    if isinstance(side, LightSide):
+        return export_light(side)
     arrays: Arrays = {}
     for name, twin in named_twins(side).items():
         integers = twin.integers()
@@ -60,6 +65,11 @@ def _multipliers(factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([m for m, _ in pairs]), np.array([shift for _, shift in pairs], dtype=np.int32)
 
 
+def integer_nets(spec: ModelSpec, arrays: Mapping[str, np.ndarray]) -> IntegerSide | LightIntegers:
+    """The integer entropy side that a spec describes; WeightsError where an array is missing or does not fit."""
+    return IntegerSide(spec, arrays) if spec.entropy is None else LightIntegers(spec, spec.entropy, arrays)
+
+
 class IntegerSide(nn.Module):
     """The same interface as `FloatSide`, in exact integers; tensors are [1, H, W, C].
 
@@ -79,11 +89,11 @@ class IntegerSide(nn.Module):
         self.h_s, self.nets = (
             as_integers(part, arrays, name) for part, name in ((twins.h_s, "h_s"), (twins.nets, "nets"))
         )
-        multiplier = _array(arrays, "context.multiplier", np.int32, (spec.latents,))
+        multiplier = array_of(arrays, "context.multiplier", np.int32, (spec.latents,))
         if (multiplier < 0).any():
             raise WeightsError("context.multiplier must not be negative")
         self.register_buffer("context_multiplier", multiplier)
-        shift = _array(arrays, "context.shift", np.int32, (spec.latents,))
+        shift = array_of(arrays, "context.shift", np.int32, (spec.latents,))
         if (shift < 1).any() or (shift > 62).any():
             raise WeightsError(f"context.shift must lie in 1..62, but it is {int(shift.min())}..{int(shift.max())}")
         self.register_buffer("context_shift", shift)
@@ -151,28 +161,21 @@ def as_integers(wiring: nn.Module, arrays: Mapping[str, np.ndarray], name: str) 
     return wiring
 
 
-def _array(arrays: Mapping[str, np.ndarray], name: str, dtype: type, shape: tuple[int, ...]) -> Tensor:
-    array = arrays.get(name)
-    if array is None:
-        raise WeightsError(f"the array {name} is missing")
-    if array.dtype != dtype or array.shape != shape:
-        expected = f"{np.dtype(dtype).name} {list(shape)}"
-        raise WeightsError(f"{name} must be {expected}, but it is {array.dtype.name} {list(array.shape)}")
-    return torch.from_numpy(array)
-
-
 def _layer(name: str, twin: EntropyConv, arrays: Mapping[str, np.ndarray]) -> IntegerConv:
     shape = tuple(twin.weight.shape)
     return IntegerConv(
-        _array(arrays, f"{name}.weight", np.int8, shape),
-        _array(arrays, f"{name}.bias", np.int32, shape[:1]),
-        _array(arrays, f"{name}.multiplier", np.int32, shape[:1]),
-        _array(arrays, f"{name}.shift", np.int32, shape[:1]),
+        array_of(arrays, f"{name}.weight", np.int8, shape),
+        array_of(arrays, f"{name}.bias", np.int32, shape[:1]),
+        array_of(arrays, f"{name}.multiplier", np.int32, shape[:1]),
+        array_of(arrays, f"{name}.shift", np.int32, shape[:1]),
         twin.low, twin.high, twin.upsample,
     )  # fmt: skip
 
 
-LAYERS: dict[type[nn.Module], Callable[[str, Any, Mapping[str, np.ndarray]], nn.Module]] = {EntropyConv: _layer}
+LAYERS: dict[type[nn.Module], Callable[[str, Any, Mapping[str, np.ndarray]], nn.Module]] = {
+    EntropyConv: _layer,
+    ExactTwin: exact_layer,
+}
 """How a layer of a float twin becomes one of integers, by its type."""
 
 
@@ -182,6 +185,9 @@ def restore_twins(side: FloatSide, arrays: Mapping[str, np.ndarray], steps: Mapp
 
     steps: "<layer>.steps" of every layer, "context_steps" and "shapes", as `twin_steps` gives them.
     """
+    if isinstance(side, LightSide):
+        restore_light(side, arrays, steps)
+        return
     for name, twin in _twins(side).items():
         twin.steps.copy_(torch.from_numpy(steps[f"{name}.steps"]))
     side.context_steps.copy_(torch.from_numpy(steps["context_steps"]))
@@ -198,6 +204,8 @@ def restore_twins(side: FloatSide, arrays: Mapping[str, np.ndarray], steps: Mapp
 
 def twin_steps(side: FloatSide) -> Arrays:
     """The steps that `restore_twins` needs."""
+    if isinstance(side, LightSide):
+        return light_steps(side)
     steps = {f"{name}.steps": twin.steps.numpy(force=True) for name, twin in _twins(side).items()}
     return {
         **steps, "context_steps": side.context_steps.numpy(force=True), "shapes": side.shapes.numpy(force=True),

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from .blocks.layers import SLOPE, interpolated
+from .hyper import LightHyperAnalysis
+from .light_side import LightSide
 from .slices import FloatSide
 from .spec import ModelSpec
 from .transforms import Analysis, HyperAnalysis, Synthesis
@@ -57,7 +59,7 @@ class FedsModel(nn.Module):
            ┌─────┐  y ┌──────┐      ┌─────┐ z   ┌───┐ ẑ  ┌─────┐ side
     x ──►──┤ g_a ├─►──┤ gain ├─►─┬──┤ h_a ├──►──┤ Q ├─►──┤ h_s ├──►──┐
            └─────┘    └──────┘   │  └─────┘     └───┘    └─────┘      │
-                                 └──────────► slices, one after the other (ChARM)
+                                 └──────────► parts, one after the other
            ┌─────┐    ┌────────┐  ŷ             │
     x̂ ──◄──┤ g_s ├─◄──┤ 1/gain ├──────◄─────────┘
            └─────┘    └────────┘
@@ -68,9 +70,9 @@ class FedsModel(nn.Module):
         self.spec = spec
         self.g_a = Analysis(spec)
         self.g_s = Synthesis(spec)
-        self.h_a = HyperAnalysis(spec)
+        self.h_a = HyperAnalysis(spec) if spec.entropy is None else LightHyperAnalysis(spec, spec.entropy)
         self.gains = Gains(spec)
-        self.float_side = FloatSide(spec)
+        self.float_side = FloatSide(spec) if spec.entropy is None else LightSide(spec, spec.entropy)
         _initialise(self)
 
     def encode(self, x: Tensor, quality: Tensor, coder: SymbolCoder) -> Latents:

@@ -6,6 +6,7 @@ over no values at all, which tells every layer the steps of its inputs (`FloatSi
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from .spec import ModelSpec
 from .twins import (
     CONTEXT_UNIT,
     EntropyConv,
+    EntropyLayer,
     Maps,
     Signal,
     Trace,
@@ -138,12 +140,47 @@ class FloatSide(nn.Module):
         ]
         return Reach(side.reach, tuple(max(mean.reach, index.reach) for mean, index in beyond))
 
-    def entropy_convs(self) -> list[EntropyConv]:
+    def entropy_layers(self) -> list[EntropyLayer]:
         """Every layer that becomes integers, in a fixed order."""
-        return [m for m in self.modules() if isinstance(m, EntropyConv)]
+        return [m for m in self.modules() if isinstance(m, EntropyLayer)]
+
+    @torch.no_grad()
+    def begin(self, spread: Tensor, most_gain: float) -> None:
+        """Start from how far the channels of y spread [M] at the middle quality, and how much the highest scales them.
+
+        Every slice network begins with the table of its channels' own spread.
+        """
+        spec = self.spec
+        self.context_steps.copy_((6 * spread * most_gain / CONTEXT_LIMIT).clamp_min(1 / 16))
+        log_step = math.log(spec.largest_scale / spec.smallest_scale) / (spec.scales - 1)
+        index = (spread.clamp_min(spec.smallest_scale).log() - math.log(spec.smallest_scale)) / log_step
+        for net, part in zip(self.nets, spec.parts(), strict=True):
+            net.index[-1].bias.copy_(part.of(index).clamp(0, spec.scales - 1) / net.index[-1].gain)
+
+    def peaks(self) -> list[Tensor]:
+        """What was seen while observing, for `calibrate`; of several processes, the largest count."""
+        return [layer.peak for layer in self.entropy_layers()]
+
+    @torch.no_grad()
+    def copy_steps(self, other: FloatSide) -> None:
+        """Take over the steps that another network was calibrated to."""
+        for layer, calibrated in zip(self.entropy_layers(), other.entropy_layers(), strict=True):
+            layer.steps.copy_(calibrated.steps)
+
+    @torch.no_grad()
+    def calibrate(self) -> None:
+        """Fix the steps of all layers from the peaks seen while observing, each after those it gets its inputs from."""
+        layers = self.entropy_layers()
+        for layer in layers:
+            layer.settling = True
+        self.trace()
+        for layer in layers:
+            layer.settling = False
 
     def set_mode(self, *, quantised: bool = False, observing: bool = False) -> None:
         """Switch all layers between float, fake-quantised and observing."""
         self.quantised = quantised
-        for layer in self.entropy_convs():
+        for layer in self.entropy_layers():
             layer.quantised, layer.observing = quantised, observing
+            if observing:
+                layer.peak.zero_()  # of an earlier calibration

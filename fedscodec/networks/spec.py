@@ -18,7 +18,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ..entropy.parts import Part
+from ..entropy.fixedpoint import FINE_MEAN_UNIT, MEAN_UNIT
+from ..entropy.parts import EVEN, ODD, TURNS, Part
 
 LAMBDAS = (0.0016, 0.0032, 0.0075, 0.015, 0.03, 0.045, 0.06)
 """λ of q1 … q7 for MSE (Sec. 5.1); loss is R + λ·255²·MSE with R in bits per pixel."""
@@ -81,6 +82,48 @@ def paper_stages(
     return (*(Stage(at, kind, width, blocks, attention) for at in (2, 4)), Stage(8, kind, width, blocks))
 
 
+@dataclass(frozen=True)
+class Passes:
+    """The entropy side of light networks: latents coded cell by cell in passes, each knowing all that came before.
+
+    base: channels that go first, in two checkerboard passes; base_streams: 1 for both passes in one stream, or 2. new:
+    channels that go last, in two checkerboard passes of a stream each (a teacher's, or none). All channels between go
+    in four passes over the corners of 2×2 squares, a stream each. side: channels that h_s gives. width: of every net.
+    """
+
+    base: int = 32
+    new: int = 0
+    base_streams: int = 1
+    side: int = 192
+    width: int = 192
+
+    def __post_init__(self) -> None:
+        for name, least in (("base", 1), ("new", 0), ("base_streams", 1), ("side", 1), ("width", 1)):
+            value, most = getattr(self, name), 2 if name == "base_streams" else 4096
+            if type(value) is not int or not least <= value <= most:
+                raise ValueError(f"{name} of passes must be a whole number from {least} to {most}, found {value!r}")
+
+    def parts(self, latents: int) -> tuple[Part, ...]:
+        """What the walk codes of so many latents, in order."""
+        old, two = latents - self.new, self.base_streams == 2
+        first = 2 + two  # stream of the first turn
+        base = [
+            Part("base, even cells", 0, (0, self.base), 0, 1, 0, EVEN, ends=two),
+            Part("base, odd cells", 1, (0, self.base), self.base, 1 + two, 1 * two, ODD),
+        ]
+        rest = [
+            Part(f"turn {i + 1}", 2 + i, (self.base, old), old if i else self.base, first + i, first + i - 1, cells)
+            for i, cells in enumerate(TURNS)
+        ]
+        last = [
+            Part(
+                f"new, {name} cells", 6 + i, (old, latents), latents if i else old, first + 4 + i, first + 3 + i, cells
+            )
+            for i, (name, cells) in enumerate((("even", EVEN), ("odd", ODD)))
+        ]
+        return (*base, *rest, *(last if self.new else ()))
+
+
 SHORTCUTS = ("none", "haar", "principal")
 _COUNTS = ("latents", "slices", "hyper_latents", "hyper_filters")
 _BEFORE = ("filters", "blocks_per_group", "attention", "framework", "wavelet")
@@ -107,6 +150,7 @@ class ModelSpec:
     largest_scale: float = 128.0
     lambdas: tuple[float, ...] = LAMBDAS  # one pair of gain vectors each; a single value is the paper's way
     metric: Literal["mse", "ms-ssim"] = "mse"
+    entropy: Passes | None = None  # none: ChARM (Sec. 7), by slices, hyper_filters and slice_filters
 
     def __post_init__(self) -> None:
         counts = {name: getattr(self, name) for name in _COUNTS}
@@ -120,7 +164,11 @@ class ModelSpec:
         places = [stage.at for stage in self.stages]
         if not places or places != [places[0] * 2**i for i in range(len(places))]:
             raise ValueError(f"stages lie each at half the size of the one before, found {places}")
-        if self.latents % self.slices or self.slices > 63:
+        if self.entropy is not None and not isinstance(self.entropy, Passes):
+            raise ValueError(f"entropy of a network is passes or none, found {self.entropy!r}")
+        if self.entropy and ((rest := self.latents - self.entropy.base - self.entropy.new) < 4 or rest % 4):
+            raise ValueError(f"{self.latents} latents leave {rest} for the turns, which should be a multiple of 4")
+        if self.entropy is None and self.latents % self.slices or self.slices > 63:
             raise ValueError(f"{self.latents} latents do not split into {self.slices} slices, of which 63 are the most")
         if type(self.scales) is not int or not 2 <= self.scales <= 128:  # an index is int8
             raise ValueError(f"scales must be a whole number from 2 to 128, found {self.scales}")
@@ -154,12 +202,25 @@ class ModelSpec:
 
     def parts(self) -> tuple[Part, ...]:
         """What the walk codes, in order."""
-        return _charm(self.latents, self.slices)
+        return _parts(self.entropy, self.latents, self.slices)
 
     @property
     def expects_the_rest(self) -> bool:
         """Whether latents that were not read are what the nets expect of them, and not zero."""
-        return False
+        return self.entropy is not None
+
+    @property
+    def mean_unit(self) -> int:
+        """Means and ŷ are integers in 1/unit of a latent's quantisation step."""
+        return MEAN_UNIT if self.entropy is None else FINE_MEAN_UNIT
+
+    @property
+    def decisive(self) -> str:
+        """What beside the integers themselves decides which symbols a file holds, for the fingerprint."""
+        if self.entropy is None:
+            return f"{self.latents} {self.slices} {self.hyper_latents} {self.slice_filters}"
+        passes = " ".join(f"{name}={value}" for name, value in dataclasses.asdict(self.entropy).items())
+        return f"passes {passes} {self.latents} {self.hyper_latents} {self.scales} {len(self.lambdas)}"
 
     @property
     def streams(self) -> int:
@@ -191,6 +252,8 @@ class ModelSpec:
         values = _with_stages(dict(values)) if not {"stages", "shortcut"} & set(values) else dict(values)
         if unknown := set(values) - set(ModelSpec.__dataclass_fields__):
             raise TypeError(f"a spec has no field {sorted(map(str, unknown))[0]}")
+        if values.get("entropy") is not None and not isinstance(values["entropy"], Passes):
+            values["entropy"] = Passes(**values["entropy"])
         if "stages" in values:
             values["stages"] = tuple(map(_stage, values["stages"]))
         for name in ("slice_filters", "lambdas"):
@@ -225,8 +288,10 @@ def _with_stages(values: dict[str, Any]) -> dict[str, Any]:
 
 
 @functools.cache
-def _charm(latents: int, slices: int) -> tuple[Part, ...]:
-    """Slices of channels, one after the other, each in a stream of its own (Sec. 7)."""
+def _parts(passes: Passes | None, latents: int, slices: int) -> tuple[Part, ...]:
+    """Those of passes, or slices of channels, one after the other, each in a stream of its own (Sec. 7)."""
+    if passes is not None:
+        return passes.parts(latents)
     width = latents // slices
     return tuple(Part(f"slice {i + 1}", i, (i * width, (i + 1) * width), i * width, i + 1, i) for i in range(slices))
 

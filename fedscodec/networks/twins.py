@@ -37,10 +37,14 @@ Kind = Literal["relu", "signed", "mean", "index"]
 
 
 class Signal(NamedTuple):
-    """A feature map [B, C, H, W] and the step of each channel [C]; values are multiples of it once quantised."""
+    """A feature map and the step of each channel [C]; values are multiples of it once quantised.
+
+    axis: where its channels are, 1 in [B, C, H, W] and -1 in [B, H, W, C].
+    """
 
     values: Tensor
     steps: Tensor
+    axis: int = 1
 
 
 class Trace(NamedTuple):
@@ -62,7 +66,8 @@ def join(maps: list[Maps]) -> Maps:
     """Concatenate along the channels."""
     first = maps[0]
     if isinstance(first, Signal):
-        return Signal(torch.cat([s.values for s in maps], 1), torch.cat([s.steps for s in maps]))
+        values = torch.cat([s.values for s in maps], first.axis)
+        return Signal(values, torch.cat([s.steps for s in maps]), first.axis)
     if isinstance(first, Trace):
         steps = [t.steps for t in maps if t.steps is not None]
         return Trace(torch.cat(steps) if steps else None, max(t.reach for t in maps))
@@ -125,7 +130,30 @@ class ConvIntegers(NamedTuple):
     upsample: int
 
 
-class EntropyConv(nn.Module):
+class EntropyLayer(nn.Module):
+    """What every layer between ẑ and a table index has in common.
+
+    quantised: run with fake quantisation. observing: keep the peak of every output channel. settling: take steps from
+    the peaks when a `Trace` comes by. After one went through it, a layer remembers the steps of its inputs.
+    """
+
+    steps: Tensor
+    peak: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.quantised = self.observing = self.settling = False
+        self.input_steps: Tensor | None = None
+
+    @property
+    def remembered_steps(self) -> Tensor:
+        """Steps of its inputs [I], as of the last trace; RuntimeError before any."""
+        if self.input_steps is None:
+            raise RuntimeError("a layer that no trace went through does not know the steps of its inputs")
+        return self.input_steps
+
+
+class EntropyConv(EntropyLayer):
     """A same-size convolution k×k, stride 1, optionally followed by a pixel shuffle, whose output is an integer.
 
     kind: see the table above. gain multiplies what leaves the convolution, so that a fresh network's outputs have the
@@ -146,14 +174,13 @@ class EntropyConv(nn.Module):
         fixed = {"mean": 1.0 / MEAN_UNIT, "index": 1.0}.get(kind, 4.0 / 127)
         self.register_buffer("steps", torch.full((outputs,), fixed))
         self.register_buffer("peak", torch.zeros(outputs))
-        self.input_steps: Tensor | None = None
-        self.quantised = False
-        self.observing = False
 
     def forward(self, x: Signal | Trace) -> Signal | Trace:
         """x [B, I, H, W] → [B, O, H·upsample, W·upsample], in float32: integers would not fit bfloat16."""
         if isinstance(x, Trace):
             self.input_steps = x.steps
+            if self.settling:
+                self.calibrate()
             return Trace(self.steps if x.steps is not None else None, (x.reach + self.reach) * self.upsample)
         with in_float32(x.values):
             return self._convolve(x)
@@ -162,13 +189,6 @@ class EntropyConv(nn.Module):
     def reach(self) -> int:
         """Cells that it sees beyond its own."""
         return self.weight.shape[-1] // 2
-
-    @property
-    def remembered_steps(self) -> Tensor:
-        """Steps of its inputs [I], as of the last trace; RuntimeError before any."""
-        if self.input_steps is None:
-            raise RuntimeError("a layer that no trace went through does not know the steps of its inputs")
-        return self.input_steps
 
     def _convolve(self, x: Signal) -> Signal:
         weight, bias = self._effective(x.steps) if self.quantised else (self.weight, self.bias)

@@ -30,7 +30,8 @@ from safetensors.numpy import save_file
 from ..entropy.mixtures import is_gaussian, mixture_tables
 from ..entropy.tables import Tables, gaussian_tables, tables_from_probabilities
 from ..errors import WeightsError
-from .integer_side import Arrays, IntegerSide, export, restore_twins, twin_steps
+from .integer_side import Arrays, IntegerSide, export, integer_nets, restore_twins, twin_steps
+from .light_integers import LightIntegers
 from .metadata import FORMAT, read_metadata, spec_of
 from .model import FedsModel
 from .spec import ModelSpec
@@ -60,7 +61,7 @@ class Weights:
 
 def fingerprint_of(side: Mapping[str, np.ndarray], z_tables: Tables, y_tables: Tables, spec: ModelSpec) -> bytes:
     """First 8 bytes of the SHA-256 of everything integer, names and shapes included."""
-    digest = hashlib.sha256(f"{spec.latents} {spec.slices} {spec.hyper_latents} {spec.slice_filters}".encode())
+    digest = hashlib.sha256(spec.decisive.encode())
     arrays = {**{f"side.{k}": v for k, v in side.items()}, **_table_arrays(z_tables, y_tables)}
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -183,9 +184,9 @@ def _tables(arrays: Arrays, path: Path) -> tuple[Tables, Tables]:
     return z, y
 
 
-def integer_side(weights: Weights) -> IntegerSide:
+def integer_side(weights: Weights) -> IntegerSide | LightIntegers:
     """The integer networks of a weights file."""
-    return IntegerSide(weights.spec, weights.side)
+    return integer_nets(weights.spec, weights.side)
 
 
 def float_transforms(weights: Weights) -> FedsModel:

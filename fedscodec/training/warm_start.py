@@ -56,8 +56,7 @@ def start_linear(model: FedsModel, pictures: Tensor) -> None:
     for layer in (model.g_a.last, model.g_s.last):
         layer.weight.mul_(DAMPING)
         layer.bias.zero_()
-    model.float_side.context_steps.copy_((6 * spread * model.gains.log_gain.max().exp() / 127).clamp_min(1 / 16))
-    _start_scales(model, spread)
+    model.float_side.begin(spread, float(model.gains.log_gain.max().exp()))
 
 
 def _start_squares(model: FedsModel, pictures: Tensor) -> Tensor:
@@ -86,13 +85,3 @@ def _start_haar(model: FedsModel, pictures: Tensor) -> Tensor:
         _assign(out, matrix.T / scale, mean if last else 0.0)
         features = into(features)
     return variances.sqrt() / STEP
-
-
-def _start_scales(model: FedsModel, spread: Tensor) -> None:
-    """Let every slice network begin with the table of its channels' own spread [M]."""
-    spec = model.spec
-    log_step = math.log(spec.largest_scale / spec.smallest_scale) / (spec.scales - 1)
-    index = (spread.clamp_min(spec.smallest_scale).log() - math.log(spec.smallest_scale)) / log_step
-    for net, part in zip(model.float_side.nets, index.split(spec.slice_channels), strict=True):
-        last = net.index[-1]
-        last.bias.copy_(part.clamp(0, spec.scales - 1) / last.gain)

@@ -1,0 +1,225 @@
+"""Layers whose sums every float32 engine gets right: what decides tables in light networks.
+
+A layer has int8 weights and integer inputs within a known limit, and no sum of products, in whatever order, with bias,
+reaches 2²⁴. So float32 holds every sum exactly, and the layer is the same integers in any engine:
+
+    out = clamp(floor((Σ weight · input + bias) · 2^-shift), low, high)        (half a unit for rounding is in the bias)
+
+A factor of a power of two is exact too, so only floor rounds. One description, four ways to run it: `torch._int_mm`
+(inputs split into planes, 16 · hi + lo, as it takes int8), float32 and float64 products, and `numpy_reference`.
+
+    kind          weight         inputs → outputs
+    pointwise     [O, I]         [..., I] → [..., O]; with upsample [B, H, W, I] → [B, 2H, 2W, O/4]
+    grouped       [G·O, I]       [B, G, ..., I] → [B, G, ..., O], rows of group g are weight[g::G] (see `Part`)
+    depthwise     [C, k, k]      [B, H, W, C] → the same, zeros around the map
+
+Maps are channels last.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import WeightsError
+from .exact_matmul import Prepared, choose_backend, prepare, row_buffer, sliding_product
+
+LIMIT = 2**24
+"""No sum reaches this, so that float32 holds them all."""
+MOST_SHIFT = 23
+_PLANE = 16  # an input is 16 · hi + lo
+_INT8 = 127
+
+
+class Bounds(NamedTuple):
+    """Smallest and largest output of every row, both float32 [O]."""
+
+    low: Tensor
+    high: Tensor
+
+
+class ExactLayer(nn.Module):
+    """One layer of integers; WeightsError unless its arrays are as described and no input within its limits overflows.
+
+    limits [I]: the largest magnitude of each input, at most 2047. groups: above 1 for a grouped layer. What goes in and
+    comes out are integers in any type; out, in float32.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    shift: Tensor
+    low: Tensor
+    high: Tensor
+    limits: Tensor
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(
+        self, name: str, weight: Tensor, bias: Tensor, shift: Tensor, bounds: Bounds, limits: Tensor, *,
+        upsample: int = 1, groups: int = 1,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.name, self.upsample, self.groups = name, upsample, groups
+        for key, array in (("weight", weight), ("bias", bias), ("shift", shift)):
+            self.register_buffer(key, array)
+        self.register_buffer("limits", limits)
+        self.register_buffer("low", bounds.low)
+        self.register_buffer("high", bounds.high)
+        self.depthwise = weight.dim() == 3
+        _check(self)
+        scale = torch.ldexp(torch.ones_like(bounds.low), -shift)
+        self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("offset", bias.float() * scale, persistent=False)  # exact: bias is below 2²⁴
+        self.wide = int(limits.max()) > _INT8  # some input does not fit int8
+        self._prepared: dict[tuple[str, str], list[Prepared | Tensor]] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The layer of x, see the table above."""
+        if self.depthwise:
+            return self._requantised(_depthwise(x.float(), self.weight), slice(None))
+        if self.groups > 1:
+            each = [self._product(part, group) for group, part in enumerate(x.unbind(1))]
+            return torch.stack(each, 1)
+        out = self._product(x, 0)
+        return shuffled(out) if self.upsample > 1 else out
+
+    def _product(self, x: Tensor, group: int) -> Tensor:
+        """One group's product of [..., I], requantised."""
+        rows = slice(group, None, self.groups)
+        flat = x.reshape(-1, x.shape[-1])
+        backend = choose_backend(x.device)
+        matrix = self._matrices(backend, x.device)[group]
+        if isinstance(matrix, Prepared):
+            sums = _in_planes(flat, matrix, wide=self.wide)
+        else:
+            with torch.autocast(x.device.type, enabled=False):
+                sums = (flat.to(matrix.dtype) @ matrix).float()
+        return self._requantised(sums, rows).view(*x.shape[:-1], -1)
+
+    def _matrices(self, backend: str, device: torch.device) -> list[Prepared | Tensor]:
+        key = (backend, str(device))
+        if key not in self._prepared:
+            weights = [self.weight[group :: self.groups].t() for group in range(self.groups)]
+            if backend == "int_mm":
+                self._prepared[key] = [prepare(one.cpu()[None], backend, device) for one in weights]
+            else:
+                kind = torch.float64 if backend == "float64" else torch.float32
+                self._prepared[key] = [one.to(device, kind).contiguous() for one in weights]
+        return self._prepared[key]
+
+    def _requantised(self, sums: Tensor, rows: slice) -> Tensor:
+        """Every step is exact: see the top."""
+        out = sums.mul_(self.scale[rows]).add_(self.offset[rows]).floor_()
+        return torch.minimum(torch.maximum(out, self.low[rows]), self.high[rows])
+
+
+def shuffled(x: Tensor) -> Tensor:
+    """[B, H, W, 4C] → [B, 2H, 2W, C]: channel 4c + 2i + j of (y, x) becomes channel c of (2y + i, 2x + j)."""
+    batch, height, width, channels = x.shape
+    parts = x.view(batch, height, width, channels // 4, 2, 2).permute(0, 1, 4, 2, 5, 3)
+    return parts.reshape(batch, 2 * height, 2 * width, channels // 4)
+
+
+def _in_planes(flat: Tensor, matrix: Prepared, *, wide: bool) -> Tensor:
+    """flat [N, I] · matrix, in int8 products: 16 times that of the high plane and that of the low one; float32."""
+    count, inner = flat.shape
+    buffer = row_buffer((1 + wide) * count, inner, "int_mm", flat.device)
+    if not wide:
+        buffer[:count, :inner].copy_(flat)
+        return sliding_product(buffer, count, 0, matrix).float()
+    values = flat.to(torch.int16)
+    buffer[:count, :inner].copy_(values >> 4)
+    buffer[count : 2 * count, :inner].copy_(values & (_PLANE - 1))
+    sums = sliding_product(buffer, 2 * count, 0, matrix)
+    return torch.add(sums[count:], sums[:count], alpha=_PLANE).float()
+
+
+def _depthwise(x: Tensor, weight: Tensor) -> Tensor:
+    """Sums of float32 [B, H, W, C] with int8 [C, k, k], zeros around the map."""
+    kernel = weight.shape[-1]
+    if is_depthwise_exact(str(x.device)):
+        maps, weights = x.permute(0, 3, 1, 2), weight[:, None].float()
+        with torch.autocast(x.device.type, enabled=False):
+            return F.conv2d(maps, weights, padding=kernel // 2, groups=len(weight)).permute(0, 2, 3, 1).contiguous()
+    return _by_shifts(x, weight)
+
+
+def _by_shifts(x: Tensor, weight: Tensor) -> Tensor:
+    (height, width), kernel = x.shape[1:3], weight.shape[-1]
+    padded, weights = F.pad(x, (0, 0, *(4 * (kernel // 2,)))), weight.float()
+    sums = torch.zeros_like(x)
+    for i in range(kernel):
+        for j in range(kernel):
+            sums.addcmul_(padded[:, i : i + height, j : j + width], weights[:, i, j])
+    return sums
+
+
+@functools.cache
+def is_depthwise_exact(device: str) -> bool:
+    """Whether this device's depthwise convolution is exact for sums below 2²⁴: Winograd's and FFT's would not be."""
+    random = torch.Generator().manual_seed(5)
+    for kernel in (3, 5):
+        x = torch.randint(-2047, 2048, (1, 24, 40, 32), generator=random).float().to(device)
+        weight = torch.randint(-127, 128, (32, kernel, kernel), generator=random).to(device, torch.int8)
+        weight[:16] = 127
+        try:
+            with torch.autocast(x.device.type, enabled=False):
+                found = F.conv2d(x.permute(0, 3, 1, 2), weight[:, None].float(), padding=kernel // 2, groups=32)
+        except RuntimeError:
+            return False
+        if not torch.equal(found.permute(0, 2, 3, 1), _by_shifts(x.double(), weight.double()).float()):
+            return False
+    return True
+
+
+def numpy_reference(layer: ExactLayer, x: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """The layer once more, slowly, in numpy's int64, sharing no code: what `layer(x)` must equal."""
+    arrays = (layer.weight, layer.bias, layer.shift, layer.low, layer.high)
+    weight, bias, shift, low, high = (array.cpu().numpy().astype(np.int64) for array in arrays)
+    image = np.asarray(x).astype(np.int64)
+    if layer.depthwise:
+        kernel, (height, width) = weight.shape[1], image.shape[1:3]
+        padded = np.pad(image, ((0, 0), (kernel // 2, kernel // 2), (kernel // 2, kernel // 2), (0, 0)))
+        views = ((i, j, padded[:, i : i + height, j : j + width]) for i in range(kernel) for j in range(kernel))
+        sums = sum(view * weight[:, i, j] for i, j, view in views)
+        found: npt.NDArray[np.int64] = np.clip((sums + bias) >> shift, low, high)
+        return found
+    if layer.groups > 1:
+        rows = [slice(group, None, layer.groups) for group in range(layer.groups)]
+        each = [
+            np.clip((image[:, g] @ weight[r].T + bias[r]) >> shift[r], low[r], high[r]) for g, r in enumerate(rows)
+        ]  # fmt: skip
+        return np.stack(each, 1)
+    out: npt.NDArray[np.int64] = np.clip((image @ weight.T + bias) >> shift, low, high)
+    if layer.upsample == 1:
+        return out
+    batch, height, width, channels = out.shape
+    wide = np.zeros((batch, 2 * height, 2 * width, channels // 4), dtype=np.int64)
+    for i in range(2):
+        for j in range(2):
+            wide[:, i::2, j::2] = out[..., 2 * i + j :: 4]
+    return wide
+
+
+def largest_sums(weight: Tensor, bias: Tensor, limits: Tensor) -> Tensor:
+    """Per row, the largest |Σ weight · input + bias| that inputs within limits can make, or part of it; int64 [O]."""
+    wide = weight.to(torch.int64).abs()
+    products = wide.flatten(1).sum(1) * limits.to(torch.int64) if wide.dim() == 3 else wide @ limits.to(torch.int64)
+    return products + bias.to(torch.int64).abs()
+
+
+def _check(layer: ExactLayer) -> None:
+    """WeightsError unless shifts are in range and nothing can overflow; types and shapes are the caller's to check."""
+    least, most = int(layer.shift.min()), int(layer.shift.max())
+    if not 0 <= least <= most <= MOST_SHIFT:
+        found = f"{least}..{most}"
+        raise WeightsError(f"{layer.name}.shift must lie in 0..{MOST_SHIFT}, but it is {found}")
+    sums = largest_sums(layer.weight, layer.bias, layer.limits)
+    if int(sums.max()) >= LIMIT:
+        raise WeightsError(f"sums of {layer.name} must stay below 2**24, but these weights can reach {int(sums.max())}")

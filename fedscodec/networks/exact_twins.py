@@ -1,0 +1,228 @@
+"""Float twins of the layers of light networks, whose integers every float32 engine gets right (`entropy.exact32`).
+
+Maps are channels last. As with `twins.EntropyConv` a layer runs in float, with fake quantisation, or, after
+`integers()`, as an `ExactLayer`. Weights are int8 with one scale per row; what leaves a row is brought to its step by a
+power of two:
+
+    kind         integer range     step                                              used for
+    relu         0 … 255           calibrated per channel                            hidden layers
+    wide         ±2047             calibrated per channel                            depthwise layers
+    parameters   ±(2¹⁵ − 1)        1/64 of a latent's quantisation step              means, the first half of the rows
+                 0 … tables−1      1                                                 table indices, the second half
+
+What these ranges cost is in docs/how-it-works.md: 12 bits after a depthwise layer and for ŷ, and means in 1/64, matter
+most where nearly all symbols are zero.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..entropy.exact32 import LIMIT
+from ..entropy.fixedpoint import FINE_MEAN_UNIT, MEAN_LIMIT
+from .blocks.layers import in_float32
+from .twins import HEADROOM, EntropyLayer, Signal, Trace, clamp, straight_through_round
+
+Kind = Literal["relu", "wide", "parameters"]
+RELU_LIMIT, WIDE_LIMIT, INT8_LIMIT = 255, 2047, 127
+_MARGIN = 0.97  # of the largest sum, which rounding may still raise
+_LARGEST_SHIFT = 18  # half of it, for rounding, is below what the margin leaves
+_SQRT_HALF = 0.5**0.5
+
+
+class ExactIntegers(NamedTuple):
+    """One layer as numbers, as a weights file stores them."""
+
+    weight: np.ndarray  # int8 [O, I] or [C, k, k]
+    bias: np.ndarray  # int32 [O]
+    shift: np.ndarray  # int32 [O]
+
+
+class ExactTwin(EntropyLayer):
+    """A 1×1 layer (kernel 0), grouped or followed by a pixel shuffle, or a depthwise one (kernel k), in float.
+
+    limits: the largest integer of each input. groups: see `entropy.exact32`. gain [O] multiplies what leaves the rows
+    of a "parameters" layer. A fresh layer has He's weights; a depthwise one adds them to the identity.
+    """
+
+    def __init__(
+        self, limits: tuple[int, ...], outputs: int, kind: Kind, *, kernel: int = 0, upsample: int = 1,
+        groups: int = 1, tables: int = 64, gain: Tensor | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        rows, self.kernel, self.upsample, self.groups = outputs * upsample**2, kernel, upsample, groups
+        self.kind, self.limits = kind, limits
+        self.weight = nn.Parameter(torch.empty((rows, kernel, kernel) if kernel else (rows, len(limits))))
+        self.bias = nn.Parameter(torch.zeros(rows))
+        self.low, self.high = _bounds(kind, rows, tables)
+        fixed = torch.ones(outputs)
+        if kind == "parameters":
+            fixed[: outputs // 2] = 1.0 / FINE_MEAN_UNIT
+        else:
+            fixed *= 4.0 / self.high[0]
+        self.register_buffer("steps", fixed)
+        self.register_buffer("peak", torch.zeros(outputs))
+        self.register_buffer("gain", torch.ones(rows) if gain is None else gain, persistent=False)
+        self._begin()
+
+    @torch.no_grad()
+    def _begin(self) -> None:
+        if self.weight.is_meta:
+            return
+        if self.kernel:
+            nn.init.uniform_(self.weight, -1 / self.kernel, 1 / self.kernel)
+            self.weight[:, self.kernel // 2, self.kernel // 2] += 1
+        else:
+            nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+
+    @property
+    def reach(self) -> int:
+        """Cells that it sees beyond its own."""
+        return self.kernel // 2
+
+    def forward(self, x: Signal | Trace) -> Signal | Trace:
+        """[B, H, W, I] → [B, H·upsample, W·upsample, O], or of groups [B, G, …, I] → [B, G, …, O/G]."""
+        if isinstance(x, Trace):
+            self.input_steps = x.steps
+            if self.settling and x.steps is not None:
+                self._settle(x.steps)
+            return Trace(None if x.steps is None else self.steps, (x.reach + self.reach) * self.upsample)
+        if not self.quantised:
+            return Signal(self._observed(self._computed(x.values, self.weight, self.bias)), self.steps, -1)
+        with in_float32(x.values):
+            weight, bias = self._rounded(x.steps)
+            out = self._computed(x.values.float(), weight, bias)
+            steps, low, high = self._by_channel(out)
+            return Signal(clamp(straight_through_round(out / steps), low, high) * steps, self.steps, -1)
+
+    def _by_channel(self, out: Tensor) -> tuple[Tensor, Tensor | float, Tensor | float]:
+        """Steps and bounds of what is computed, as it is laid out."""
+        if self.kind != "parameters":
+            return self.steps, float(self.low[0]), float(self.high[0])
+        low, high = (torch.tensor(bound, dtype=out.dtype, device=out.device) for bound in (self.low, self.high))
+        return self._grouped(self.steps, out), self._grouped(low, out), self._grouped(high, out)
+
+    def _grouped(self, rows: Tensor, out: Tensor) -> Tensor:
+        """[O] so that it lies along [..., O], or [B, G, …, O/G]."""
+        if self.groups == 1:
+            return rows
+        return rows.view(-1, self.groups).t().reshape(self.groups, *(1,) * (out.dim() - 3), -1)
+
+    def _computed(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        if self.kernel:
+            maps = F.conv2d(x.permute(0, 3, 1, 2), weight[:, None], bias, padding=self.reach, groups=len(weight))
+            return maps.permute(0, 2, 3, 1)
+        if self.kind == "parameters":
+            return self._last(x, weight, bias)
+        out = F.linear(x, weight, bias)
+        if self.upsample > 1:
+            out = F.pixel_shuffle(out.permute(0, 3, 1, 2), self.upsample).permute(0, 2, 3, 1)
+        return F.relu(out)
+
+    def _last(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        if self.groups == 1:
+            out = F.linear(x, weight)
+        else:
+            out = torch.stack([F.linear(one, weight[g :: self.groups]) for g, one in enumerate(x.unbind(1))], 1)
+        out = out.float()
+        return (out + self._grouped(bias, out)) * self._grouped(self.gain, out)
+
+    def _observed(self, out: Tensor) -> Tensor:
+        if self.observing and self.kind != "parameters":
+            self.peak.copy_(torch.maximum(self.peak, out.detach().float().abs().flatten(0, -2).amax(0)))
+        if self.kind != "parameters":
+            return out
+        half = out.shape[-1] // 2
+        return torch.cat([out[..., :half], clamp(out[..., half:], 0.0, float(self.high[-1]))], -1)
+
+    # ── integers ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _folded(self, steps: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights and bias in the units of the inputs' integers."""
+        inputs = steps[:, None, None] if self.kernel else steps
+        gain = self.gain.to(steps)
+        return self.weight * inputs * gain.view(-1, *(1,) * (self.weight.dim() - 1)), self.bias * gain
+
+    def _least_scale(self, steps: Tensor) -> Tensor:
+        """The finest scale of each row that keeps its weights within int8 and its sums below 2²⁴."""
+        folded, bias = (part.detach() for part in self._folded(steps))
+        rows = folded.abs().flatten(1)
+        limits = torch.tensor(self.limits, dtype=rows.dtype, device=rows.device)
+        reach = rows.sum(1) * limits if self.kernel else rows @ limits
+        furthest = (reach + bias.abs()) / (_MARGIN * LIMIT)
+        return torch.maximum(rows.amax(1) / INT8_LIMIT, furthest).clamp_min(1e-12)
+
+    def _scales(self, steps: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale and shift of every row: its step, divided by a power of two."""
+        out = self._row_steps().to(steps)
+        shift = torch.floor(torch.log2(out / self._least_scale(steps)) + 1e-6).clamp(0, _LARGEST_SHIFT)
+        return torch.ldexp(out, -shift), shift
+
+    def _row_steps(self) -> Tensor:
+        return self.steps.repeat_interleave(self.upsample**2)
+
+    def _settle(self, steps: Tensor) -> None:
+        """Fix the steps of a hidden layer from the peaks that were seen and from what its weights can give.
+
+        Of weights and activations one has to lose up to a bit, as between their scales there is a power of two: with
+        "wide" it is always the activations, which have bits to spare; otherwise who loses less.
+        """
+        if self.kind == "parameters":
+            return
+        floor = self.peak.mean() * 1e-3 + 1e-6  # a channel that never fires still needs a step
+        ideal = torch.maximum(self.peak, floor) * HEADROOM / self.high[0]
+        least = self._least_scale(steps).view(len(ideal), -1).amax(1) * 1.02  # so that a little training fits
+        power = torch.log2(ideal / least)
+        below = torch.floor(power).clamp(0, _LARGEST_SHIFT - 1)
+        rounded_up = torch.ldexp(least, below + (ideal > torch.ldexp(least, below)))
+        keep = (2 ** (below - power) >= _SQRT_HALF) & (self.kind == "relu")
+        self.steps.copy_(torch.where(keep, torch.maximum(ideal, least), rounded_up))
+
+    def _rounded(self, steps: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights and bias rounded as `integers()` rounds them, in the units of the float layer."""
+        folded, bias = self._folded(steps)
+        scale, _ = self._scales(steps)
+        column = scale.view(-1, *(1,) * (folded.dim() - 1))
+        back = column / (steps[:, None, None] if self.kernel else steps)
+        gain = self.gain.view_as(column)
+        weight = straight_through_round(folded / column).clamp(-INT8_LIMIT, INT8_LIMIT) * back / gain
+        return weight, straight_through_round(bias / scale) * scale / self.gain
+
+    @torch.no_grad()
+    def integers(self) -> ExactIntegers:
+        """The layer as integers, for inputs with the steps that it remembers."""
+        steps = self.remembered_steps.double()
+        folded, bias = self._folded(steps)
+        scale, shift = self._scales(steps)
+        column = scale.view(-1, *(1,) * (folded.dim() - 1))
+        weight = torch.floor(folded / column + 0.5).clamp(-INT8_LIMIT, INT8_LIMIT)
+        half = torch.where(shift > 0, torch.ldexp(torch.ones_like(shift), shift - 1), 0)
+        whole = torch.floor(bias / scale + 0.5) + half
+        arrays = ((weight, np.int8), (whole, np.int32), (shift, np.int32))
+        return ExactIntegers(*(array.numpy(force=True).astype(kind) for array, kind in arrays))
+
+    @torch.no_grad()
+    def restore(self, integers: ExactIntegers) -> None:
+        """Undo `integers()`, for inputs with the steps that it remembers and its own steps in place."""
+        steps = self.remembered_steps.double()
+        shift = torch.from_numpy(integers.shift).double()
+        scale = torch.ldexp(self._row_steps().double(), -shift) / self.gain.double()
+        column = scale.view(-1, *(1,) * (self.weight.dim() - 1))
+        inputs = steps[:, None, None] if self.kernel else steps
+        self.weight.copy_(torch.from_numpy(integers.weight).double() * column / inputs)
+        half = torch.where(shift > 0, torch.ldexp(torch.ones_like(shift), shift - 1), 0)
+        self.bias.copy_((torch.from_numpy(integers.bias).double() - half) * scale)
+
+
+def _bounds(kind: Kind, rows: int, tables: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Smallest and largest integer of every row."""
+    if kind == "parameters":
+        half = rows // 2
+        return (-MEAN_LIMIT,) * half + (0,) * half, (MEAN_LIMIT,) * half + (tables - 1,) * half
+    low, high = {"relu": (0, RELU_LIMIT), "wide": (-WIDE_LIMIT, WIDE_LIMIT)}[kind]
+    return (low,) * rows, (high,) * rows

@@ -1,0 +1,171 @@
+"""The entropy side of light networks as integers, exact on every float32 engine (`entropy.exact32`).
+
+The wiring is that of `light_side`, over integer layers. ŷ is shown to the nets in 12 bits: the array known.shift says
+by how much each channel is shifted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..entropy.exact32 import Bounds, ExactLayer
+from ..entropy.fixedpoint import CONTEXT_LIMIT, quality_level
+from ..entropy.parts import Part, assemble
+from ..errors import WeightsError
+from .exact_twins import WIDE_LIMIT, ExactIntegers, ExactTwin
+from .light_side import MOST_KNOWN_SHIFT, LightSide, means_and_indexes
+from .spec import STRIDE, ModelSpec, Passes
+from .tiles import HYPER_SIDE, SLICE_SIDE, Box, tiles, trim
+from .twins import through
+
+Arrays = dict[str, np.ndarray]
+
+
+def export_light(side: LightSide) -> Arrays:
+    """All integers of the entropy side: weight, bias and shift of each layer, and known.shift."""
+    side.trace()
+    arrays: Arrays = {}
+    for name, twin in light_twins(side).items():
+        arrays |= {f"{name}.{key}": array for key, array in twin.integers()._asdict().items()}
+    arrays["known.shift"] = side.known_shift.numpy(force=True).astype(np.int32)
+    return arrays
+
+
+def light_twins(side: LightSide) -> dict[str, ExactTwin]:
+    """Every layer that becomes integers, by its name in a weights file."""
+    return {name: m for name, m in side.named_modules() if isinstance(m, ExactTwin)}
+
+
+def restore_light(side: LightSide, arrays: Mapping[str, np.ndarray], steps: Mapping[str, np.ndarray]) -> None:
+    """Put shipped integers back into a float twin; steps as `light_steps` gives them."""
+    twins = light_twins(side)
+    with torch.no_grad():
+        for name, twin in twins.items():
+            twin.steps.copy_(torch.from_numpy(steps[f"{name}.steps"]))
+        side.known_shift.copy_(torch.from_numpy(arrays["known.shift"]))
+        side.shapes.copy_(torch.from_numpy(steps["shapes"]))
+    side.trace()
+    for name, twin in twins.items():
+        twin.restore(ExactIntegers(*(arrays[f"{name}.{key}"] for key in ExactIntegers._fields)))
+
+
+def light_steps(side: LightSide) -> Arrays:
+    """The steps and shapes that `restore_light` needs."""
+    steps = {f"{name}.steps": twin.steps.numpy(force=True) for name, twin in light_twins(side).items()}
+    return {**steps, "shapes": side.shapes.numpy(force=True)}
+
+
+def exact_layer(name: str, twin: ExactTwin, arrays: Mapping[str, np.ndarray]) -> ExactLayer:
+    """The integer layer of a twin; WeightsError where an array is missing, does not fit, or can overflow."""
+    shape = tuple(twin.weight.shape)
+    bounds = Bounds(torch.tensor(twin.low, dtype=torch.float32), torch.tensor(twin.high, dtype=torch.float32))
+    return ExactLayer(
+        name, array_of(arrays, f"{name}.weight", np.int8, shape), array_of(arrays, f"{name}.bias", np.int32, shape[:1]),
+        array_of(arrays, f"{name}.shift", np.int32, shape[:1]), bounds,
+        torch.tensor(twin.limits, dtype=torch.int32), upsample=twin.upsample, groups=twin.groups,
+    )  # fmt: skip
+
+
+def array_of(arrays: Mapping[str, np.ndarray], name: str, dtype: type, shape: tuple[int, ...]) -> Tensor:
+    """An array as a tensor; WeightsError where it is missing or does not fit."""
+    array = arrays.get(name)
+    if array is None:
+        raise WeightsError(f"the array {name} is missing")
+    if array.dtype != dtype or array.shape != shape:
+        expected = f"{np.dtype(dtype).name} {list(shape)}"
+        raise WeightsError(f"{name} must be {expected}, but it is {array.dtype.name} {list(array.shape)}")
+    return torch.from_numpy(array)
+
+
+class LightIntegers(nn.Module):
+    """The same interface as `LightSide`, in exact integers; tensors are [1, H, W, C].
+
+    Large maps are computed tile by tile, which changes no integer and bounds the memory of what lies between.
+    Raises WeightsError where an array is missing or does not fit the spec.
+    """
+
+    prior = None  # the coders bring the tables of z themselves
+
+    def __init__(self, spec: ModelSpec, passes: Passes, arrays: Mapping[str, np.ndarray]) -> None:
+        from .integer_side import as_integers
+
+        super().__init__()
+        self.spec = spec
+        with torch.device("meta"):
+            twins = LightSide(spec, passes)
+        self.reach, self.channels = twins.trace(steps=False), passes.side
+        self.h_s, self.nets = (
+            as_integers(part, arrays, name) for part, name in ((twins.h_s, "h_s"), (twins.nets, "nets"))
+        )
+        shift = array_of(arrays, "known.shift", np.int32, (spec.latents,))
+        if (shift < 0).any() or (shift > MOST_KNOWN_SHIFT).any():
+            found = f"{int(shift.min())}..{int(shift.max())}"
+            raise WeightsError(f"known.shift must lie in 0..{MOST_KNOWN_SHIFT}, but it is {found}")
+        self.register_buffer("known_shift", shift.to(torch.int16))
+
+    def side(self, z_hat: Tensor, quality: int) -> Tensor:
+        """ẑ int16 [1, H/64, W/64, Z] and quality in thousandths → side int16 [1, H/16, W/16, S]."""
+        level = float(quality_level(quality, len(self.spec.lambdas)))
+        (height, width), up = z_hat.shape[1:3], STRIDE // 16
+        out = z_hat.new_empty((1, height * up, width * up, self.channels), dtype=torch.int16)
+        for seen, kept in tiles(height, width, HYPER_SIDE, -(-self.reach.side // up)):
+            part = seen.of_last(z_hat).clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT).float()
+            x = through(self.h_s, F.pad(part, (0, 1), value=level))
+            kept.scaled(up).of_last(out).copy_(kept.inside(seen).scaled(up).of_last(x))
+            if seen != kept:  # one of several
+                trim()
+        return out
+
+    def unknown(self, side: Tensor) -> Tensor:
+        """Zeros int16 [1, H/16, W/16, M]."""
+        return side.new_zeros((*side.shape[:3], self.spec.latents))
+
+    def parameters_of(self, part: Part, side: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean int16 in 1/64 and table index int8 of every latent of a part, both its block."""
+        rows, columns = side.shape[1:3]
+        means = side.new_empty(part.shape(1, rows, columns))
+        indexes = torch.empty_like(means, dtype=torch.int8)
+        margin = -(-self.reach.parts[part.number] // 2)
+        for seen, kept in tiles(rows // 2, columns // 2, SLICE_SIDE // 2, margin):  # in squares
+            whole = seen.scaled(2)
+            inputs = torch.cat([whole.of_last(side), whole.of_last(known)[..., : part.seen]], -1)
+            found = means_and_indexes(self.nets[part.number](inputs), part.cells)
+            place, inner = _of_block(part, kept), _of_block(part, kept.inside(seen))
+            for block, tile in zip((means, indexes), found, strict=True):
+                block[place].copy_(tile[inner])
+            if seen != kept:  # one of several
+                trim()
+        return means, indexes
+
+    def shown(self, part: Part, y_hat: Tensor) -> Tensor:
+        """ŷ of a part (integers in 1/64) as later parts see it, in 12 bits, int16."""
+        shift = part.of(self.known_shift)
+        if part.cells is not None:
+            groups = len(part.cells.groups)
+            shift = shift.view(-1, groups).t().repeat_interleave(part.cells.corners, 0)[:, None, None]
+        if y_hat.dtype == torch.int16:
+            limit = 2**15 - 1 - (1 << MOST_KNOWN_SHIFT)
+            y_hat = y_hat.clamp(-limit, limit)  # far beyond what 12 bits can show, and no sum below overflows
+        half = torch.bitwise_left_shift(torch.ones_like(shift), shift) >> 1
+        out = ((y_hat + half) >> shift).clamp_(-WIDE_LIMIT, WIDE_LIMIT)
+        return out.to(torch.int16)
+
+    def take(self, y: Tensor, part: Part) -> Tensor:
+        """The block of a part of y [1, H/16, W/16, M]."""
+        return part.take(y)
+
+    def join(self, blocks: list[Tensor]) -> Tensor:
+        """Blocks back to [1, H/16, W/16, M]."""
+        return assemble(self.spec.parts(), blocks, self.spec.latents)
+
+
+def _of_block(part: Part, squares: Box) -> tuple[slice, ...]:
+    """Where a rectangle of squares is in a block of the part."""
+    box = squares if part.cells is not None else squares.scaled(2)
+    inside = slice(box.top, box.bottom), slice(box.left, box.right)
+    return (slice(None), slice(None), *inside) if part.cells is not None else (slice(None), *inside)
