@@ -15,7 +15,7 @@ from fedscodec.codec.model import Model
 from fedscodec.entropy.coders import RateEstimator
 from fedscodec.images import Picture
 from fedscodec.networks.model import FedsModel
-from fedscodec.networks.spec import ModelSpec, paper_stages
+from fedscodec.networks.spec import ModelSpec, Passes, paper_stages
 from fedscodec.networks.twins import EntropyConv
 from fedscodec.networks.walk import walk
 from fedscodec.networks.weights import Weights, read_weights, write_weights
@@ -25,6 +25,12 @@ SMALL = ModelSpec(
     slice_filters=(16, 8), scales=24, largest_scale=16.0,
 )  # fmt: skip
 """What random networks are built from: every part of a student in small."""
+LIGHT_SIDE: dict[str, Any] = {"latents": 24, "hyper_latents": 6, "entropy": Passes(base=4, new=0, side=12, width=16)}
+"""What makes a light entropy side of it: a student's, in small."""
+TAUGHT_SIDE: dict[str, Any] = {
+    "latents": 32, "hyper_latents": 6, "entropy": Passes(base=4, new=8, base_streams=2, side=12, width=16),
+}  # fmt: skip
+"""The same of a teacher."""
 
 MakePicture = Callable[..., Picture]
 MakeModel = Callable[..., FedsModel]
@@ -71,8 +77,14 @@ def _draw(model: FedsModel) -> None:
             module.bias.uniform_(0.0, 0.2)  # so that no channel is silent
     for convolution in (model.g_a.last, *model.g_a.shortcut[-1:]):
         convolution.weight.mul_(1.5)
-    model.h_a.down2.weight.mul_(2)
+    if model.spec.entropy is None:
+        model.h_a.down2.weight.mul_(2)
     for net in side.nets:
+        if model.spec.entropy is not None:
+            half = len(net.last.bias) // 2
+            net.last.weight.mul_(torch.tensor([20.0, 2.0]).repeat_interleave(half)[:, None])
+            net.last.bias[half:] = 0.5 * model.spec.scales / net.last.gain[half:]
+            continue
         net.mean[-1].weight.mul_(1.5)
         net.index[-1].weight.mul_(0.8)
         net.index[-1].bias.fill_(0.5 * model.spec.scales / net.index[-1].gain)
@@ -85,7 +97,8 @@ def _calibrate(model: FedsModel) -> None:
     side, spec = model.float_side, model.spec
     z = 3 * torch.randn(2, spec.hyper_latents, 4, 4)
     y = 6 * torch.randn(2, spec.latents, 16, 16)
-    side.context_steps.copy_(4 * y.std((0, 2, 3)) / 127)
+    if spec.entropy is None:
+        side.context_steps.copy_(4 * y.std((0, 2, 3)) / 127)
     side.set_mode(observing=True)
     both_ends = torch.tensor([1.0, float(len(spec.lambdas))])
     walk(side, z, y, both_ends, RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=False))

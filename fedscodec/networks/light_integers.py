@@ -148,12 +148,8 @@ class LightIntegers(nn.Module):
         if part.cells is not None:
             groups = len(part.cells.groups)
             shift = shift.view(-1, groups).t().repeat_interleave(part.cells.corners, 0)[:, None, None]
-        if y_hat.dtype == torch.int16:
-            limit = 2**15 - 1 - (1 << MOST_KNOWN_SHIFT)
-            y_hat = y_hat.clamp(-limit, limit)  # far beyond what 12 bits can show, and no sum below overflows
-        half = torch.bitwise_left_shift(torch.ones_like(shift), shift) >> 1
-        out = ((y_hat + half) >> shift).clamp_(-WIDE_LIMIT, WIDE_LIMIT)
-        return out.to(torch.int16)
+        up = (y_hat >> (shift - 1).clamp_min(0)) & (shift > 0)  # halves go up; int16 has no room to add them first
+        return ((y_hat >> shift) + up).clamp_(-WIDE_LIMIT, WIDE_LIMIT).to(torch.int16)
 
     def take(self, y: Tensor, part: Part) -> Tensor:
         """The block of a part of y [1, H/16, W/16, M]."""

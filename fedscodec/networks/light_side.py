@@ -44,7 +44,7 @@ class PassNet(nn.Module):
         self.second = ExactTwin((WIDE_LIMIT,) * width, width, "relu")
         self.last = ExactTwin(
             hidden, 2 * part.width, "parameters", groups=len(part.cells.groups) if part.cells else 1,
-            tables=spec.scales, gain=torch.tensor(gains).repeat_interleave(part.width),
+            tables=spec.scales, gain=torch.tensor([gains[0]] * part.width + [gains[1]] * part.width),
         )  # fmt: skip
         if not self.last.weight.is_meta:
             with torch.no_grad():

@@ -1,0 +1,316 @@
+"""The entropy side of light networks: passes and streams, and integers that every float32 engine gets right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import LIGHT_SIDE, SMALL, TAUGHT_SIDE
+from torch import Tensor, nn
+
+from fedscodec.entropy import exact32, exact_matmul
+from fedscodec.entropy.coders import RateEstimator, StreamReader, StreamWriter
+from fedscodec.entropy.exact32 import numpy_reference
+from fedscodec.entropy.fixedpoint import quality_level
+from fedscodec.entropy.integer import BACKENDS, use_backend
+from fedscodec.entropy.parts import Part
+from fedscodec.entropy.tables import gaussian_tables, tables_from_probabilities
+from fedscodec.errors import WeightsError
+from fedscodec.networks import light_integers
+from fedscodec.networks.integer_side import LAYERS, as_integers, export, restore_twins, twin_steps
+from fedscodec.networks.light_integers import LightIntegers
+from fedscodec.networks.light_side import LightSide, quality_levels
+from fedscodec.networks.model import FedsModel
+from fedscodec.networks.spec import ModelSpec, Passes
+from fedscodec.networks.walk import walk
+
+SPECS = {"student": replace(SMALL, **LIGHT_SIDE), "teacher": replace(SMALL, **TAUGHT_SIDE)}
+MakeModel = Callable[..., FedsModel]
+
+
+@pytest.fixture(scope="module", params=SPECS)
+def model(request: pytest.FixtureRequest, tiny: MakeModel) -> FedsModel:
+    return tiny(**{"student": LIGHT_SIDE, "teacher": TAUGHT_SIDE}[request.param])
+
+
+@pytest.fixture(scope="module")
+def side(model: FedsModel) -> LightIntegers:
+    assert model.spec.entropy is not None
+    return LightIntegers(model.spec, model.spec.entropy, export(model.float_side))
+
+
+def latents(
+    spec: ModelSpec, seed: int = 0, rows: int = 2, columns: int = 3, scale: float = 4.0
+) -> tuple[Tensor, Tensor]:
+    """z and y, channels last, floats."""
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.randn(1, rows, columns, spec.hyper_latents, generator=generator) * scale
+    return z, torch.randn(1, 4 * rows, 4 * columns, spec.latents, generator=generator) * scale
+
+
+def tables(spec: ModelSpec) -> tuple:
+    prior = np.full((spec.hyper_latents, 9), 1 / 9)
+    return tables_from_probabilities(prior, -4), (gaussian_tables(spec.scales, 0.11, spec.largest_scale),)
+
+
+def write(side: LightIntegers, z: Tensor, y: Tensor, quality: int = 5500) -> tuple[StreamWriter, Tensor]:
+    writer = StreamWriter(*tables(side.spec), unit=64)
+    return writer, walk(side, z, y, quality, writer)
+
+
+def read(
+    side: LightIntegers, writer: StreamWriter, z: Tensor, streams: int | None = None
+) -> tuple[StreamReader, Tensor]:
+    reader = StreamReader(tuple(writer.streams), tuple(z.shape), *tables(side.spec), unit=64)
+    return reader, walk(side, None, None, 5500, reader, streams)
+
+
+# ── Parts ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_student_has_five_streams_and_a_teacher_eight() -> None:
+    student, teacher = (
+        [(part.name, part.channels, part.seen, part.stream, part.tables, part.ends) for part in Passes(**how).parts(m)]
+        for how, m in (({}, 320), ({"new": 80, "base_streams": 2}, 400))
+    )
+    turns = [(f"turn {i + 1}", (32, 320), 320 if i else 32, 2 + i, 1 + i, True) for i in range(4)]
+    assert student == [
+        ("base, even cells", (0, 32), 0, 1, 0, False),
+        ("base, odd cells", (0, 32), 32, 1, 0, True),
+        *turns,
+    ]
+    assert teacher == [
+        ("base, even cells", (0, 32), 0, 1, 0, True),
+        ("base, odd cells", (0, 32), 32, 2, 1, True),
+        *((name, channels, seen, stream + 1, sets + 1, True) for name, channels, seen, stream, sets, _ in turns),
+        ("new, even cells", (320, 400), 320, 7, 6, True),
+        ("new, odd cells", (320, 400), 400, 8, 7, True),
+    ]
+    assert (SPECS["student"].streams, SPECS["student"].table_sets) == (5, 5)
+    assert (SPECS["teacher"].streams, SPECS["teacher"].table_sets) == (8, 8)
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_every_latent_is_coded_once(spec: ModelSpec) -> None:
+    times = torch.zeros(1, 4, 6, spec.latents)
+    for part in spec.parts():
+        part.put(part.take(times) + 1, times)
+    assert (times == 1).all()
+    assert sum(part.count(4, 6) for part in spec.parts()) == 4 * 6 * spec.latents
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [({"base": 0}, "base of passes"), ({"base_streams": 3}, "base_streams of passes"), ({"base": 22}, "leave 2 for")],
+)
+def test_impossible_passes_are_refused(how: dict[str, int], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        replace(SPECS["student"], entropy=replace(SPECS["student"].entropy or Passes(), **how))
+
+
+def test_a_spec_with_passes_survives_json() -> None:
+    for spec in SPECS.values():
+        assert ModelSpec.from_dict(spec.to_dict()) == spec
+
+
+# ── Integers ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_layer_equals_numpy_over_a_whole_file(side: LightIntegers, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[exact32.ExactLayer, Tensor, Tensor]] = []
+    plain = exact32.ExactLayer.forward
+
+    def forward(self: exact32.ExactLayer, x: Tensor) -> Tensor:
+        out = plain(self, x)
+        calls.append((self, x.clone(), out.clone()))
+        return out
+
+    monkeypatch.setattr(exact32.ExactLayer, "forward", forward)
+    write(side, *latents(side.spec, 1))
+    assert len(calls) == 7 + 4 * len(side.spec.parts())
+    for layer, x, out in calls:
+        assert np.array_equal(numpy_reference(layer, x), out.numpy()), layer.name
+        assert out.unique().numel() > 8, layer.name
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("by_shifts", [False, True])
+def test_symbols_do_not_depend_on_the_engine(
+    backend: str, by_shifts: bool, side: LightIntegers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not exact_matmul.is_exact(backend, "cpu"):
+        pytest.skip(f"{backend} is not exact on this machine")
+    z, y = latents(side.spec, 5, 3, 4)
+    expected, _ = write(side, z, y)
+    if by_shifts:
+        monkeypatch.setattr(exact32, "is_depthwise_exact", lambda device: False)
+    with use_backend(backend), torch.autocast("cpu", torch.bfloat16):
+        found, _ = write(side, z, y)
+    assert found.streams == expected.streams
+    assert sum(map(len, expected.streams)) > 100
+
+
+def test_tiles_change_nothing(side: LightIntegers, monkeypatch: pytest.MonkeyPatch) -> None:
+    z, y = latents(side.spec, 6, 6, 5)
+    expected, _ = write(side, z, y)
+    monkeypatch.setattr(light_integers, "SLICE_SIDE", 6)
+    monkeypatch.setattr(light_integers, "HYPER_SIDE", 2)
+    assert write(side, z, y)[0].streams == expected.streams
+
+
+def test_integers_follow_the_quantised_float_twin(model: FedsModel, side: LightIntegers) -> None:
+    z, y = latents(model.spec)
+
+    class Recorder:
+        def __init__(self, unit: int) -> None:
+            self.unit, self.seen = unit, list[Tensor]()
+
+        def hyper(self, z: Tensor, prior: object) -> Tensor:
+            return torch.floor(z + 0.5)
+
+        def code(self, part: Part, y: Tensor, mean: Tensor, index: Tensor) -> Tensor:
+            self.seen += [mean.float() * 64 / self.unit, index.float()]
+            y_hat = torch.floor(y - mean / self.unit + 0.5) * self.unit + mean
+            return y_hat if self.unit == 1 else y_hat.to(torch.int32)
+
+    floats, integers = Recorder(1), Recorder(64)
+    model.float_side.set_mode(quantised=True)
+    try:
+        with torch.no_grad():
+            walk(model.float_side, z.permute(0, 3, 1, 2), y.permute(0, 3, 1, 2), torch.tensor([5.5]), floats)
+    finally:
+        model.float_side.set_mode()
+    walk(side, z, y, 5500, integers)
+    # With powers of two, one sum in some hundred is exactly a half, where float32 may choose either integer.
+    for number, (a, b) in enumerate(zip(floats.seen, integers.seen, strict=True)):
+        off = (a - b).abs()
+        assert off.max() <= 12
+        assert (off < 0.5).float().mean() > (0.97 if number % 2 else 0.3)
+        assert off.mean() < 0.02 * b.std() + 0.1
+        assert b.unique().numel() > 8
+
+
+def test_known_is_y_hat_in_twelve_bits(side: LightIntegers) -> None:
+    part = side.spec.parts()[2]
+    shape = part.shape(1, 4, 4)
+    y_hat = torch.randint(-32768, 32767, shape, generator=torch.Generator().manual_seed(0), dtype=torch.int32)
+    shift = part.of(side.known_shift).numpy()
+    for kind in (torch.int16, torch.int32):
+        found = side.shown(part, y_hat.to(kind))
+        for group in range(4):
+            each = shift[group::4].astype(np.int64)
+            wanted = (y_hat[:, group].numpy() + (1 << each >> 1)) >> each
+            assert np.array_equal(found[:, group], np.clip(wanted, -2047, 2047))
+
+
+# ── Streams ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.7, 30.0, 1e4, 1e30])
+def test_a_reader_gets_what_was_written(scale: float, side: LightIntegers) -> None:
+    z, y = latents(side.spec, 2, scale=scale)
+    writer, y_hat = write(side, z, y)
+    reader, again = read(side, writer, z)
+    assert torch.equal(again, y_hat)
+    assert all(np.array_equal(a, b) for a, b in zip(writer.symbols, reader.symbols, strict=True))
+    assert len(writer.streams) == len(writer.symbols) == 1 + side.spec.streams
+    if scale < 100:
+        assert (y_hat / 64 - y).abs().max() <= 0.5 + 1e-4
+
+
+def test_what_is_not_read_is_what_the_nets_expect(side: LightIntegers) -> None:
+    z, y = latents(side.spec, 4)
+    writer, y_hat = write(side, z, y)
+    for streams in range(1, side.spec.streams):
+        _, preview = read(side, writer, z, streams)
+        for part in side.spec.parts():
+            if part.stream <= streams:
+                assert torch.equal(part.take(preview), part.take(y_hat))
+        assert preview.shape == y_hat.shape
+        assert preview[..., side.spec.parts()[0].channels[1] :].any()
+
+
+def test_the_quality_is_told_in_steps_of_a_fortieth() -> None:
+    assert [quality_level(1000 * q, 7) for q in range(1, 8)] == [-120, -80, -40, 0, 40, 80, 120]
+    assert [quality_level(q, 1) for q in (1000, 1001)] == [0, 0]
+    assert [quality_level(q, 7) for q in (4012, 4013, 3988, 3987)] == [0, 1, 0, -1]
+    for qualities in (1, 2, 7):
+        thousandths = torch.arange(1000, 1000 * qualities + 1, 7)
+        expected = [quality_level(t, qualities) for t in thousandths.tolist()]
+        assert quality_levels(thousandths / 1000, qualities).tolist() == expected
+
+
+# ── Back to floats, and what does not fit ─────────────────────────────────────────────────────────────────
+
+
+def test_twins_made_of_integers_export_the_same_integers(model: FedsModel) -> None:
+    assert model.spec.entropy is not None
+    arrays = export(model.float_side)
+    fresh = LightSide(model.spec, model.spec.entropy)
+    restore_twins(fresh, arrays, twin_steps(model.float_side))
+    again = export(fresh)
+    assert again.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert np.array_equal(again[name], array), name
+
+
+def test_training_reaches_every_layer(model: FedsModel) -> None:
+    z, y = (x.permute(0, 3, 1, 2) for x in latents(model.spec, 7))
+    twin, spec = model.float_side, model.spec
+    for quantised in (False, True):
+        twin.zero_grad()
+        twin.set_mode(quantised=quantised)
+        coder = RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale)
+        y_hat = walk(twin, z, y, torch.tensor([3.0]), coder)
+        (coder.bits.sum() + y_hat.square().sum()).backward()
+        twin.set_mode()
+        for name, parameter in twin.named_parameters():
+            if not name.startswith("prior"):
+                assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("known.shift", 10, r"known.shift must lie in 0..9"),
+        ("known.shift", -1, r"known.shift must lie in 0..9"),
+        ("h_s.2.shift", 24, r"h_s.2.shift must lie in 0..23"),
+        ("nets.1.last.shift", -1, r"nets.1.last.shift must lie in 0..23"),
+        ("nets.0.around.bias", 2**24, r"sums of nets.0.around must stay below 2\*\*24"),
+        ("nets.3.second.bias", -(2**31), r"sums of nets.3.second must stay below 2\*\*24"),
+    ],
+)
+def test_impossible_numbers_are_refused(name: str, value: int, words: str, model: FedsModel) -> None:
+    assert model.spec.entropy is not None
+    arrays = export(model.float_side)
+    with pytest.raises(WeightsError, match=words):
+        LightIntegers(model.spec, model.spec.entropy, {**arrays, name: np.full_like(arrays[name], value)})
+
+
+def test_weights_whose_sums_overflow_are_refused() -> None:
+    spec = replace(SMALL, latents=320, hyper_latents=4, entropy=Passes(base=32, side=4, width=4))
+    assert spec.entropy is not None
+    side = LightSide(spec, spec.entropy)
+    arrays = export(side)
+    LightIntegers(spec, spec.entropy, arrays)
+    arrays["nets.3.first.weight"] = np.full_like(arrays["nets.3.first.weight"], -128)
+    with pytest.raises(WeightsError, match=r"sums of nets.3.first must stay below 2\*\*24, but these .* 83"):
+        LightIntegers(spec, spec.entropy, arrays)
+
+
+@pytest.mark.parametrize("name", ["h_s.0.weight", "h_s.1.weight", "nets.1.last.bias", "known.shift"])
+def test_what_is_missing_or_does_not_fit_is_named(name: str, model: FedsModel) -> None:
+    assert model.spec.entropy is not None
+    arrays = export(model.float_side)
+    for other in ({k: v for k, v in arrays.items() if k != name}, {**arrays, name: arrays[name][:0]}):
+        with pytest.raises(WeightsError, match=rf"(the array )?{name} (is missing|must be int)"):
+            LightIntegers(model.spec, model.spec.entropy, other)
+
+
+def test_a_layer_of_an_unknown_type_is_an_error() -> None:
+    with pytest.raises(TypeError, match="odd.0 is a Linear, expected one of"):
+        as_integers(nn.ModuleList([nn.Linear(2, 2)]), {}, "odd")
+    assert {kind.__name__ for kind in LAYERS} == {"EntropyConv", "ExactTwin"}
