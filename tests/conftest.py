@@ -82,7 +82,7 @@ def _draw(model: FedsModel) -> None:
     for net in side.nets:
         if model.spec.entropy is not None:
             half = len(net.last.bias) // 2
-            net.last.weight.mul_(torch.tensor([20.0, 2.0]).repeat_interleave(half)[:, None])
+            net.last.weight.mul_(torch.tensor([20.0, 20.0]).repeat_interleave(half)[:, None])
             net.last.bias[half:] = 0.5 * model.spec.scales / net.last.gain[half:]
             continue
         net.mean[-1].weight.mul_(1.5)

@@ -187,9 +187,8 @@ def test_integers_follow_the_quantised_float_twin(model: FedsModel, side: LightI
     # With powers of two, one sum in some hundred is exactly a half, where float32 may choose either integer.
     for number, (a, b) in enumerate(zip(floats.seen, integers.seen, strict=True)):
         off = (a - b).abs()
-        assert off.max() <= 12
-        assert (off < 0.5).float().mean() > (0.97 if number % 2 else 0.3)
-        assert off.mean() < 0.02 * b.std() + 0.1
+        assert off.max() <= (1 if number % 2 else 20)
+        assert off.mean() < 0.02 * b.std()
         assert b.unique().numel() > 8
 
 

@@ -6,7 +6,8 @@ reaches 2²⁴. So float32 holds every sum exactly, and the layer is the same in
     out = clamp(floor((Σ weight · input + bias) · 2^-shift), low, high)        (half a unit for rounding is in the bias)
 
 A factor of a power of two is exact too, so only floor rounds. One description, four ways to run it: `torch._int_mm`
-(inputs split into planes, 16 · hi + lo, as it takes int8), float32 and float64 products, and `numpy_reference`.
+(which takes int8: inputs of 0 … 255 go in 128 lower, wider ones as two planes, 256 · hi + lo), float32 and float64
+products, and `numpy_reference`.
 
     kind          weight         inputs → outputs
     pointwise     [O, I]         [..., I] → [..., O]; with upsample [B, H, W, I] → [B, 2H, 2W, O/4]
@@ -33,8 +34,9 @@ from .exact_matmul import Prepared, choose_backend, prepare, row_buffer, sliding
 LIMIT = 2**24
 """No sum reaches this, so that float32 holds them all."""
 MOST_SHIFT = 23
-_PLANE = 16  # an input is 16 · hi + lo
+_PLANE = 256  # a wide input is 256 · hi + lo, both int8
 _INT8 = 127
+_BYTE = 255
 
 
 class Bounds(NamedTuple):
@@ -47,8 +49,9 @@ class Bounds(NamedTuple):
 class ExactLayer(nn.Module):
     """One layer of integers; WeightsError unless its arrays are as described and no input within its limits overflows.
 
-    limits [I]: the largest magnitude of each input, at most 2047. groups: above 1 for a grouped layer. What goes in and
-    comes out are integers in any type; out, in float32.
+    limits [I]: the largest magnitude of each input, at most 2047. unsigned: whether none is negative. groups: above 1
+    for a grouped layer. bounds are alike for all rows, or for each half. What goes in are integers in any type; what
+    comes out, in float32.
     """
 
     weight: Tensor
@@ -59,10 +62,11 @@ class ExactLayer(nn.Module):
     limits: Tensor
     scale: Tensor
     offset: Tensor
+    lifted: Tensor
 
     def __init__(
         self, name: str, weight: Tensor, bias: Tensor, shift: Tensor, bounds: Bounds, limits: Tensor, *,
-        upsample: int = 1, groups: int = 1,
+        upsample: int = 1, groups: int = 1, unsigned: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.name, self.upsample, self.groups = name, upsample, groups
@@ -76,13 +80,20 @@ class ExactLayer(nn.Module):
         scale = torch.ldexp(torch.ones_like(bounds.low), -shift)
         self.register_buffer("scale", scale, persistent=False)
         self.register_buffer("offset", bias.float() * scale, persistent=False)  # exact: bias is below 2²⁴
-        self.wide = int(limits.max()) > _INT8  # some input does not fit int8
+        most = int(limits.max())
+        self.unsigned = unsigned and most > _INT8
+        self.wide = most > (_BYTE if unsigned else _INT8)
+        lifted = bias.float() + (128 * weight.flatten(1).sum(1, dtype=torch.float32) if self.unsigned else 0)
+        self.register_buffer("lifted", lifted * scale, persistent=False)  # exact, as 128 times weights are in the sums
+        self.ranges = [(low, high) for low, high in zip(*(b[[0, -1]].tolist() for b in bounds), strict=True)]
+        if self.ranges[0] == self.ranges[1]:
+            del self.ranges[1]
         self._prepared: dict[tuple[str, str], list[Prepared | Tensor]] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer of x, see the table above."""
         if self.depthwise:
-            return self._requantised(_depthwise(x.float(), self.weight), slice(None))
+            return self._requantised(_depthwise(x.float(), self.weight), slice(None), self.offset)
         if self.groups > 1:
             each = [self._product(part, group) for group, part in enumerate(x.unbind(1))]
             return torch.stack(each, 1)
@@ -96,11 +107,23 @@ class ExactLayer(nn.Module):
         backend = choose_backend(x.device)
         matrix = self._matrices(backend, x.device)[group]
         if isinstance(matrix, Prepared):
-            sums = _in_planes(flat, matrix, wide=self.wide)
-        else:
-            with torch.autocast(x.device.type, enabled=False):
-                sums = (flat.to(matrix.dtype) @ matrix).float()
-        return self._requantised(sums, rows).view(*x.shape[:-1], -1)
+            return self._requantised(self._in_planes(flat, matrix), rows, self.lifted).view(*x.shape[:-1], -1)
+        with torch.autocast(x.device.type, enabled=False):
+            sums = (flat.to(matrix.dtype) @ matrix).float()
+        return self._requantised(sums, rows, self.offset).view(*x.shape[:-1], -1)
+
+    def _in_planes(self, flat: Tensor, matrix: Prepared) -> Tensor:
+        """flat [N, I] · matrix in int8 products, float32; of unsigned inputs, less 128 · Σ weights."""
+        count, inner = flat.shape
+        buffer = row_buffer((1 + self.wide) * count, inner, "int_mm", flat.device)
+        values = flat.to(torch.int16)
+        if not self.wide:
+            buffer[:count, :inner].copy_(values - 128 if self.unsigned else values)
+            return sliding_product(buffer, count, 0, matrix).float()
+        buffer[:count, :inner].copy_((values + _PLANE // 2) >> 8)
+        buffer[count : 2 * count, :inner].copy_(values)  # the low byte, as signed
+        sums = sliding_product(buffer, 2 * count, 0, matrix)
+        return torch.add(sums[count:], sums[:count], alpha=_PLANE).float()
 
     def _matrices(self, backend: str, device: torch.device) -> list[Prepared | Tensor]:
         key = (backend, str(device))
@@ -113,10 +136,12 @@ class ExactLayer(nn.Module):
                 self._prepared[key] = [one.to(device, kind).contiguous() for one in weights]
         return self._prepared[key]
 
-    def _requantised(self, sums: Tensor, rows: slice) -> Tensor:
+    def _requantised(self, sums: Tensor, rows: slice, offset: Tensor) -> Tensor:
         """Every step is exact: see the top."""
-        out = sums.mul_(self.scale[rows]).add_(self.offset[rows]).floor_()
-        return torch.minimum(torch.maximum(out, self.low[rows]), self.high[rows])
+        out = sums.mul_(self.scale[rows]).add_(offset[rows]).floor_()
+        for (low, high), part in zip(self.ranges, out.chunk(len(self.ranges), -1), strict=True):
+            part.clamp_(low, high)
+        return out
 
 
 def shuffled(x: Tensor) -> Tensor:
@@ -124,20 +149,6 @@ def shuffled(x: Tensor) -> Tensor:
     batch, height, width, channels = x.shape
     parts = x.view(batch, height, width, channels // 4, 2, 2).permute(0, 1, 4, 2, 5, 3)
     return parts.reshape(batch, 2 * height, 2 * width, channels // 4)
-
-
-def _in_planes(flat: Tensor, matrix: Prepared, *, wide: bool) -> Tensor:
-    """flat [N, I] · matrix, in int8 products: 16 times that of the high plane and that of the low one; float32."""
-    count, inner = flat.shape
-    buffer = row_buffer((1 + wide) * count, inner, "int_mm", flat.device)
-    if not wide:
-        buffer[:count, :inner].copy_(flat)
-        return sliding_product(buffer, count, 0, matrix).float()
-    values = flat.to(torch.int16)
-    buffer[:count, :inner].copy_(values >> 4)
-    buffer[count : 2 * count, :inner].copy_(values & (_PLANE - 1))
-    sums = sliding_product(buffer, 2 * count, 0, matrix)
-    return torch.add(sums[count:], sums[:count], alpha=_PLANE).float()
 
 
 def _depthwise(x: Tensor, weight: Tensor) -> Tensor:

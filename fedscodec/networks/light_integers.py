@@ -17,7 +17,7 @@ from ..entropy.exact32 import Bounds, ExactLayer
 from ..entropy.fixedpoint import CONTEXT_LIMIT, quality_level
 from ..entropy.parts import Part, assemble
 from ..errors import WeightsError
-from .exact_twins import WIDE_LIMIT, ExactIntegers, ExactTwin
+from .exact_twins import RELU_LIMIT, WIDE_LIMIT, ExactIntegers, ExactTwin
 from .light_side import MOST_KNOWN_SHIFT, LightSide, means_and_indexes
 from .spec import STRIDE, ModelSpec, Passes
 from .tiles import HYPER_SIDE, SLICE_SIDE, Box, tiles, trim
@@ -68,6 +68,7 @@ def exact_layer(name: str, twin: ExactTwin, arrays: Mapping[str, np.ndarray]) ->
         name, array_of(arrays, f"{name}.weight", np.int8, shape), array_of(arrays, f"{name}.bias", np.int32, shape[:1]),
         array_of(arrays, f"{name}.shift", np.int32, shape[:1]), bounds,
         torch.tensor(twin.limits, dtype=torch.int32), upsample=twin.upsample, groups=twin.groups,
+        unsigned=set(twin.limits) == {RELU_LIMIT},
     )  # fmt: skip
 
 
