@@ -188,7 +188,7 @@ def test_integers_follow_the_quantised_float_twin(model: FedsModel, side: LightI
     for number, (a, b) in enumerate(zip(floats.seen, integers.seen, strict=True)):
         off = (a - b).abs()
         assert off.max() <= (1 if number % 2 else 20)
-        assert off.mean() < 0.02 * b.std()
+        assert off.mean() < 0.04 * b.std()
         assert b.unique().numel() > 8
 
 

@@ -53,16 +53,13 @@ class Calibration:
         """Fix the steps of all activations."""
         side, spec = self.average.float_side, self.model.spec
         side.set_mode(observing=True)
-        for layer in side.entropy_convs():
-            layer.peak.zero_()  # of an earlier calibration, for an earlier checkpoint
         coder = RateEstimator(spec.scales, spec.smallest_scale, spec.largest_scale, noise=False)  # nobody asks its rate
         self._walk(BATCHES, self.crops.fresh_generator(self.recipe.seed), coder)
         side.set_mode()
-        twins = zip(side.entropy_convs(), self.model.float_side.entropy_convs(), strict=True)
-        for layer, trained in twins:
-            self.team.largest(layer.peak)
-            layer.calibrate()
-            trained.steps.copy_(layer.steps)
+        for peak in side.peaks():
+            self.team.largest(peak)
+        side.calibrate()
+        self.model.float_side.copy_steps(side)
 
     @torch.no_grad()
     def fit_shapes(self, batches: int, step: int) -> None:
