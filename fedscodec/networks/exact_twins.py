@@ -96,7 +96,7 @@ class ExactTwin(EntropyLayer):
             return Signal(self._observed(self._computed(x.values, self.weight, self.bias)), self.steps, -1)
         with in_float32(x.values):
             weight, bias = self._rounded(x.steps)
-            out = self._computed(x.values.float(), weight, bias)
+            out = self._computed(x.values.to(weight.dtype), weight, bias)
             steps, low, high = self._by_channel(out)
             return Signal(clamp(straight_through_round(out / steps), low, high) * steps, self.steps, -1)
 
@@ -129,7 +129,7 @@ class ExactTwin(EntropyLayer):
             out = F.linear(x, weight)
         else:
             out = torch.stack([F.linear(one, weight[g :: self.groups]) for g, one in enumerate(x.unbind(1))], 1)
-        out = out.float()
+        out = out.to(bias.dtype)  # of bfloat16, where autocast is on
         return (out + self._grouped(bias, out)) * self._grouped(self.gain, out)
 
     def _observed(self, out: Tensor) -> Tensor:
