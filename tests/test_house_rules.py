@@ -161,6 +161,7 @@ CROWDED = {  # more than eight files at a room's top level, and why
     "containers": "a file for each format",
     "codec": "each is one value or one verb of the way between pixels and bytes",
     "commands": "a file for each command",
+    "entropy": "a file for each arithmetic, each kind of table and each step of coding",
     "training": "a file for each part of a run",
     "networks": "a file for each kind of layer and each view of a network",
     "images": "a file for each property of a picture",
