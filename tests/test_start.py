@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from fedscodec.errors import FedsError
 from fedscodec.networks.spec import LAMBDAS, MS_SSIM_LAMBDAS, TINY, VARIANTS
-from fedscodec.training.start import retargeted, start
+from fedscodec.networks.weights import read_weights
+from fedscodec.training.start import resized, retargeted, start
 
 
 def test_fresh_networks_are_variants_by_name():
@@ -30,8 +33,21 @@ def test_a_fresh_network_for_one_lambda_or_another_metric():
 
 def test_weights_are_taken_as_they_are(tiny_file, tiny):
     model, words = start("student", tiny_file)
-    assert words == {"network": "student", "start": "tiny.safetensors"}
+    parent = read_weights(tiny_file).fingerprint.hex()
+    assert words == {"network": "student", "start": "tiny.safetensors", "parent": parent}
     assert model.spec == tiny().spec
+
+
+def test_a_network_grows_into_a_larger_one_and_is_cut_from_it(tiny, monkeypatch):
+    model, pictures = tiny(), torch.rand(4, 3, 64, 64)
+    larger = replace(model.spec, stages=tuple(replace(s, blocks=s.blocks + 1) for s in model.spec.stages))
+    monkeypatch.setitem(VARIANTS, "larger", replace(larger, lambdas=(1.0,)))
+    monkeypatch.setitem(VARIANTS, "same", model.spec)
+    assert resized(model, "same", None) is model
+    large = resized(model, "larger", lambda: pictures)
+    assert large.spec == larger  # with the λ of what it grew from
+    back = resized(large, "same", None)
+    assert all(torch.equal(value, back.state_dict()[name]) for name, value in model.state_dict().items())
 
 
 def test_of_many_qualities_one_can_be_kept(tiny):

@@ -160,13 +160,13 @@ def kind_of(name: str, parameter: Tensor) -> str:
         return "prior"
     if "shortcut" in parts:
         return "shortcut"
-    if parts[0] == "gains" or any("scales" in part for part in parts) or parameter.ndim < 2 or _is_depthwise(parameter):
+    if {"gains", "scales", "gdn", "igdn"} & set(parts) or parameter.ndim < 2 or _is_depthwise(parameter):
         return "rest"
     return "side" if parts[0] in ("float_side", "h_a", "projections") else "transforms"
 
 
 def _is_depthwise(parameter: Tensor) -> bool:
-    return parameter.ndim == 4 and parameter.shape[1] == 1
+    return parameter.ndim == 3 or (parameter.ndim == 4 and parameter.shape[1] == 1)
 
 
 def _part_of(name: str) -> str:

@@ -20,7 +20,7 @@ from ..codec.devices import choose_device
 from ..errors import FedsError, WeightsError, is_lack_of_memory
 from ..networks.metadata import read_metadata
 from ..networks.model import FedsModel
-from ..networks.spec import ModelSpec
+from ..networks.spec import VARIANTS, ModelSpec
 from ..networks.weights import read_weights, trainable, write_weights
 from ..version import __version__
 from .crops import Crops
@@ -36,7 +36,7 @@ from .provenance import commit
 from .recipe import Recipe, recipe_from, replaced
 from .reports import Report, json_log
 from .stages import Alone, Distilled, Stage
-from .start import start
+from .start import resized, start
 from .state import read_state, write_state
 from .workers import lead
 
@@ -100,9 +100,10 @@ def _run(job: Job, audience: Audience) -> None:
     if job.resume and state is not None:
         _require_the_same(job, state, job.newest)
     recipe = _recipe(job, state)
+    _require_network(job)
     torch.manual_seed(recipe.seed)
-    stage, words = _stage(job, recipe, state)
     pixels = _pixels(job, recipe, audience)
+    stage, words = _stage(job, recipe, state, lambda: Crops(pixels, torch.device("cpu"), recipe.seed))
     average = place(stage, device)
     if job.workers > 1:
         team = _workers(job, device, stage, average, pixels, recipe, path)
@@ -159,6 +160,11 @@ def _follow(
         trainer.run(lambda report: None, lambda run, state: None)
 
 
+def _require_network(job: Job) -> None:
+    if job.network is not None and job.network not in VARIANTS:
+        raise FedsError(f"{job.network}: no such network; known are {', '.join(VARIANTS)}")
+
+
 def _require_one_start(job: Job) -> None:
     given = [name for name, value in (("--init", job.init), ("--from", job.source)) if value is not None]
     if len(given) > 1:
@@ -202,14 +208,19 @@ def _is_finished(path: Path) -> bool:
     return path.exists() and "finished" in read_metadata(path)
 
 
-def _stage(job: Job, recipe: Recipe, state: State | None) -> tuple[Stage, dict[str, str]]:
+def _stage(
+    job: Job, recipe: Recipe, state: State | None, crops: Callable[[], Crops]
+) -> tuple[Stage, dict[str, str]]:  # fmt: skip
     """The networks of a run, and what its weights files say of it; a run that goes on starts from its checkpoint."""
     if state is not None:
         model, words = FedsModel(ModelSpec.from_dict(state["spec"])), dict(state["words"])
         if not job.resume and job.source is not None:
             words["start"] = job.source.name
     else:
-        model, words = start(job.network or "student", job.init, job.lam, job.metric)
+        model, words = start(job.network, job.init, job.lam, job.metric)
+        if job.init is not None and job.network is not None:
+            model = resized(model, job.network, lambda: crops().batch(48, recipe.crop))
+            words["network"] = job.network
     if model.spec.metric == "ms-ssim" and recipe.crop < 192:
         raise FedsError(f"MS-SSIM needs crops of at least 192 pixels, found {recipe.crop}")
     if job.teacher is None:

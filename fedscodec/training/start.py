@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import FedsError
 from ..networks.model import FedsModel
 from ..networks.spec import LAMBDAS, MS_SSIM_LAMBDAS, VARIANTS, ModelSpec
 from ..networks.weights import read_weights, trainable
+from .growth import cut, grown
 from .losses import quality_of_lambda
 
 TABLES = {"mse": LAMBDAS, "ms-ssim": MS_SSIM_LAMBDAS}
 
 
 def start(
-    network: str, init: Path | None, lam: float | None = None, metric: str | None = None
+    network: str | None, init: Path | None, lam: float | None = None, metric: str | None = None
 ) -> tuple[FedsModel, dict[str, str]]:
     """A network to train, and where it comes from, for the metadata of what becomes of it.
 
@@ -28,12 +30,27 @@ def start(
     if init is not None:
         weights = read_weights(init)
         model = trainable(weights)
-        words = {"network": weights.metadata.get("network", network), "start": init.name}
+        words = {"network": weights.metadata.get("network", network or "unknown"), "start": init.name}
         words["parent"] = weights.fingerprint.hex()
         return retargeted(model, lam, metric), words
+    network = network or "student"
     if network not in VARIANTS:
         raise FedsError(f"{network}: no such network; known are {', '.join(VARIANTS)}")
     return FedsModel(_spec_for(VARIANTS[network], lam, metric)), {"network": network, "start": "fresh"}
+
+
+def resized(model: FedsModel, network: str, pictures: Callable[[], Tensor]) -> FedsModel:
+    """The network of that name that begins as `model`: grown where it is larger, cut where it is smaller.
+
+    pictures: [B, 3, H, W], asked for where new latents must begin. FedsError where neither contains the other.
+    """
+    spec = replace(VARIANTS[network], lambdas=model.spec.lambdas, metric=model.spec.metric)
+    if spec == model.spec:
+        return model
+    larger = spec.latents >= model.spec.latents and all(
+        new.blocks >= old.blocks for new, old in zip(spec.stages, model.spec.stages, strict=False)
+    )
+    return grown(model, spec, pictures()) if larger else cut(model, spec)
 
 
 def _spec_for(spec: ModelSpec, lam: float | None, metric: str | None) -> ModelSpec:
