@@ -363,3 +363,11 @@ def test_measuring_tells_a_speed_and_leaves_nothing(photos, tmp_path, monkeypatc
     train(photos, tmp_path / "x.safetensors", measure=True, audience=listener)
     assert listener.said[-1] == (False, "fast, at batches of 2")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_command_begins_a_run_and_goes_on_with_it(checkpoint, photos, tmp_path):
+    out = tmp_path / "relay.safetensors"
+    for steps in (1, 2):
+        train(photos, out, overrides={"steps": steps}, recipe="relay", init=checkpoint, resume=True)
+        assert read_weights(out).metadata["steps"] == str(steps)
+    assert json.loads(read_weights(out).metadata["recipe"])["decay_from"] == 1.0

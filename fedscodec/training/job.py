@@ -39,7 +39,9 @@ class Job:
     halves: float = _flag(0.0, "Take pictures sharper than this at half their size, too; 0: none.")
     workers: int = _flag(1, "Processes of one thread each that share a step, on a CPU.", metavar="N")
     device: Literal["auto", "cpu", "cuda"] = _flag("auto", "auto is a GPU where there is one.")
-    resume: bool = _flag(False, "Go on with the run that left OUT's state.")
+    resume: bool = _flag(
+        False, "Go on with the run that left OUT's state; if there is none, begin from --init or --from."
+    )
     stop_after: float = _flag(math.inf, "Leave after so long, in a state that --resume goes on from.", None, "MINUTES")
     measure: bool = _flag(False, "Only time some steps: pixels a second, share of the device.")
 

@@ -38,7 +38,7 @@ from .reports import Report, json_log
 from .stages import Alone, Distilled, Stage
 from .start import resized, start
 from .state import read_state, write_state
-from .workers import lead
+from .workers import keep_freed_memory, lead
 
 State = dict[str, Any]
 SCHEDULE = (
@@ -92,6 +92,9 @@ def run(job: Job, audience: Audience) -> None:
 
 def _run(job: Job, audience: Audience) -> None:
     begin = time.monotonic()
+    if not job.newest.exists() and (job.init or job.source):  # so that one command begins a run and goes on with it
+        job = replace(job, resume=False)
+    keep_freed_memory()
     team, device = join_team(choose_device("cpu" if job.workers > 1 and job.device == "auto" else job.device))
     audience = audience if team.leads else Nobody()
     path = job.newest if job.resume else job.source
