@@ -41,13 +41,12 @@ def encode(
     quality: float | None = None,
     bpp: float | None = None,
     size: int | None = None,
-    psnr: float | None = None,
-    ms_ssim: float | None = None,
     device: str = "auto",
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
     strip: bool = False,
     stream_checks: bool | None = None,
     preview: bool | None = None,
+    **metric: float | None,
 ) -> bytes:
     """The bytes of a .feds file that holds a picture.
 
@@ -55,7 +54,8 @@ def encode(
     [H, W, 3] or [H, W]. `model` is a name, the path of a weights file, or what `load_model` gave, which saves
     loading it for every picture (`device` is then its own). `quality` runs from 1 (small) to 7 (good), by
     default as the name says. In its place one limit can be given, for which the quality is searched: at most so many
-    bits per pixel (`bpp`) or bytes (`size`), at least so many decibels (`psnr`) or this MS-SSIM (`ms_ssim`). ICC
+    bits per pixel (`bpp`) or bytes (`size`), or a `metric` by name: at least so many decibels (`psnr=36`), this MS-SSIM
+    (`ms_ssim=0.98`) or SSIMULACRA2 score (`ssimulacra2=80`), at most this Butteraugli distance (`butteraugli=1`). ICC
     profile, Exif and XMP go along unless `strip` is set; `stream_checks` let a damaged file tell which of its streams
     is (22 bytes of a student's file, by default where that is at most a thousandth of it). `preview` adds a small
     picture that is shown without a network (some 600 bytes, by default where that is at most a two-hundredth). Raises
@@ -68,9 +68,11 @@ def encode(
     from .codec.model import Model
     from .codec.settings import Encoding
     from .codec.single import encode_one
-    from .codec.targets import only_target
+    from .codec.targets import FIDELITIES, only_target
 
-    target = only_target(bpp=bpp, size=size, psnr=psnr, ms_ssim=ms_ssim, quality=quality)
+    if unknown := [name for name in metric if name not in FIDELITIES]:
+        raise TypeError(f"encode() has no argument {unknown[0]}; metrics are {', '.join(FIDELITIES)}")
+    target = only_target({"bpp": bpp, "size": size, **metric}, quality)
     if isinstance(image, images.Picture):
         picture = image
     elif isinstance(image, np.ndarray):

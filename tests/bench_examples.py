@@ -16,7 +16,8 @@ WIDTH, HEIGHT = 96, 64
 def row(codec: str, picture: str, setting: float, bpp: float, psnr: float) -> Row:
     size = round(bpp * WIDTH * HEIGHT / 8)
     return Row(
-        codec, picture, WIDTH, HEIGHT, setting, size, 8 * size / (WIDTH * HEIGHT), psnr, 1 - 10 ** (-psnr / 20),
+        codec, picture, WIDTH, HEIGHT, setting, size, 8 * size / (WIDTH * HEIGHT),
+        {"psnr": psnr, "ms_ssim": 1 - 10 ** (-psnr / 20), "ssimulacra2": 2 * psnr, "butteraugli": 60 / psnr},
         0.5, 0.25, {"analysis": 0.4, "coder": 0.1}, {"synthesis": 0.25},
         8 * size - 40.0 if codec == "student" else None,
     )  # fmt: skip

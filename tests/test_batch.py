@@ -22,7 +22,7 @@ from fedscodec.batch.encoder import Encoder
 from fedscodec.batch.pipeline import Batch, Gate
 from fedscodec.batch.plan import Task
 from fedscodec.codec.settings import Decoding, Encoding
-from fedscodec.codec.targets import Kind, Target
+from fedscodec.codec.targets import Target
 from fedscodec.errors import FedsError, FormatError, ImageError, OutputError, UnknownModelError
 from fedscodec.fileformat import read_header
 
@@ -366,16 +366,16 @@ def test_another_network_is_not_up_to_date(photos, tiny_file):
 
 def test_sizes_are_up_to_date_within_the_target(photos):
     low, high = (len(fedscodec.encode(photos[0].source, "tiny", quality=quality, device="cpu")) for quality in (1, 7))
-    middle = tiny(target=Target(Kind.SIZE, (low + high) // 2))
+    middle = tiny(target=Target("size", (low + high) // 2))
     assert run(photos[:1], middle) == ["encoded"]
     assert run(photos[:1], middle) == ["skipped"]
-    assert run(photos[:1], tiny(target=Target(Kind.SIZE, 10 * high))) == ["encoded"]  # at q7, with room that none uses
-    assert run(photos[:1], tiny(target=Target(Kind.SIZE, 9 * high))) == ["skipped"]
+    assert run(photos[:1], tiny(target=Target("size", 10 * high))) == ["encoded"]  # at q7, with room that none uses
+    assert run(photos[:1], tiny(target=Target("size", 9 * high))) == ["skipped"]
     assert run(photos[:1], middle) == ["encoded"]
 
 
 def test_fidelities_are_up_to_date_where_the_picture_reaches_them(photos):
-    loose = tiny(target=Target(Kind.PSNR, 3.0))  # q1 does more
+    loose = tiny(target=Target("psnr", 3.0))  # q1 does more
     assert run(photos[:1], loose) == ["encoded"]
     assert run(photos[:1], loose) == ["skipped"]
     photos[0].target.write_bytes(photos[0].target.read_bytes()[:-1])  # damaged: it can be made again
@@ -418,7 +418,7 @@ def test_facts_notes_and_measures(photos):
     psnr = pytest.approx(10 * np.log10(255**2 / error), abs=1e-6)
     assert done.facts == Facts(56, 40, True, 3.0, "tiny", header.fingerprint.hex(), {"psnr": psnr}, ())
     assert (done.bytes_in, done.bytes_out) == (photos[0].source.stat().st_size, len(data))
-    loose = tiny(target=Target(Kind.PSNR, 3.0), force=True)
+    loose = tiny(target=Target("psnr", 3.0), force=True)
     with Batch(photos[:1], loose) as batch:
         (note,) = next(iter(batch)).facts.notes
     assert note.startswith("q1, the lowest quality of tiny, comes to ")
@@ -444,7 +444,7 @@ def test_a_damaged_file_names_itself(photos):
 
 
 def test_settings_and_results_travel():
-    how = Encoding("tiny-q3", 2.5, Target(Kind.PSNR, 30))
+    how = Encoding("tiny-q3", 2.5, Target("psnr", 30))
     done = Done(Path("a"), Path("b"), "failed", error=ImageError("a: no picture"))
     for thing in (how, Task(Path("a"), Path("b")), Done(Path("a"), Path("b"), "encoded", facts=FACTS)):
         assert pickle.loads(pickle.dumps(thing)) == thing

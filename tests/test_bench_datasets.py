@@ -108,7 +108,9 @@ def test_pictures_are_called_by_the_first_place(served):
 
 
 def test_an_unknown_dataset_names_those_there_are():
-    with pytest.raises(FedsError, match="^lena: no such dataset; there are kodak, tecnick, clic, and any folder"):
+    with pytest.raises(
+        FedsError, match="^lena: no such dataset or folder; there are kodak, tecnick, clic2020, clic2021, graphics$"
+    ):
         dataset("lena")
 
 
@@ -228,7 +230,8 @@ def test_the_table_of_datasets():
     assert {name: len(s.names) or s.pictures for name, s in SOURCES.items()} == {
         "kodak": 24,
         "tecnick": 100,
-        "clic": 60,
+        "clic2020": 41,
+        "clic2021": 60,
     }
     assert all(s.url.startswith("https://") for s in SOURCES.values())
     kodak = SOURCES["kodak"]

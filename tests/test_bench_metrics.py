@@ -10,7 +10,8 @@ import pytest
 from fedscodec.bench import memory
 from fedscodec.bench.memory import PeakMemory, resident
 from fedscodec.errors import FedsError
-from fedscodec.metrics.measures import ms_ssim, psnr
+from fedscodec.metrics.ms_ssim import ms_ssim
+from fedscodec.metrics.psnr import psnr
 
 
 def reference_ms_ssim(a, b):

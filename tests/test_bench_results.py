@@ -14,7 +14,6 @@ from fedscodec.bench.results import (
     Results,
     Row,
     Where,
-    decibels,
     decoded_path,
     from_json,
     read_results,
@@ -22,40 +21,60 @@ from fedscodec.bench.results import (
     to_json,
 )
 from fedscodec.errors import FedsError
+from fedscodec.metrics.decibels import of_ms_ssim
 
 WHERE = Where("0.1.0", "2.14", "cpu", "float32", 2, "a CPU", "AVX2", "x86_64", "3.12.1", "2026-01-02T03:04:05+00:00")
-ROW = Row("ours", "a.png", 8, 4, 4.0, 100, 25.0, 30.0, 0.9, 1.5, 0.5, {"x": 1.0, "y": 0.5}, {"x": 0.5}, 790.0, 10)
-PEER = Row("jpeg", "a.png", 8, 4, 75, 80, 20.0, math.inf, 1.0, 0.1, 0.1, {"encode": 0.1}, {"decode": 0.1})
+ROW = Row(
+    "ours",
+    "a.png",
+    8,
+    4,
+    4.0,
+    100,
+    25.0,
+    {"psnr": 30.0, "ms_ssim": 0.9},
+    1.5,
+    0.5,
+    {"x": 1.0, "y": 0.5},
+    {"x": 0.5},
+    790.0,
+    10,
+)
+LOSSLESS = {"psnr": math.inf, "ms_ssim": 1.0}
+PEER = Row("jpeg", "a.png", 8, 4, 75, 80, 20.0, LOSSLESS, 0.1, 0.1, {"encode": 0.1}, {"decode": 0.1})
 
 
 @pytest.fixture
 def results():
     codecs = {"ours": Codec("ours", "feds", "0.1.0", "RGB", fingerprint="ab"), "jpeg": Codec("JPEG", "peer", "", "RGB")}
-    rows = [ROW, PEER, replace(ROW, picture="b.png", bytes=300, bpp=75.0, ms_ssim=0.99, peak_bytes=30)]
+    rows = [
+        ROW,
+        PEER,
+        replace(ROW, picture="b.png", bytes=300, bpp=75.0, quality={"psnr": 30.0, "ms_ssim": 0.99}, peak_bytes=30),
+    ]
     return Results(WHERE, Dataset("some", 2, 64), codecs, rows)
 
 
 def test_what_goes_in_comes_back(results):
     again = from_json(to_json(results))
     assert again == replace(results, summaries=summarise(results.rows))
-    assert again.rows[1].psnr == math.inf
+    assert again.rows[1].quality["psnr"] == math.inf
 
 
 def test_json_is_strict_and_says_what_it_is(results):
     document = json.loads(to_json(results), parse_constant=pytest.fail)
     assert list(document) == ["format", "where", "dataset", "codecs", "rows", "summaries", "matched"]
-    assert document["format"] == "feds-results-1"
-    assert (document["rows"][1]["psnr"], document["summaries"][1]["ms_ssim_db"]) == (None, None)
+    assert document["format"] == "feds-results-2"
+    assert document["rows"][1]["quality"] == document["summaries"][1]["quality"] == {"psnr": None, "ms_ssim": 1.0}
 
 
 def test_summaries_are_means_over_the_pictures_of_a_setting(results):
     ours, jpeg = summarise(results.rows)
-    assert (ours.codec, ours.setting, ours.pictures, ours.bpp, ours.psnr) == ("ours", 4.0, 2, 50.0, 30.0)
-    assert ours.ms_ssim == pytest.approx(0.945)
-    assert ours.ms_ssim_db == pytest.approx(-10 * math.log10(0.055))  # of the mean, not the mean of 10 and 20
+    assert (ours.codec, ours.setting, ours.pictures, ours.bpp) == ("ours", 4.0, 2, 50.0)
+    assert ours.quality == {"psnr": 30.0, "ms_ssim": pytest.approx(0.945)}
     assert (ours.encode, ours.decode_seconds, ours.peak_bytes) == ({"x": 1.0, "y": 0.5}, 0.5, 30)
     assert ours.bytes_over_estimate == 8 * 400 / 1580
-    assert (jpeg.psnr, jpeg.ms_ssim_db, jpeg.bytes_over_estimate, jpeg.peak_bytes) == (math.inf, math.inf, None, None)
+    assert (jpeg.quality, jpeg.bytes_over_estimate, jpeg.peak_bytes) == (LOSSLESS, None, None)
 
 
 def test_summaries_stand_in_order_of_rate_within_a_codec():
@@ -65,7 +84,25 @@ def test_summaries_stand_in_order_of_rate_within_a_codec():
 
 
 def test_decibels_of_ms_ssim():
-    assert (decibels(0.9), decibels(0.0), decibels(1.0)) == (pytest.approx(10.0), 0.0, math.inf)
+    assert (of_ms_ssim(0.9), of_ms_ssim(0.0), of_ms_ssim(1.0)) == (pytest.approx(10.0), 0.0, math.inf)
+
+
+def test_a_picture_without_error_among_others_counts_100_decibels():
+    rows = [replace(ROW, quality={"psnr": value}) for value in (math.inf, 30.0)]
+    assert summarise(rows)[0].quality == {"psnr": 65.0}
+
+
+def test_a_metric_that_some_rows_lack_has_no_mean():
+    rows = [ROW, replace(ROW, quality={"psnr": 32.0})]
+    assert summarise(rows)[0].quality == {"psnr": 31.0}
+
+
+def test_the_earlier_format_is_read(results):
+    document = json.loads(to_json(results))
+    document["format"] = "feds-results-1"
+    for row in document["rows"]:
+        row |= row.pop("quality")
+    assert from_json(json.dumps(document)).rows == results.rows
 
 
 def test_fields_of_later_versions_are_passed_over(results):
@@ -77,10 +114,10 @@ def test_fields_of_later_versions_are_passed_over(results):
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        (lambda d: d.update(format="feds-results-2"), "expected format feds-results-1, found feds-results-2"),
-        (lambda d: d.pop("dataset"), "expected the fields of feds-results-1, found: 'dataset'"),
+        (lambda d: d.update(format="feds-results-3"), "expected format feds-results-2, found feds-results-3"),
+        (lambda d: d.pop("dataset"), "expected the fields of feds-results-2, found: 'dataset'"),
         (lambda d: d["codecs"].pop("jpeg"), "expected codecs for every row, found none for jpeg"),
-        (lambda d: d["rows"][0].pop("bpp"), "expected the fields of feds-results-1, found: .*'bpp'"),
+        (lambda d: d["rows"][0].pop("bpp"), "expected the fields of feds-results-2, found: .*'bpp'"),
     ],
 )
 def test_what_is_no_results_file_is_told(results, change, found):

@@ -36,7 +36,8 @@ def test_peers_are_shown_at_nearly_our_bytes(tmp_path):
     assert [shot.label for shot in scene.shots] == ["original", "feds student, quality 3", "JPEG, quality 40",
                                                     "WebP, quality 60"]  # fmt: skip
     assert scene.shots[2].facts == {
-        "bytes": "288", "PSNR": "31.00 dB", "MS-SSIM": "0.9718", "bpp": "0.375", "bytes against ours": "−25.0%",
+        "bytes": "288", "PSNR": "31.00 dB", "MS-SSIM": "0.9718", "SSIMULACRA2": "62.00", "Butteraugli": "1.935",
+        "bpp": "0.375", "bytes against ours": "−25.0%",
     }  # fmt: skip
     assert (scene.left, scene.right, scene.width, scene.height) == (1, 2, WIDTH, HEIGHT)
     assert all(shot.source.startswith("data:image/webp;base64,") for shot in scene.shots)

@@ -20,7 +20,7 @@ from fedscodec.codec.encoding import encode_analysed, encode_picture
 from fedscodec.codec.model import Model
 from fedscodec.codec.previews import decode_preview
 from fedscodec.codec.settings import Encoding
-from fedscodec.codec.targets import Kind, Target, encode_to_target
+from fedscodec.codec.targets import Target, encode_to_target
 from fedscodec.errors import FormatError, LackOfMemoryWarning, is_lack_of_memory
 from fedscodec.fileformat import salvage, unpack
 
@@ -196,7 +196,7 @@ def test_whatever_runs_a_network_ends_up_on_the_cpu(work, full, codec, picture):
     encoded = encode_picture(original, codec, Encoding(quality=4.0))
     given = SimpleNamespace(
         picture=original, encoded=encoded, file=unpack(encoded.data), cut=salvage(encoded.data[:-1]),
-        analysed=encoding.analyse_picture(original, codec), target=Target(Kind.SIZE, len(encoded.data)),
+        analysed=encoding.analyse_picture(original, codec), target=Target("size", len(encoded.data)),
     )  # fmt: skip
     expected = work(given, codec)
     with pytest.warns(LackOfMemoryWarning) as words:

@@ -16,7 +16,7 @@ from fedscodec.codec.decoding import decode_file, reconstruct
 from fedscodec.codec.encoding import analyse_picture, encode_analysed, encode_picture
 from fedscodec.codec.model import Model
 from fedscodec.codec.settings import Encoding
-from fedscodec.codec.targets import Kind, Target, encode_to_target
+from fedscodec.codec.targets import Target, encode_to_target
 from fedscodec.networks import counts
 from fedscodec.networks.blocks.light import SHARE, Down, FromPixels, LightBlock, Up
 from fedscodec.networks.model import FedsModel
@@ -260,7 +260,7 @@ def test_every_quality_has_an_analysis_of_its_own(light_codec: Model, picture: M
 def test_a_target_analyses_at_every_quality_it_tries(light_codec: Model, picture: MakePicture) -> None:
     original = picture(width=70, height=50)
     limit = (len(light_codec.encode(original, 3.0)) + len(light_codec.encode(original, 5.0))) // 2
-    hit = encode_to_target(original, light_codec, Target(Kind.SIZE, limit))
+    hit = encode_to_target(original, light_codec, Target("size", limit))
     assert len(hit.encoded.data) <= limit
     quality = fileformat.unpack(hit.encoded.data).header.quality / 1000
     assert encode_picture(original, light_codec, Encoding(quality=quality)).data == hit.encoded.data

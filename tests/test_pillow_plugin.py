@@ -320,7 +320,9 @@ def test_what_cannot_be_saved(waves, tmp_path):
     assert not (tmp_path / "a.feds").exists()
     with pytest.raises(OSError, match="quality must lie between 1 and 7 for tiny, found 9"):
         saved(waves, quality=9)
-    with pytest.raises(OSError, match="^only one of quality, bpp, size, psnr and ms_ssim can be asked for$"):
+    with pytest.raises(
+        OSError, match="^only one of quality, bpp, size, psnr, ms_ssim, ssimulacra2 and butteraugli can be asked for$"
+    ):
         saved(waves, quality=3, bpp=1)
     with pytest.raises(OSError, match="^the picture: 9 bytes cannot be reached: q1, the lowest quality of tiny, comes"):
         saved(waves, size=9)

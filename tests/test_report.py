@@ -40,7 +40,7 @@ def test_encoded_line():
     assert report.encoded_line(data, "student", 0.6149) == line
     assert report.encoded_line(data, "student", 0.6149, {"psnr": 34.206}) == line + ", 34.21 dB"
     both = report.encoded_line(data, "student", 0.6149, {"ms_ssim": 0.97996, "psnr": 34.206})
-    assert both == line + ", 34.21 dB, MS-SSIM 0.9800"
+    assert both == line + ", MS-SSIM 0.9800, 34.21 dB"
 
 
 def test_a_grey_picture_is_compared_with_eight_bits_a_pixel():

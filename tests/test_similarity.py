@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fedscodec.metrics.ms_ssim import FLOOR, _safe_log
+from fedscodec.metrics.ms_ssim import of_batch as ms_ssim
 from fedscodec.training.losses import distortion
-from fedscodec.training.similarity import FLOOR, _safe_log, ms_ssim
 
 
 def waves(noise=0.05, seed=0):

@@ -54,7 +54,7 @@ def test_widths_are_whole_numbers_from_1_to_4096(field: str, value: object) -> N
         ({"slice_filters": (8,) * 9}, NUMBERS + "9 and 7$"),
         ({"shortcut": True}, "^shortcut is none, haar or principal, found True$"),
         ({"lambdas": (0.1, 0.1)}, r"^lambdas must be positive and increasing, found \(0.1, 0.1\)$"),
-        ({"metric": "lpips"}, "^metric is mse or ms-ssim, found 'lpips'$"),
+        ({"metric": "lpips"}, "^metric is mse or ms-ssim or ssimulacra2, found 'lpips'$"),
     ],
 )
 def test_impossible_values_are_refused(changes: dict[str, object], sentence: str) -> None:

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from fedscodec.errors import FedsError
-from fedscodec.networks.spec import LAMBDAS, MS_SSIM_LAMBDAS, TINY, VARIANTS
+from fedscodec.metrics.table import LOSSES
+from fedscodec.networks.spec import LAMBDAS, TINY, VARIANTS
 from fedscodec.networks.weights import read_weights
 from fedscodec.training.start import resized, retargeted, start
 
@@ -24,7 +25,7 @@ def test_fresh_networks_are_variants_by_name():
 def test_a_fresh_network_for_one_lambda_or_another_metric():
     assert start("tiny", None, 0.03)[0].spec.lambdas == (0.03,)
     model, _ = start("tiny", None, None, "ms-ssim")
-    assert (model.spec.metric, model.spec.lambdas) == ("ms-ssim", MS_SSIM_LAMBDAS)
+    assert (model.spec.metric, model.spec.lambdas) == ("ms-ssim", LOSSES["ms-ssim"].lambdas)
     assert (model.gains.log_gain[3] == 0).all()  # q4 starts with gains of one, as it does for MSE
     assert VARIANTS["tiny"].lambdas == LAMBDAS
     with pytest.raises(FedsError, match="^λ must be positive, found -1$"):
@@ -66,7 +67,7 @@ def test_of_many_qualities_one_can_be_kept(tiny):
 def test_weights_for_one_metric_can_start_another(tiny):
     model = tiny()
     other = retargeted(model, None, "ms-ssim")
-    assert other.spec.lambdas == MS_SSIM_LAMBDAS
+    assert other.spec.lambdas == LOSSES["ms-ssim"].lambdas
     torch.testing.assert_close(other.gains.log_gain, model.gains.log_gain)
     assert retargeted(model, None, "mse") is model
 

@@ -18,7 +18,7 @@ from fedscodec.cli import app
 from fedscodec.codec import model as loading
 from fedscodec.codec.model import Model
 from fedscodec.codec.settings import Encoding
-from fedscodec.codec.targets import Kind, Target, encode_to_target
+from fedscodec.codec.targets import Target, encode_to_target
 from fedscodec.errors import FormatError
 from fedscodec.fileformat import assemble, pack, unpack
 from fedscodec.images import Picture, from_array
@@ -138,6 +138,6 @@ def test_the_help_names_both_ways() -> None:
 def test_a_size_is_kept_with_them(tiny: Model, picture: Callable[..., Picture]) -> None:
     original = picture("noise", 90, 70)
     limit = len(tiny.encode(original, 4.0))
-    hit = encode_to_target(original, tiny, Target(Kind.SIZE, limit), Encoding(stream_checks=True))
+    hit = encode_to_target(original, tiny, Target("size", limit), Encoding(stream_checks=True))
     assert SUMS in unpack(hit.encoded.data).boxes
     assert len(hit.encoded.data) <= limit

@@ -11,7 +11,7 @@ ENCODED, DECODED, SKIPPED, FAILED = "encoded", "decoded", "skipped", "failed"
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a file once it is done; `measured` has PSNR in decibels and MS-SSIM, where asked for."""
+    """What is known of a file once it is done; `measured` has what was asked for, by name of the metric."""
 
     width: int
     height: int

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ..errors import FedsError
-from .curves import SHORT, Curve, Metric
+from ..metrics.table import METRICS
+from .curves import Curve
 
 LEAST_SHARE = 0.75
 """Share of the shorter curve that both must cover, or the figure is called uncertain."""
@@ -21,7 +22,7 @@ LEAST_POINTS = 4
 
 @dataclass(frozen=True)
 class BdRate:
-    """Percent more rate than the anchor (negative: less), over `low` … `high` decibels; NaN where it is not defined.
+    """Percent more rate than the anchor (negative: less), over `low` … `high` of the metric's height; or NaN.
 
     `share` is how much of the shorter curve that interval is. `warning` says why not to lean on the figure.
     """
@@ -38,7 +39,7 @@ class BdRate:
         return not math.isnan(self.percent)
 
 
-def bd_rate(anchor: Curve, test: Curve, metric: Metric = "psnr") -> BdRate:
+def bd_rate(anchor: Curve, test: Curve, metric: str = "psnr") -> BdRate:
     """The delta rate of `test` over `anchor`; FedsError where the `bjontegaard` library is not installed."""
     curves = [anchor.points(metric), test.points(metric)]
     if fault := _fault(curves, (anchor, test), metric):
@@ -51,16 +52,16 @@ def bd_rate(anchor: Curve, test: Curve, metric: Metric = "psnr") -> BdRate:
     return BdRate(_percent(curves), low, high, share, _doubt(curves, share))
 
 
-def _fault(curves: list[list[tuple[float, float]]], whose: tuple[Curve, Curve], metric: Metric) -> str | None:
+def _fault(curves: list[list[tuple[float, float]]], whose: tuple[Curve, Curve], metric: str) -> str | None:
     for points, curve in zip(curves, whose, strict=True):
         if not points:
-            return f"the {SHORT[metric]} of {curve.title} is not known"
+            return f"the {METRICS[metric].title} of {curve.title} is not known"
         if len(points) < 2:
             return f"{curve.title} has one point only"
         if not all(math.isfinite(q) for _, q in points):
             return f"{curve.title} is without loss at one point"
         if any(b[1] <= a[1] or b[0] <= a[0] for a, b in pairwise(points)):
-            return f"the {SHORT[metric]} of {curve.title} does not rise with its rate"
+            return f"the {METRICS[metric].title} of {curve.title} does not rise with its rate"
     return None
 
 

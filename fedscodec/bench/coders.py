@@ -7,7 +7,7 @@ seconds went and how much memory it took.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -70,6 +70,22 @@ def timed(stage: str, work: Callable[[], T], *, growth: bool = False) -> Half[T]
     return Half(result, {stage: seconds}, memory.bytes())
 
 
+def _role(metadata: Mapping[str, str]) -> str:
+    if "teacher" in metadata:
+        return "distilled"
+    return "teacher" if metadata.get("network", "").startswith("teacher") else "direct"
+
+
+def _training(metadata: Mapping[str, str]) -> str:
+    told = (
+        f"{float(metadata['minutes']):.0f} min" if "minutes" in metadata else "",
+        f"{int(metadata['steps']):,} steps" if "steps" in metadata else "",
+        f"from {metadata['start']}" if metadata.get("start", "fresh") != "fresh" else "",
+        f"teacher {metadata['teacher']}" if "teacher" in metadata else "",
+    )
+    return ", ".join(part for part in told if part)
+
+
 @dataclass
 class FedsCoder:
     """One of our networks. FedsError should its decoder ever read other symbols than its encoder wrote."""
@@ -93,6 +109,8 @@ class FedsCoder:
             parameters=parameters(spec),
             kmacs_per_pixel=round(float(kmacs_per_pixel(spec)), 2),
             fingerprint=self.model.fingerprint.hex(),
+            role=_role(self.model.metadata),
+            training=_training(self.model.metadata),
         )
 
     @property

@@ -1,20 +1,17 @@
 """Rate-distortion curves: what was measured here, what others published, and what a curve is.
 
-Both are means over the same pictures: of bits per pixel, of PSNR over RGB, of MS-SSIM. MS-SSIM in decibels is that of
-the mean, as the published points are means of the plain figure.
+Both are means over the same pictures: of bits per pixel, and of metrics. A curve holds them as heights, more being
+better: MS-SSIM in decibels, that of the mean, as the published points are means of the plain figure.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ..metrics.table import METRICS
 from .results import Results, summarise
-
-Metric = Literal["psnr", "ms_ssim"]
-METRICS: tuple[Metric, ...] = ("psnr", "ms_ssim")
-AXIS: dict[Metric, str] = {"psnr": "PSNR (RGB), dB", "ms_ssim": "MS-SSIM, dB"}
-SHORT: dict[Metric, str] = {"psnr": "PSNR", "ms_ssim": "MS-SSIM"}
 
 Kind = Literal["feds", "peer", "classic", "learned"]
 """feds and peer are measured here; classic and learned are published."""
@@ -24,15 +21,15 @@ Kind = Literal["feds", "peer", "classic", "learned"]
 class Curve:
     """One codec on one set of pictures; all tuples are in step, points in order of rate.
 
-    quality holds decibels for each metric that is known. encode and decode are mean seconds a picture, None where
-    nobody measured them.
+    quality holds the heights of each metric that is known, by name (see `Metric.height`). encode and decode are mean
+    seconds a picture, None where nobody measured them.
     """
 
     name: str
     title: str
     kind: Kind
     bpp: tuple[float, ...]
-    quality: dict[Metric, tuple[float, ...]]
+    quality: dict[str, tuple[float, ...]]
     source: str
     settings: tuple[float, ...] = ()
     encode: tuple[float, ...] | None = None
@@ -43,8 +40,8 @@ class Curve:
         """Whether it comes from files of this run."""
         return self.kind in ("feds", "peer")
 
-    def points(self, metric: Metric) -> list[tuple[float, float]]:
-        """(bits per pixel, decibels) in order of rate; none where the metric is not known."""
+    def points(self, metric: str) -> list[tuple[float, float]]:
+        """(bits per pixel, height) in order of rate; none where the metric is not known."""
         return list(zip(self.bpp, self.quality.get(metric, ()), strict=False))
 
 
@@ -61,10 +58,8 @@ def measured_curves(results: Results) -> list[Curve]:
 def _measured(results: Results, key: str) -> Curve:
     codec, whole = results.codecs[key], results.dataset.pictures
     of = [s for s in results.summaries if s.codec == key and s.pictures == whole]
-    quality: dict[Metric, tuple[float, ...]] = {
-        "psnr": tuple(summary.psnr for summary in of),
-        "ms_ssim": tuple(summary.ms_ssim_db for summary in of),
-    }
+    known = [name for name in METRICS if of and all(name in summary.quality for summary in of)]
+    quality = {name: tuple(METRICS[name].height(summary.quality[name]) for summary in of) for name in known}
     return Curve(
         key, codec.title, "feds" if codec.kind == "feds" else "peer", tuple(summary.bpp for summary in of), quality,
         f"measured here, {codec.version}", tuple(summary.setting for summary in of),
@@ -77,3 +72,9 @@ def picture_curves(results: Results, picture: str) -> list[Curve]:
     rows = [row for row in results.rows if row.picture == picture]
     alone = replace(results, dataset=replace(results.dataset, pictures=1), rows=rows, summaries=summarise(rows))
     return measured_curves(alone)
+
+
+def known_metrics(curves: Iterable[Curve]) -> list[str]:
+    """The metrics that some measured curve has, in the order of the table; PSNR where there is none."""
+    measured = [curve for curve in curves if curve.is_measured]
+    return [name for name in METRICS if any(curve.quality.get(name) for curve in measured)] or ["psnr"]

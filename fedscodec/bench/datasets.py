@@ -13,13 +13,14 @@ import json
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 
 from ..errors import FedsError, ImageError
-from ..images import PICTURE_SUFFIXES, read_picture
+from ..files.outputs import write_file
+from ..images import PICTURE_SUFFIXES, Picture, encode_picture, graphics, read_picture
 from .download import Progress, fetch_archive, fetch_file, silent
 
 
@@ -40,6 +41,7 @@ class Source:
     size: tuple[int, int] | None = None
     inside: str = ""
     sums_file: str = ""
+    longest: int = 0  # side of any picture, where that is known
 
     @cached_property
     def sums(self) -> dict[str, dict[str, str]]:
@@ -56,7 +58,8 @@ class Source:
             return "SHA-256 of the files or of their pixels"
         if self.names and self.size:
             return f"names, and {self.size[0]}x{self.size[1]} pixels each; no sums are known"
-        return f"the number of pictures, {self.pictures}; no sums are known"
+        sides = f", and sides of at most {self.longest}" if self.longest else ""
+        return f"the number of pictures, {self.pictures}{sides}; no sums are known"
 
 
 SOURCES: dict[str, Source] = {
@@ -72,20 +75,42 @@ SOURCES: dict[str, Source] = {
             tuple(f"RGB_OR_1200x1200_{number:03}.png" for number in range(1, 101)), (1200, 1200), "RGB_OR_1200x1200/",
         ),
         Source(
-            "clic", "CLIC 2021 professional test, 60 photographs",
-            "https://storage.googleapis.com/clic2021_public/professional_test_2021.zip", 60,
+            "clic2020", "CLIC 2020 professional validation, 41 photographs",
+            "https://data.vision.ee.ethz.ch/cvl/clic/professional_valid_2020.zip", 41, longest=2048,
+        ),
+        Source(
+            "clic2021", "CLIC 2021 professional test, 60 photographs",
+            "https://storage.googleapis.com/clic2021_public/professional_test_2021.zip", 60, longest=2048,
         ),
     )
 }  # fmt: skip
 
 
+GRAPHICS = "graphics"
+"""The dataset that is drawn: flat colours, text, lines, checkerboards, gradients, screens."""
+_ALIASES = {"clic": "clic2021"}  # its name in earlier results
+
+
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures to measure on: what they are called together, their paths in order, and how they were checked."""
+    """Pictures to measure on: what they are called together, their paths in order, how they were checked."""
 
     name: str
     paths: list[Path]
     checked: str = ""
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def readable(self) -> Pictures:
+        """Those that can be read, all of each; of the others the names and why. ImageError where none can."""
+        left_out: dict[str, str] = {}
+        for path in self.paths:
+            try:
+                read_picture(path)
+            except FedsError as error:
+                left_out[path.name] = str(error).removeprefix(f"{path}: ")
+        if len(left_out) == len(self.paths):
+            raise ImageError(f"{self.name}: no picture here can be read: {next(iter(left_out.values()))}")
+        return replace(self, paths=[path for path in self.paths if path.name not in left_out], left_out=left_out)
 
 
 def gathered(places: Iterable[Path]) -> Pictures:
@@ -129,10 +154,28 @@ def own_folders() -> list[Path]:
 
 
 def dataset(name: str, progress: Progress = silent) -> Pictures:
-    """The pictures of a dataset, downloaded first where they are in no folder; FedsError says where to put what."""
-    if name not in SOURCES:
-        raise FedsError(f"{name}: no such dataset; there are {', '.join(SOURCES)}, and any folder of pictures")
-    return obtain(SOURCES[name], progress)
+    """The pictures of a dataset, drawn or downloaded first where they are in no folder, or those of a folder.
+
+    FedsError says where to put what.
+    """
+    name = _ALIASES.get(name, name)
+    if name == GRAPHICS:
+        return drawn()
+    if name in SOURCES:
+        return obtain(SOURCES[name], progress)
+    if Path(name).is_dir():
+        return gathered([Path(name)])
+    raise FedsError(f"{name}: no such dataset or folder; there are {', '.join((*SOURCES, GRAPHICS))}")
+
+
+def drawn() -> Pictures:
+    """Pictures that are no photographs, drawn anew into the cache."""
+    folder = cache_folder() / GRAPHICS
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.png" for name in graphics.pictures()]
+    for path, pixels in zip(paths, graphics.pictures().values(), strict=True):
+        write_file(path, encode_picture(Picture(pixels), "png"), force=True)
+    return Pictures(GRAPHICS, paths, "drawn here from a seed")
 
 
 def obtain(source: Source, progress: Progress = silent) -> Pictures:
@@ -176,6 +219,11 @@ def check_picture(source: Source, path: Path) -> None:
         if (picture.width, picture.height) != source.size:
             expected = f"{source.size[0]}x{source.size[1]}"
             raise FedsError(f"{path}: expected {expected} pixels, found {picture.width}x{picture.height}")
+    if source.longest:
+        picture = read_picture(path)
+        if max(picture.width, picture.height) > source.longest:
+            found = f"{picture.width}x{picture.height}"
+            raise FedsError(f"{path}: expected sides of at most {source.longest} pixels, found {found}")
 
 
 def _download(source: Source, folder: Path, progress: Progress) -> None:

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from ..errors import OutputError
 from ..files.outputs import write_file
 from ..images import Picture, encode_picture
+from ..metrics.table import METRICS
 from .results import Results, decoded_path, read_results, summarise, to_json
 from .run import Measured
 
 RESULTS = "results.json"
+_COMPRESSAI = {"psnr": "psnr-rgb", "ms_ssim": "ms-ssim-rgb"}  # what it calls them
 
 
 def prepare(folder: Path, *, force: bool, resume: bool) -> Results | None:
@@ -64,8 +66,11 @@ def compressai_json(results: Results, key: str) -> str:
     summaries = [s for s in summarise(results.rows) if s.codec == key]
     columns = {
         "bpp": [s.bpp for s in summaries],
-        "psnr-rgb": [s.psnr for s in summaries],
-        "ms-ssim-rgb": [s.ms_ssim for s in summaries],
+        **{
+            _COMPRESSAI.get(name, name): [s.quality.get(name) for s in summaries]
+            for name in METRICS
+            if any(name in s.quality for s in summaries)
+        },
         "encoding_time": [s.encode_seconds for s in summaries],
         "decoding_time": [s.decode_seconds for s in summaries],
     }

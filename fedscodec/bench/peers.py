@@ -1,7 +1,8 @@
 """The table of codecs that ours is measured against.
 
-Each is asked for the best that it has for RGB PSNR at a speed that people would put up with, and states its colour
-space and subsampling. One that is not installed raises MissingPeerError, whose text says how to get it.
+Each is asked for the best that it has for RGB PSNR at a speed that people would put up with, and beside that the newer
+ones as people run them. All state their colour space, subsampling, version and options. One that is not installed
+raises MissingPeerError, whose text says how to get it.
 """
 
 from __future__ import annotations
@@ -28,10 +29,13 @@ class Peer:
 
 PEERS: dict[str, Peer] = {
     "jpeg": Peer((5, 15, 30, 50, 70, 85), (15, 50, 85), pillow_codecs.jpeg),
+    "jpegli": Peer((10, 25, 45, 65, 80, 90), (25, 65, 90), pillow_codecs.jpegli),
     "jpeg2000": Peer((160, 96, 48, 32, 20, 12), (96, 32, 12), pillow_codecs.jpeg2000),
     "webp": Peer((2, 20, 45, 65, 80, 90), (20, 65, 90), pillow_codecs.webp),
     "avif": Peer((10, 25, 40, 55, 70), (25, 55), pillow_codecs.avif),
-    "jxl": Peer((20, 40, 60, 75, 85, 92), (40, 75, 92), pillow_codecs.jxl),
+    "avif-default": Peer((15, 30, 45, 60, 75), (30, 60), pillow_codecs.avif_default),
+    "jxl": Peer((20, 40, 60, 75, 85, 92), (40, 75, 92), pillow_codecs.jxl(7)),
+    "jxl-e9": Peer((20, 50, 75, 90), (50, 75), pillow_codecs.jxl(9)),
     "hevc": Peer((42, 37, 32, 27, 22), (37, 27), ffmpeg.hevc),
     "vvc": Peer((42, 37, 32, 27, 22), (37, 27), ffmpeg.vvc),
     "bmshj2018-hyperprior": Peer((1, 2, 3, 4, 5, 6), (2, 5), zoo.opener("bmshj2018-hyperprior")),

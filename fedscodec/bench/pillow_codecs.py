@@ -33,9 +33,13 @@ class PillowCoder:
 
     def decode(self, data: bytes) -> Half[NDArray[np.uint8]]:
         """Its pixels, as RGB."""
-        from PIL import Image
+        return _decoded(data)
 
-        return timed("decode", lambda: np.array(Image.open(BytesIO(data)).convert("RGB")), growth=True)
+
+def _decoded(data: bytes) -> Half[NDArray[np.uint8]]:
+    from PIL import Image
+
+    return timed("decode", lambda: np.array(Image.open(BytesIO(data)).convert("RGB")), growth=True)
 
 
 def _pillow(title: str, feature: str, library: str, colour: str, **more: Any) -> Codec:
@@ -79,12 +83,64 @@ def webp(settings: Sequence[float], threads: int) -> Coder:
 
 def avif(settings: Sequence[float], threads: int) -> Coder:
     """AVIF 4:4:4 by libaom; settings are its qualities."""
-    codec = _pillow("AVIF", "avif", "libavif", "YCbCr 4:4:4", options="libaom, speed 4, tune psnr")
+    codec = _pillow("AVIF", "avif", "libavif", "YCbCr 4:4:4", options=f"{_aom()}, speed 4, tune psnr")
     fixed = {"codec": "aom", "speed": 4, "subsampling": "4:4:4", "max_threads": threads, "advanced": {"tune": "psnr"}}
     return PillowCoder(codec, settings, "AVIF", lambda q: {"quality": int(q), **fixed})
 
 
-def jxl(settings: Sequence[float], threads: int) -> Coder:
+def avif_default(settings: Sequence[float], threads: int) -> Coder:
+    """AVIF as Pillow writes it where it is told a quality alone: libavif's own tuning, for the eye since 1.4."""
+    codec = _pillow(
+        "AVIF default", "avif", "libavif", "YCbCr 4:2:0", options=f"{_aom()}, speed 6, libavif's own tuning"
+    )
+    return PillowCoder(codec, settings, "AVIF", lambda q: {"quality": int(q), "max_threads": threads})
+
+
+def _aom() -> str:
+    """The libaom inside of libavif, with its version."""
+    from importlib import import_module
+
+    parts = str(import_module("PIL._avif").codec_versions()).split(", ")
+    return next((f"libaom {part.partition(':')[2]}" for part in parts if part.startswith("aom [enc")), "libaom")
+
+
+def jpegli(settings: Sequence[float], threads: int) -> Coder:
+    """JPEG 4:2:0 as jpegli writes it and libjpeg-turbo reads it; settings are its qualities."""
+    from importlib.metadata import version
+
+    try:
+        import pyjpegli
+    except ImportError as error:
+        raise MissingPeerError("pip install pyjpegli") from error
+    codec = Codec("JPEG (jpegli)", "peer", f"pyjpegli {version('pyjpegli')}", "YCbCr 4:2:0",
+                  options="sequential, as the binding has it", memory=GROWTH)  # fmt: skip
+    return JpegliCoder(codec, settings, pyjpegli.encode)
+
+
+@dataclass(frozen=True)
+class JpegliCoder:
+    """jpegli's encoder, given samples; its files are read as every JPEG is."""
+
+    codec: Codec
+    settings: Sequence[float]
+    write: Callable[[bytes, int, int, int], bytes]
+
+    def encode(self, picture: Picture, setting: float) -> Half[bytes]:
+        """A JPEG file of the pixels alone."""
+        given = picture.pixels.tobytes(), picture.width, picture.height, int(setting)
+        return timed("encode", lambda: self.write(*given), growth=True)
+
+    def decode(self, data: bytes) -> Half[NDArray[np.uint8]]:
+        """Its pixels, as RGB."""
+        return _decoded(data)
+
+
+def jxl(effort: int) -> Callable[[Sequence[float], int], Coder]:
+    """What makes JPEG XL ready at an effort, see `open_jxl`."""
+    return lambda settings, threads: open_jxl(settings, threads, effort)
+
+
+def open_jxl(settings: Sequence[float], threads: int, effort: int) -> Coder:
     """JPEG XL, lossy, by libjxl; settings are its qualities, which it maps to distances."""
     from importlib.metadata import version
 
@@ -93,6 +149,6 @@ def jxl(settings: Sequence[float], threads: int) -> Coder:
     except ImportError as error:
         raise MissingPeerError("pip install pillow-jxl-plugin") from error
     JpegXLImagePlugin.DECODE_THREADS = threads
-    codec = Codec("JPEG XL", "peer", f"pillow-jxl-plugin {version('pillow-jxl-plugin')}", "XYB 4:4:4",
-                  options="VarDCT, effort 7", memory=GROWTH)  # fmt: skip
-    return PillowCoder(codec, settings, "JXL", lambda q: {"quality": int(q), "effort": 7, "num_threads": threads})
+    codec = Codec(f"JPEG XL e{effort}", "peer", f"pillow-jxl-plugin {version('pillow-jxl-plugin')}", "XYB 4:4:4",
+                  options=f"VarDCT, effort {effort}", memory=GROWTH)  # fmt: skip
+    return PillowCoder(codec, settings, "JXL", lambda q: {"quality": int(q), "effort": effort, "num_threads": threads})

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from .curves import Curve, Metric
-from .results import decibels
+from ..metrics.decibels import of_ms_ssim
+from .curves import Curve
 
 ANCHOR = "vtm-9.1"
 """What BD-rates are given over, as in the paper's Table 1."""
@@ -79,7 +79,7 @@ def complexities() -> tuple[Complexity, ...]:
 
 
 def paper_table_1(dataset: str) -> tuple[PaperRow, ...]:
-    """The rows of the paper's Table 1 for kodak, tecnick or clic; none for other data sets."""
+    """The rows of the paper's Table 1 for kodak, tecnick or clic2021; none for other data sets."""
     return tuple(PaperRow(**row) for row in _document()["paper"]["table_1"].get(dataset, ()))
 
 
@@ -94,9 +94,9 @@ def paper_hardware() -> str:
 
 
 def _curve(entry: dict[str, Any]) -> Curve:
-    quality: dict[Metric, tuple[float, ...]] = {"psnr": tuple(entry["psnr"])}
+    quality: dict[str, tuple[float, ...]] = {"psnr": tuple(entry["psnr"])}
     if "ms_ssim" in entry:
-        quality["ms_ssim"] = tuple(decibels(value) for value in entry["ms_ssim"])
+        quality["ms_ssim"] = tuple(of_ms_ssim(value) for value in entry["ms_ssim"])
     encode, decode = (tuple(entry[key]) if key in entry else None for key in ("encode_seconds", "decode_seconds"))
     return Curve(
         entry["name"], entry["title"], entry["kind"], tuple(entry["bpp"]), quality, entry["source"],

@@ -1,10 +1,11 @@
 """results.json: what a bench measured, as values; how it is written and read back.
 
-    {"format": "feds-results-1", "where": {}, "dataset": {}, "codecs": {key: {}}, "rows": [{}], "summaries": [{}]}
+    {"format": "feds-results-2", "where": {}, "dataset": {}, "codecs": {key: {}}, "rows": [{}], "summaries": [{}]}
 
 The keys inside are the fields of the classes below. A row is one picture at one setting of one codec. Strict JSON has
 no infinity, so the decibels of a picture that came back without any error are null there, and `math.inf` here.
-Summaries follow from the rows; they are written for those who read the file without this module.
+Summaries follow from the rows; they are written for those who read the file without this module. feds-results-1, which
+is read too, had `psnr` and `ms_ssim` in place of `quality`.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from typing import Any, TypeVar
 
 from ..errors import FedsError
 
-FORMAT = "feds-results-1"
-_INFINITE_AS_NULL = ("psnr", "ms_ssim_db")
+FORMAT, _EARLIER = "feds-results-2", "feds-results-1"
 T = TypeVar("T")
+LOSSLESS = 100.0
+"""Decibels of a picture without error in the mean with others."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Where:
     machine: str
     python: str
     date: str  # ISO 8601, UTC
+    tools: dict[str, str] = field(default_factory=dict)  # what measured: version by name
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Dataset:
     pictures: int
     pixels: int
     checked: str = ""  # for instance "SHA-256 of the files", "names and sizes only"
+    left_out: dict[str, str] = field(default_factory=dict)  # pictures that could not be read, and why
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ class Codec:
     parameters: int | None = None
     kmacs_per_pixel: float | None = None
     fingerprint: str | None = None
+    role: str = ""  # of one of ours: teacher, distilled (from one), direct
+    training: str = ""  # of one of ours: how long, and from what
 
 
 @dataclass(frozen=True)
@@ -77,14 +83,14 @@ class Row:
     setting: float
     bytes: int
     bpp: float
-    psnr: float  # RGB, decibels
-    ms_ssim: float  # RGB, 0..1
+    quality: dict[str, float]  # by name of the metric; those that could not be measured are not there
     encode_seconds: float
     decode_seconds: float
     encode: dict[str, float]  # seconds of each stage
     decode: dict[str, float]
     estimated_bits: float | None = None  # −log₂ p of all symbols, where the codec is ours
     peak_bytes: int | None = None  # see Codec.memory
+    worst_error: int | None = None  # of a sample, in levels of 255
 
 
 @dataclass(frozen=True)
@@ -95,9 +101,7 @@ class Summary:
     setting: float
     pictures: int
     bpp: float
-    psnr: float
-    ms_ssim: float
-    ms_ssim_db: float  # of the mean, as published curves have it
+    quality: dict[str, float]  # means of the metrics that every row has
     encode_seconds: float
     decode_seconds: float
     encode: dict[str, float]
@@ -118,11 +122,6 @@ class Results:
     matched: list[Row] = field(default_factory=list)  # peers at nearly our bytes, for the viewer; in no mean
 
 
-def decibels(ms_ssim: float) -> float:
-    """MS-SSIM in decibels, −10·log₁₀(1 − MS-SSIM); infinite for 1."""
-    return math.inf if ms_ssim >= 1 else -10 * math.log10(1 - ms_ssim)
-
-
 def summarise(rows: Iterable[Row]) -> list[Summary]:
     """One summary for each codec and setting: codecs as they come, settings in order of their mean rate."""
     groups: dict[tuple[str, float], list[Row]] = {}
@@ -132,18 +131,21 @@ def summarise(rows: Iterable[Row]) -> list[Summary]:
     return sorted((_mean(of) for of in groups.values()), key=lambda s: (codecs.index(s.codec), s.bpp))
 
 
+def _mean_quality(values: list[float]) -> float:
+    """The mean; among others, a picture without error counts 100 dB."""
+    return values[0] if all(math.isinf(v) for v in values) else mean(min(value, LOSSLESS) for value in values)
+
+
 def _mean(rows: list[Row]) -> Summary:
     estimates = [row.estimated_bits for row in rows if row.estimated_bits is not None]
     peaks = [row.peak_bytes for row in rows if row.peak_bytes is not None]
-    similarity = mean(row.ms_ssim for row in rows)
+    known = [name for name in rows[0].quality if all(name in row.quality for row in rows)]
     return Summary(
         codec=rows[0].codec,
         setting=rows[0].setting,
         pictures=len(rows),
         bpp=mean(row.bpp for row in rows),
-        psnr=mean(row.psnr for row in rows),
-        ms_ssim=similarity,
-        ms_ssim_db=decibels(similarity),
+        quality={name: _mean_quality([row.quality[name] for row in rows]) for name in known},
         encode_seconds=mean(row.encode_seconds for row in rows),
         decode_seconds=mean(row.decode_seconds for row in rows),
         encode=_mean_stages([row.encode for row in rows]),
@@ -174,7 +176,8 @@ def to_json(results: Results) -> str:
 
 
 def _plain(figures: Row | Summary) -> dict[str, Any]:
-    return {name: None if value == math.inf else value for name, value in asdict(figures).items()}
+    finite = {name: None if value == math.inf else value for name, value in figures.quality.items()}
+    return {**asdict(figures), "quality": finite}
 
 
 def from_json(text: str | bytes, *, name: str = "results.json") -> Results:
@@ -184,11 +187,11 @@ def from_json(text: str | bytes, *, name: str = "results.json") -> Results:
     except ValueError as error:
         raise FedsError(f"{name}: expected JSON, found: {error}") from error
     found = document.get("format") if isinstance(document, dict) else type(document).__name__
-    if found != FORMAT:
+    if found not in (FORMAT, _EARLIER):
         raise FedsError(f"{name}: expected format {FORMAT}, found {found}")
     try:
-        rows = [_value(Row, row) for row in document["rows"]]
-        matched = [_value(Row, row) for row in document.get("matched", [])]
+        rows = [_row(row) for row in document["rows"]]
+        matched = [_row(row) for row in document.get("matched", [])]
         codecs = {key: _value(Codec, codec) for key, codec in document["codecs"].items()}
         where, dataset = _value(Where, document["where"]), _value(Dataset, document["dataset"])
     except (KeyError, TypeError, AttributeError) as error:
@@ -201,9 +204,13 @@ def from_json(text: str | bytes, *, name: str = "results.json") -> Results:
 def _value(kind: type[T], plain: Mapping[str, Any]) -> T:
     # Fields of later versions are passed over.
     known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
-    given = {key: value for key, value in plain.items() if key in known}
-    infinite = {key: math.inf for key in _INFINITE_AS_NULL if key in given and given[key] is None}
-    return kind(**given | infinite)
+    return kind(**{key: value for key, value in plain.items() if key in known})
+
+
+def _row(plain: Mapping[str, Any]) -> Row:
+    earlier = {key: plain[key] for key in ("psnr", "ms_ssim") if key in plain}
+    quality = {key: math.inf if value is None else value for key, value in plain.get("quality", earlier).items()}
+    return _value(Row, {**plain, "quality": quality} if quality else plain)
 
 
 def read_results(path: Path) -> Results:

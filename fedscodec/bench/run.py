@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,9 +23,10 @@ from numpy.typing import NDArray
 from ..codec.model import Model
 from ..errors import FedsError
 from ..images import Picture, read_picture
-from ..metrics import measures as metrics
+from ..metrics.table import METRICS
 from ..version import __version__
 from .coders import Coder
+from .datasets import Pictures
 from .results import Codec, Dataset, Results, Row, Where, summarise
 
 QUICK_PIXELS = 1_200_000  # three Kodak pictures
@@ -91,9 +93,9 @@ def warm_up(coders: Mapping[str, Coder], path: Path) -> None:
 
 
 def measure(
-    jobs: Sequence[Job], coders: Mapping[str, Coder], trouble: Callable[[str], None]
+    jobs: Sequence[Job], coders: Mapping[str, Coder], trouble: Callable[[str], None], metrics: Collection[str] = METRICS
 ) -> Iterator[Measured | None]:
-    """Do the jobs in order, yielding what came of each.
+    """Do the jobs in order, yielding what came of each, by these metrics.
 
     FedsError where one of our decoders reads other symbols than its encoder wrote. Where a peer fails at a picture,
     `trouble` is told in a sentence and nothing came of it.
@@ -106,7 +108,7 @@ def measure(
         coder, picture = coders[job.codec], opened[1]
         measured = None
         try:
-            measured = _measure(job, coder, picture)
+            measured = _measure(job, coder, picture, metrics)
         except FedsError as error:
             words = f"{job.path}: {job.codec} at {coder.codec.setting} {job.setting:g}: {error}"
             if coder.codec.kind == "feds":
@@ -119,9 +121,24 @@ def measure(
         yield measured
 
 
-def _measure(job: Job, coder: Coder, picture: Picture) -> Measured:
+def metrics_at_hand() -> tuple[list[str], dict[str, str]]:
+    """The metrics that can be measured here, and of the others how to get what each needs."""
+    absent = {name: how for name, metric in METRICS.items() if (how := metric.missing())}
+    return [name for name in METRICS if name not in absent], absent
+
+
+def qualities(original: NDArray[np.uint8], decoded: NDArray[np.uint8], names: Collection[str]) -> dict[str, float]:
+    """Metrics by name; those of programs of their own are measured beside those of torch."""
+    with ThreadPoolExecutor(1) as beside:
+        outside = {n: beside.submit(METRICS[n].measure, original, decoded) for n in names if METRICS[n].is_program}
+        inside = {n: METRICS[n].measure(original, decoded) for n in names if n not in outside}
+        return {n: inside[n] if n in inside else outside[n].result() for n in names}
+
+
+def _measure(job: Job, coder: Coder, picture: Picture, metrics: Collection[str]) -> Measured:
     encoded = coder.encode(picture, job.setting)
     decoded = coder.decode(encoded.result)
+    apart = np.abs(picture.pixels.astype(np.int16) - decoded.result)
     peaks = [half.peak_bytes for half in (encoded, decoded) if half.peak_bytes is not None]
     row = Row(
         codec=job.codec,
@@ -131,14 +148,14 @@ def _measure(job: Job, coder: Coder, picture: Picture) -> Measured:
         setting=job.setting,
         bytes=len(encoded.result),
         bpp=8 * len(encoded.result) / (picture.width * picture.height),
-        psnr=metrics.psnr(picture.pixels, decoded.result),
-        ms_ssim=metrics.ms_ssim(picture.pixels, decoded.result),
+        quality=qualities(picture.pixels, decoded.result, metrics),
         encode_seconds=sum(encoded.seconds.values()),
         decode_seconds=sum(decoded.seconds.values()),
         encode=encoded.seconds,
         decode=decoded.seconds,
         estimated_bits=encoded.bits,
         peak_bytes=max(peaks, default=None),
+        worst_error=int(apart.max()),
     )
     return Measured(row, picture.pixels, decoded.result)
 
@@ -156,6 +173,7 @@ def where(model: Model) -> Where:
         machine=platform.machine(),
         python=platform.python_version(),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
+        tools={metric.title: metric.version() for metric in METRICS.values() if not metric.missing()},
     )
 
 
@@ -166,20 +184,23 @@ def _cpu_name() -> str:
     return platform.processor()
 
 
-def gathered(here: Where, name: str, checked: str, codecs: Mapping[str, Codec], rows: Sequence[Row]) -> Results:
+def gathered(here: Where, pictures: Pictures, codecs: Mapping[str, Codec], rows: Sequence[Row]) -> Results:
     """Rows with all that belongs to them, codec by codec as in `codecs`; those without a row are left out."""
     sizes = {row.picture: row.width * row.height for row in rows}
     order = list(codecs)
     rows = sorted(rows, key=lambda row: (order.index(row.codec), row.picture, row.setting))
     used = {key: codecs[key] for key in dict.fromkeys(row.codec for row in rows)}
-    return Results(here, Dataset(name, len(sizes), sum(sizes.values()), checked), used, rows, summarise(rows))
+    dataset = Dataset(pictures.name, len(sizes), sum(sizes.values()), pictures.checked, pictures.left_out)
+    return Results(here, dataset, used, rows, summarise(rows))
 
 
-def resumed(earlier: Results, here: Where, dataset: str, codecs: Mapping[str, Codec]) -> Results:
+def resumed(
+    earlier: Results, here: Where, dataset: str, codecs: Mapping[str, Codec], metrics: Collection[str]
+) -> Results:
     """Earlier results as far as new rows may stand beside them.
 
-    Rows of a codec that is now another one (version, options, weights) are dropped. FedsError where the pictures or
-    the machine are others, as then no figure could be compared.
+    Rows of a codec that is now another one (version, options, weights), and those that lack a metric, are dropped.
+    FedsError where the pictures or the machine are others, as then no figure could be compared.
     """
     if earlier.dataset.name != dataset:
         raise FedsError(f"expected results of {dataset}, found those of {earlier.dataset.name}")
@@ -188,7 +209,7 @@ def resumed(earlier: Results, here: Where, dataset: str, codecs: Mapping[str, Co
         if now != then:
             raise FedsError(f"was measured with {field} {then}, and this is {now}; --force measures everything anew")
     same = {key for key, codec in earlier.codecs.items() if codecs.get(key, codec) == codec}
-    rows = [row for row in earlier.rows if row.codec in same]
+    rows = [row for row in earlier.rows if row.codec in same and set(metrics) <= set(row.quality)]
     return replace(
         earlier, rows=rows, codecs=dict(codecs) | {key: earlier.codecs[key] for key in earlier.codecs if key in same}
     )

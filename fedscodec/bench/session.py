@@ -6,7 +6,7 @@ Whatever ends it early, Ctrl-C included, leaves every finished row in results.js
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -35,13 +35,14 @@ class Session:
     rows: list[Row] = field(default_factory=list)
     codecs: dict[str, Codec] = field(default_factory=dict)
     matched: list[Row] = field(default_factory=list)
+    metrics: Collection[str] = field(default_factory=lambda: run.metrics_at_hand()[0])
 
     def __post_init__(self) -> None:
         self.codecs |= {key: coder.codec for key, coder in self.coders.items()}
 
     def take_up(self, earlier: Results) -> None:
         """Go on from earlier results; FedsError where they are of other pictures or another machine."""
-        kept = run.resumed(earlier, self.here, self.pictures.name, self.codecs)
+        kept = run.resumed(earlier, self.here, self.pictures.name, self.codecs, self.metrics)
         self.rows, self.codecs = list(kept.rows), dict(kept.codecs)
         self.matched = [row for row in earlier.matched if row.codec in {row.codec for row in self.rows}]
 
@@ -51,8 +52,7 @@ class Session:
 
     def results(self) -> Results:
         """Everything so far."""
-        name, checked = self.pictures.name, self.pictures.checked
-        return replace(run.gathered(self.here, name, checked, self.codecs, self.rows), matched=self.matched)
+        return replace(run.gathered(self.here, self.pictures, self.codecs, self.rows), matched=self.matched)
 
     def measure(self, jobs: Sequence[Job], show: Callable[[int], None], trouble: Callable[[str], None]) -> None:
         """Do these jobs; `show` is told how many are done, `trouble` of every job that a peer failed at."""
@@ -64,7 +64,7 @@ class Session:
         show(0)
         written = time.monotonic()
         try:
-            for done, measured in enumerate(run.measure(jobs, self.coders, trouble), start=1):
+            for done, measured in enumerate(run.measure(jobs, self.coders, trouble, self.metrics), start=1):
                 if measured is not None:
                     self.rows.append(measured.row)
                     if self.folder and measured.row.picture in watched:
@@ -95,7 +95,7 @@ class Session:
         self, path: Path, key: str, size: int, told: Callable[[str], None], trouble: Callable[[str], None]
     ) -> None:
         def measure(setting: int) -> Row | None:
-            (measured,) = run.measure([Job(path, key, float(setting))], self.coders, trouble)
+            (measured,) = run.measure([Job(path, key, float(setting))], self.coders, trouble, self.metrics)
             if measured is None:
                 return None
             if self.folder:

@@ -34,6 +34,7 @@ class Model:
         self.precision = precision or choose_precision(self.device)
         self.name, self.quality = name, quality
         self.spec, self.fingerprint = weights.spec, weights.fingerprint
+        self.metadata = weights.metadata
         self.z_tables, self.y_tables = weights.z_tables, weights.table_sets
         self.transforms = float_transforms(weights)
         del self.transforms.float_side  # never leaves the meta device; the integers stand in for it

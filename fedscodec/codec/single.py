@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from ..errors import FormatError, TargetError
 from ..fileformat import FedsFile, Salvage
 from ..images import Picture
-from ..metrics.fidelity import psnr
+from ..metrics.psnr import psnr
 from .decoding import decode_salvaged, reconstruct
 from .encoding import encode_picture
 from .model import Model
 from .outcomes import Decoded, Encoded, Progress
 from .previews import decode_preview
 from .settings import Decoding, Encoding
-from .targets import Kind, encode_to_target
+from .targets import encode_to_target
 from .verification import require_same
 
 
 @dataclass(frozen=True)
 class Made:
-    """A file, the seconds of all that it took, what was measured (`psnr`, `ms_ssim`), and a note on its target."""
+    """A file, the seconds of all that it took, what was measured (by name of the metric), and a note on its target."""
 
     encoded: Encoded
     seconds: float
@@ -48,10 +48,10 @@ def encode_one(
         except TargetError as error:
             raise TargetError(f"{name}: {error}") from error
         encoded, seconds, note = hit.encoded, hit.seconds, hit.note
-        if how.target.kind in (Kind.PSNR, Kind.MS_SSIM):
-            measured[how.target.kind.replace("-", "_")] = hit.value
+        if not how.target.is_size:
+            measured[how.target.kind] = hit.value
     if how.measure and "psnr" not in measured:
-        measured["psnr"] = psnr(picture, reconstruct(encoded, model))
+        measured["psnr"] = psnr(picture.pixels, reconstruct(encoded, model).pixels)
     if how.verify:
         require_same(encoded, picture, model, name=name)
     return Made(encoded, seconds, measured, note)

@@ -5,18 +5,19 @@ upwards, its error downwards. So a few steps of false position find the place, a
 an encoding: the analysis of the picture is the same for all.
 
 A target is a limit that holds: a size is never exceeded, a fidelity never missed. What is found is within 1 % of it
-(of the bytes, of the mean squared error, of 1 − MS-SSIM) or one thousandth of a quality short of crossing it.
+(of the bytes, or of the cost of a metric: the mean squared error, 1 − MS-SSIM, ...) or one thousandth of a quality
+short of crossing it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ..errors import FedsError, TargetError
+from ..metrics.table import METRICS
 
 if TYPE_CHECKING:
     from ..images import Picture
@@ -29,97 +30,80 @@ SLOPE = 0.26 / 1000
 """How much the logarithm of bytes or error changes in a thousandth of a quality: a first guess (Kodak, the student)."""
 
 
-class Kind(StrEnum):
-    """What a target is about."""
-
-    SIZE = "size"
-    BPP = "bpp"
-    PSNR = "psnr"
-    MS_SSIM = "ms-ssim"
+SIZES = ("bpp", "size")
+"""Targets that limit bytes; all others are metrics, and limit what is lost."""
+FIDELITIES = {name: metric for name, metric in METRICS.items() if metric.target}
+"""Metrics that can be asked for."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be reached: bytes or bits per pixel at most; decibels or MS-SSIM at least."""
+    """What is to be reached: bytes or bits per pixel at most, or a metric at least (at most, where less is better)."""
 
-    kind: Kind
+    kind: str  # size, bpp, or the name of a metric
     value: float
 
     def __post_init__(self) -> None:
-        most = 1.0 if self.kind is Kind.MS_SSIM else math.inf
+        most = math.inf if self.is_size else FIDELITIES[self.kind].most
         if not 0 < self.value < most:
-            below = "" if math.isinf(most) else " and below 1"
-            raise FedsError(f"{self.kind}: expected a number above 0{below}, found {self.value:g}")
+            below = "" if math.isinf(most) else f" and below {most:g}"
+            raise FedsError(f"{_option(self.kind)}: expected a number above 0{below}, found {self.value:g}")
 
     @property
     def is_size(self) -> bool:
         """Whether bytes are limited, and not what is lost."""
-        return self.kind in (Kind.SIZE, Kind.BPP)
+        return self.kind in SIZES
 
     def limit(self, pixels: int) -> float:
-        """The most that may be spent on a picture: bytes, mean squared error, or 1 − MS-SSIM."""
-        match self.kind:
-            case Kind.SIZE:
-                return math.floor(self.value)
-            case Kind.BPP:
-                return math.floor(self.value * pixels / 8)
-            case Kind.PSNR:
-                return mean_squared_error(self.value)
-        return 1 - self.value
+        """The most that may be spent on a picture: bytes, or the cost of a metric."""
+        if self.is_size:
+            return math.floor(self.value if self.kind == "size" else self.value * pixels / 8)
+        return FIDELITIES[self.kind].cost(self.value)
 
     @property
     def asked(self) -> str:
         """The target in words: `200,000 bytes`, `0.5 bpp`, `36 dB`, `MS-SSIM 0.98`."""
-        match self.kind:
-            case Kind.SIZE:
-                return f"{self.value:,.0f} bytes"
-            case Kind.MS_SSIM:
-                return f"MS-SSIM {self.value:g}"
-        return f"{self.value:g} {'bpp' if self.kind is Kind.BPP else 'dB'}"
+        if self.is_size:
+            return f"{self.value:,.0f} bytes" if self.kind == "size" else f"{self.value:g} bpp"
+        return FIDELITIES[self.kind].asked(self.value)
 
     def value_of(self, cost: float, pixels: int) -> float:
         """A cost, as `limit` counts it, in the unit of the target."""
-        match self.kind:
-            case Kind.SIZE:
-                return cost
-            case Kind.BPP:
-                return 8 * cost / pixels
-            case Kind.PSNR:
-                return math.inf if cost == 0 else 10 * math.log10(255**2 / cost)
-        return 1 - cost
+        if self.is_size:
+            return cost if self.kind == "size" else 8 * cost / pixels
+        return FIDELITIES[self.kind].value(cost)
 
     def told(self, cost: float, pixels: int) -> str:
         """A cost in words: `23,456 bytes`, `36.02 dB`."""
         value = self.value_of(cost, pixels)
-        match self.kind:
-            case Kind.SIZE:
-                return f"{value:,.0f} bytes"
-            case Kind.BPP:
-                return f"{value:.4f} bpp"
-            case Kind.PSNR:
-                return f"{value:.2f} dB"
-        return f"MS-SSIM {value:.4f}"
+        if self.is_size:
+            return f"{value:,.0f} bytes" if self.kind == "size" else f"{value:.4f} bpp"
+        return FIDELITIES[self.kind].told(value)
 
     def error(self, original: Picture, decoded: Picture) -> float:
-        """The cost of a decoded picture, where the target is a fidelity: mean squared error, or 1 − MS-SSIM."""
-        from ..metrics.fidelity import psnr  # which loads torch, and a target that makes no sense is found without
-
-        if self.kind is Kind.PSNR:
-            return mean_squared_error(psnr(original, decoded))
-        from ..metrics.measures import ms_ssim
-
-        return 1 - ms_ssim(original.pixels, decoded.pixels)
+        """The cost of a decoded picture, where the target is a metric."""
+        metric = FIDELITIES[self.kind]
+        return metric.cost(metric.measure(original.pixels, decoded.pixels))
 
 
-def only_target(
-    *, bpp: float | None, size: float | None, psnr: float | None, ms_ssim: float | None, quality: float | None
-) -> Target | None:
-    """The one target that was given, if any; FedsError where there are two, or a quality beside it."""
-    given = {Kind.BPP: bpp, Kind.SIZE: size, Kind.PSNR: psnr, Kind.MS_SSIM: ms_ssim}
+def _option(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def only_target(given: Mapping[str, float | None], quality: float | None = None) -> Target | None:
+    """The one target that was given by name, if any; FedsError where there are two, or a quality beside it.
+
+    FedsError, too, where a metric needs what is not installed.
+    """
     wanted = [Target(kind, value) for kind, value in given.items() if value is not None]
     if len(wanted) + (quality is not None) > 1:
-        raise FedsError("only one of quality, bpp, size, psnr and ms_ssim can be asked for")
-    return wanted[0] if wanted else None
+        *names, last = ("quality", *SIZES, *FIDELITIES)
+        raise FedsError(f"only one of {', '.join(names)} and {last} can be asked for")
+    if not wanted:
+        return None
+    if not wanted[0].is_size and (how := FIDELITIES[wanted[0].kind].missing()):
+        raise FedsError(how)
+    return wanted[0]
 
 
 @dataclass(frozen=True)
@@ -264,8 +248,3 @@ class _Trials:
         from .decoding import reconstruct
 
         return self._target.error(self._analysed.picture, reconstruct(encoded, self._model))
-
-
-def mean_squared_error(decibels: float) -> float:
-    """That of a PSNR, of samples in 0 … 255."""
-    return float(255**2 / 10 ** (decibels / 10))

@@ -27,7 +27,8 @@ EXAMPLES = examples(
 def bench(
     pictures: Annotated[list[Path] | None, typer.Argument(metavar="[PICTURES]...", help="Or folders of them.")] = None,
     dataset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="kodak, tecnick or clic: looked for, else downloaded.")
+        str | None,
+        typer.Option(metavar="NAME", help="kodak, tecnick, clic2020, clic2021, graphics (drawn here), or a folder."),
     ] = None,
     peers: Annotated[
         str | None, typer.Option(metavar="P", help="all, none, or some: jpeg,avif,vvc.  [default: none; quick: all]")
@@ -47,7 +48,11 @@ def bench(
     force: Force = False,
     debug: Debug = False,
 ) -> None:
-    """Measure real files: bytes, PSNR, MS-SSIM, seconds and memory, ours and other codecs' on the same pictures."""
+    """Measure real files: bytes, quality, seconds and memory, ours and other codecs' on the same pictures.
+
+    Quality is PSNR, MS-SSIM, SSIMULACRA2 and, where libjxl's tool is there, Butteraugli. A picture that cannot be read
+    is left out by name.
+    """
     if bool(pictures) == bool(dataset):
         raise typer.BadParameter("give either pictures (or folders of them) or --dataset")
     if resume and output is None:
@@ -59,6 +64,7 @@ def bench(
         wanted = chosen(peers or ("all" if quick else "none"))
         earlier = keeping.prepare(output, force=force, resume=resume) if output else None
         found = _pictures(pictures or [], dataset, quick)
+        _tell_what_is_missing(bool(output))
         session = _session(found, model or ["student"], quality or [], wanted, device, quick)
         session.folder, session.viewer = output, viewer
         if earlier:
@@ -79,7 +85,21 @@ def _pictures(places: list[Path], dataset: str | None, quick: bool) -> Pictures:
             found = datasets.dataset(dataset, progress)
     else:
         found = datasets.gathered(places)
+    found = found.readable()
+    for name, why in found.left_out.items():
+        say(f"left out: {name} ({why})", quiet=False)
     return replace(found, paths=run.quick_choice(found.paths)) if quick else found
+
+
+def _tell_what_is_missing(has_report: bool) -> None:
+    """Before any picture is coded: what will not be measured, and what there will be no report without."""
+    from ..bench.run import metrics_at_hand
+    from ..reports.needs import missing
+
+    for how in metrics_at_hand()[1].values():
+        say(f"not measured: {how}", quiet=False)
+    if has_report and (sentence := missing()):
+        say(f"no report: {sentence}", quiet=False)
 
 
 def _session(
@@ -143,4 +163,7 @@ def _print(session: Session, markdown: bool) -> None:
     elif results.rows:
         print(bench_tables.where_line(results))
         print_table(bench_tables.codecs_table(results))
+        if results.dataset.name == "graphics":  # of which means say little
+            for key in [key for key, codec in results.codecs.items() if codec.kind == "feds"]:
+                print_table(bench_tables.pictures_table(results, key))
         print("\n".join([*bench_tables.stage_lines(results), "", *bench_tables.codec_lines(results)]))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ..metrics.table import METRICS
 from .report import new_table
 
 if TYPE_CHECKING:
@@ -14,13 +15,26 @@ if TYPE_CHECKING:
     from ..bench.results import Results
 
 
+_TITLES = {"psnr": "PSNR", "ms_ssim": "SSIM", "ssimulacra2": "SSIMU2", "butteraugli": "butter"}  # in a terminal
 _SHORT = {"quality": "q{:g}", "ratio": "{:g}:1"}  # 80 columns have to do
 
 
 def codecs_table(results: Results) -> Table:
-    """Means over the pictures, codec by codec, in order of rate; how many pictures, where some lack some."""
+    """Means over the pictures, codec by codec, in order of rate; how many pictures, where some lack some.
+
+    PSNR and MS-SSIM are in decibels.
+    """
     whole = all(summary.pictures == results.dataset.pictures for summary in results.summaries)
-    names = ("codec", "at", "bpp", "PSNR dB", "SSIM dB", "encode s", "decode s", "MiB")
+    metrics = [name for name in _TITLES if any(name in summary.quality for summary in results.summaries)]
+    names = (
+        "codec",
+        "at",
+        "bpp",
+        *(_TITLES[name] for name in metrics),
+        "encode s",
+        "decode s",
+        "MiB",
+    )
     made = new_table(*names, *(() if whole else ("pictures",)))
     last = ""
     for row in results.summaries:
@@ -31,8 +45,7 @@ def codecs_table(results: Results) -> Table:
             codec.title if row.codec != last else "",
             _SHORT.get(codec.setting, codec.setting + " {:g}").format(row.setting),
             f"{row.bpp:.4f}",
-            _decibels(row.psnr),
-            _decibels(row.ms_ssim_db),
+            *(_figure(row.quality.get(name), name) for name in metrics),
             f"{row.encode_seconds:.3f}",
             f"{row.decode_seconds:.3f}",
             "" if row.peak_bytes is None else f"{row.peak_bytes / 2**20:.0f}",
@@ -42,8 +55,27 @@ def codecs_table(results: Results) -> Table:
     return made
 
 
-def _decibels(value: float) -> str:
-    return "no error" if value == math.inf else f"{value:.2f}"
+def _figure(value: float | None, metric: str) -> str:
+    if value is None:
+        return ""
+    height = METRICS[metric].height(value) if metric == "ms_ssim" else value
+    return "no error" if height == math.inf else f"{height:.2f}"
+
+
+def pictures_table(results: Results, key: str) -> Table:
+    """Every picture at every setting of one codec: PSNR, and the worst error of a sample in levels of 255."""
+    made = new_table("picture", "at", "bytes", "bpp", "PSNR dB", "worst error")
+    codec, last = results.codecs[key], ""
+    for row in (row for row in results.rows if row.codec == key):
+        if row.picture != last:
+            made.add_section()
+        setting = _SHORT.get(codec.setting, codec.setting + " {:g}").format(row.setting)
+        psnr, error = _figure(row.quality["psnr"], "psnr"), "" if row.worst_error is None else str(row.worst_error)
+        made.add_row(
+            row.picture if row.picture != last else "", setting, f"{row.bytes:,}", f"{row.bpp:.3f}", psnr, error
+        )
+        last = row.picture
+    return made
 
 
 def stage_lines(results: Results) -> Iterator[str]:

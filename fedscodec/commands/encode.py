@@ -24,12 +24,10 @@ from .options import (
     Jobs,
     MaxPixels,
     ModelName,
-    MsSsim,
     OnDevice,
     OnRay,
     Output,
     Preview,
-    Psnr,
     Quality,
     Quiet,
     Recursive,
@@ -37,6 +35,7 @@ from .options import (
     StreamChecks,
     examples,
     target_of,
+    with_metric_targets,
 )
 from .progress import shown_progress
 from .streams import name_of, say, stream_or_path
@@ -51,6 +50,7 @@ EXAMPLES = examples(
 )
 
 
+@with_metric_targets
 def encode(
     sources: Annotated[
         list[Path],
@@ -61,8 +61,6 @@ def encode(
     quality: Quality = None,
     bpp: Bpp = None,
     size: Size = None,
-    psnr: Psnr = None,
-    ms_ssim: MsSsim = None,
     measure: Annotated[bool, typer.Option("--measure", help="Decode what was encoded and tell its PSNR.")] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="Decode before writing; compare symbols, alpha and metadata.")
@@ -79,6 +77,7 @@ def encode(
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     quiet: Quiet = False,
     debug: Debug = False,
+    **targets: float | None,
 ) -> None:
     """Encode pictures into .feds files.
 
@@ -86,7 +85,7 @@ def encode(
     and quality, not older than the picture) are passed over unless --force is given; one that fails stops no other.
     """
     with one_sentence(debug):
-        target = target_of(bpp, size, psnr, ms_ssim, quality)
+        target = target_of({"bpp": bpp, "size": size, **targets}, quality)
         how = Encoding(
             model, quality, target, device.value, measure, verify, max_pixels, force, strip, stream_checks, preview
         )  # fmt: skip

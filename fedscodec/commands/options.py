@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +14,7 @@ import typer
 
 from ..errors import FedsError
 from ..files.outputs import require_writable
+from ..metrics.table import METRICS
 
 if TYPE_CHECKING:
     from ..codec.targets import Target
@@ -55,8 +58,6 @@ Size = Annotated[
     int | None,
     typer.Option(parser=bytes_of, metavar="BYTES", help="At most so many bytes: 200000, 200k, 1.5M, 200KiB."),
 ]
-Psnr = Annotated[float | None, typer.Option(metavar="DB", help="At least so many decibels of PSNR.")]
-MsSsim = Annotated[float | None, typer.Option("--ms-ssim", metavar="S", help="At least this MS-SSIM, such as 0.98.")]
 StreamChecks = Annotated[
     bool | None,
     typer.Option(
@@ -100,15 +101,37 @@ def model_names(incomplete: str = "") -> list[str]:
     return known
 
 
-def target_of(
-    bpp: float | None, size: int | None, psnr: float | None, ms_ssim: float | None, quality: float | None
-) -> Target | None:
-    """The one target that was given, if any; wrong usage where there are two, or a quality beside it."""
+def with_metric_targets(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with its **targets spelt out after its size: an option for every metric that can be asked for."""
+    own = inspect.signature(command, eval_str=True)
+    named = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    place = next(number for number, p in enumerate(named) if p.name == "size") + 1
+    flags = [
+        inspect.Parameter(
+            metric.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                float | None,
+                typer.Option(f"--{metric.option}", metavar="DB" if metric.unit == "dB" else "S", help=metric.target),
+            ],
+        )
+        for metric in METRICS.values()
+        if metric.target
+    ]
+    after = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in named[place:]]
+    command.__signature__ = own.replace(parameters=[*named[:place], *flags, *after])  # type: ignore[attr-defined]
+    return command
+
+
+def target_of(given: Mapping[str, float | None], quality: float | None) -> Target | None:
+    """The one target that was given by name, if any; wrong usage where there are two, or a quality beside it."""
     from ..codec.targets import only_target
 
-    if sum(value is not None for value in (bpp, size, psnr, ms_ssim, quality)) > 1:
-        raise typer.BadParameter("only one of --quality, --bpp, --size, --psnr and --ms-ssim can be asked for")
-    return only_target(bpp=bpp, size=size, psnr=psnr, ms_ssim=ms_ssim, quality=quality)
+    if sum(value is not None for value in (*given.values(), quality)) > 1:
+        *names, last = (f"--{name.replace('_', '-')}" for name in ("quality", *given))
+        raise typer.BadParameter(f"only one of {', '.join(names)} and {last} can be asked for")
+    return only_target(given, quality)
 
 
 def require_weights(out: Path, *, force: bool, source: Path | None = None) -> None:

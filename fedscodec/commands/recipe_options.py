@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from ..errors import FedsError
+from ..metrics.table import LOSSES
 from ..training.job import Job
 from ..training.recipe import RECIPES, Recipe, recipe_from
 from .failures import one_sentence
@@ -74,6 +75,8 @@ def _job(given: dict[str, Any], *, force: bool) -> Job:
         recipe_from(job.recipe, overrides)
     except FedsError as error:
         raise typer.BadParameter(str(error)) from error
+    if job.metric not in (None, *LOSSES):
+        raise typer.BadParameter(f"--metric is {' or '.join(LOSSES)}, found {job.metric}")
     if job.workers < 1:
         raise typer.BadParameter(f"--workers must be at least 1, found {job.workers}")
     require_weights(job.out, force=force or job.measure or job.resume)

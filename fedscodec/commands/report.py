@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..boxes import PREVIEW, preview_size
 from ..fileformat import FedsFile, Header, read_header
+from ..metrics.table import METRICS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
     from ..registry import WeightsInfo
     from ..reports.comparison import Version
 
-_FIGURES = ("bpp", "bytes", "px", "parameters", "cost", "latents", "slices", " dB", " s", "MiB")
+_FIGURES = (
+    "bpp", "bytes", "px", "parameters", "cost", "latents", "slices", "dB", " s", "MiB", "PSNR", "SSIM", "SSIMU2",
+    "butter", "error",
+)  # fmt: skip
+"""How the names of columns end that hold figures."""
 _COLUMNS_OF_A_PIPE = 200  # where there is no terminal, no table is squeezed
 
 
@@ -35,10 +40,7 @@ def encoded_line(data: bytes, model: str, seconds: float, measured: Mapping[str,
 
 
 def _fidelity(measured: Mapping[str, float]) -> Iterator[str]:
-    if "psnr" in measured:
-        yield f"{measured['psnr']:.2f} dB"
-    if "ms_ssim" in measured:
-        yield f"MS-SSIM {measured['ms_ssim']:.4f}"
+    yield from (METRICS[name].told(value) for name, value in measured.items())
 
 
 def done_line(done: Done) -> str:
@@ -211,7 +213,7 @@ def new_table(*names: str) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
-        numbers = name.endswith(("bpp", "bytes", "px", "parameters", "cost", "latents", "slices", " dB", " s", "MiB"))
+        numbers = name.endswith(_FIGURES)
         table.add_column(name, justify="right" if numbers else "left", overflow="fold", no_wrap=name != "file")
     return table
 

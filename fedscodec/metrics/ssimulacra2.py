@@ -7,18 +7,25 @@
 30 is low quality, 50 medium, 70 high, 90 cannot be told from the original at 1:1. Constants are those of the reference
 (version 2.1, BSD-3-Clause, Jon Sneyers). So are its oddities: outside a picture the blur sees zeros, and where
 a picture has fewer scales than six the weights move up. The blur is "Recursive Implementation of the Gaussian Filter
-Using Truncated Cosine Functions" (Charalampidis 2016). Its response is nine samples long, so it is a convolution here.
+Using Truncated Cosine Functions" (Charalampidis 2016). Its response is nine samples long, so a convolution stands in
+for it where gradients are wanted; `of_samples` runs it as it is, for the reference's own figure.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
+
+from .recursive_blur import recursive_blur
+from .sizes import require_one_size
 
 SCALES = 6
 LEAST_SIDE = 8
@@ -60,6 +67,9 @@ _WEIGHTS = (
 )  # fmt: skip
 
 
+Blur = Callable[[Tensor], Tensor]
+
+
 class Seen(NamedTuple):
     """One scale of a picture as the metric sees it: XYB [B, 3, h, w], its blur, and the blur of its square."""
 
@@ -76,21 +86,46 @@ def ssimulacra2(original: Tensor, distorted: Tensor) -> Tensor:
     return score(pyramid(original), distorted)
 
 
-def pyramid(x: Tensor) -> list[Seen]:
+def of_samples(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """The score of samples uint8 [H, W, 3]; the last original's scales are kept, as it mostly comes again."""
+    require_one_size(a, b)
+    if np.array_equal(a, b):
+        return 100.0
+    key = a.shape, hashlib.blake2b(a.tobytes(), digest_size=16).digest()
+    with torch.inference_mode():
+        if (scales := _last.get(key)) is None:
+            scales = pyramid(_tensor(a), _as_it_is)
+            _last.clear()
+            if a.size <= _LARGEST_KEPT:
+                _last[key] = scales
+        return float(score(scales, _tensor(b), _as_it_is))
+
+
+_last: dict[tuple[tuple[int, ...], bytes], list[Seen]] = {}
+_LARGEST_KEPT = 12_000_000  # samples
+
+
+def _tensor(pixels: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 255
+
+
+def pyramid(x: Tensor, blur: Blur | None = None) -> list[Seen]:
     """The scales of pictures [B, 3, H, W], for an original that is compared more than once."""
+    blur = blur or _blur
     linear, scales = _linear(_large_enough(x.float())), []
     while True:
         xyb = _xyb(linear)
-        mean, square = _blur(torch.cat((xyb, xyb.square()), 1)).split(3, 1)
+        mean, square = blur(torch.cat((xyb, xyb.square()), 1)).split(3, 1)
         scales.append(Seen(xyb, mean, square))
         if len(scales) == SCALES or min(linear.shape[2:]) < LEAST_SIDE:
             return scales
         linear = _halved(linear)
 
 
-def score(original: list[Seen], distorted: Tensor) -> Tensor:
-    """`ssimulacra2` where the original's scales are at hand."""
-    norms = [_norms(a, b) for a, b in zip(original, pyramid(distorted), strict=True)]  # each [B, 3, 6]
+def score(original: list[Seen], distorted: Tensor, blur: Blur | None = None) -> Tensor:
+    """`ssimulacra2` where the original's scales are at hand, which the same blur made."""
+    blur = blur or _blur
+    norms = [_norms(a, b, blur) for a, b in zip(original, pyramid(distorted, blur), strict=True)]  # each [B, 3, 6]
     every = torch.stack(norms, 2).flatten(1)  # by channel, scale, norm and map
     weights = every.new_tensor(_WEIGHTS[: every.shape[1]], dtype=torch.float64)
     error = 0.9562382616834844 * (every.double() @ weights)
@@ -98,9 +133,9 @@ def score(original: list[Seen], distorted: Tensor) -> Tensor:
     return (100 - 10 * error.clamp_min(_TINY) ** 0.6276336467831387).float()
 
 
-def _norms(a: Seen, b: Seen) -> Tensor:
+def _norms(a: Seen, b: Seen, blur: Blur) -> Tensor:
     """Mean and 4-norm of the three maps of one scale, [B, 3, 6]."""
-    covariance = _blur(a.xyb * b.xyb) - a.mean * b.mean
+    covariance = blur(a.xyb * b.xyb) - a.mean * b.mean
     luminance = 1 - (a.mean - b.mean).square()
     variances = (a.square - a.mean.square()) + (b.square - b.mean.square())
     structure = (1 - luminance * (2 * covariance + _C2) / (variances + _C2)).clamp_min(0)
@@ -147,20 +182,36 @@ def _along(x: Tensor, axis: int) -> Tensor:
     return total
 
 
+def _as_it_is(x: Tensor) -> Tensor:
+    return recursive_blur(x, _RADIUS, _shares())
+
+
 @cache
 def _kernel() -> tuple[float, ...]:
-    """The response of the reference's blur: three cosines, cut off where they are zero.
+    """The response of the reference's blur: three cosines, cut off where they are zero."""
+    taps: list[float] = (np.array(_shares()) @ _cosines()).tolist()
+    return tuple(taps)
+
+
+def _cosines() -> NDArray[np.float64]:
+    frequencies = np.array([1, 3, 5]) * np.pi / (2 * _RADIUS)
+    cosines: NDArray[np.float64] = np.cos(np.outer(frequencies, np.arange(1 - _RADIUS, _RADIUS)))
+    return cosines
+
+
+@cache
+def _shares() -> tuple[float, ...]:
+    """How much there is of each cosine.
 
     Of all such sums with the mass 1 and the variance σ² it is the one nearest to the Gaussian's own cosine series.
     """
-    places = np.arange(1 - _RADIUS, _RADIUS)
+    places, cosines = np.arange(1 - _RADIUS, _RADIUS), _cosines()
     frequencies = np.array([1, 3, 5]) * np.pi / (2 * _RADIUS)
-    cosines = np.cos(np.outer(frequencies, places))
     wanted = np.exp(-0.5 * (_SIGMA * frequencies) ** 2) / _RADIUS
     constraints = np.stack((cosines.sum(1), (cosines * places**2).sum(1)))
     missing = np.array([1.0, _SIGMA**2]) - constraints @ wanted
-    shares = wanted + constraints.T @ np.linalg.solve(constraints @ constraints.T, missing)
-    return tuple(float(tap) for tap in shares @ cosines)
+    shares: list[float] = (wanted + constraints.T @ np.linalg.solve(constraints @ constraints.T, missing)).tolist()
+    return tuple(shares)
 
 
 def _large_enough(x: Tensor) -> Tensor:

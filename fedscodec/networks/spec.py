@@ -20,12 +20,10 @@ from typing import Any, Literal
 
 from ..entropy.fixedpoint import FINE_MEAN_UNIT, MEAN_UNIT
 from ..entropy.parts import EVEN, ODD, TURNS, Part
+from ..metrics.table import LOSSES
 
-LAMBDAS = (0.0016, 0.0032, 0.0075, 0.015, 0.03, 0.045, 0.06)
+LAMBDAS = LOSSES["mse"].lambdas
 """λ of q1 … q7 for MSE (Sec. 5.1); loss is R + λ·255²·MSE with R in bits per pixel."""
-
-MS_SSIM_LAMBDAS = (2.40, 4.58, 8.73, 16.64, 31.73, 60.50, 115.37)
-"""λ of q1 … q7 for MS-SSIM; loss is R + λ·(1 − MS-SSIM)."""
 
 STRIDE = 64
 """Pictures are padded to a multiple of this: four halvings to y and two more to z."""
@@ -149,7 +147,7 @@ class ModelSpec:
     smallest_scale: float = 0.11
     largest_scale: float = 128.0
     lambdas: tuple[float, ...] = LAMBDAS  # one pair of gain vectors each; a single value is the paper's way
-    metric: Literal["mse", "ms-ssim"] = "mse"
+    metric: str = "mse"  # what it was trained to lose little of, see `metrics.table.LOSSES`
     entropy: Passes | None = None  # none: ChARM (Sec. 7), by slices, hyper_filters and slice_filters
 
     def __post_init__(self) -> None:
@@ -181,13 +179,13 @@ class ModelSpec:
             raise ValueError(f"lambdas must be positive and increasing, found {self.lambdas}")
         if self.shortcut not in SHORTCUTS:
             raise ValueError(f"shortcut is {', '.join(SHORTCUTS[:-1])} or {SHORTCUTS[-1]}, found {self.shortcut!r}")
-        if self.metric not in ("mse", "ms-ssim"):
-            raise ValueError(f"metric is mse or ms-ssim, found {self.metric!r}")
+        if self.metric not in LOSSES:
+            raise ValueError(f"metric is {' or '.join(LOSSES)}, found {self.metric!r}")
 
     @property
     def middle_lambda(self) -> float:
         """λ of q4, at which the gains of a fresh network are one and a training sample weighs one."""
-        return (LAMBDAS if self.metric == "mse" else MS_SSIM_LAMBDAS)[3]
+        return LOSSES[self.metric].lambdas[3]
 
     @property
     def tap_widths(self) -> tuple[int, ...]:

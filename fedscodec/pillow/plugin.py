@@ -9,10 +9,10 @@ on the device that FEDS_DEVICE names (auto, cpu, cuda); `thumbnail` decodes a pr
 between. What is wrong with a file is an OSError at the latest when it is loaded, as with Pillow's own formats.
 
 Options of `save`: model (a name, a weights file, or what `fedscodec.load_model` gave), quality or in its place one of
-bpp, size, psnr and ms_ssim, stream_checks and preview (see `fedscodec.encode`), device; icc_profile, exif and xmp
-replace those of the image, b"" drops them; `register_feds_opener` sets what holds where nothing is told. The picture is
-turned as its Exif says. What is not kept (more than 8 bits, HDR, further frames of save_all, ...)
-is told in a NotKeptWarning for each.
+bpp, size, psnr, ms_ssim, ssimulacra2 and butteraugli, stream_checks and preview (see `fedscodec.encode`), device;
+icc_profile, exif and xmp replace those of the image, b"" drops them; `register_feds_opener` sets what holds where
+nothing is told. The picture is turned as its Exif says. What is not kept (more than 8 bits, HDR, further frames of
+save_all, ...) is told in a NotKeptWarning for each.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image, ImageFile
 
-from ..codec.targets import only_target
+from ..codec.targets import FIDELITIES, SIZES, only_target
 from ..errors import FedsError, FormatError, NotKeptWarning
 from ..fileformat import HEADER_BYTES_AT_MOST, FedsFile, read_header, unpack
 from ..registry import DEFAULT_MODEL
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 _LAYOUT, _BOXES_FOLLOW = 5, 0x80  # see the table in fileformat
 _MODELS_KEPT = 2
-_HOW_GOOD = ("quality", "bpp", "size", "psnr", "ms_ssim")
+_TARGETS = (*SIZES, *FIDELITIES)
+_HOW_GOOD = ("quality", *_TARGETS)
 
 
 class FedsImageFile(ImageFile.ImageFile):
@@ -144,7 +145,7 @@ def save(image: Image.Image, stream: IO[bytes], filename: str | bytes) -> None:
     model = options.get("model", DEFAULT_MODEL)
     beside: dict[str, bytes] = {key: _bytes(options[key]) for key in ("icc_profile", "exif", "xmp") if key in options}
     try:
-        target = only_target(**{key: options.get(key) for key in _HOW_GOOD})
+        target = only_target({key: options.get(key) for key in _TARGETS}, options.get("quality"))
         name = os.fsdecode(filename) or "the picture"
         picture = read_picture(image, name=name, max_pixels=None, beside=beside)
         network = model if isinstance(model, Model) else _writer(model, options.get("device") or _device())

@@ -1,6 +1,6 @@
 """What the drawn plots share: which curves are seen, in which colours, between which ends, with which ticks.
 
-Both the SVG of the report (`charts`) and the PNG files (`plots`) are made from these.
+Heights are those of a metric's axis, more being better; where less of a metric is better, they are below zero.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ..bench import published
-from ..bench.curves import Curve, Metric
+from ..bench.curves import Curve
 from ..bench.results import Results
 
 OURS = ("#e8590c", "#ae3ec9", "#d6336c")
@@ -22,7 +22,7 @@ INK, FAINT = "#212529", "#868e96"
 
 @dataclass(frozen=True)
 class Frame:
-    """The part of the plane that is drawn: bits per pixel and decibels."""
+    """The part of the plane that is drawn: bits per pixel, and heights of a metric."""
 
     bpp: float
     low: float
@@ -61,7 +61,7 @@ def colours(curves: Sequence[Curve]) -> dict[str, str]:
     return chosen
 
 
-def frame(curves: Sequence[Curve], metric: Metric) -> Frame:
+def frame(curves: Sequence[Curve], metric: str) -> Frame:
     """Ends of the axes: as far right as ours go, or to 1.5 bits where none are; as high and low as what is seen."""
     ours = [curve for curve in curves if curve.kind == "feds"] or [c for c in curves if c.kind == "peer"]
     most = max((curve.bpp[-1] for curve in ours), default=1.5)
@@ -69,8 +69,13 @@ def frame(curves: Sequence[Curve], metric: Metric) -> Frame:
     inside = [q for c in curves if shown_at_first(c) for q in _seen(c.points(metric), bpp)]
     low, high = (min(inside), max(inside)) if inside else (25.0, 40.0)
     if ours and (lowest := [c.points(metric)[0][1] for c in ours if c.points(metric)]):
-        low = max(low, min(lowest) - 3.5)  # how bad others get at rates far below is not worth the space
-    return Frame(bpp, math.floor(low - 0.3), math.ceil(high + 0.2))
+        low = max(low, min(lowest) - 0.3 * (high - min(lowest)))  # how bad others get far below is not worth the space
+    if high - low < 1e-6 * max(abs(low), 1.0):  # one point, or several at one height
+        low, high = low - 0.05 * max(abs(low), 1.0), high + 0.05 * max(abs(high), 1.0)
+    step = ticks(low, high, 8)
+    unit = step[1] - step[0] if len(step) > 1 else high - low
+    half = unit / 2  # ends lie on halves of the distance between two ticks
+    return Frame(bpp, half * math.floor((low - 0.05 * unit) / half), half * math.ceil((high + 0.05 * unit) / half))
 
 
 def _seen(points: list[tuple[float, float]], bpp: float) -> list[float]:
@@ -81,7 +86,7 @@ def _seen(points: list[tuple[float, float]], bpp: float) -> list[float]:
     return inside
 
 
-def end_of(curve: Curve, metric: Metric, frame: Frame) -> tuple[float, float] | None:
+def end_of(curve: Curve, metric: str, frame: Frame) -> tuple[float, float] | None:
     """Where a curve is seen last, going right: its last point inside the frame, or where it leaves it."""
     end = None
     for (rate, quality), (next_rate, next_quality) in pairwise(curve.points(metric)):

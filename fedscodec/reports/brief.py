@@ -6,22 +6,23 @@ import math
 from statistics import mean
 
 from ..bench.bd import BdRate, bd_rate
-from ..bench.curves import Curve, measured_curves
+from ..bench.curves import Curve, known_metrics, measured_curves
 from ..bench.results import Results, Summary
+from ..metrics.table import METRICS
 from .axes import comparable
 from .tables import NONE, Line, Table, choose_anchor
-
-_COLUMNS = ("codec", "colours", "BD-rate, PSNR", "BD-rate, MS-SSIM", "encode, s", "decode, s", "peak, MiB")
 
 
 def brief(results: Results, wanted: str | None = None) -> Table:
     """A line for each measured codec: BD-rates over `wanted` (by default VTM-9.1 where it is known), seconds, memory.
 
-    Seconds are means over pictures and settings, memory is the largest peak.
+    Metrics that nobody published for the anchor are over JPEG, or what else was measured. Seconds are means over
+    pictures and settings, memory is the largest peak.
     """
     curves = measured_curves(results)
     anchor = choose_anchor([*curves, *comparable(results)], wanted)
-    rates = {curve.name: _rates(curve, anchor) for curve in curves}
+    over = {name: _anchor_for(name, anchor, curves) for name in known_metrics(curves)}
+    rates = {curve.name: [bd_rate(by, curve, name) for name, by in over.items() if by] for curve in curves}
     order = sorted(curves, key=lambda curve: rates[curve.name][0].percent if rates[curve.name] else math.inf)
     lines = tuple(_line(results, curve, rates[curve.name]) for curve in order)
     doubts: dict[str, list[str]] = {}
@@ -30,17 +31,27 @@ def brief(results: Results, wanted: str | None = None) -> Table:
             doubts.setdefault(rate.warning or "", []).append(curve.title)
     notes = [f"{', '.join(titles)}: {doubt}." for doubt, titles in doubts.items() if doubt]
     title = f"{results.dataset.name}, {results.dataset.pictures} pictures"
-    return Table("brief", title, _COLUMNS, lines, (_about(results, anchor), *notes), frozenset({"colours"}))
+    figures = (_column(name, by, anchor) for name, by in over.items() if by)
+    columns = ("codec", "colours", *figures, "encode, s", "decode, s", "peak, MiB")
+    return Table("brief", title, columns, lines, (_about(results, anchor), *notes), frozenset({"colours"}))
 
 
-def _rates(curve: Curve, anchor: Curve | None) -> tuple[BdRate, ...]:
-    return (bd_rate(anchor, curve, "psnr"), bd_rate(anchor, curve, "ms_ssim")) if anchor else ()
+def _anchor_for(metric: str, anchor: Curve | None, curves: list[Curve]) -> Curve | None:
+    """The anchor where it has the metric; else JPEG, or the best of the measured ones that can stand in."""
+    return (
+        anchor if anchor and anchor.points(metric) else choose_anchor([c for c in curves if c.name == "jpeg"] or curves)
+    )
 
 
-def _line(results: Results, curve: Curve, rates: tuple[BdRate, ...]) -> Line:
+def _column(metric: str, over: Curve, anchor: Curve | None) -> str:
+    beside = "" if over is anchor else f" over {over.title}"
+    return f"BD-rate, {METRICS[metric].title}{beside}"
+
+
+def _line(results: Results, curve: Curve, rates: list[BdRate]) -> Line:
     codec = results.codecs[curve.name]
     of = [summary for summary in results.summaries if summary.codec == curve.name]
-    figures = [_percent(rate) for rate in rates] or [NONE, NONE]
+    figures = [_percent(rate) for rate in rates]
     seconds = (f"{mean(s.encode_seconds for s in of):.3f}", f"{mean(s.decode_seconds for s in of):.3f}")
     title = f"**{codec.title}**" if codec.kind == "feds" else codec.title
     return Line((title, codec.colour, *figures, *seconds, _peak(of)), codec.kind)

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from html import escape
 
 from ..bench import published
-from ..bench.curves import AXIS, Curve, Metric
+from ..bench.curves import Curve
+from ..metrics.table import METRICS
 from .axes import PEERS, colours, shown_at_first, ticks
 from .layout import (
     HEIGHT,
@@ -46,31 +47,33 @@ def _grid(plane: Plane, x: dict[float, str], y: dict[float, str], names: tuple[s
     return drawn
 
 
-def rate_distortion(curves: Sequence[Curve], metric: Metric, of: str = "") -> str:
+def rate_distortion(curves: Sequence[Curve], metric: str, of: str = "") -> str:
     """Rate against quality: measured curves bold, published ones thin, each named where it ends.
 
     of: what makes its ids unlike those of other plots on the same page.
     """
     plane, colour = rate_plane(curves, metric), colours(curves)
     labels = curve_labels(curves, metric, plane)
-    drawn = [_open(f"rd-{metric}{of}", f"Rate-distortion curves: {AXIS[metric]} over bits per pixel")]
+    drawn = [_open(f"rd-{metric}{of}", f"Rate-distortion curves: {METRICS[metric].axis} over bits per pixel")]
     # A little larger than the plane, so that points on its edge stay whole.
     width, height = plane.right - plane.left + 6, plane.bottom - plane.top + 6
     inside = f'<rect x="{plane.left}" y="{plane.top - 6}" width="{width}" height="{height}"/>'
     drawn.append(f'<clipPath id="inside-{metric}{of}">{inside}</clipPath>')
-    x, y = ({value: f"{value:g}" for value in ticks(*ends, 8)} for ends in (plane.x, plane.y))
-    drawn += _grid(plane, x, y, ("bits per pixel", AXIS[metric]))
+    x = {value: f"{value:g}" for value in ticks(*plane.x, 8)}
+    sign = -1 if METRICS[metric].lower_is_better else 1
+    y = {value: f"{sign * value + 0.0:g}" for value in ticks(*plane.y, 8)}
+    drawn += _grid(plane, x, y, ("bits per pixel", METRICS[metric].axis))
     for curve in sorted(curves, key=lambda c: (c.kind == "feds", c.is_measured)):
         if points := [(bpp, q) for bpp, q in curve.points(metric) if math.isfinite(q)]:
             drawn.append(
-                _curve(curve, points, f"inside-{metric}{of}", plane, colour[curve.name], labels.get(curve.name))
+                _curve(curve, points, f"inside-{metric}{of}", plane, colour[curve.name], labels.get(curve.name), metric)
             )
     return "\n".join([*drawn, "</svg>"])
 
 
 def _curve(
     curve: Curve, points: list[tuple[float, float]], inside: str, plane: Plane, colour: str,
-    label: Label | None,
+    label: Label | None, metric: str,
 ) -> str:  # fmt: skip
     weight = "ours" if curve.kind == "feds" else curve.kind
     hidden = "" if shown_at_first(curve) else " hidden"
@@ -78,9 +81,10 @@ def _curve(
     path = " ".join(f"{plane.across(x):.1f},{plane.down(y):.1f}" for x, y in points)
     drawn = [f'<g class="curve {weight}{anchor}{hidden}" data-curve="{escape(curve.name)}" style="--c:{colour}">']
     drawn.append(f'<g clip-path="url(#{inside})"><polyline points="{path}"/>')
+    told = METRICS[metric].told_at
     for number, (x, y) in enumerate(points):
         setting = f" at {curve.settings[number]:g}" if curve.settings else ""
-        tip = escape(f"{curve.title}{setting}: {x:.3f} bpp, {y:.2f} dB")
+        tip = escape(f"{curve.title}{setting}: {x:.3f} bpp, {told(y)}")
         drawn.append(f'<circle cx="{plane.across(x):.1f}" cy="{plane.down(y):.1f}"><title>{tip}</title></circle>')
     drawn.append("</g>")
     if label and label.tip:

@@ -1,10 +1,11 @@
-"""The entropy analysis as files: entropy.html to look at, entropy.json to compute with, figures and heatmaps as PNG."""
+"""The entropy analysis as files: a page to look at, JSON to compute with, figures as SVG, heatmaps as PNG."""
 
 from __future__ import annotations
 
 import base64
 import json
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from .templates import Html, fill
 from .viewer import embed
 
 FORMAT = "feds-entropy-1"
+_SIDE, _GAP = 210, 10
 
 
 def write(found: Sequence[Entropy], folder: Path, ranks: tuple[int, ...], *, every: bool = False) -> list[Path]:
@@ -30,8 +32,8 @@ def write(found: Sequence[Entropy], folder: Path, ranks: tuple[int, ...], *, eve
     made = {
         "entropy.html": render(found, ranks).encode(),
         "entropy.json": (json.dumps(document(found), indent=1) + "\n").encode(),
-        "entropy.png": plots.entropy_maps(found, ranks),
-        "cumulative.png": plots.cumulative(found),
+        "entropy.svg": figure(found, ranks).encode(),
+        "cumulative.svg": plots.alone(_cumulative(found)),
     }
     for entropy in found:
         for rank in range(1, len(entropy.maps) + 1) if every else ranks:
@@ -41,6 +43,32 @@ def write(found: Sequence[Entropy], folder: Path, ranks: tuple[int, ...], *, eve
     for name, data in made.items():
         write_file(folder / name, data, force=True)
     return [folder / name for name in made]
+
+
+def figure(found: Sequence[Entropy], ranks: Sequence[int]) -> str:
+    """As Fig. 11, in SVG: a row for each picture, which stands before the heatmaps of some channels of its ranking."""
+    drawn, top = [], 0.0
+    for entropy in found:
+        height = _SIDE * entropy.picture.height / entropy.picture.width
+        cells = [(entropy.name, encode_picture(entropy.picture, "jpg"))]
+        for rank in ranks:
+            bits = entropy.means[int(entropy.ranking[rank - 1])]
+            cells.append((f"rank {rank}: {bits:.2f} bits", encode_picture(_map(entropy, rank), "png")))
+        for column, (words, data) in enumerate(cells):
+            left = column * (_SIDE + _GAP)
+            drawn.append(f'<text x="{left}" y="{top + 14:.1f}">{escape(words)}</text>')
+            drawn.append(
+                f'<image x="{left}" y="{top + 20:.1f}" width="{_SIDE}" height="{height:.1f}" href="{embed(data)}" '
+                f'style="image-rendering: {"auto" if column == 0 else "pixelated"}" preserveAspectRatio="none"/>'
+            )
+        top += height + 30
+    size = f'viewBox="0 0 {(len(ranks) + 1) * (_SIDE + _GAP) - _GAP} {top:.0f}"'
+    style = "<style>text { font: 12px system-ui, sans-serif; fill: #5c646c }</style>"
+    return "\n".join([f'<svg {size} xmlns="http://www.w3.org/2000/svg">{style}', *drawn, "</svg>\n"])
+
+
+def _cumulative(found: Sequence[Entropy]) -> str:
+    return charts.cumulative([(entropy.name, entropy.cumulative.tolist()) for entropy in found])
 
 
 def document(found: Sequence[Entropy]) -> dict[str, Any]:
@@ -69,7 +97,7 @@ def render(found: Sequence[Entropy], ranks: tuple[int, ...]) -> str:
         subtitle=f"{len(found)} picture{'s' if len(found) != 1 else ''} at q{found[0].quality:g}",
         pictures=[_picture(entropy, ranks) for entropy in found],
         palette=base64.b64encode(palette().tobytes()).decode(),
-        cumulative=Html(charts.cumulative([(entropy.name, entropy.cumulative.tolist()) for entropy in found])),
+        cumulative=Html(_cumulative(found)),
         tables=[_table(entropy) for entropy in found],
     )
 

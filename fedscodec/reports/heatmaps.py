@@ -18,6 +18,12 @@ from ..images import Picture
 
 RANKS = (1, 40, 80, 120, 160)
 """Which channels the paper shows (Fig. 11), by their place in the ranking."""
+_INFERNO = (
+    "000004 040312 0b0724 150b37 210c4a 2f0a5b 3d0965 4a0c6b 57106e 64156e 71196e "
+    "7d1e6d 8a226a 972766 a32c61 b0315b bc3754 c63d4d d04545 da4e3c e35933 eb6429 "
+    "f1711f f67e14 f98c0a fb9b06 fcaa0f fbba1f f9c932 f5d949 f2e865 f3f586 fcffa4"
+)
+"""Colours of matplotlib's inferno (Nathaniel Smith and Stéfan van der Walt, CC0), evenly over its range."""
 DOWN = 16
 """Pixels of a picture, each way, under one latent."""
 
@@ -85,13 +91,10 @@ def require_ranks(ranks: tuple[int, ...], channels: int) -> tuple[int, ...]:
 
 
 def palette() -> NDArray[np.uint8]:
-    """The 256 colours of a heatmap, from no bits to most, [256, 3]; FedsError without matplotlib."""
-    try:
-        from matplotlib import colormaps
-    except ImportError as error:
-        raise FedsError("heatmaps need matplotlib: pip install 'fedscodec[bench]'") from error
-    colours = np.asarray(colormaps["inferno"](np.arange(256)), dtype=np.float64)[:, :3]
-    return (colours * 255 + 0.5).astype(np.uint8)
+    """The 256 colours of a heatmap, from no bits to most, [256, 3]."""
+    known = np.array([list(bytes.fromhex(colour)) for colour in _INFERNO.split()])
+    at, places = np.arange(256), np.linspace(0, 255, len(known)).round()
+    return np.stack([np.interp(at, places, channel) + 0.5 for channel in known.T], 1).astype(np.uint8)
 
 
 def levels(values: NDArray[np.float32], top: float) -> NDArray[np.uint8]:

@@ -1,6 +1,6 @@
 """Where things stand in a plot, in the units of a drawing of 900 by 510: planes, labels that keep apart, circles.
 
-The SVG of the report and the PNG files are both drawn from this, so that they show the same.
+The plots of the report and those that are files of their own are both drawn from this, so that they show the same.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..bench.curves import Curve, Metric
+from ..bench.curves import Curve
 from .axes import Frame, end_of, frame, shown_at_first
 
 WIDTH, HEIGHT = 900, 510
@@ -65,13 +65,13 @@ class Label:
         return label
 
 
-def rate_plane(curves: Sequence[Curve], metric: Metric) -> Plane:
+def rate_plane(curves: Sequence[Curve], metric: str) -> Plane:
     """The plane of bits per pixel and decibels."""
     seen = frame(curves, metric)
     return Plane((0.0, seen.bpp), (seen.low, seen.high))
 
 
-def curve_labels(curves: Sequence[Curve], metric: Metric, plane: Plane) -> dict[str, Label]:
+def curve_labels(curves: Sequence[Curve], metric: str, plane: Plane) -> dict[str, Label]:
     """The label of each curve; those that are shown first keep apart.
 
     What leaves the plane is named right of it; what ends inside is named above its end, where nothing else is.

@@ -10,12 +10,24 @@ from typing import Any
 
 from ..bench import published
 from ..bench.bd import bd_rate
-from ..bench.curves import METRICS, SHORT, Curve, picture_curves
-from ..bench.results import Results
+from ..bench.curves import Curve, known_metrics, picture_curves
+from ..bench.results import Codec, Results
+from ..metrics.table import METRICS
 from . import charts, viewer
 from .axes import INK, colours, comparable, shown_at_first
 from .scenes import CROP, View
-from .tables import Table, bd_table, dots, paper_table_1, paper_table_2, pictures_table, settings_table
+from .tables import (
+    Table,
+    bd_table,
+    distillation_table,
+    dots,
+    measured_table,
+    paper_table_1,
+    paper_table_2,
+    pictures_table,
+    settings_table,
+    worst_table,
+)
 from .templates import Html, fill
 
 
@@ -38,9 +50,10 @@ def render(results: Results, curves: Sequence[Curve], anchor: Curve | None, view
         dataset=results.dataset,
         subtitle=_subtitle(results),
         sections=_sections(bool(views), bool(speed)),
+        in_short=in_short(results, curves),
         tiles=tiles(results, curves, anchor),
         notice=_notice(results, anchor),
-        measures=[(metric, SHORT[metric]) for metric in METRICS],
+        measures=[(metric, METRICS[metric].title) for metric in known_metrics(curves)],
         charts=_charts(results, curves),
         legend=_legend(curves),
         viewer=Html(viewer.fragment([view.scene for view in views])) if views else "",
@@ -57,7 +70,10 @@ def render(results: Results, curves: Sequence[Curve], anchor: Curve | None, view
 def tables(results: Results, curves: Sequence[Curve], anchor: Curve | None) -> list[Table]:
     """The tables of the report, in order."""
     over = bd_table([c for c in curves if shown_at_first(c) or c is anchor], anchor) if anchor else None
-    given = (over, paper_table_1(results, curves, anchor), paper_table_2(results), settings_table(results))
+    given = (
+        over, measured_table(curves), distillation_table(results, curves, anchor), worst_table(results),
+        paper_table_1(results, curves, anchor), paper_table_2(results), settings_table(results),
+    )  # fmt: skip
     return [table for table in given if table is not None]
 
 
@@ -89,6 +105,39 @@ def tiles(results: Results, curves: Sequence[Curve], anchor: Curve | None) -> li
     return found
 
 
+_NEIGHBOURS = ("jpeg", "avif-default", "avif", "webp", "jxl", "vvc")
+"""Measured peers that the first sentence of a report speaks of, in this order: those that people decide between."""
+
+
+def in_short(results: Results, curves: Sequence[Curve]) -> str:
+    """One sentence that a person can act on: how much smaller or larger our files are than those that people have."""
+    own = next((curve for curve in curves if curve.kind == "feds"), None)
+    if own is None:
+        return ""
+    sentences = []
+    for metric, words in (("psnr", "At the same PSNR"), ("ssimulacra2", "At the same SSIMULACRA2")):
+        told = [part for name in _NEIGHBOURS if (part := _against(own, curves, name, metric))]
+        if told:
+            sentences.append(f"{words} a file of {own.title} is {_listed(told[:3])}.")
+    return " ".join(sentences)
+
+
+def _against(own: Curve, curves: Sequence[Curve], name: str, metric: str) -> str:
+    """`62 % smaller than JPEG`, or nothing where it is not known."""
+    other = next((curve for curve in curves if curve.name == name and curve.is_measured), None)
+    rate = bd_rate(other, own, metric) if other else None
+    if other is None or rate is None or not rate.is_known:
+        return ""
+    if abs(rate.percent) < 0.5:
+        return f"as large as {other.title}"
+    return f"{abs(rate.percent):.0f} % {'smaller' if rate.percent < 0 else 'larger'} than {other.title}"
+
+
+def _listed(words: list[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def _charts(results: Results, curves: Sequence[Curve]) -> list[dict[str, Any]]:
     """The plots of the means, and of every picture alone where a codec has more than one point."""
     names = dict.fromkeys(row.picture for row in results.rows)
@@ -97,7 +146,7 @@ def _charts(results: Results, curves: Sequence[Curve]) -> list[dict[str, Any]]:
     return [
         {"name": metric, "picture": name, "svg": Html(charts.rate_distortion(of, metric, f"-{number}"))}
         for number, (name, of) in enumerate({"": curves, **several}.items())
-        for metric in METRICS
+        for metric in known_metrics(curves)
     ]
 
 
@@ -105,6 +154,20 @@ def _sections(pictures: bool, speed: bool) -> list[tuple[str, str]]:
     there = (True, pictures, speed, True, True)
     names = (("curves", "Curves"), ("pictures", "Pictures"), ("speed", "Speed"), ("tables", "Tables"), ("how", "How"))
     return [section for section, is_there in zip(names, there, strict=True) if is_there]
+
+
+def _asked(codec: Codec) -> str:
+    """Version, colours and options of a codec: `JPEG: libjpeg-turbo 3.1, YCbCr 4:2:0, progressive`."""
+    return f"{codec.title}: {', '.join(word for word in (codec.version, codec.colour, codec.options) if word)}"
+
+
+def _measured(results: Results) -> list[str]:
+    return [name for name in METRICS if any(name in row.quality for row in results.rows)]
+
+
+def _with_version(metric: str, results: Results) -> str:
+    by = results.where.tools.get(METRICS[metric].title, "")
+    return METRICS[metric].about + (f" By {by}." if by and not by.startswith("feds") else "")
 
 
 def _subtitle(results: Results) -> str:
@@ -159,21 +222,22 @@ def _speed_lead(results: Results, anchor: Curve | None) -> str:
 def _how(results: Results) -> list[tuple[str, str]]:
     where, dataset = results.where, results.dataset
     machine = f"{where.cpu}, {where.machine}, {where.cpu_capability}"
-    peers = "; ".join(f"{c.title}: {c.version}, {c.colour}" for c in results.codecs.values() if c.kind != "feds")
+    peers = "; ".join(_asked(codec) for codec in results.codecs.values() if codec.kind != "feds")
     own = "; ".join(f"{c.title}: fingerprint {c.fingerprint}" for c in results.codecs.values() if c.fingerprint)
+    left_out = "; ".join(f"{name} ({why})" for name, why in dataset.left_out.items())
     how = [
         (
             "Pictures",
             f"{dataset.name}, {dataset.pictures}, {dataset.pixels:,} pixels; {dataset.checked or 'unchecked'}",
         ),
+        ("Left out", left_out),
         ("Machine", f"{machine}; {where.device}, {where.threads} threads, {where.precision}"),
         ("Versions", f"feds {where.feds}, torch {where.torch}, Python {where.python}"),
         ("Networks", own),
         ("Peers", peers),
         ("Date", where.date),
         ("Sizes", "Bytes of whole files as they lie on a disk, headers included; never estimates."),
-        ("PSNR", "Of the mean square error over the RGB samples of a picture, then the mean over pictures."),
-        ("MS-SSIM", "Over RGB; the mean over pictures, then as −10 log₁₀(1 − x)."),
+        *((METRICS[name].title, _with_version(name, results)) for name in _measured(results)),
         ("BD-rate", "PCHIP of log rate over quality, where both curves are defined (the bjontegaard library)."),
         ("Seconds", "Of library calls with the network loaded, coder included, reading and writing of files not."),
     ]

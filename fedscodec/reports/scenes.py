@@ -15,6 +15,7 @@ import numpy as np
 from ..bench import matching
 from ..bench.results import Results, Row, decoded_path
 from ..images import read_picture
+from ..metrics.table import METRICS
 from .viewer import Scene, Shot, embed
 
 BUDGET = 36 * 2**20
@@ -95,7 +96,8 @@ def _view(results: Results, folder: Path, plan: _Plan) -> View:
 
 
 def _facts(row: Row, own: Row) -> dict[str, str]:
-    facts = {"bytes": f"{row.bytes:,}", "PSNR": f"{row.psnr:.2f} dB", "MS-SSIM": f"{row.ms_ssim:.4f}"}
+    measured = {METRICS[name].title: METRICS[name].figure(value) for name, value in row.quality.items()}
+    facts = {"bytes": f"{row.bytes:,}", **measured}
     beside = "" if row is own else f"{row.bytes / own.bytes - 1:+.1%}".replace("-", "−")
     return {**facts, "bpp": f"{row.bpp:.3f}", "bytes against ours": beside}
 

@@ -6,14 +6,16 @@ The paper's Table 1 and Table 2 come again with the rows that were measured here
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import mean
 
 from ..bench import published
 from ..bench.bd import BdRate, bd_rate
-from ..bench.curves import Curve, Metric
-from ..bench.results import Results, Summary
+from ..bench.curves import Curve, known_metrics
+from ..bench.results import Results, Row, Summary
+from ..metrics.table import METRICS, Metric
 from .axes import colours
 from .layout import Dot
 
@@ -49,7 +51,7 @@ def choose_anchor(curves: Sequence[Curve], wanted: str | None = None) -> Curve |
     return next((by_name[name] for name in order if name in by_name), None)
 
 
-def bd_rates(curves: Iterable[Curve], anchor: Curve, metric: Metric = "psnr") -> dict[str, BdRate]:
+def bd_rates(curves: Iterable[Curve], anchor: Curve, metric: str = "psnr") -> dict[str, BdRate]:
     """BD-rate of every curve over the anchor, by name."""
     return {curve.name: bd_rate(anchor, curve, metric) for curve in curves}
 
@@ -75,6 +77,92 @@ def bd_table(curves: Sequence[Curve], anchor: Curve) -> Table:
     columns = ("codec", "BD-rate, PSNR", "over, dB", "BD-rate, MS-SSIM", "points")
     title = f"Rate over {anchor.title} at equal quality"
     return Table("bd", title, columns, lines, marks.notes, frozenset({"points"}))
+
+
+def measured_table(curves: Sequence[Curve], anchor: Curve | None = None) -> Table | None:
+    """Every measured curve over a measured one at equal quality, by every metric; None where there are not two.
+
+    anchor: by default JPEG, which people know, or the first that can stand in.
+    """
+    measured = [curve for curve in curves if curve.is_measured]
+    anchor = anchor or next((c for name in ("jpeg", *_ANCHORS) for c in measured if c.name == name), None)
+    if anchor is None or len(measured) < 2:
+        return None
+    metrics, marks = known_metrics(measured), _Marks()
+    rates = {name: bd_rates(measured, anchor, name) for name in metrics}
+    first = rates[metrics[0]]
+    order = sorted(measured, key=lambda c: first[c.name].percent if first[c.name].is_known else math.inf)
+    lines = tuple(
+        Line((curve.title, *(marks.percent(rates[name][curve.name]) for name in metrics)), curve.kind)
+        for curve in order
+    )
+    columns = ("codec", *(METRICS[name].title for name in metrics))
+    title = f"Rate over {anchor.title} at equal quality, by every metric"
+    return Table("bd-measured", title, columns, lines, marks.notes)
+
+
+def worst_table(results: Results) -> Table | None:
+    """For every codec at its middle setting, and for every metric, the picture that comes out worst."""
+    metrics = _row_metrics(results.rows)
+    if results.dataset.pictures < 2 or not metrics:
+        return None
+    lines = []
+    for key, codec in results.codecs.items():
+        settings = [summary.setting for summary in results.summaries if summary.codec == key]
+        middle = settings[len(settings) // 2]
+        rows = [row for row in results.rows if (row.codec, row.setting) == (key, middle)]
+        cells = (_worst(rows, METRICS[name]) for name in metrics)
+        lines.append(Line((f"{codec.title}, {codec.setting} {middle:g}", *cells), codec.kind))
+    titles = tuple(METRICS[name].title for name in metrics)
+    columns = ("codec at its middle setting", *titles)
+    return Table("worst", "The picture that comes out worst", columns, tuple(lines), (), frozenset(titles))
+
+
+def _worst(rows: Sequence[Row], metric: Metric) -> str:
+    worst = rows[0]
+    for row in rows:
+        if metric.height(row.quality[metric.name]) < metric.height(worst.quality[metric.name]):
+            worst = row
+    return f"{metric.figure(worst.quality[metric.name])}, {Path(worst.picture).stem}"
+
+
+def _row_metrics(rows: Sequence[Row]) -> list[str]:
+    """The metrics that every row has."""
+    return [name for name in METRICS if rows and all(name in row.quality for row in rows)]
+
+
+def distillation_table(results: Results, curves: Sequence[Curve], anchor: Curve | None) -> Table | None:
+    """Student beside teacher and beside a student trained directly, where two networks or more were measured.
+
+    Rates are over the anchor, and over the student that had no teacher, or else over the first network.
+    """
+    own = {curve.name: curve for curve in curves if curve.kind == "feds"}
+    if len(own) < 2:
+        return None
+    roles = {name: results.codecs[name].role for name in own}
+    direct = next((own[name] for name, role in roles.items() if role == "direct"), next(iter(own.values())))
+    marks, lines = _Marks(), []
+    for name, curve in own.items():
+        codec = results.codecs[name]
+        rate = marks.percent(bd_rate(anchor, curve)) if anchor and anchor is not curve else NONE
+        lines.append(Line((
+            curve.title, _ROLES[roles[name]], codec.training or NONE, _millions(codec.parameters),
+            NONE if codec.kmacs_per_pixel is None else f"{codec.kmacs_per_pixel:.0f}",
+            rate, marks.percent(bd_rate(direct, curve)), NONE if not curve.decode else _seconds(mean(curve.decode)),
+        ), "feds"))  # fmt: skip
+    over = f"over {anchor.title}" if anchor else "over an anchor"
+    columns = ("network", "role", "training", "parameters", "kMAC/px", over, f"over {direct.title}", "decode")
+    notes = (
+        "Distillation is worth what its student needs less than one that was trained directly for as long.",
+        *marks.notes,
+    )
+    words = frozenset({"role", "training"})
+    return Table(
+        "distillation", "Distillation: student, teacher, and a student without one", columns, tuple(lines), notes, words
+    )
+
+
+_ROLES = {"teacher": "teacher", "distilled": "student of a teacher", "direct": "student, trained directly", "": NONE}
 
 
 class _Marks:
@@ -139,7 +227,7 @@ def _doubts(results: Results) -> list[str]:
     doubts = []
     if whole and whole != results.dataset.pictures:
         doubts.append(f"Rows from here are of {results.dataset.pictures} of the {whole} pictures.")
-    if name == "clic":
+    if name == "clic2021":
         doubts.append("The paper's seconds of the student on CLIC are those on Kodak, whose pictures are smaller.")
     return doubts
 
@@ -161,18 +249,18 @@ def paper_table_2(results: Results) -> Table:
 
 def settings_table(results: Results) -> Table:
     """Every codec at every setting: means over the pictures, and where the seconds of ours went."""
-    lines = []
+    lines, metrics = [], _row_metrics(results.rows)
     for summary in results.summaries:
         codec = results.codecs[summary.codec]
         partial = "" if summary.pictures == results.dataset.pictures else f" ({summary.pictures} pictures)"
         setting = f"{codec.title}, {codec.setting} {summary.setting:g}{partial}"
         over = NONE if summary.bytes_over_estimate is None else f"{summary.bytes_over_estimate:.4f}"
         lines.append(Line((
-            setting, f"{summary.bpp:.4f}", _number(summary.psnr), f"{summary.ms_ssim:.5f}", _number(summary.ms_ssim_db),
+            setting, f"{summary.bpp:.4f}", *_figures(summary.quality, metrics),
             _seconds(summary.encode_seconds), _seconds(summary.decode_seconds), over, _stages(summary),
         ), codec.kind))  # fmt: skip
-    columns = ("codec and setting", "bpp", "PSNR, dB", "MS-SSIM", "MS-SSIM, dB", "encode", "decode",
-               "bytes ÷ −log₂ p", "stages")  # fmt: skip
+    titles = (METRICS[name].title for name in metrics)
+    columns = ("codec and setting", "bpp", *titles, "encode", "decode", "bytes ÷ −log₂ p", "stages")
     notes = tuple(
         f"{codec.title}: {codec.version}, {codec.colour}{', ' + codec.options if codec.options else ''}."
         for codec in results.codecs.values()
@@ -182,16 +270,18 @@ def settings_table(results: Results) -> Table:
 
 def pictures_table(results: Results, codec: str) -> Table:
     """Every picture at every setting of one codec."""
-    of = results.codecs[codec]
+    of, metrics = results.codecs[codec], _row_metrics(results.rows)
     lines = tuple(
         Line((
-            row.picture, f"{row.setting:g}", f"{row.bytes:,}", f"{row.bpp:.4f}", _number(row.psnr),
-            f"{row.ms_ssim:.5f}", _seconds(row.encode_seconds), _seconds(row.decode_seconds),
+            row.picture, f"{row.setting:g}", f"{row.bytes:,}", f"{row.bpp:.4f}", *_figures(row.quality, metrics),
+            NONE if row.worst_error is None else str(row.worst_error),
+            _seconds(row.encode_seconds), _seconds(row.decode_seconds),
         ))
         for row in sorted(results.rows, key=lambda row: (row.picture, row.bytes))
         if row.codec == codec
     )  # fmt: skip
-    columns = ("picture", of.setting, "bytes", "bpp", "PSNR, dB", "MS-SSIM", "encode", "decode")
+    titles = (METRICS[name].title for name in metrics)
+    columns = ("picture", of.setting, "bytes", "bpp", *titles, "worst error", "encode", "decode")
     return Table(f"pictures-{codec}", f"Every picture: {of.title}", columns, lines)
 
 
@@ -238,8 +328,8 @@ def markdown(table: Table) -> str:
     return "\n\n".join([f"### {table.title}", body, *table.notes]) + "\n"
 
 
-def _number(value: float) -> str:
-    return f"{value:.2f}" if math.isfinite(value) else "∞"
+def _figures(quality: Mapping[str, float], metrics: Sequence[str]) -> list[str]:
+    return [f"{quality[n]:.{METRICS[n].digits}f}" if math.isfinite(quality[n]) else "∞" for n in metrics]
 
 
 def _percent(value: float) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ..metrics.table import LOSSES
 from .recipe import RECIPES
 
 
@@ -33,7 +34,7 @@ class Job:
     )
     teacher: Path | None = _flag(None, "Weights of the teacher, a checkpoint or as shipped.")
     lam: float | None = _flag(None, "Train for this λ alone, in place of q1 … q7.", "--lambda")
-    metric: Literal["mse", "ms-ssim"] | None = _flag(None, "What distortion is.  [default: mse]")
+    metric: str | None = _flag(None, "What distortion is.  [default: mse]", metavar="|".join(LOSSES))
     cache: Path | None = _flag(None, "A folder that keeps the decoded pictures for the next run.", metavar="FOLDER")
     sharpness: float = _flag(0.0, "Leave out pictures softer than this (mean absolute Laplacian; Kodak has 20).")
     halves: float = _flag(0.0, "Take pictures sharper than this at half their size, too; 0: none.")

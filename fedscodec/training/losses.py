@@ -14,7 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .similarity import ms_ssim
+from ..metrics.table import LOSSES
+from ..networks.blocks.layers import in_float32
 
 
 class RateDistortion(NamedTuple):
@@ -40,14 +41,12 @@ def sample_weights(lam: Tensor, balance: float, middle: float = 0.015) -> Tensor
 
 
 def distortion(x: Tensor, x_hat: Tensor, metric: str = "mse") -> Tensor:
-    """D of Eq. 1 and d of Eq. 4 for each sample of [B, 3, H, W] in 0..1: 255²·MSE, or 1 − MS-SSIM; [B].
+    """D of Eq. 1 and d of Eq. 4 for each sample of [B, 3, H, W] in 0..1, [B]: as `LOSSES` has it for the metric.
 
-    MS-SSIM needs sides of more than 160 pixels.
+    In float32 whatever the rest of the step runs in.
     """
-    x, x_hat = x.float(), x_hat.float()
-    if metric == "mse":
-        return 255**2 * (x_hat - x).square().mean((1, 2, 3))
-    return 1 - ms_ssim(x_hat, x)
+    with in_float32(x):
+        return LOSSES[metric].of(x.float(), x_hat.float())
 
 
 def rate_distortion(

@@ -18,6 +18,7 @@ import torch
 
 from ..codec.devices import choose_device
 from ..errors import FedsError, WeightsError, is_lack_of_memory
+from ..metrics.table import LOSSES
 from ..networks.metadata import read_metadata
 from ..networks.model import FedsModel
 from ..networks.spec import VARIANTS, ModelSpec
@@ -224,8 +225,8 @@ def _stage(
         if job.init is not None and job.network is not None:
             model = resized(model, job.network, lambda: crops().batch(48, recipe.crop))
             words["network"] = job.network
-    if model.spec.metric == "ms-ssim" and recipe.crop < 192:
-        raise FedsError(f"MS-SSIM needs crops of at least 192 pixels, found {recipe.crop}")
+    if recipe.crop < (least := LOSSES[model.spec.metric].crop):
+        raise FedsError(f"{model.spec.metric} needs crops of at least {least} pixels, found {recipe.crop}")
     if job.teacher is None:
         return Alone(model, recipe), words
     taught_by = read_weights(job.teacher)

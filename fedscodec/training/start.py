@@ -10,13 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import FedsError
+from ..metrics.table import LOSSES
 from ..networks.model import FedsModel
-from ..networks.spec import LAMBDAS, MS_SSIM_LAMBDAS, VARIANTS, ModelSpec
+from ..networks.spec import VARIANTS, ModelSpec
 from ..networks.weights import read_weights, trainable
 from .growth import cut, grown
 from .losses import quality_of_lambda
-
-TABLES = {"mse": LAMBDAS, "ms-ssim": MS_SSIM_LAMBDAS}
 
 
 def start(
@@ -55,7 +54,7 @@ def resized(model: FedsModel, network: str, pictures: Callable[[], Tensor]) -> F
 
 def _spec_for(spec: ModelSpec, lam: float | None, metric: str | None) -> ModelSpec:
     if metric is not None and metric != spec.metric:
-        spec = replace(spec, metric=metric, lambdas=TABLES[metric])
+        spec = replace(spec, metric=metric, lambdas=LOSSES[metric].lambdas)
     if lam is None:
         return spec
     if lam <= 0:
@@ -72,7 +71,7 @@ def retargeted(model: FedsModel, lam: float | None, metric: str | None) -> FedsM
     old, new = model.spec, _spec_for(model.spec, lam, metric)
     if new == old:
         return model
-    if new.metric != old.metric and len(old.lambdas) != len(TABLES[new.metric]):
+    if new.metric != old.metric and len(old.lambdas) != len(LOSSES[new.metric].lambdas):
         raise FedsError(f"weights for {len(old.lambdas)} λ of {old.metric} cannot start a network for {new.metric}")
     table = _spec_for(old, None, metric).lambdas
     state = {name: value for name, value in model.state_dict().items() if not name.startswith("gains.")}

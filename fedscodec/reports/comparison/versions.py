@@ -15,7 +15,7 @@ from ...codec.model import Model
 from ...codec.settings import Encoding
 from ...errors import FedsError
 from ...images import Picture, read_picture, to_pil
-from ...metrics.fidelity import psnr
+from ...metrics.psnr import psnr
 
 PEERS = ("JPEG", "AVIF")
 """Codecs of Pillow that can stand beside, as they are mostly used: 4:2:0, optimised Huffman tables, AVIF at speed 6."""
@@ -84,7 +84,7 @@ def compare(
     for quality in sorted(set(qualities)):
         encoded = encode_analysed(analysed, model, Encoding(quality=quality))
         decoded = reconstruct(encoded, model)
-        ours = Version("feds", f"q{quality:g}", encoded.data, decoded, psnr(bare, decoded))
+        ours = Version("feds", f"q{quality:g}", encoded.data, decoded, psnr(bare.pixels, decoded.pixels))
         yield (ours, *(search.at_most(len(encoded.data)) for search in searches))
 
 
@@ -102,7 +102,8 @@ class _Search:
         quality = first if found is None else found
         data = self.file(quality)
         decoded = read_picture(data, max_pixels=None)
-        return Version(self.peer, str(quality), data, decoded, psnr(self.picture, decoded), fits=found is not None)
+        decibels = psnr(self.picture.pixels, decoded.pixels)
+        return Version(self.peer, str(quality), data, decoded, decibels, fits=found is not None)
 
     def file(self, quality: int) -> bytes:
         """The file of a quality."""

@@ -26,7 +26,7 @@ def fill(name: str, scripts: tuple[str, ...], **values: Any) -> str:
     table = environment.from_string(text("table.html"))
     script = "\n".join(text(script) for script in ("page.js", *scripts))
     page: str = environment.from_string(text(name)).render(
-        style=Html(text("page.css")),
+        style=Html(text("page.css") + text("plot.css")),
         script=Html(script),
         rows_of=lambda of: Html(table.render(table=of)),
         **values,

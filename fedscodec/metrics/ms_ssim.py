@@ -1,34 +1,45 @@
-"""MS-SSIM as a loss: the measure of Wang et al. 2003 with gradients that are finite everywhere.
+"""MS-SSIM (Wang, Simoncelli and Bovik 2003) over RGB, with gradients that are finite everywhere.
 
-It is `pytorch_msssim.ms_ssim` but for two things. Variances are differences of nearly equal means, so all of it runs
-in float32: in the bfloat16 of a training step they come out as anything, denominators cross zero, and no gradient is
-finite any more. And the measure multiplies powers of five means, one for each scale, of which those of contrast can be
-zero or negative, where a flat crop is coded with a trace of noise. There the power has no slope or an infinite one.
-Below FLOOR the logarithm of a mean therefore goes on more slowly: still falling, so that there is something to learn.
+It is what pytorch-msssim and CompressAI compute, but for one thing. The measure multiplies powers of five means, one
+for each scale, of which those of contrast can be zero or negative, where a flat crop is coded with a trace of noise.
+There the power has no slope or an infinite one. Below FLOOR the logarithm of a mean therefore goes on more slowly:
+still falling, so that there is something to learn. Variances are differences of nearly equal means, and take float32:
+in the bfloat16 of a training step they come out as anything, and no gradient is finite any more.
 """
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ..networks.blocks.layers import in_float32
+from .sizes import require_one_size
 
+SIDE_AT_LEAST = 161  # below it there is no room for the window of 11 at the fifth scale
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 FLOOR = 0.01
 _WINDOW, _SIGMA, _C1, _C2 = 11, 1.5, 0.01**2, 0.03**2
 
 
-def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
-    """MS-SSIM of pictures [B, 3, H, W] in 0..1, sides of more than 160 pixels, as the mean over channels; [B]."""
-    with in_float32(x):
-        return _similarity(x.float(), y.float())
+def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """MS-SSIM in 0..1 of samples uint8 [H, W, 3], the mean over RGB.
+
+    That is defined for sides from 161 pixels on. Smaller pictures are continued by mirroring, both alike.
+    """
+    require_one_size(a, b)
+    if np.array_equal(a, b):
+        return 1.0
+    x, y = (torch.from_numpy(_large_enough(p)).permute(2, 0, 1)[None].float() / 255 for p in (a, b))
+    with torch.inference_mode():
+        return float(of_batch(x, y))
 
 
-def _similarity(x: Tensor, y: Tensor) -> Tensor:
+def of_batch(x: Tensor, y: Tensor) -> Tensor:
+    """MS-SSIM [B] of pictures [B, 3, H, W] in 0..1, float32, sides of more than 160 pixels: the mean over channels."""
     logarithm = torch.zeros(x.shape[:2], device=x.device)
     for scale, weight in enumerate(WEIGHTS):
         structure, contrast = _means(x, y)
@@ -61,3 +72,8 @@ def _safe_log(mean: Tensor) -> Tensor:
     """log, and below FLOOR what has its value and slope there and is finite: log(FLOOR² / (2·FLOOR − mean))."""
     below = 2 * math.log(FLOOR) - (2 * FLOOR - mean.clamp_max(FLOOR)).log()
     return torch.where(mean > FLOOR, mean.clamp_min(FLOOR).log(), below)
+
+
+def _large_enough(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    extra = [(0, max(SIDE_AT_LEAST - side, 0)) for side in pixels.shape[:2]]
+    return np.ascontiguousarray(np.pad(pixels, [*extra, (0, 0)], mode="symmetric"))

@@ -1,0 +1,193 @@
+"""The table of metrics. Rows of the bench, curves, BD-rates, targets, options and losses are made from it.
+
+Another metric is another entry. What it needs is loaded when it measures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..version import __version__
+from .decibels import of_ms_ssim, psnr_of, squared_error_at
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A metric as what training makes small: R + λ·loss, with R in bits per pixel.
+
+    `name` stands in weights files and behind --metric; `lambdas` are those of q1 … q7; `of` takes pictures
+    [B, 3, H, W] in 0..1, the original first, and gives [B]; crops have sides of at least `crop` pixels.
+    """
+
+    name: str
+    lambdas: tuple[float, ...]
+    of: Callable[[Tensor, Tensor], Tensor]
+    crop: int = 64
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measure of how near a decoded picture is to its original.
+
+    `name` is its key in results.json and its argument from Python. `cost` turns a value into what there is too much of
+    (0 where nothing is lost), `value` turns it back. `height` is where a mean stands on the axis of a plot and in a
+    BD-rate, more being better. `target` is the help of the option, where an encoder can be asked for it. `missing` says
+    how to get what it needs, where that is not there. `is_program`: it runs as a process of its own.
+    """
+
+    name: str
+    title: str
+    unit: str
+    digits: int
+    measure: Callable[[Pixels, Pixels], float]
+    cost: Callable[[float], float]
+    value: Callable[[float], float]
+    about: str
+    axis: str
+    height: Callable[[float], float] = float
+    lower_is_better: bool = False
+    most: float = math.inf  # of a target
+    target: str = ""
+    example: float = 0.0  # of a target
+    loss: Loss | None = None
+    missing: Callable[[], str | None] = lambda: None
+    version: Callable[[], str] = lambda: f"feds {__version__}"  # of what measures
+    is_program: bool = False
+
+    @property
+    def option(self) -> str:
+        """Its name on a command line, without the dashes before it."""
+        return self.name.replace("_", "-")
+
+    def told(self, value: float) -> str:
+        """A value in words: `34.21 dB`, `MS-SSIM 0.9800`; `no error` where nothing is lost of a figure in decibels."""
+        figure = self.figure(value)
+        return figure if self.unit else f"{self.title} {figure}"
+
+    def figure(self, value: float) -> str:
+        """A value with its unit alone: `34.21 dB`, `0.9800`."""
+        if math.isinf(value):
+            return "no error"
+        return f"{value:.{self.digits}f}" + (f" {self.unit}" if self.unit else "")
+
+    def told_at(self, height: float) -> str:
+        """What stands at a height of its axis, in words; MS-SSIM in decibels."""
+        if self.lower_is_better:
+            return self.told(-height)
+        return f"{height:.2f} dB" if self.axis.endswith("dB") else self.told(height)
+
+    def asked(self, value: float) -> str:
+        """A target in words: `36 dB`, `MS-SSIM 0.98`."""
+        return f"{value:g} {self.unit}" if self.unit == "dB" else f"{self.title} {value:g}"
+
+
+def _psnr(a: Pixels, b: Pixels) -> float:
+    from .psnr import psnr
+
+    return psnr(a, b)
+
+
+def _psnr_ycbcr(a: Pixels, b: Pixels) -> float:
+    from .psnr import psnr_ycbcr
+
+    return psnr_ycbcr(a, b)
+
+
+def _squared_error_loss(x: Tensor, x_hat: Tensor) -> Tensor:
+    return 255**2 * (x_hat - x).square().mean((1, 2, 3))
+
+
+def _ms_ssim(a: Pixels, b: Pixels) -> float:
+    from .ms_ssim import ms_ssim
+
+    return ms_ssim(a, b)
+
+
+def _ms_ssim_loss(x: Tensor, x_hat: Tensor) -> Tensor:
+    from .ms_ssim import of_batch
+
+    return 1 - of_batch(x, x_hat)
+
+
+def _ssimulacra2(a: Pixels, b: Pixels) -> float:
+    from .ssimulacra2 import of_samples
+
+    return of_samples(a, b)
+
+
+def _ssimulacra2_loss(x: Tensor, x_hat: Tensor) -> Tensor:
+    from .ssimulacra2 import ssimulacra2
+
+    return 100 - ssimulacra2(x, x_hat)
+
+
+def _butteraugli(a: Pixels, b: Pixels) -> float:
+    from .butteraugli import butteraugli
+
+    return butteraugli(a, b)
+
+
+def _without_butteraugli() -> str | None:
+    from .butteraugli import missing
+
+    return missing()
+
+
+def _butteraugli_version() -> str:
+    from .butteraugli import version
+
+    return version()
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "psnr", "PSNR", "dB", 2, _psnr, squared_error_at, psnr_of,
+            about="Of the mean squared error over the RGB samples of a picture; then the mean over pictures.",
+            axis="PSNR (RGB), dB",
+            target="At least so many decibels of PSNR.", example=36,
+            loss=Loss("mse", (0.0016, 0.0032, 0.0075, 0.015, 0.03, 0.045, 0.06), _squared_error_loss),
+        ),
+        Metric(
+            "ms_ssim", "MS-SSIM", "", 4, _ms_ssim, lambda value: 1 - value, lambda cost: 1 - cost,
+            about="Over RGB; the mean over pictures, then as −10 log₁₀(1 − x).",
+            axis="MS-SSIM, dB", height=of_ms_ssim, most=1.0,
+            target="At least this MS-SSIM, such as 0.98.", example=0.98,
+            loss=Loss("ms-ssim", (2.40, 4.58, 8.73, 16.64, 31.73, 60.50, 115.37), _ms_ssim_loss, crop=192),
+        ),
+        Metric(
+            "ssimulacra2", "SSIMULACRA2", "", 2, _ssimulacra2, lambda value: 100 - value, lambda cost: 100 - cost,
+            about="Version 2.1, at most 100; the mean over pictures. 50 is medium, 70 high, 90 as the original.",
+            axis="SSIMULACRA2", most=100.0,
+            target="At least this SSIMULACRA2 score, such as 80.", example=80,
+            loss=Loss("ssimulacra2", (0.004, 0.0065, 0.011, 0.018, 0.03, 0.048, 0.078), _ssimulacra2_loss),
+        ),
+        Metric(
+            "butteraugli", "Butteraugli", "", 3, _butteraugli, float, float,
+            about="The 3-norm by libjxl's butteraugli_main at 80 nits, less is better; the mean over pictures.",
+            axis="Butteraugli (3-norm), less is better", height=lambda value: -value, lower_is_better=True,
+            target="At most this Butteraugli distance (3-norm), such as 1.", example=1,
+            missing=_without_butteraugli, version=_butteraugli_version, is_program=True,
+        ),
+        Metric(
+            "psnr_ycbcr", "PSNR 6:1:1", "dB", 2, _psnr_ycbcr, squared_error_at, psnr_of,
+            about="Of Y, Cb and Cr (BT.709, 4:4:4), weighed 6:1:1 as for video; then the mean over pictures.",
+            axis="PSNR (YCbCr 6:1:1), dB",
+        ),
+    )
+}  # fmt: skip
+"""By name, in the order in which they are shown."""
+
+LOSSES: dict[str, Loss] = {metric.loss.name: metric.loss for metric in METRICS.values() if metric.loss}
+"""What training can make small, by the name that stands in weights files."""
