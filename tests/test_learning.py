@@ -1,0 +1,41 @@
+"""The page on how far training has come is drawn from the notes on weights."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SPEC = importlib.util.spec_from_file_location("draw_learning", ROOT / "tools" / "draw_learning.py")
+TOOL = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(TOOL)
+NOTES = """## Third
+| weights | student, `student.safetensors`, fingerprint cc |
+| --- | --- |
+| start | the one before it |
+| pixels seen | 1.5 gigapixels, fast |
+| BD-rate | −3.5 % against VTM-9.1, and more |
+## Second
+| weights | student, `student.safetensors`, fingerprint bb |
+| start | fresh; as ever |
+| pixels seen | 250 million |
+| BD-rate | +120.8 % against VTM-9.1 |
+## Toy
+no table
+"""
+
+
+def test_rows_are_read_and_pixels_added_up():
+    assert TOOL.runs(NOTES) == [("student", "bb", 0.25, 120.8), ("student", "cc", 1.75, -3.5)]
+
+
+def test_the_page_is_up_to_date():
+    assert TOOL.PAGE.read_text(encoding="utf-8") == TOOL.page(), "run python tools/draw_learning.py"
+    assert TOOL.PICTURE.read_text(encoding="utf-8") == TOOL.picture(), "run python tools/draw_learning.py"
+
+
+def test_every_point_lies_in_the_picture():
+    for points in TOOL.curves().values():
+        for pixels, rate in points:
+            assert TOOL.LEFT <= TOOL._across(pixels) <= TOOL.LEFT + TOOL.WIDTH
+            assert TOOL.TOP <= TOOL._down(rate) <= TOOL.TOP + TOOL.HEIGHT
