@@ -23,6 +23,8 @@ NETWORKS = FOLDER.parent / "networks"
 INDEX = json.loads((FOLDER / "index.json").read_text())
 FINGERPRINTS = {  # of networks that never change, as files need them
     "tiny": "ee506800deecf45c",
+    "mini-light-student": "b255b97bad25d3ac",
+    "mini-light-teacher": "ffeacef751eb38d8",
     "mini-odd": "b8fdaab7d7138654",
     "mini-shapes": "5443aa8b44ee7ccc",
     "mini-skip": "618f858cec4e68f4",
@@ -73,6 +75,7 @@ def test_symbols_are_exact_and_pixels_within_a_level(name):
     assert np.abs(decoded.picture.pixels.astype(int) - expected.pixels).max() <= 1
 
 
+LIGHT = ("mini-light-student-face-65x64-q7", "mini-light-teacher-primaries-q3")
 WITH_ALPHA = [name for name, line in INDEX.items() if "alpha_sha256" in line]
 
 
@@ -97,7 +100,7 @@ def test_there_is_alpha_of_each_kind_and_a_file_with_every_box():
 @pytest.mark.parametrize("backend", ["int_mm", "float32", "float64"])
 def test_symbols_do_not_depend_on_the_exact_backend(backend):
     with use_backend(backend):
-        for name in ("photo-64x64-q1", "noise-q7", "mini-odd-text-q1", "mini-teacher-primaries-q7"):
+        for name in ("photo-64x64-q1", "noise-q7", "mini-odd-text-q1", "mini-teacher-primaries-q7", *LIGHT):
             assert hash_of(decode(name).symbols) == INDEX[name]["symbols_sha256"]
 
 

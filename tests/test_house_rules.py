@@ -30,6 +30,7 @@ FLOORS = [
 ]
 NEIGHBOURS = {
     ("fileformat", "boxes"),
+    ("networks", "files"),
     ("__main__", "cli"),
 }
 NOWHERE = ()

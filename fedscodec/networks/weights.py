@@ -2,7 +2,9 @@
 
     tensors                         type      what
     g_a.* g_s.* h_a.* gains.*       float16   transforms (float32 in a training checkpoint)
-    side.*                          int8/32   the integer entropy side, see `integer_side`
+    side.*                          int8/32   the integer entropy side: of every layer weight, bias, shift; with ChARM
+                                              also multiplier and context.* (`integer_side`), with passes known.shift
+                                              (`light_integers`)
     tables.z.* tables.y.*           int32     frequency tables, see `entropy.tables`; those of y for each slice in turn,
                                               or once for all
     twin.*                          float32   steps, prior and shapes, so that training can go on from the integers
@@ -16,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,11 +26,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from ..entropy.mixtures import is_gaussian, mixture_tables
 from ..entropy.tables import Tables, gaussian_tables, tables_from_probabilities
 from ..errors import WeightsError
+from ..files.outputs import write_file
 from .integer_side import Arrays, IntegerSide, export, integer_nets, restore_twins, twin_steps
 from .light_integers import LightIntegers
 from .metadata import FORMAT, read_metadata, spec_of
@@ -106,7 +108,7 @@ def from_model(model: FedsModel, *, checkpoint: bool = False, skip: int = 0) -> 
 def write_weights(
     path: Path, model: FedsModel, metadata: Mapping[str, str], *, checkpoint: bool = False, skip: int = 0
 ) -> None:
-    """Write a weights file next to its final place and rename it."""
+    """Write a weights file, whole or not at all; OutputError where that cannot be."""
     arrays = {k: np.ascontiguousarray(v) for k, v in from_model(model, checkpoint=checkpoint, skip=skip).items()}
     parts = _split(arrays, path)
     words = {
@@ -116,20 +118,7 @@ def write_weights(
         "fingerprint": fingerprint_of(parts["side"], *_tables(parts["tables"], path), model.spec).hex(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save_file(arrays, temporary, metadata=words)
-        temporary.chmod(0o666 & ~_umask())  # safetensors makes files that only their owner may read
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    write_file(path, save(arrays, metadata=words), force=True)
 
 
 def read_weights(path: Path) -> Weights:

@@ -79,6 +79,7 @@ def more_pictures() -> dict[str, Picture]:
         "stripes": from_array(np.repeat((columns[:33, :50] // 2 % 2 * 255).astype(np.uint8)[..., None], 3, -1)),
         "primaries": from_array(random.choice([0, 255], (24, 24, 3)).astype(np.uint8)),
         "white-grey": from_array(np.full((16, 16), 255, np.uint8)),
+        "pixel": from_array(photo[60:61, 220:221].copy()),
         "black": from_array(np.zeros((65, 1, 3), np.uint8)),
         "profile": Picture(ramp[:20, :20].copy(), icc=b"a profile", exif=b"II*\0\x08\0\0\0\0\0\0\0\0\0", xmp=b"<x/>"),
     }
@@ -124,6 +125,13 @@ MORE: dict[str, dict[str, tuple[float, ...]]] = {  # network → picture → qua
     "mini-shapes": {
         "face-65x64": (1.0, 7.0), "suit-63x33": (4.0,), "spark": (6.0,), "text": (2.5,), "primaries": (7.0,),
         "row-130x1": (3.0,),
+    },
+    "mini-light-student": {
+        "face-65x64": (1.0, 7.0), "suit-63x33": (4.0,), "spark": (6.0,), "text": (2.5,), "pixel": (3.0,),
+        "row-130x1": (3.0,),
+    },
+    "mini-light-teacher": {
+        "face-65x64": (1.0, 3.0), "column-2x129": (2.0,), "primaries": (3.0,), "black": (1.0,), "pixel": (2.2,),
     },
     "mini-skip": {
         "face-65x64": (1.0, 7.0), "ramp": (2.5,), "spark": (4.0,), "black": (7.0,), "column-2x129": (6.0,),

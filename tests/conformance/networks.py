@@ -17,16 +17,17 @@ from typing import Any
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from conftest import make_model, make_picture  # noqa: E402
+from conftest import LIGHT_SIDE, TAUGHT_SIDE, make_model, make_picture  # noqa: E402
 
 from fedscodec.entropy.coders import RateEstimator  # noqa: E402
 from fedscodec.images import to_tensor  # noqa: E402
 from fedscodec.networks.model import FedsModel  # noqa: E402
-from fedscodec.networks.spec import WindowAttention, paper_stages  # noqa: E402
+from fedscodec.networks.spec import Stage, WindowAttention, paper_stages  # noqa: E402
 from fedscodec.networks.weights import write_weights  # noqa: E402
 
 HERE = Path(__file__).parent / "networks"
 
+LIGHT_STAGES = (Stage(4, "light", 6, 1), Stage(8, "light", 8, 1), Stage(16, "light", 8, 1))
 NETWORKS: dict[str, dict[str, Any]] = {  # what differs from `conftest.SMALL`
     "mini-teacher": {
         "seed": 11, "stages": paper_stages(1, WindowAttention("swin-v2", window=4, heads=2, blocks=1), width=6),
@@ -52,9 +53,16 @@ NETWORKS: dict[str, dict[str, Any]] = {  # what differs from `conftest.SMALL`
         "seed": 14, "stages": paper_stages(0, width=6), "latents": 20, "slices": 1, "hyper_latents": 2,
         "hyper_filters": 5, "slice_filters": (9,), "scales": 33, "smallest_scale": 0.05, "largest_scale": 10.0,
     },
+    "mini-light-student": {
+        **LIGHT_SIDE, "seed": 16, "stages": LIGHT_STAGES, "shortcut": "principal", "scales": 14, "largest_scale": 2.5,
+    },
+    "mini-light-teacher": {
+        **TAUGHT_SIDE, "seed": 17, "stages": LIGHT_STAGES, "shortcut": "none", "scales": 18, "largest_scale": 9.0,
+        "lambdas": (0.003, 0.01, 0.04),
+    },
 }  # fmt: skip
 SKIP = {"mini-skip": 3}
-SHAPED = {"mini-shapes"}  # whose slices have tables of their own
+SHAPED = {"mini-shapes", "mini-light-student"}  # whose slices have tables of their own
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ from fedscodec.codec.model import Model  # noqa: E402
 from fedscodec.codec.settings import Encoding  # noqa: E402
 from fedscodec.errors import FedsError  # noqa: E402
 from fedscodec.networks import metadata, weights  # noqa: E402
-from fedscodec.networks.spec import WindowAttention, paper_stages  # noqa: E402
+from fedscodec.networks.spec import Passes, WindowAttention, paper_stages  # noqa: E402
 
 _NANO = {
     "stages": paper_stages(0, width=2), "latents": 2, "slices": 1, "shortcut": "none", "hyper_latents": 1,
@@ -45,6 +45,9 @@ SMALLEST = {  # networks that together have every part there is
     "nano-transformer": {
         **_NANO, "lambdas": (0.01,),
         "stages": paper_stages(1, WindowAttention("swin-v1", window=2, heads=1, blocks=1), width=4, kind="mixed-v1"),
+    },
+    "nano-light": {
+        **_NANO, "latents": 6, "entropy": Passes(base=1, new=1, base_streams=1, side=2, width=2), "lambdas": (0.01, 0.02),
     },
 }  # fmt: skip
 

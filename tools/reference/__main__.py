@@ -14,6 +14,7 @@ import sys
 import zlib
 from pathlib import Path
 
+import light
 import numpy as np
 import paper
 from container import Container, RefusedError, read_container
@@ -22,11 +23,15 @@ from network import Weights
 
 def symbols_of(file: Container, weights: Weights) -> bytes:
     """All symbols of a file, int16, little-endian, z first; RefusedError unless they have its checksum."""
-    if weights.spec.get("slices") != len(file.streams) - 1:
+    is_light = bool(weights.spec.get("entropy"))
+    streams = light.passes(weights.spec)[-1][2] if is_light else weights.spec.get("slices")
+    if streams != len(file.streams) - 1:
         raise RefusedError(f"has {len(file.streams) - 1} slices, and its network another number")
     if not 1000 <= file.quality <= 1000 * len(weights.spec["lambdas"]):
         raise RefusedError(f"asks for quality {file.quality}, which its network does not have")
-    data = b"".join(np.ascontiguousarray(part, "<i2").tobytes() for part in paper.symbols(file, weights))
+    data = b"".join(
+        np.ascontiguousarray(part, "<i2").tobytes() for part in (light if is_light else paper).symbols(file, weights)
+    )
     if zlib.crc32(data, file.seed) != file.checksum:
         raise RefusedError("holds other symbols than its checksum says")
     return data

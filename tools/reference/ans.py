@@ -58,25 +58,41 @@ class _Stack:
 
 def decode(data: bytes, indexes: np.ndarray, tables: Tables) -> np.ndarray:
     """The symbols, int16 of the shape of `indexes`, of a stream; RefusedError where it is not exactly theirs."""
-    flat = indexes.reshape(-1)
-    if len(data) > 7 * flat.size + 3:
-        raise RefusedError(f"{len(data)} bytes are too many for {flat.size} symbols")
-    stack, values = _Stack(data), np.zeros(flat.size, dtype=np.int64)
-    escaped: list[int] = []
-    for k in range(tables.skip, len(tables.starts)):
-        starts, before = tables.starts[k], int(tables.low[k]) - 1
-        for place in np.flatnonzero(flat == k).tolist():
-            if not stack.words and stack.head < starts[1]:
-                raise RefusedError("a stream runs empty before its last symbol")  # every symbol to come is an ESCAPE
-            if found := stack.symbol(starts):
-                values[place] = before + found
-            else:
-                escaped.append(place)
-    for place, value in zip(escaped, _escapes(stack, [int(flat[p]) for p in escaped], tables), strict=True):
-        values[place] = value
-    if stack.words or stack.head:
-        raise RefusedError("a stream goes on behind its last symbol")
-    return values.astype(np.int16).reshape(indexes.shape)
+    stream = Stream(data, indexes.size)
+    symbols = stream.part(indexes, tables)
+    stream.finish()
+    return symbols
+
+
+class Stream:
+    """A stream of `count` symbols, read part by part; RefusedError where it is not exactly theirs."""
+
+    def __init__(self, data: bytes, count: int) -> None:
+        if len(data) > 7 * count + 3:
+            raise RefusedError(f"{len(data)} bytes are too many for {count} symbols")
+        self.stack = _Stack(data)
+
+    def part(self, indexes: np.ndarray, tables: Tables) -> np.ndarray:
+        """The symbols of the next part, int16 of the shape of `indexes`."""
+        flat, stack = indexes.reshape(-1), self.stack
+        values, escaped = np.zeros(flat.size, dtype=np.int64), list[int]()
+        for k in range(tables.skip, len(tables.starts)):
+            starts, before = tables.starts[k], int(tables.low[k]) - 1
+            for place in np.flatnonzero(flat == k).tolist():
+                if not stack.words and stack.head < starts[1]:
+                    raise RefusedError("a stream runs empty before its last symbol")  # all to come would be ESCAPEs
+                if found := stack.symbol(starts):
+                    values[place] = before + found
+                else:
+                    escaped.append(place)
+        for place, value in zip(escaped, _escapes(stack, [int(flat[p]) for p in escaped], tables), strict=True):
+            values[place] = value
+        return values.astype(np.int16).reshape(indexes.shape)
+
+    def finish(self) -> None:
+        """RefusedError unless nothing is left."""
+        if self.stack.words or self.stack.head:
+            raise RefusedError("a stream goes on behind its last symbol")
 
 
 def _escapes(stack: _Stack, indexes: list[int], tables: Tables) -> list[int]:

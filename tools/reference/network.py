@@ -45,6 +45,10 @@ class Weights:
     def _fingerprint(self) -> str:
         spec = self.spec
         shape = f"{spec['latents']} {spec['slices']} {spec['hyper_latents']} {tuple(spec['slice_filters'])}"
+        if how := spec.get("entropy"):
+            names = ("base", "new", "base_streams", "side", "width")
+            passes = " ".join(f"{name}={how[name]}" for name in names)
+            shape = f"passes {passes} {spec['latents']} {spec['hyper_latents']} {spec['scales']} {len(spec['lambdas'])}"
         digest = hashlib.sha256(shape.encode())
         for name in sorted(self.arrays):
             array = self.arrays[name]
