@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -17,7 +18,7 @@ import torch
 from conftest import SMALL
 from safetensors.numpy import load_file, save_file
 
-from fedscodec.errors import WeightsError
+from fedscodec.errors import OutputError, WeightsError
 from fedscodec.networks.integer_side import export
 from fedscodec.networks.metadata import read_metadata
 from fedscodec.networks.model import FedsModel
@@ -251,10 +252,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     path.write_bytes(b"old")
 
     def full(*_: object, **__: object) -> None:
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr("fedscodec.networks.weights.save_file", full)
-    with pytest.raises(OSError, match="disk full"):
+    monkeypatch.setattr("fedscodec.files.outputs.os.fsync", full)
+    with pytest.raises(OutputError, match=r"kept.safetensors: the disk is full$"):
         write_weights(path, tiny(), {})
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -31,6 +31,8 @@ def write_state(path: Path, state: Any) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         save_file(tensors, temporary, metadata=words)
+        with temporary.open("rb") as stream:  # on the disk before it takes the old one's place
+            os.fsync(stream.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -47,7 +47,7 @@ SMALLEST = {  # networks that together have every part there is
         "stages": paper_stages(1, WindowAttention("swin-v1", window=2, heads=1, blocks=1), width=4, kind="mixed-v1"),
     },
     "nano-light": {
-        **_NANO, "latents": 6, "entropy": Passes(base=1, new=1, base_streams=1, side=2, width=2), "lambdas": (0.01, 0.02),
+        **_NANO, "latents": 6, "entropy": Passes(base=1, new=1, side=2, width=2), "lambdas": (0.01, 0.02),
     },
 }  # fmt: skip
 
