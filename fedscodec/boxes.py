@@ -11,6 +11,8 @@
     "xmpz"  an XMP packet, deflated                                                          skips the box
     "ALPH"  the alpha plane: a PNG (8-bit grey, not interlaced) or a lossless WebP (VP8L,    gives the file up
             no alpha, grey) of the picture's size, without other chunks or bytes behind it
+    "PIXL"  all pixels without loss, as alpha is: grey, or RGB where the picture is not grey.  gives the file up
+            Then all streams are empty, and there are no symbols
     "sums"  the low 16 bits of the CRC-32 of each stream, z first, 2 bytes each              skips the box
     "prev"  a preview: a WebP of at most 64x64 pixels and 2048 bytes, in sRGB, not animated, skips the box
             to be shown while, or where, the streams cannot be decoded
@@ -30,8 +32,10 @@ from dataclasses import dataclass
 
 from fedscodec.errors import FormatError
 
-ICC, EXIF, XMP, ALPHA, SRGB, SUMS, PREVIEW = b"ICCP", b"EXIF", b"XMP ", b"ALPH", b"srgb", b"sums", b"prev"
-KNOWN_BOXES = (ICC, EXIF, XMP, ALPHA, SRGB, SUMS, PREVIEW)  # also the order in which they are written
+ICC, EXIF, XMP, ALPHA, SRGB, SUMS, PREVIEW, PIXELS = (
+    b"ICCP", b"EXIF", b"XMP ", b"ALPH", b"srgb", b"sums", b"prev", b"PIXL",
+)  # fmt: skip
+KNOWN_BOXES = (ICC, EXIF, XMP, ALPHA, SRGB, SUMS, PREVIEW, PIXELS)  # also the order in which they are written
 INFLATED_AT_MOST = 2**24
 PREVIEW_AT_MOST, PREVIEW_SIDE = 2048, 64  # bytes, pixels
 UINT32_END = 2**32
@@ -41,7 +45,7 @@ ALL_LOST = "what stood in boxes behind that is lost (alpha, ICC profile, Exif, X
 _WITHOUT = {  # what a picture is without a box
     ALPHA: OPAQUE, ICC: "its colours are shown without their profile", SRGB: "its colours are shown without a profile",
     EXIF: "its Exif is lost", XMP: "its XMP is lost", SUMS: "no sums tell which stream is damaged",
-    PREVIEW: "it has no preview",
+    PREVIEW: "it has no preview", PIXELS: "nothing of it can be shown",
 }  # fmt: skip
 _DEFLATED = {ICC: b"ICCZ", EXIF: b"exiz", XMP: b"xmpz"}
 _INFLATED = {deflated: plain for plain, deflated in _DEFLATED.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,5 +84,6 @@ def as_record(done: Done) -> dict[str, Any]:
     record |= {"bytes_in": done.bytes_in, "bytes_out": done.bytes_out}
     if done.facts is not None:
         facts = asdict(done.facts)
-        record |= {"seconds": round(done.seconds, 4), **facts.pop("measured"), **facts}
+        measured = {name: value if math.isfinite(value) else None for name, value in facts.pop("measured").items()}
+        record |= {"seconds": round(done.seconds, 4), **measured, **facts}
     return record

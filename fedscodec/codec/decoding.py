@@ -18,6 +18,7 @@ from ..networks.spec import STRIDE
 from ..networks.walk import walk
 from .beside import with_boxes
 from .devices import sparing
+from .exact import exact_picture
 from .latents import TRANSFORM_SHARE, streams_told, synthesise
 from .model import Model
 from .outcomes import Clock, Decoded, Encoded, Progress, separate_coder
@@ -33,6 +34,9 @@ def decode_file(
     With slices, from 1 to the network's number, only the first so many are read and the others taken as zero, which
     gives a preview. The checksum covers all symbols, so then only the streams' own checks stand against damage.
     """
+    if (exact := exact_picture(file)) is not None:
+        _require_fit(file, model)
+        return Decoded(exact, {}, [])
     clock = Clock(model.device, progress)
     y_hat, symbols = _read_latents(file, model, clock, slices)
     picture = _picture_of(file, y_hat, model, clock)
@@ -48,6 +52,8 @@ def decode_salvaged(found: Salvage, model: Model, *, progress: Progress | None =
     Without sound alpha the picture is opaque. FormatError where not even the first slice is intact.
     """
     faults, most = list(found.faults), model.spec.streams
+    if (exact := exact_picture(found.file)) is not None:
+        return Decoded(replace(exact, warnings=(*exact.warnings, *faults)), {}, [])
     clock, slices = Clock(model.device, progress), min(found.whole - 1, most)
     while True:
         if slices < 1:
@@ -71,6 +77,9 @@ def decode_salvaged(found: Salvage, model: Model, *, progress: Progress | None =
 @torch.inference_mode()
 def read_symbols(file: FedsFile, model: Model) -> list[np.ndarray]:
     """The symbols of an unpacked file, z first, as `decode_file` reads and checks them; no pixel is made."""
+    if exact_picture(file) is not None:
+        _require_fit(file, model)
+        return []
     return _read_latents(file, model, Clock(model.device))[1]
 
 
@@ -125,6 +134,8 @@ def _require_fit(file: FedsFile, model: Model) -> None:
 def reconstruct(encoded: Encoded, model: Model) -> Picture:
     """The picture that a decoder will show, without reading the file: its ŷ are at hand."""
     file = fileformat.unpack(encoded.data, max_pixels=None)
+    if (exact := exact_picture(file)) is not None:
+        return exact
     return _picture_of(file, encoded.y_hat.to(model.device), model, Clock(model.device))
 
 

@@ -35,6 +35,7 @@ from ..images import Picture, from_tensor, resize
 from .beside import with_boxes
 from .decoding import decode_file, read_latents
 from .devices import sparing
+from .exact import exact_picture
 from .latents import synthesise
 from .model import Model
 from .outcomes import Clock, Decoded, Progress
@@ -66,6 +67,8 @@ def decode_preview(
         raise FedsError(f"a preview has at least 1 pixel on its longer side, found a size of {size}")
     if size is None or size >= max(file.header.width, file.header.height):
         return decode_file(file, model, slices=slices, progress=progress)
+    if (exact := exact_picture(file)) is not None:
+        return Decoded(resize(exact, *preview_size(exact.width, exact.height, size)), {}, [])
     return _decode_small(file, model, size, slices, progress)
 
 

@@ -13,11 +13,12 @@ from ..images import Picture
 from ..metrics.psnr import psnr
 from .decoding import decode_salvaged, reconstruct
 from .encoding import encode_picture
+from .exact import encode_exactly, is_exact, is_rough, looks_drawn, worse_than_flat
 from .model import Model
 from .outcomes import Decoded, Encoded, Progress
 from .previews import decode_preview
 from .settings import Decoding, Encoding
-from .targets import encode_to_target
+from .targets import FIDELITIES, encode_to_target
 from .verification import require_same
 
 
@@ -39,6 +40,7 @@ def encode_one(
     `progress` is told of a single pass only, not of the search for a target.
     """
     measured, note = dict[str, float](), ""
+    drawn = looks_drawn(picture)
     if how.target is None:
         encoded = encode_picture(picture, model, how, progress=progress)
         seconds = sum(encoded.seconds.values())
@@ -46,15 +48,43 @@ def encode_one(
         try:
             hit = encode_to_target(picture, model, how.target, how)
         except TargetError as error:
-            raise TargetError(f"{name}: {error}") from error
+            exact = _exact(picture, model, how) if drawn else None
+            if exact is None or (how.target.is_size and len(exact.data) > how.target.limit(_pixels(picture))):
+                raise TargetError(f"{name}: {error}") from error
+            return _finished(picture, model, how, Made(exact, 0.0, {}, ""), name)
         encoded, seconds, note = hit.encoded, hit.seconds, hit.note
         if not how.target.is_size:
             measured[how.target.kind] = hit.value
+    made = Made(encoded, seconds, measured, note)
+    if drawn:
+        exact = _exact(picture, model, how)
+        made = Made(exact, seconds, {}, "") if len(exact.data) <= len(encoded.data) else made
+    return _finished(picture, model, how, made, name)
+
+
+def _pixels(picture: Picture) -> int:
+    return picture.width * picture.height
+
+
+def _exact(picture: Picture, model: Model, how: Encoding) -> Encoded:
+    """A file of the pixels themselves; at the quality that a search for the target would end with, if there is one."""
+    highest = float(len(model.spec.lambdas))
+    asked = model.quality if how.quality is None else how.quality
+    return encode_exactly(picture, model, how, asked if how.target is None else highest if how.target.is_size else 1.0)
+
+
+def _finished(picture: Picture, model: Model, how: Encoding, made: Made, name: str) -> Made:
+    """What was made, measured and checked as asked for; with a note where it is shown worse than one flat colour."""
+    encoded, measured, note = made.encoded, dict(made.measured), made.note
+    if not is_exact(encoded) and (looks_drawn(picture) or is_rough(picture)):
+        note = "; ".join(filter(None, (note, worse_than_flat(picture, reconstruct(encoded, model)))))
+    if is_exact(encoded) and how.target is not None and not how.target.is_size:
+        measured[how.target.kind] = FIDELITIES[how.target.kind].value(0.0)
     if how.measure and "psnr" not in measured:
         measured["psnr"] = psnr(picture.pixels, reconstruct(encoded, model).pixels)
     if how.verify:
         require_same(encoded, picture, model, name=name)
-    return Made(encoded, seconds, measured, note)
+    return Made(encoded, made.seconds, measured, note)
 
 
 def decode_one(

@@ -19,6 +19,7 @@ from ..fileformat import unpack
 from ..images import Picture
 from .beside import alpha_of, changed_beside
 from .decoding import read_symbols
+from .exact import exact_picture
 from .model import Model
 from .outcomes import Encoded
 
@@ -97,5 +98,8 @@ def require_same(encoded: Encoded, picture: Picture, model: Model, *, name: str 
         if not np.array_equal(written, read):
             stream = f"slice {number}" if number else "z"
             raise FormatError(f"{name}: the {stream} stream decodes to other symbols; nothing was written")
+    exact = exact_picture(file)
+    if exact is not None and not np.array_equal(exact.pixels, picture.pixels):
+        changed.append("pixels")
     if changed:
         raise FormatError(f"{name}: its {' and '.join(changed)} would come back changed; nothing was written")

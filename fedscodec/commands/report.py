@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from ..boxes import PREVIEW, preview_size
-from ..fileformat import FedsFile, Header, read_header
+from ..boxes import PIXELS, PREVIEW, preview_size
+from ..fileformat import FedsFile, Header, read_header, unpack
 from ..metrics.table import METRICS
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ _COLUMNS_OF_A_PIPE = 200  # where there is no terminal, no table is squeezed
 def encoded_line(data: bytes, model: str, seconds: float, measured: Mapping[str, float] | None = None) -> str:
     """What was written: `23,456 bytes, 0.477 bpp, 50.3:1, q3 of student, 0.61 s` (`, 34.21 dB`)."""
     header = read_header(data)
-    quality = f"q{header.quality / 1000:g} of {model}"
+    exact = PIXELS in unpack(data, max_pixels=None).boxes
+    quality = "without loss" if exact else f"q{header.quality / 1000:g} of {model}"
     parts = _rate(header.width, header.height, header.grey, len(data)), quality, f"{seconds:.2f} s"
     return ", ".join([*parts, *_fidelity(measured or {})])
 
@@ -130,7 +131,7 @@ def info_lines(file: FedsFile, size: int, models: list[str]) -> Iterator[str]:
     yield f"size     {_rate(header.width, header.height, header.grey, size)}"
     yield f"picture  {header.width}x{header.height} pixels, {'grey' if header.grey else 'colour'}"
     yield f"model    {', '.join(models) or 'not installed'}, fingerprint {header.fingerprint.hex()}"
-    yield f"quality  q{header.quality / 1000:g}"
+    yield "quality  without loss" if PIXELS in file.boxes else f"quality  q{header.quality / 1000:g}"
     if preview := _preview(file):
         yield f"preview  {preview['width']}x{preview['height']} pixels, WebP"
     for name, length in _parts(file, size).items():

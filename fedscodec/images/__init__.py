@@ -5,14 +5,14 @@ writing       Picture → files, Pillow images      samples     8 bits out of an
 tensors       Picture ↔ float tensors             resizing    pictures in other sizes
 containers/   which reader takes a file, and what a file has beside its pixels, a module a format
 metadata/     Exif and XMP, and what becomes them
-colour/       curves, primaries and profiles      alpha/      transparency, and the plane as bytes of a box
-thumbnails    the preview as the bytes of a box
+colour/       curves, primaries and profiles      alpha/      transparency
+thumbnails    the preview as the bytes of a box   planes      alpha, or all pixels, as those of another
 """
 
-from .alpha.planes import pack_alpha, unpack_alpha
 from .colour.icc import is_for_colour
 from .colour.profiles import means_srgb, srgb_profile, stripped
 from .picture import Picture, from_array
+from .planes import pack_alpha, pack_pixels, unpack_alpha, unpack_pixels
 from .reading import PICTURE_SUFFIXES, Beside, expected_pixels, read_beside, read_picture
 from .resizing import resize
 from .tensors import crop, from_tensor, pad, region, to_tensor
@@ -33,6 +33,7 @@ __all__ = [
     "means_srgb",
     "not_kept",
     "pack_alpha",
+    "pack_pixels",
     "pack_thumbnail",
     "pad",
     "read_beside",
@@ -44,6 +45,7 @@ __all__ = [
     "to_pil",
     "to_tensor",
     "unpack_alpha",
+    "unpack_pixels",
     "unpack_thumbnail",
     "write_picture",
 ]

@@ -93,7 +93,7 @@ def _read_boxes(read: _Bytes) -> dict[str, bytes]:
         plain = KNOWN.get(name, name)
         if plain in boxes or {plain, *boxes} >= {"ICCP", "srgb"}:
             raise RefusedError(f"has two boxes where one {plain} is allowed")
-        if plain not in KNOWN and name != "ALPH" and not name[0].islower():
+        if plain not in KNOWN and name not in ("ALPH", "PIXL") and not name[0].islower():
             raise RefusedError(f"has a box {name}, which a reader must know and this one does not")
         boxes[plain] = _inflated(payload) if plain != name else payload
     return boxes

@@ -1,1 +1,1 @@
-"""Alpha: how it comes in and goes out (`transparency`), and how a file holds it (`planes`)."""
+"""Alpha: how it comes in, and goes out where a format has none."""

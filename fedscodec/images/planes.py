@@ -1,10 +1,10 @@
-"""The alpha plane as the bytes of an ALPH box, and back without trust in them.
+"""The alpha plane as the bytes of an ALPH box, and all pixels as those of a PIXL box, and back without trust in them.
 
 A payload is one of two files, with no other chunk in it and nothing behind it:
 
-    PNG     the signature, IHDR (8-bit grey, not interlaced), IDAT once or more in a row, IEND; all checks fit, and
-            what is deflated is exactly height x (1 + width) bytes
-    WebP    "RIFF", length, "WEBP", one chunk "VP8L" without alpha, whose red, green and blue are the same
+    PNG     the signature, IHDR (8-bit grey, of colours 8-bit RGB; not interlaced), IDAT once or more in a row, IEND;
+            all checks fit, and what is deflated is exactly height x (1 + width x channels) bytes
+    WebP    "RIFF", length, "WEBP", one chunk "VP8L" without alpha; of grey, red, green and blue are the same
 
 All this but the last is looked at before Pillow sees a byte: it would read much else, show what is missing as black,
 inflate what stands beside the picture, and ask for memory by sizes that it is told.
@@ -24,21 +24,51 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from ...errors import FormatError
-from ...fileformat import DEFAULT_MAX_PIXELS
+from ..errors import FormatError
+from ..fileformat import DEFAULT_MAX_PIXELS
 
 _WEBP_SIDE_AT_MOST = 16383
 _PNG, _RIFF = b"\x89PNG\r\n\x1a\n", b"RIFF"
-_GREY_8 = (8, 0, 0, 0, 0)  # depth, colour type, compression, filter method, interlace
+_GREY_8, _RGB_8 = (8, 0, 0, 0, 0), (8, 2, 0, 0, 0)  # depth, colour type, compression, filter method, interlace
 _HIGHEST_FILTER = 4
 _VP8L_SIGNATURE, _VP8L_AT = 0x2F, 20
 _PIECE = 2**20
 
 
+class _PayloadError(Exception):
+    """What a payload should hold, and what was found."""
+
+
 def pack_alpha(alpha: NDArray[np.uint8]) -> bytes:
     """The plane [H, W] as PNG or as lossless WebP, whichever is smaller; PNG where Pillow might not read a WebP."""
-    image, files = Image.fromarray(alpha), []
-    webp = max(image.size) <= _WEBP_SIDE_AT_MOST and alpha.size <= DEFAULT_MAX_PIXELS
+    return _packed(alpha)
+
+
+def pack_pixels(pixels: NDArray[np.uint8], *, grey: bool) -> bytes:
+    """All pixels [H, W, 3], of grey one channel, likewise."""
+    return _packed(np.ascontiguousarray(pixels[:, :, 0]) if grey else pixels)
+
+
+def unpack_alpha(payload: bytes, width: int, height: int) -> NDArray[np.uint8]:
+    """The plane uint8 [H, W] in a payload; FormatError, before it is decoded, unless it is of that size and kind."""
+    try:
+        return _unpacked(payload, width, height, grey=True)
+    except _PayloadError as fault:
+        raise FormatError(f"the ALPH box should hold {fault}") from fault
+
+
+def unpack_pixels(payload: bytes, width: int, height: int, *, grey: bool) -> NDArray[np.uint8]:
+    """The pixels uint8 [H, W, 3] in a payload; FormatError likewise."""
+    try:
+        found = _unpacked(payload, width, height, grey=grey)
+    except _PayloadError as fault:
+        raise FormatError(f"the PIXL box should hold {fault}") from fault
+    return np.repeat(found[:, :, None], 3, axis=2) if grey else found
+
+
+def _packed(samples: NDArray[np.uint8]) -> bytes:
+    image, files = Image.fromarray(samples), []
+    webp = max(image.size) <= _WEBP_SIDE_AT_MOST and image.width * image.height <= DEFAULT_MAX_PIXELS
     for kind, options in (("PNG", {"optimize": True}), ("WEBP", {"lossless": True, "quality": 100})):
         if kind == "PNG" or webp:
             buffer = BytesIO()
@@ -47,11 +77,10 @@ def pack_alpha(alpha: NDArray[np.uint8]) -> bytes:
     return min(files, key=len)
 
 
-def unpack_alpha(payload: bytes, width: int, height: int) -> NDArray[np.uint8]:
-    """The plane uint8 [H, W] in a payload; FormatError, before it is decoded, unless it is of that size and kind."""
+def _unpacked(payload: bytes, width: int, height: int, *, grey: bool) -> NDArray[np.uint8]:
     reader: type[PngImageFile | WebPImageFile]
     if payload.startswith(_PNG):
-        _require_png(payload, width, height)
+        _require_png(payload, width, height, grey)
         kind, reader = "PNG", PngImageFile
     elif payload.startswith(_RIFF):
         _require_webp(payload, width, height)
@@ -62,12 +91,12 @@ def unpack_alpha(payload: bytes, width: int, height: int) -> NDArray[np.uint8]:
     try:
         # Not Image.open: its limit on pixels holds for the whole process, and here the header's is in force.
         with reader(BytesIO(payload), "") as image:
-            plane = np.array(image)
+            plane = np.array(image if grey else image.convert("RGB"))
     except MemoryError:
         raise
     except Exception as error:  # a reader meets damage with nearly anything
         raise _unsound(kind, "pixels that cannot be decoded") from error
-    if plane.ndim == 3:
+    if grey and plane.ndim == 3:
         red = plane[..., 0].copy()
         if not all(np.array_equal(red, plane[..., k]) for k in range(1, plane.shape[2])):
             raise _fault("grey, found colours")
@@ -75,17 +104,18 @@ def unpack_alpha(payload: bytes, width: int, height: int) -> NDArray[np.uint8]:
     return plane
 
 
-def _require_png(payload: bytes, width: int, height: int) -> None:
+def _require_png(payload: bytes, width: int, height: int, grey: bool) -> None:
     chunks = _png_chunks(payload)
     kind, head = next(chunks)
     if kind != b"IHDR" or len(head) != 13:
         raise _unsound("PNG", f"the chunk {kind!r} of {len(head)} bytes where IHDR should be")
     found_width, found_height, *layout = struct.unpack(">IIBBBBB", head)
     _require_size((found_width, found_height), width, height)
-    if tuple(layout) != _GREY_8:
+    if tuple(layout) != (_GREY_8 if grey else _RGB_8):
         depth, colour, *_, interlace = layout
         found = f"{depth} bits of colour type {colour}{', interlaced' if interlace else ''}"
-        raise _fault(f"8-bit grey (colour type 0), not interlaced, found {found}")
+        wanted = "8-bit grey (colour type 0)" if grey else "8-bit RGB (colour type 2)"
+        raise _fault(f"{wanted}, not interlaced, found {found}")
     deflated = []
     for kind, body in chunks:
         if kind == b"IEND" and not body:
@@ -93,7 +123,7 @@ def _require_png(payload: bytes, width: int, height: int) -> None:
         if kind != b"IDAT":
             raise _fault(f"a PNG of pixels alone, found the chunk {kind!r}")
         deflated.append(body)
-    _require_rows(b"".join(deflated), width, height)
+    _require_rows(b"".join(deflated), width if grey else 3 * width, height)
 
 
 def _png_chunks(payload: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -145,9 +175,9 @@ def _require_size(found: tuple[int, int], width: int, height: int) -> None:
         raise _fault(f"{width}x{height} pixels, found {found[0]}x{found[1]}")
 
 
-def _fault(text: str) -> FormatError:
-    return FormatError(f"the ALPH box should hold {text}")
+def _fault(text: str) -> _PayloadError:
+    return _PayloadError(text)
 
 
-def _unsound(kind: str, found: str) -> FormatError:
+def _unsound(kind: str, found: str) -> _PayloadError:
     return _fault(f"a sound {kind}, found: {found}")
