@@ -181,6 +181,7 @@ _ELEMENTWISE = {
         "round",
         "clamp",
         "clamp_min",
+        "ldexp",
         "clamp_max",
         "relu",
         "leaky_relu",
