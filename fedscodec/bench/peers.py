@@ -28,13 +28,13 @@ class Peer:
 
 
 PEERS: dict[str, Peer] = {
-    "jpeg": Peer((5, 15, 30, 50, 70, 85), (15, 50, 85), pillow_codecs.jpeg),
-    "jpegli": Peer((10, 25, 45, 65, 80, 90), (25, 65, 90), pillow_codecs.jpegli),
-    "jpeg2000": Peer((160, 96, 48, 32, 20, 12), (96, 32, 12), pillow_codecs.jpeg2000),
-    "webp": Peer((2, 20, 45, 65, 80, 90), (20, 65, 90), pillow_codecs.webp),
+    "jpeg": Peer((5, 15, 35, 60, 85), (15, 60, 85), pillow_codecs.jpeg),
+    "jpegli": Peer((10, 25, 50, 75, 90), (25, 75, 90), pillow_codecs.jpegli),
+    "jpeg2000": Peer((128, 64, 32, 20, 12), (64, 32, 12), pillow_codecs.jpeg2000),
+    "webp": Peer((2, 25, 55, 80, 92), (25, 80, 92), pillow_codecs.webp),
     "avif": Peer((10, 25, 40, 55, 70), (25, 55), pillow_codecs.avif),
     "avif-default": Peer((15, 30, 45, 60, 75), (30, 60), pillow_codecs.avif_default),
-    "jxl": Peer((20, 40, 60, 75, 85, 92), (40, 75, 92), pillow_codecs.jxl(7)),
+    "jxl": Peer((20, 45, 70, 85, 93), (45, 70, 93), pillow_codecs.jxl(7)),
     "jxl-e9": Peer((20, 50, 75, 90), (50, 75), pillow_codecs.jxl(9)),
     "hevc": Peer((42, 37, 32, 27, 22), (37, 27), ffmpeg.hevc),
     "vvc": Peer((42, 37, 32, 27, 22), (37, 27), ffmpeg.vvc),

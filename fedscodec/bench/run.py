@@ -11,7 +11,7 @@ import platform
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -127,9 +127,20 @@ def metrics_at_hand() -> tuple[list[str], dict[str, str]]:
     return [name for name in METRICS if name not in absent], absent
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch with one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def qualities(original: NDArray[np.uint8], decoded: NDArray[np.uint8], names: Collection[str]) -> dict[str, float]:
-    """Metrics by name; those of programs of their own are measured beside those of torch."""
-    with ThreadPoolExecutor(1) as beside:
+    """Metrics by name; those of programs of their own are measured beside those of torch, each on one thread."""
+    with ThreadPoolExecutor(1) as beside, one_thread():
         outside = {n: beside.submit(METRICS[n].measure, original, decoded) for n in names if METRICS[n].is_program}
         inside = {n: METRICS[n].measure(original, decoded) for n in names if n not in outside}
         return {n: inside[n] if n in inside else outside[n].result() for n in names}

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .convolution import blurred
 from .sizes import require_one_size
 
 SIDE_AT_LEAST = 161  # below it there is no room for the window of 11 at the fifth scale
@@ -61,11 +62,9 @@ def _means(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 def _blurred(maps: Tensor) -> Tensor:
     """Maps [B, C, H, W] under a Gaussian window, where it lies wholly inside."""
-    at = torch.arange(_WINDOW, device=maps.device) - _WINDOW // 2
-    window = torch.exp(-(at**2) / (2 * _SIGMA**2))
-    window = (window / window.sum()).to(maps).expand(maps.shape[1], 1, 1, _WINDOW)
-    once = F.conv2d(maps, window, groups=maps.shape[1])
-    return F.conv2d(once, window.transpose(2, 3), groups=maps.shape[1])
+    half = [math.exp(-(place**2) / (2 * _SIGMA**2)) for place in range(-(_WINDOW // 2), 1)]
+    total = 2 * sum(half) - half[-1]
+    return blurred(maps, tuple(tap / total for tap in half))
 
 
 def _safe_log(mean: Tensor) -> Tensor:

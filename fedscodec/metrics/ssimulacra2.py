@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .convolution import blurred
 from .recursive_blur import recursive_blur
 from .sizes import require_one_size
 
@@ -167,19 +168,8 @@ def _halved(linear: Tensor) -> Tensor:
 
 def _blur(x: Tensor) -> Tensor:
     """Every channel blurred, with zeros around it."""
-    return _along(_along(x, 3), 2)
-
-
-def _along(x: Tensor, axis: int) -> Tensor:
-    """Sums of shifted copies: on a CPU four times as fast as a convolution with one filter a channel."""
-    *sides, middle = _kernel()[:_RADIUS]
-    reach, length = len(sides), x.shape[axis]
-    room = F.pad(x, (reach, reach) if axis == 3 else (0, 0, reach, reach))
-    total = x * middle
-    for place, tap in enumerate(sides):
-        both = room.narrow(axis, place, length) + room.narrow(axis, 2 * reach - place, length)
-        total = total.add(both, alpha=tap)
-    return total
+    reach = _RADIUS - 1
+    return blurred(F.pad(x, (reach, reach, reach, reach)), _kernel()[:_RADIUS])
 
 
 def _as_it_is(x: Tensor) -> Tensor:
