@@ -59,6 +59,7 @@ def network_bytes(weights: Weights, name: str) -> bytes:
         "fingerprint": weights.fingerprint.hex(),
         "spec": json.dumps(weights.spec.to_dict()),
         "parts": json.dumps(parts),
+        "unit": str(getattr(weights.spec, "mean_unit", 16)),
     }
     arrays = {key: np.ascontiguousarray(value) for key, value in (floats | integers).items()}
     return gzip.compress(save(arrays, told), mtime=0)

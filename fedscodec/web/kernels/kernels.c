@@ -190,6 +190,30 @@ void copy(const f32 *x, int x_stride, f32 *out, int out_stride, int positions, i
         __builtin_memcpy(out + n * out_stride, x + n * x_stride, (unsigned long)count * sizeof(f32));
 }
 
+/* What symbols [height / step][width / step][channels / groups] and their means make known: latents = unit * symbol + mean
+ * and, for the nets, known = clamp(floor(latent * scale[c] + offset[c]), -limit, limit). They go to every step-th row and
+ * column from (row, column) on and to channels first + group, first + group + groups, ... of `total`. */
+EXPORT(place)
+void place(const int16_t *symbols, const f32 *means, f32 *latents, f32 *known, const f64 *scale, const f64 *offset,
+           int height, int width, int total, int first, int channels, int group, int groups, int row, int column, int step,
+           f64 unit, f64 limit) {
+    for (int y = row; y < height; y += step)
+        for (int x = column; x < width; x += step) {
+            long at = ((long)y * width + x) * total + first;
+            for (int c = group; c < channels; c += groups) {
+                f64 value = unit * *symbols++ + *means++;
+                latents[at + c] = (f32)value;
+                known[at + c] = (f32)bounded(__builtin_floor(value * scale[first + c] + offset[first + c]), -limit, limit);
+            }
+        }
+}
+
+/* Table indices of a map as bytes. */
+EXPORT(to_bytes)
+void to_bytes(const f32 *x, uint8_t *out, int count) {
+    for (int n = 0; n < count; n++) out[n] = (uint8_t)x[n];
+}
+
 /* In place: every channel by its factor. */
 EXPORT(scale)
 void scale(f32 *x, const f32 *factor, int positions, int channels) {

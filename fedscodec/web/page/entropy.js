@@ -2,13 +2,14 @@
 
 import { FormatError, crc32 } from "./container.js";
 import { StreamReader, Tables, streamName } from "./coder.js";
+import { LightNets } from "./nets-light.js";
 import { PaperNets } from "./nets-paper.js";
+import { cornersOf, placesOf } from "./places.js";
 
 const STRIDE = 64;
 
-/** Whether a network's entropy side is of a kind that is known here. */
-export function knowsEntropySide(network) {
-  return network.has("side.h_s.4.weight") && network.has("side.nets.0.first.weight");
+function netsOf(engine, network) {
+  return network.spec.entropy ? new LightNets(engine, network) : new PaperNets(engine, network);
 }
 
 export class EntropySide {
@@ -17,7 +18,8 @@ export class EntropySide {
     this.spec = network.spec;
     this.name = network.name;
     this.parts = JSON.parse(network.metadata.parts);
-    this.nets = new PaperNets(engine, network);
+    this.unit = Number(network.metadata.unit); // of means and latents, in a quantisation step
+    this.nets = netsOf(engine, network);
     this.zTables = tables(engine, network, "z", 0, this.spec.hyper_latents);
     const scales = this.spec.scales;
     const sets = network.shape("tables.y.low")[0] / scales;
@@ -30,7 +32,7 @@ export class EntropySide {
 
   /**
    * All symbols of a file, proved by its checksum. `told` hears how many streams are done.
-   * @returns {{height: number, width: number, latents: Float32Array}} latents in 1/16, [height, width, M]
+   * @returns {{height: number, width: number, latents: Float32Array}} latents in the network's unit, [height, width, M]
    */
   read({ header, streams }, told = () => {}) {
     this.requireFit(header, streams);
@@ -74,9 +76,6 @@ function tables(engine, network, name, first, count) {
   return new Tables(engine, low.subarray(first, end), high.subarray(first, end), frequencies.subarray(first * width, end * width), skip[0]);
 }
 
-/** How many of the four cells of a square a part codes of each channel. */
-const cornersOf = (part) => (part.cells ? part.cells[0].length : 4);
-
 /** One file on its way. */
 class Walk {
   constructor(side, { height, width, quality, seed }, streams, told) {
@@ -91,10 +90,9 @@ class Walk {
 
   run() {
     const { side, engine, height, width } = this;
-    const channels = side.spec.latents;
-    const latents = new Float32Array(height * width * channels);
     const seen = side.nets.side(this.hyper(), this.rows, this.columns, this.quality);
-    const known = engine.map(height, width, channels);
+    const [latents, known] = [engine.map(height, width, side.spec.latents), engine.map(height, width, side.spec.latents)];
+    engine.valuesOf(latents).fill(0);
     engine.valuesOf(known).fill(0);
     let begun = 0;
     for (const part of side.parts) {
@@ -106,7 +104,7 @@ class Walk {
         this.told(part.stream + 1);
       }
     }
-    return latents;
+    return engine.valuesOf(latents).slice();
   }
 
   hyper() {
@@ -116,62 +114,34 @@ class Walk {
     const indexes = engine.alloc(count);
     engine.bytes(indexes, count).forEach((_, n, all) => (all[n] = n % channels));
     this.reader.begin();
-    const symbols = this.symbols(side.zTables, indexes, count);
+    const at = this.symbols(side.zTables, indexes, count);
     this.reader.end();
     this.told(1);
-    return symbols;
+    return new Int16Array(engine.memory.buffer, at, count).slice();
   }
 
   symbols(tableSet, indexes, count) {
     const at = this.reader.part(tableSet, indexes, count);
     this.checksum = crc32(this.engine.bytes(at, 2 * count), this.checksum);
-    return new Int16Array(this.engine.memory.buffer, at, count);
+    return at;
   }
 
   /** Nets, symbols, and what both make known of the latents. */
   part(part, seen, known, latents) {
-    const { engine, side } = this;
-    const { mean, index } = side.nets.parameters(part, seen, known);
-    const places = new Places(part, this.height, this.width);
-    const indexes = engine.alloc(places.count);
-    const [indexBytes, indexValues] = [engine.bytes(indexes, places.count), engine.valuesOf(index)];
-    places.each((n, position, channel) => (indexBytes[n] = indexValues[position * places.channels + channel]));
-    const symbols = this.symbols(side.tablesOf(part), indexes, places.count);
-    const means = engine.valuesOf(mean);
-    const shown = engine.valuesOf(known);
-    const total = side.spec.latents;
-    const first = part.channels[0];
-    const show = side.nets.shown();
-    places.each((n, position, channel) => {
-      const value = 16 * symbols[n] + means[position * places.channels + channel];
-      const to = position * total + first + channel;
-      latents[to] = value;
-      shown[to] = show(value, first + channel);
-    });
-  }
-}
-
-/** Where the symbols of a part stand, in the order of their stream. */
-class Places {
-  constructor(part, height, width) {
-    Object.assign(this, { cells: part.cells, height, width, channels: part.channels[1] - part.channels[0] });
-    this.count = (height * width * this.channels * cornersOf(part)) / 4;
-  }
-
-  /** visit(number in the stream, position, channel of the part) */
-  each(visit) {
-    const { cells, height, width, channels } = this;
-    let n = 0;
-    if (!cells) {
-      for (let position = 0; position < height * width; position++)
-        for (let channel = 0; channel < channels; channel++) visit(n++, position, channel);
-      return;
+    const { engine, side, height, width } = this;
+    const channels = part.channels[1] - part.channels[0];
+    const count = (height * width * channels * cornersOf(part)) / 4;
+    // In the order of the stream: float32 at `means`, a byte each at `indexes`.
+    const [means, indexes] = [engine.alloc(4 * count), engine.alloc(count)];
+    engine.scratch(() => side.nets.parameters(part, seen, known, means, indexes));
+    const symbols = this.symbols(side.tablesOf(part), indexes, count);
+    const { scale, offset, limit } = side.nets.shown;
+    let done = 0;
+    for (const { group, groups, row, column, step } of placesOf(part)) {
+      engine.kernels.place(
+        symbols + 2 * done, means + 4 * done, latents.at, known.at, scale, offset, height, width, latents.channels,
+        part.channels[0], channels, group, groups, row, column, step, side.unit, limit);
+      done += (Math.ceil((height - row) / step) * Math.ceil((width - column) / step) * channels) / groups;
     }
-    const groups = cells.length;
-    for (let group = 0; group < groups; group++)
-      for (const [row, column] of cells[group])
-        for (let y = row; y < height; y += 2)
-          for (let x = column; x < width; x += 2)
-            for (let channel = group; channel < channels; channel += groups) visit(n++, y * width + x, channel);
   }
 }

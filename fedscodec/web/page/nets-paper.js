@@ -22,7 +22,9 @@ export class PaperNets {
       };
     });
     const [multiplier, shift] = [network.array("side.context.multiplier"), network.array("side.context.shift")];
-    this.scale = Float64Array.from(multiplier, (value, c) => value * 2 ** -shift[c]);
+    const scale = Float64Array.from(multiplier, (value, c) => value * 2 ** -shift[c]);
+    // What later parts are shown of a latent: clamp(floor(latent * scale + offset), -limit, limit).
+    this.shown = { scale: engine.put(scale), offset: engine.put(scale.map(() => 0.5)), limit: 127 };
   }
 
   /** h_s: symbols of z and the quality in thousandths to what every part sees. */
@@ -32,16 +34,15 @@ export class PaperNets {
     const distance = Math.floor((quality - 500 * (this.spec.lambdas.length + 1)) / 32);
     const x = engine.map(rows, columns, channels + 1);
     const values = engine.valuesOf(x);
-    const z = new Int16Array(engine.memory.buffer, symbols.byteOffset, symbols.length); // memory may have grown
     for (let position = 0; position < rows * columns; position++) {
-      for (let c = 0; c < channels; c++) values[position * (channels + 1) + c] = bounded(z[position * channels + c]);
+      for (let c = 0; c < channels; c++) values[position * (channels + 1) + c] = bounded(symbols[position * channels + c]);
       values[position * (channels + 1) + channels] = bounded(distance);
     }
     return this.hyper.reduce((map, layer) => this.run(layer, map), x);
   }
 
-  /** Mean in 1/16 and table of every latent of a part. */
-  parameters(part, side, known) {
+  /** Mean in 1/16 (float32) and table (a byte) of every latent of a part, at two addresses. */
+  parameters(part, side, known, means, indexes) {
     const { engine } = this;
     const { first, mean, index } = this.slices[part.number];
     const x = engine.map(side.height, side.width, side.channels + part.seen);
@@ -49,19 +50,15 @@ export class PaperNets {
     this.fill(x, known, side.channels, part.seen);
     const both = this.run(first, x);
     const half = both.channels / 2;
-    const halves = [0, half].map((begin) => {
-      const out = engine.map(both.height, both.width, half);
-      engine.kernels.copy(both.at + 4 * begin, both.channels, out.at, half, both.height * both.width, half);
-      return out;
-    });
-    const through = (layers, map) => layers.reduce((seen, layer) => this.run(layer, seen), map);
-    return { mean: through(mean, halves[0]), index: through(index, halves[1]) };
-  }
-
-  /** What later parts are shown of a latent in 1/16. */
-  shown() {
-    const { scale } = this;
-    return (value, channel) => bounded(Math.floor(value * scale[channel] + 0.5));
+    const through = (layers, begin) => {
+      const map = engine.map(both.height, both.width, half);
+      engine.kernels.copy(both.at + 4 * begin, both.channels, map.at, half, both.height * both.width, half);
+      return layers.reduce((seen, layer) => this.run(layer, seen), map);
+    };
+    const found = through(mean, 0);
+    engine.kernels.copy(found.at, found.channels, means, found.channels, found.height * found.width, found.channels);
+    const tables = through(index, half);
+    engine.kernels.to_bytes(tables.at, indexes, tables.height * tables.width * tables.channels);
   }
 
   fill(x, from, begin, count) {

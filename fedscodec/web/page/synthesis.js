@@ -31,6 +31,7 @@ export class Synthesis {
     this.engine = engine;
     this.spec = network.spec;
     this.network = network;
+    this.unit = Number(network.metadata.unit);
     const stages = [...this.spec.stages].reverse();
     const read = (name) => [network.array(`${name}.weight`), network.array(`${name}.bias`)];
     const pointwise = (name, rowOf) => engine.pointwise(...read(name), rowOf);
@@ -54,7 +55,7 @@ export class Synthesis {
   }
 
   /**
-   * Pixels of a tile: latents float32 [height, width, M] in 1/16, of a picture of a quality in thousandths; of what they
+   * Pixels of a tile: latents float32 [height, width, M] in the network's unit, of a picture of a quality in thousandths; of what they
    * give, the rectangle (in pixels) as RGBA.
    */
   run(latents, height, width, thousandths, { top, bottom, left, right }, grey) {
@@ -64,7 +65,7 @@ export class Synthesis {
       let x = engine.map(height, width, channels);
       engine.valuesOf(x).set(latents);
       const inverse = interpolated(this.network.array("gains.log_inverse"), channels, thousandths);
-      this.scaled(x, inverse.map((factor) => factor / 16));
+      this.scaled(x, inverse.map((factor) => factor / this.unit));
       const coarse = this.engine.product(this.shortcut, x, engine.map(height, width, 768));
       for (const [i, stage] of this.stages.entries()) x = this.stage(stage, x, i, thousandths);
       const fine = engine.convolve(3, x, engine.map(x.height, x.width, 3 * this.factor ** 2), (seen, row) =>
