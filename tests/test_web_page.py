@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
 HOSTILE = Path(__file__).parent / "hostile"
 SENTENCES = json.loads((HOSTILE / "sentences.json").read_text())
-STAGES = (Stage(2, "light", 8, 1), Stage(4, "light", 12, 1), Stage(8, "light", 16, 2), Stage(16, "light", 20, 1))
+STAGES = (Stage(2, "light", 8, 1), Stage(4, "light", 6, 1), Stage(8, "light", 16, 2), Stage(16, "light", 10, 1))
 EXIF = bytes.fromhex("4d4d002a00000008000101100002000000060000001a0000000046656473790000")
 XMP = b"<x:xmpmeta><rdf:li>a note &amp; a &lt;tag&gt;</rdf:li></x:xmpmeta>"
 

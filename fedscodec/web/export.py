@@ -1,6 +1,6 @@
 """The viewer as a folder: the page, and of each network what a decoder needs.
 
-    index.html viewer.css *.js kernels*.wasm      as they lie in page/
+    index.html viewer.css *.js kernels.wasm       as they lie in page/
     NAME-FINGERPRINT.net.gz                       a weights file without what only an encoder or a trainer needs
     networks.json                                 which there are: name, file, bytes, fingerprint, spec
 
@@ -73,8 +73,7 @@ def _entry(weights: Weights, name: str, file: str, size: int) -> Mapping[str, ob
 def _require_known(spec: ModelSpec, name: str) -> None:
     """FedsError unless g_s is made of what `page/synthesis.js` computes."""
     light = all(stage.kind == "light" and stage.attention is None for stage in spec.stages)
-    whole = all(stage.width % 4 == 0 for stage in spec.stages)  # the kernels go through channels by fours
-    if not light or not whole or spec.shortcut != "principal" or spec.stages[-1].at != 16:
+    if not light or spec.shortcut != "principal" or spec.stages[-1].at != 16:
         kinds = ", ".join(sorted({stage.kind for stage in spec.stages}))
         raise FedsError(f"{name}: the page runs light networks without attention, and this one is of: {kinds}")
 

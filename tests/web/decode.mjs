@@ -7,7 +7,7 @@ import { gunzipSync } from "node:zlib";
 import { fileURLToPath } from "node:url";
 
 const PAGE = join(fileURLToPath(new URL("../../fedscodec/web/page/", import.meta.url)));
-const { compileKernels, Engine } = await import(join(PAGE, "engine.js"));
+const { Engine } = await import(join(PAGE, "engine.js"));
 const { FormatError, unpack } = await import(join(PAGE, "container.js"));
 const { EntropySide } = await import(join(PAGE, "entropy.js"));
 const { Network } = await import(join(PAGE, "network.js"));
@@ -15,7 +15,7 @@ const { unpackAlpha } = await import(join(PAGE, "alpha.js"));
 
 const bufferOf = (bytes) => bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length);
 const asked = JSON.parse(readFileSync(0, "utf8"));
-const module = await compileKernels(async (name) => readFileSync(join(PAGE, name)));
+const module = await WebAssembly.compile(readFileSync(join(PAGE, "kernels.wasm")));
 const sides = new Map();
 for (const path of asked.networks) {
   const network = new Network(bufferOf(gunzipSync(readFileSync(path))));

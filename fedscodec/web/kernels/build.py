@@ -1,4 +1,4 @@
-"""Compiles kernels.c into the two files that the page loads: with and without relaxed SIMD.
+"""Compiles kernels.c into the file that the page loads.
 
     python fedscodec/web/kernels/build.py [CLANG]
 
@@ -18,14 +18,13 @@ FLAGS = (
     "-mbulk-memory", "-Wall", "-Wextra", "-Werror", "-Wl,--no-entry", "-Wl,--strip-all", "-Wl,-z,stack-size=65536",
     "-Wl,--export=__heap_base", "-Wl,--max-memory=4294967296",
 )  # fmt: skip
-VARIANTS = {"kernels.wasm": (), "kernels-relaxed.wasm": ("-mrelaxed-simd",)}
 
 
 def build(folder: Path, clang: str = "clang-16") -> None:
-    """Compile every variant into a folder."""
-    for name, more in VARIANTS.items():
-        command = [clang, *FLAGS, *more, str(HERE / "kernels.c"), "-o", str(folder / name)]
-        subprocess.run(command, check=True)
+    """Compile the kernels into a folder."""
+    command = [clang, *FLAGS, str(HERE / "kernels.c"), "-o", str(folder / "kernels.wasm")]
+    subprocess.run(command, check=True)
+    (folder / "kernels.wasm").chmod(0o644)
 
 
 if __name__ == "__main__":

@@ -16,135 +16,161 @@
 typedef float f32;
 typedef double f64;
 
-#ifdef __wasm_relaxed_simd__
-#define MADD(a, b, c) __builtin_wasm_relaxed_madd_f32x4(a, b, c)
-#else
+/* Not relaxed SIMD's fused one: Chromium 156 took 1.6 times as long with it (x86-64, AVX-512). */
 #define MADD(a, b, c) wasm_f32x4_add(wasm_f32x4_mul(a, b), c)
-#endif
 
 /* ── Products of matrices ─────────────────────────────────────────────────────────────────────────────────────── */
 
-enum { LANES = 8, ROWS = 6, STRIP = 48 }; /* outputs and rows at once; rows whose inputs stay in the cache */
+enum {
+    LANES = 8, /* outputs at once */
+    ROWS = 6,  /* rows at once */
+    STRIP = 8, /* times so many rows lie packed in the cache, while all weights pass by */
+    PACKED = 65536,
+};
 
-/* acc[r][0..7] = sum over k of x[r][k] * w[k][0..7], for `rows` <= 6 rows */
-#define PRODUCT(R)                                                                                                    \
-    static void product##R(const f32 *x, int stride, const f32 *w, int inputs, f32 *out) {                            \
-        v128_t a[R], b[R];                                                                                            \
-        for (int r = 0; r < R; r++) a[r] = b[r] = wasm_f32x4_const(0, 0, 0, 0);                                       \
-        for (int k = 0; k < inputs; k++, w += LANES) {                                                                \
-            v128_t w0 = wasm_v128_load(w), w1 = wasm_v128_load(w + 4);                                                \
-            for (int r = 0; r < R; r++) {                                                                             \
-                v128_t v = wasm_v128_load32_splat(x + r * stride + k);                                                \
-                a[r] = MADD(v, w0, a[r]);                                                                             \
-                b[r] = MADD(v, w1, b[r]);                                                                             \
-            }                                                                                                         \
+/* A browser first runs a function as its quick compiler made it, and takes the good version at the next call: so inner
+ * loops are functions of their own. */
+#define OWN __attribute__((noinline)) static
+
+static f32 packed[PACKED] __attribute__((aligned(16)));
+
+/* `count` <= 6 rows of x side by side: out[k][0..5]. What lies beyond them does not matter, but is no NaN. */
+OWN void pack(const f32 *x, int stride, int count, int inputs, f32 *out) {
+    for (int r = 0; r < ROWS; r++) {
+        const f32 *from = x + (r < count ? (long)r * stride : 0);
+        for (int k = 0; k < inputs; k++) out[k * ROWS + r] = from[k];
+    }
+}
+
+/* out[r][0..7] = sum over k of x[k][r] * w[k][0..7], for six rows. */
+OWN void product(const f32 *x, const f32 *w, int inputs, f32 *out) {
+    v128_t a[ROWS], b[ROWS];
+    for (int r = 0; r < ROWS; r++) a[r] = b[r] = wasm_f32x4_const(0, 0, 0, 0);
+#define STEP(K)                                                                                                       \
+    {                                                                                                                 \
+        v128_t w0 = wasm_v128_load(w + (K) * LANES), w1 = wasm_v128_load(w + (K) * LANES + 4);                        \
+        for (int r = 0; r < ROWS; r++) {                                                                              \
+            v128_t v = wasm_v128_load32_splat(x + (K) * ROWS + r);                                                    \
+            a[r] = MADD(v, w0, a[r]);                                                                                 \
+            b[r] = MADD(v, w1, b[r]);                                                                                 \
         }                                                                                                             \
-        for (int r = 0; r < R; r++) wasm_v128_store(out + r * LANES, a[r]), wasm_v128_store(out + r * LANES + 4, b[r]); \
     }
-PRODUCT(1)
-PRODUCT(2)
-PRODUCT(3)
-PRODUCT(4)
-PRODUCT(5)
-PRODUCT(6)
-
-static void product(const f32 *x, int stride, const f32 *w, int inputs, int rows, f32 *out) {
-    switch (rows) {
-    case 1: product1(x, stride, w, inputs, out); break;
-    case 2: product2(x, stride, w, inputs, out); break;
-    case 3: product3(x, stride, w, inputs, out); break;
-    case 4: product4(x, stride, w, inputs, out); break;
-    case 5: product5(x, stride, w, inputs, out); break;
-    default: product6(x, stride, w, inputs, out);
+    int k = 0;
+    for (; k + 4 <= inputs; k += 4, x += 4 * ROWS, w += 4 * LANES) {
+        STEP(0)
+        STEP(1)
+        STEP(2)
+        STEP(3)
+    }
+    for (; k < inputs; k++, x += ROWS, w += LANES) STEP(0)
+    for (int r = 0; r < ROWS; r++) {
+        wasm_v128_store(out + r * LANES, a[r]);
+        wasm_v128_store(out + r * LANES + 4, b[r]);
     }
 }
 
-/* out[n][o] (at out + n * out_stride) = x[n] . w + bias, by `mode`: 0 plain, 1 leaky (slope 0.01), 2 added to out.
- * w: [ceil(O / 8)][inputs][8], bias: [ceil(O / 8) * 8]. */
-EXPORT(matmul)
-void matmul(const f32 *x, int x_stride, const f32 *w, const f32 *bias, f32 *out, int out_stride, int rows, int inputs,
-            int outputs, int mode) {
-    f32 acc[ROWS * LANES] __attribute__((aligned(16)));
-    for (int top = 0; top < rows; top += STRIP) {
-        int bottom = top + STRIP < rows ? top + STRIP : rows;
-        for (int o = 0; o < outputs; o += LANES) {
-            const f32 *block = w + (long)o * inputs, *b = bias + o;
-            int lanes = outputs - o < LANES ? outputs - o : LANES;
-            for (int n = top; n < bottom; n += ROWS) {
-                int count = bottom - n < ROWS ? bottom - n : ROWS;
-                product(x + (long)n * x_stride, x_stride, block, inputs, count, acc);
-                for (int r = 0; r < count; r++) {
-                    f32 *to = out + (long)(n + r) * out_stride + o;
-                    const f32 *from = acc + r * LANES;
-                    if (lanes == LANES) {
-                        for (int half = 0; half < LANES; half += 4) {
-                            v128_t v = wasm_f32x4_add(wasm_v128_load(from + half), wasm_v128_load(b + half));
-                            if (mode == 1) v = wasm_f32x4_pmax(v, wasm_f32x4_mul(v, wasm_f32x4_splat(0.01f)));
-                            if (mode == 2) v = wasm_f32x4_add(v, wasm_v128_load(to + half));
-                            wasm_v128_store(to + half, v);
-                        }
-                        continue;
-                    }
-                    for (int lane = 0; lane < lanes; lane++) {
-                        f32 v = from[lane] + b[lane];
-                        if (mode == 1 && v < 0) v *= 0.01f;
-                        to[lane] = mode == 2 ? to[lane] + v : v;
-                    }
-                }
-            }
-        }
-    }
-}
+typedef struct {
+    int mode;                    /* 0 plain, 1 leaky (slope 0.01), 2 added to out, 3 integers */
+    const f32 *bias;             /* of 0, 1, 2: [ceil(O / 8) * 8] */
+    const f64 *scale, *offset;   /* of 3: out = clamp(floor(sum * scale + offset), low, high), float64 [O] */
+    f64 low, high;
+} After;
 
 static f64 bounded(f64 v, f64 low, f64 high) { return v < low ? low : v > high ? high : v; }
 
-/* The same on integers: out = clamp(floor(sum * scale + offset), low, high); scale and offset: float64 [O]. */
-EXPORT(matmul_integer)
-void matmul_integer(const f32 *x, int x_stride, const f32 *w, const f64 *scale, const f64 *offset, f32 *out,
-                    int out_stride, int rows, int inputs, int outputs, f64 low, f64 high) {
-    f32 acc[ROWS * LANES] __attribute__((aligned(16)));
-    for (int top = 0; top < rows; top += STRIP) {
-        int bottom = top + STRIP < rows ? top + STRIP : rows;
-        for (int o = 0; o < outputs; o += LANES) {
-            const f32 *block = w + (long)o * inputs;
-            int lanes = outputs - o < LANES ? outputs - o : LANES;
-            for (int n = top; n < bottom; n += ROWS) {
-                int count = bottom - n < ROWS ? bottom - n : ROWS;
-                product(x + (long)n * x_stride, x_stride, block, inputs, count, acc);
-                for (int r = 0; r < count; r++) {
-                    f32 *to = out + (long)(n + r) * out_stride + o;
-                    for (int lane = 0; lane < lanes; lane++) {
-                        f64 v = acc[r * LANES + lane] * scale[o + lane] + offset[o + lane];
-                        to[lane] = (f32)bounded(__builtin_floor(v), low, high);
-                    }
-                }
+/* What becomes of `count` rows of eight sums, of which `lanes` are outputs, from output o on. */
+OWN void finish(const f32 *sums, f32 *out, int out_stride, int count, int lanes, int o, const After *after) {
+    for (int r = 0; r < count; r++, sums += LANES, out += out_stride) {
+        if (after->mode == 3) {
+            for (int lane = 0; lane < lanes; lane++) {
+                f64 v = sums[lane] * after->scale[o + lane] + after->offset[o + lane];
+                out[lane] = (f32)bounded(__builtin_floor(v), after->low, after->high);
+            }
+        } else if (lanes == LANES) {
+            for (int half = 0; half < LANES; half += 4) {
+                v128_t v = wasm_f32x4_add(wasm_v128_load(sums + half), wasm_v128_load(after->bias + o + half));
+                if (after->mode == 1) v = wasm_f32x4_pmax(v, wasm_f32x4_mul(v, wasm_f32x4_splat(0.01f)));
+                if (after->mode == 2) v = wasm_f32x4_add(v, wasm_v128_load(out + half));
+                wasm_v128_store(out + half, v);
+            }
+        } else {
+            for (int lane = 0; lane < lanes; lane++) {
+                f32 v = sums[lane] + after->bias[o + lane];
+                if (after->mode == 1 && v < 0) v *= 0.01f;
+                out[lane] = after->mode == 2 ? out[lane] + v : v;
             }
         }
     }
+}
+
+static void multiply(const f32 *x, int x_stride, const f32 *w, f32 *out, int out_stride, int rows, int inputs, int outputs,
+                     const After *after) {
+    f32 sums[ROWS * LANES] __attribute__((aligned(16)));
+    int fit = PACKED / (ROWS * inputs), groups = fit < STRIP ? fit : STRIP;
+    for (int top = 0; top < rows; top += groups * ROWS) {
+        int bottom = top + groups * ROWS < rows ? top + groups * ROWS : rows;
+        for (int n = top; n < bottom; n += ROWS)
+            pack(x + (long)n * x_stride, x_stride, bottom - n < ROWS ? bottom - n : ROWS, inputs, packed + (n - top) * inputs);
+        for (int o = 0; o < outputs; o += LANES)
+            for (int n = top; n < bottom; n += ROWS) {
+                product(packed + (n - top) * inputs, w + (long)o * inputs, inputs, sums);
+                finish(sums, out + (long)n * out_stride + o, out_stride, bottom - n < ROWS ? bottom - n : ROWS,
+                       outputs - o < LANES ? outputs - o : LANES, o, after);
+            }
+    }
+}
+
+/* out[n][o] (at out + n * out_stride) = x[n] . w + bias, by `mode` of After. w: [ceil(O / 8)][inputs][8], at most 10,000
+ * inputs. */
+EXPORT(matmul)
+void matmul(const f32 *x, int x_stride, const f32 *w, const f32 *bias, f32 *out, int out_stride, int rows, int inputs,
+            int outputs, int mode) {
+    After after = {mode, bias, 0, 0, 0, 0};
+    multiply(x, x_stride, w, out, out_stride, rows, inputs, outputs, &after);
+}
+
+/* The same on integers. */
+EXPORT(matmul_integer)
+void matmul_integer(const f32 *x, int x_stride, const f32 *w, const f64 *scale, const f64 *offset, f32 *out,
+                    int out_stride, int rows, int inputs, int outputs, f64 low, f64 high) {
+    After after = {3, 0, scale, offset, low, high};
+    multiply(x, x_stride, w, out, out_stride, rows, inputs, outputs, &after);
 }
 
 /* ── Convolutions ─────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Each channel by itself, k x k, zeros around: w [k*k][channels padded to 4], `channels` a multiple of 4. */
+/* Each channel by itself, k x k, zeros around: w [k*k][channels]. */
+OWN void depthwise_row(const f32 *x, const f32 *w, const f32 *bias, f32 *out, int height, int width, int channels, int k,
+                   int y) {
+    int half = k / 2;
+    for (int c0 = 0; c0 < width; c0++) {
+        f32 *to = out + ((long)y * width + c0) * channels;
+        int first_row = y < half ? half - y : 0, last_row = y + half >= height ? height - 1 - y + half : k - 1;
+        int first = c0 < half ? half - c0 : 0, last = c0 + half >= width ? width - 1 - c0 + half : k - 1;
+        int c = 0;
+        for (; c + 4 <= channels; c += 4) {
+            v128_t sum = wasm_v128_load(bias + c);
+            for (int i = first_row; i <= last_row; i++) {
+                const f32 *row = x + ((long)(y + i - half) * width + c0 - half) * channels + c;
+                const f32 *weights = w + (long)i * k * channels + c;
+                for (int j = first; j <= last; j++)
+                    sum = MADD(wasm_v128_load(row + (long)j * channels), wasm_v128_load(weights + (long)j * channels), sum);
+            }
+            wasm_v128_store(to + c, sum);
+        }
+        for (; c < channels; c++) {
+            f32 sum = bias[c];
+            for (int i = first_row; i <= last_row; i++)
+                for (int j = first; j <= last; j++)
+                    sum += x[((long)(y + i - half) * width + c0 + j - half) * channels + c] * w[(long)(i * k + j) * channels + c];
+            to[c] = sum;
+        }
+    }
+}
+
 EXPORT(depthwise)
 void depthwise(const f32 *x, const f32 *w, const f32 *bias, f32 *out, int height, int width, int channels, int k) {
-    int half = k / 2;
-    for (int y = 0; y < height; y++)
-        for (int c0 = 0; c0 < width; c0++) {
-            f32 *to = out + ((long)y * width + c0) * channels;
-            int first_row = y < half ? half - y : 0, last_row = y + half >= height ? height - 1 - y + half : k - 1;
-            int first = c0 < half ? half - c0 : 0, last = c0 + half >= width ? width - 1 - c0 + half : k - 1;
-            for (int c = 0; c < channels; c += 4) {
-                v128_t sum = wasm_v128_load(bias + c);
-                for (int i = first_row; i <= last_row; i++) {
-                    const f32 *row = x + ((long)(y + i - half) * width + c0 - half) * channels + c;
-                    const f32 *weights = w + (long)i * k * channels + c;
-                    for (int j = first; j <= last; j++)
-                        sum = MADD(wasm_v128_load(row + (long)j * channels), wasm_v128_load(weights + (long)j * channels), sum);
-                }
-                wasm_v128_store(to + c, sum);
-            }
-        }
+    for (int y = 0; y < height; y++) depthwise_row(x, w, bias, out, height, width, channels, k, y);
 }
 
 /* In place: out = clamp(floor(x * scale[c] + offset[c]), low, high). */

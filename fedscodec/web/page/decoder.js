@@ -1,7 +1,6 @@
 // Bytes of a .feds file to pixels, in workers: no thread of the page is ever held up, and no header is needed from the server.
 
 import { FormatError, MAX_PIXELS, preview, unpack } from "./container.js";
-import { compileKernels } from "./engine.js";
 import { margin } from "./synthesis.js";
 import { unpackAlpha } from "./alpha.js";
 
@@ -75,7 +74,7 @@ export class Decoder {
       const names = this.networks.map((one) => `${one.name} (${one.fingerprint})`).join(", ");
       throw new FormatError(`was written by the network ${fingerprint}, which this page does not have; it has ${names}`);
     }
-    this.module ??= await compileKernels(async (name) => (await fetched(this.url(name))).arrayBuffer());
+    this.module ??= await WebAssembly.compile(await (await fetched(this.url("kernels.wasm"))).arrayBuffer());
     const buffer = await inflated(await kept(this.url(network.file), network.bytes, told));
     this.start();
     await Promise.all(this.workers.map((_, n) => this.call(n, { what: "load", module: this.module, network: buffer })));

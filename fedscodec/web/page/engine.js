@@ -3,19 +3,6 @@
 const LANES = 8; // outputs that a product of matrices makes at once, as in kernels.c
 const SMALL = 512; // positions whose widened channels are held at once
 
-/**
- * The kernels, compiled: with relaxed SIMD, which has fused multiply-add, where the browser knows it.
- * @param {(name: string) => Promise<ArrayBuffer>} read gives the bytes of a file beside this one
- */
-export async function compileKernels(read) {
-  try {
-    return await WebAssembly.compile(await read("kernels-relaxed.wasm"));
-  } catch (error) {
-    if (!(error instanceof WebAssembly.CompileError)) throw error;
-    return WebAssembly.compile(await read("kernels.wasm"));
-  }
-}
-
 export class Engine {
   /** @param {WebAssembly.Module} module */
   constructor(module) {
@@ -97,7 +84,7 @@ export class Engine {
     return { outputs, inputs, weight: this.packed(weight, outputs, inputs, rowOf), bias: this.padded(bias, Float32Array, rowOf) };
   }
 
-  /** A depthwise layer: weight [C, 1, k, k], bias [C]; C is a multiple of 4. */
+  /** A depthwise layer: weight [C, 1, k, k], bias [C]. */
   depthwise(weight, bias) {
     const channels = bias.length;
     const taps = weight.length / channels;
