@@ -73,7 +73,7 @@ def _entry(weights: Weights, name: str, file: str, size: int) -> Mapping[str, ob
 def _require_known(spec: ModelSpec, name: str) -> None:
     """FedsError unless g_s is made of what `page/synthesis.js` computes."""
     light = all(stage.kind == "light" and stage.attention is None for stage in spec.stages)
-    if not light or spec.shortcut != "principal" or spec.stages[-1].at != 16:
+    if not light or spec.shortcut == "haar" or spec.stages[-1].at != 16:
         kinds = ", ".join(sorted({stage.kind for stage in spec.stages}))
         raise FedsError(f"{name}: the page runs light networks without attention, and this one is of: {kinds}")
 

@@ -14,12 +14,6 @@ export function interpolated(table, channels, thousandths) {
   });
 }
 
-/** Whether a network's g_s is of the kind that is known here. */
-export function knowsSynthesis(network) {
-  const { stages, shortcut } = network.spec;
-  return shortcut === "principal" && stages?.at(-1)?.at === 16 && stages.every((s) => s.kind === "light" && !s.attention);
-}
-
 /** Latents that a tile must see beyond each edge that is not the picture's. */
 export function margin(spec) {
   const finest = spec.stages[0].at;
@@ -47,7 +41,7 @@ export class Synthesis {
         };
       }),
     }));
-    this.shortcut = pointwise("g_s.shortcut.0", shuffleRow(3, 16));
+    this.shortcut = this.spec.shortcut === "principal" ? pointwise("g_s.shortcut.0", shuffleRow(3, 16)) : null;
     this.factor = stages.at(-1).at;
     const [weight, bias] = read("g_s.last");
     this.last = engine.pointwise(
@@ -66,7 +60,9 @@ export class Synthesis {
       engine.valuesOf(x).set(latents);
       const inverse = interpolated(this.network.array("gains.log_inverse"), channels, thousandths);
       this.scaled(x, inverse.map((factor) => factor / this.unit));
-      const coarse = this.engine.product(this.shortcut, x, engine.map(height, width, 768));
+      const coarse = engine.map(height, width, 768);
+      if (this.shortcut) engine.product(this.shortcut, x, coarse);
+      else engine.valuesOf(coarse).fill(0);
       for (const [i, stage] of this.stages.entries()) x = this.stage(stage, x, i, thousandths);
       const fine = engine.convolve(3, x, engine.map(x.height, x.width, 3 * this.factor ** 2), (seen, row) =>
         engine.product(this.last, seen, row));
