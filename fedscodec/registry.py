@@ -34,7 +34,9 @@ NETWORKS: dict[str, Network] = {
     network.name: network
     for network in (
         Network("student", "student.safetensors", "light and fast; the default"),
-        Network("teacher", "teacher.safetensors", "large; what the student is distilled from"),
+        Network("teacher", "teacher.safetensors", "larger; what the student is distilled from"),
+        Network("student-paper", "student-paper.safetensors", "as large as the paper's student"),
+        Network("teacher-paper", "teacher-paper.safetensors", "as large as the paper's teacher"),
         Network("tiny", "tiny.safetensors", "a toy of 100 kB for the tests; its pictures look poor"),
     )
 }

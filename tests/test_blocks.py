@@ -21,11 +21,12 @@ from fedscodec.networks.blocks.layers import (
     reach_of,
     spread,
 )
+from fedscodec.networks.blocks.light import LightBlock
 from fedscodec.networks.blocks.mixed import MixedBlock
 from fedscodec.networks.blocks.residual import DownBlock, ResidualBlock, UpBlock
 from fedscodec.networks.shortcuts import HaarDown, HaarUp, haar, inverse_haar
 from fedscodec.networks.spec import VARIANTS
-from fedscodec.networks.transforms import Synthesis
+from fedscodec.networks.transforms import Analysis, Synthesis
 
 
 @pytest.fixture(autouse=True)
@@ -196,8 +197,8 @@ def test_shortcuts_of_down_and_up_block() -> None:
 
 
 @pytest.mark.parametrize(("name", "count", "kind"), [
-    ("baseline", 0, ResidualBlock), ("student", 1, ResidualBlock), ("teacher", 6, ResidualBlock),
-    ("transformer-teacher", 3, MixedBlock), ("transformer-student", 1, MixedBlock),
+    ("paper-baseline", 0, ResidualBlock), ("student-paper", 1, ResidualBlock), ("teacher-paper", 6, ResidualBlock),
+    ("paper-transformer-teacher", 3, MixedBlock), ("paper-transformer-student", 1, MixedBlock),
 ])  # fmt: skip
 def test_sizes_of_residual_groups(name: str, count: int, kind: type) -> None:
     with torch.device("meta"):
@@ -205,8 +206,18 @@ def test_sizes_of_residual_groups(name: str, count: int, kind: type) -> None:
     assert [[type(block) for block in group] for group in groups] == [[kind] * count] * 3
 
 
+@pytest.mark.parametrize(("name", "counts", "kind"), [
+    ("student", [1, 2, 3, 1], LightBlock), ("teacher", [1, 6, 10, 6], LightBlock), ("tiny-light", [1] * 4, LightBlock),
+    ("transformer-teacher", [1, 3, 5, 3], MixedBlock), ("transformer-student", [1, 1, 2, 1], MixedBlock),
+])  # fmt: skip
+def test_sizes_of_light_groups(name: str, counts: list[int], kind: type) -> None:
+    with torch.device("meta"):
+        groups = Analysis(VARIANTS[name]).groups
+    assert [[type(block) for block in group] for group in groups] == [[kind] * count for count in counts]
+
+
 def test_an_unknown_kind_of_block_is_refused() -> None:
-    with pytest.raises(ValueError, match="^the kind of a stage is one of light, residual, .*, found 'cubic'$"):
+    with pytest.raises(ValueError, match="^the kind of a stage is one of light, .*, residual, .*, found 'cubic'$"):
         kind_of("cubic")
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import SMALL, make_model
+from conftest import LIGHT_SIDE, SMALL, TAUGHT_SIDE, make_model
 from torch import Tensor
 
 from fedscodec.entropy.coders import RateEstimator
@@ -26,6 +26,10 @@ PAIRS = {
     "swin-v1": (
         {"stages": STAGES, "shortcut": "principal"},
         {"stages": (*STAGES[:3], replace(STAGES[3], attention=replace(WINDOWS, version="swin-v1")))},
+    ),
+    "latents": (
+        {"stages": STAGES, "shortcut": "principal", **LIGHT_SIDE},
+        {"stages": LARGER, "shortcut": "principal", **TAUGHT_SIDE},
     ),
     "paper": ({"stages": paper_stages(1, width=8)}, {"stages": paper_stages(2, WINDOWS, width=8)}),
     "mixed": (
@@ -63,8 +67,13 @@ def test_a_grown_network_is_the_smaller_one_at_first(name: str, pictures: Tensor
     large = grown(small, spec, pictures)
     assert large.spec == spec
     assert sum(p.numel() for p in large.parameters()) > sum(p.numel() for p in small.parameters())
-    for ours, theirs in zip(passed(small, pictures), passed(large, pictures), strict=True):
-        assert torch.equal(ours, theirs)
+    (x_hat, y, bits), (same_x_hat, more, at_least) = passed(small, pictures), passed(large, pictures)
+    torch.testing.assert_close(same_x_hat, x_hat, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(more[:, : y.shape[1]], y, atol=1e-4, rtol=1e-5)
+    if spec.latents == small.spec.latents:
+        torch.testing.assert_close(at_least, bits, rtol=1e-4, atol=0.1)
+    else:
+        assert (at_least > bits).all()  # nobody listens to new latents yet, but they are coded
 
 
 @pytest.mark.parametrize("name", PAIRS)

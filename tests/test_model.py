@@ -12,7 +12,7 @@ from torch import nn
 
 from fedscodec.networks.blocks.residual import ResidualBlock
 from fedscodec.networks.model import FedsModel
-from fedscodec.networks.spec import STUDENT, paper_stages
+from fedscodec.networks.spec import STUDENT_PAPER, paper_stages
 
 WIDE = replace(SMALL, stages=paper_stages(1, width=32), latents=64, hyper_latents=64, hyper_filters=64,
                slice_filters=(64, 64))  # fmt: skip
@@ -70,7 +70,7 @@ def test_equal_seeds_start_equal_networks() -> None:
 def test_nothing_is_drawn_on_meta() -> None:
     before = torch.get_rng_state()
     with torch.device("meta"):
-        model = FedsModel(STUDENT)
+        model = FedsModel(STUDENT_PAPER)
     assert all(p.is_meta for p in model.parameters())
     assert torch.equal(torch.get_rng_state(), before)
 

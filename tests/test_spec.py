@@ -15,7 +15,18 @@ from conftest import SMALL
 
 from fedscodec.networks import counts
 from fedscodec.networks.model import FedsModel
-from fedscodec.networks.spec import LAMBDAS, STUDENT, TEACHER, VARIANTS, ModelSpec, Stage, WindowAttention, paper_stages
+from fedscodec.networks.spec import (
+    LAMBDAS,
+    STUDENT,
+    STUDENT_PAPER,
+    TEACHER,
+    TEACHER_PAPER,
+    VARIANTS,
+    ModelSpec,
+    Stage,
+    WindowAttention,
+    paper_stages,
+)
 from fedscodec.networks.walk import walk
 
 ROOT = Path(__file__).parent.parent
@@ -26,9 +37,9 @@ NUMBERS = "^a network has 1 to 8 slice_filters and 1 to 64 lambdas, found "
 @pytest.mark.parametrize("value", [0, -3, 4097, 8.0, True, "8", None])
 def test_widths_are_whole_numbers_from_1_to_4096(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"^{field} must be a whole number from 1 to 4096, found {value!r}$"):
-        replace(TEACHER, **{field: value})
+        replace(TEACHER_PAPER, **{field: value})
     with pytest.raises(ValueError, match=rf"^slice_filters\[1\] must be a whole number .*, found {value!r}$"):
-        replace(TEACHER, slice_filters=(16, value))
+        replace(TEACHER_PAPER, slice_filters=(16, value))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +70,7 @@ def test_widths_are_whole_numbers_from_1_to_4096(field: str, value: object) -> N
 )
 def test_impossible_values_are_refused(changes: dict[str, object], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        replace(TEACHER, **changes)
+        replace(TEACHER_PAPER, **changes)
 
 
 @pytest.mark.parametrize(("field", "most"), [("window", 32), ("heads", 64), ("blocks", 16)])
@@ -80,13 +91,13 @@ def test_the_least_and_the_most_that_is_possible_is_accepted() -> None:
     wide = paper_stages(64, kind="mixed-v1", width=4096)
     most = ModelSpec(wide, 63 * 65, 63, "haar", 4096, 4096, (4096,), 128, 1e-9, 999.9)
     assert (most.slice_channels, most.side_channels) == (65, 8190)
-    assert replace(TEACHER, metric="ms-ssim").metric == "ms-ssim"
+    assert replace(TEACHER_PAPER, metric="ms-ssim").metric == "ms-ssim"
 
 
 def test_papers_numbers() -> None:
-    assert (TEACHER.latents, TEACHER.slices, TEACHER.slice_channels) == (400, 8, 50)
-    assert (STUDENT.latents, STUDENT.slices, STUDENT.slice_channels) == (160, 5, 32)
-    assert TEACHER.side_channels == 800
+    assert (TEACHER_PAPER.latents, TEACHER_PAPER.slices, TEACHER_PAPER.slice_channels) == (400, 8, 50)
+    assert (STUDENT_PAPER.latents, STUDENT_PAPER.slices, STUDENT_PAPER.slice_channels) == (160, 5, 32)
+    assert TEACHER_PAPER.side_channels == 800
     assert LAMBDAS == (0.0016, 0.0032, 0.0075, 0.015, 0.03, 0.045, 0.06)
 
 
@@ -99,8 +110,8 @@ def test_round_trip_through_json(name: str) -> None:
 
 
 def test_missing_fields_take_the_teachers_values() -> None:
-    assert ModelSpec.from_dict({}) == TEACHER
-    assert ModelSpec.from_dict({"attention": {"version": "swin-v1"}}) == VARIANTS["teacher-swin-v1"]
+    assert ModelSpec.from_dict({}) == TEACHER_PAPER
+    assert ModelSpec.from_dict({"attention": {"version": "swin-v1"}}) == VARIANTS["paper-teacher-swin-v1"]
 
 
 OLD = {"filters": 128, "latents": 160, "slices": 5, "blocks_per_group": 1, "attention": None, "framework": "cnn",
@@ -109,11 +120,11 @@ OLD = {"filters": 128, "latents": 160, "slices": 5, "blocks_per_group": 1, "atte
 
 def test_specs_of_before_there_were_stages_are_understood() -> None:
     v2 = {"version": "swin-v2", "window": 8, "heads": 8, "blocks": 1}
-    assert ModelSpec.from_dict(OLD) == replace(STUDENT, shortcut="haar")
+    assert ModelSpec.from_dict(OLD) == replace(STUDENT_PAPER, shortcut="haar")
     teacher = {**OLD, "latents": 400, "slices": 8, "blocks_per_group": 6, "hyper_filters": 624, "wavelet": False}
-    assert ModelSpec.from_dict({**teacher, "attention": v2}) == TEACHER
+    assert ModelSpec.from_dict({**teacher, "attention": v2}) == TEACHER_PAPER
     mixed = {**OLD, "framework": "transformer", "wavelet": False}
-    assert ModelSpec.from_dict(mixed) == VARIANTS["transformer-student"]
+    assert ModelSpec.from_dict(mixed) == VARIANTS["paper-transformer-student"]
     kinds = [stage.kind for stage in ModelSpec.from_dict({**mixed, "attention": v2}).stages]
     assert kinds == ["mixed-v2"] * 3
 
@@ -134,7 +145,7 @@ def test_and_refused_where_they_are_impossible(changes: dict[str, object], sente
 
 def test_nobody_speaks_of_stages_in_both_ways() -> None:
     with pytest.raises(TypeError, match="^a spec has no field filters$"):
-        ModelSpec.from_dict({**TEACHER.to_dict(), "filters": 128})
+        ModelSpec.from_dict({**TEACHER_PAPER.to_dict(), "filters": 128})
 
 
 @pytest.mark.parametrize(
@@ -160,7 +171,7 @@ def test_impossible_stages_are_refused(changes: dict[str, object], sentence: str
 
 def test_the_inner_maps_go_down_and_up() -> None:
     stages = (Stage(4, "residual", 3, 0), Stage(8, "residual", 5, 0))
-    assert replace(TEACHER, stages=stages).tap_widths == (3, 5, 5, 3)
+    assert replace(TEACHER_PAPER, stages=stages).tap_widths == (3, 5, 5, 3)
 
 
 @pytest.mark.parametrize("values", [{"colour": 1}, {"attention": {"colour": 1}}, {"lambdas": 3}])
@@ -178,14 +189,35 @@ def test_values_of_another_type_are_refused() -> None:
 
 
 def test_variants_are_the_rows_of_the_paper() -> None:
-    assert VARIANTS["baseline+rg+sa+ic"] == VARIANTS["teacher-swin-v2"] == VARIANTS["teacher"] == TEACHER
-    differing = [(n, m) for n in VARIANTS for m in VARIANTS if n < m and VARIANTS[n] == VARIANTS[m]]
-    assert len(differing) == 3  # those above, and no other two alike
-    assert VARIANTS["baseline"].stages == tuple(Stage(at, "residual", 128, 0, None) for at in (2, 4, 8))
-    assert VARIANTS["baseline+rg"] == replace(VARIANTS["baseline"], stages=paper_stages(6))
-    assert [stage.attention for stage in TEACHER.stages] == [WindowAttention(), WindowAttention(), None]
-    assert VARIANTS["baseline+rg+sa"] == replace(VARIANTS["baseline+rg"], stages=TEACHER.stages)
-    assert VARIANTS["baseline+rg+sa+ic"] == replace(VARIANTS["baseline+rg+sa"], latents=400)
+    rows = VARIANTS["paper-baseline+rg+sa+ic"], VARIANTS["paper-teacher-swin-v2"], VARIANTS["teacher-paper"]
+    assert set(rows) == {TEACHER_PAPER}
+    assert VARIANTS["student-paper"] == STUDENT_PAPER
+    assert VARIANTS["paper-baseline"].stages == tuple(Stage(at, "residual", 128, 0, None) for at in (2, 4, 8))
+    assert VARIANTS["paper-baseline+rg"] == replace(VARIANTS["paper-baseline"], stages=paper_stages(6))
+    assert [stage.attention for stage in TEACHER_PAPER.stages] == [WindowAttention(), WindowAttention(), None]
+    assert VARIANTS["paper-baseline+rg+sa"] == replace(VARIANTS["paper-baseline+rg"], stages=TEACHER_PAPER.stages)
+    assert VARIANTS["paper-baseline+rg+sa+ic"] == replace(VARIANTS["paper-baseline+rg+sa"], latents=400)
+
+
+def test_light_variants_are_the_same_rows() -> None:
+    assert {VARIANTS["baseline+rg+sa+ic"], VARIANTS["teacher-swin-v2"], VARIANTS["teacher"]} == {TEACHER}
+    assert VARIANTS["baseline"] == VARIANTS["student"] == STUDENT
+    assert STUDENT.stages == tuple(
+        Stage(*of) for of in ((2, "light", 32, 1), (4, "light", 64, 2), (8, "light", 192, 3), (16, "light", 320, 1))
+    )
+    assert [(stage.blocks, stage.attention) for stage in TEACHER.stages] == [
+        (1, None), (6, WindowAttention()), (10, WindowAttention()), (6, None)
+    ]  # fmt: skip
+    assert VARIANTS["baseline+rg+sa"] == replace(STUDENT, stages=TEACHER.stages)
+    assert (STUDENT.latents, STUDENT.streams, TEACHER.latents, TEACHER.streams) == (320, 5, 400, 8)
+    versions = [VARIANTS[f"teacher-{name}"].stages[1].attention for name in ("no-attention", "swin-v1", "swin-v2")]
+    assert versions == [None, WindowAttention("swin-v1"), WindowAttention("swin-v2")]
+    assert [stage.kind for stage in VARIANTS["transformer-teacher"].stages] == ["light-mixed-v2"] * 4
+
+
+def test_no_other_two_variants_are_alike() -> None:
+    alike = [{n, m} for n in VARIANTS for m in VARIANTS if n < m and VARIANTS[n] == VARIANTS[m]]
+    assert len(alike) == 3 + 3 + 1  # teachers of each family under three names, and the light baseline is the student
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -193,20 +225,20 @@ def test_every_variant_builds(name: str) -> None:
     spec = VARIANTS[name]
     with torch.device("meta"):
         model = FedsModel(spec)
-    assert model.g_a.last.out_channels == spec.latents
-    assert len(model.float_side.nets) == spec.slices
-    assert len(model.g_s.shortcut) == {"none": 0, "haar": 4}[spec.shortcut]
+    assert len(model.g_a.last.weight) == spec.latents
+    assert len(model.float_side.nets) == len(spec.parts())
+    assert len(model.g_s.shortcut) == {"none": 0, "haar": 4, "principal": 1}[spec.shortcut]
     assert [len(group) for group in model.g_s.groups] == [stage.blocks for stage in reversed(spec.stages)]
     assert all(p.is_meta for p in model.parameters())
 
 
 @pytest.mark.parametrize(
     ("name", "parameters", "kmacs"),
-    [("student-paper", 35_198_204, 441.768128906), ("teacher", 96_714_220, 1682.974699219)],
+    [("student-paper", 35_198_204, 441.768128906), ("teacher-paper", 96_714_220, 1682.974699219)],
 )
 def test_size_and_cost_are_those_of_the_paper(name: str, parameters: int, kmacs: float) -> None:
     millions, thousands = counts.PAPER[name]
-    assert (millions, thousands) == {"student-paper": (35.34, 483.0), "teacher": (95.43, 1572.0)}[name]
+    assert (millions, thousands) == {"student-paper": (35.34, 483.0), "teacher-paper": (95.43, 1572.0)}[name]
     assert counts.parameters(VARIANTS[name]) == parameters
     assert parameters / 1e6 == pytest.approx(millions, rel=0.02)
     assert counts.kmacs_per_pixel(VARIANTS[name]) == pytest.approx(kmacs, rel=1e-6)
@@ -220,19 +252,44 @@ def test_cost_is_what_torch_counts(name: str) -> None:
     with torch.device("meta"):
         model, x = FedsModel(VARIANTS[name]), torch.empty(1, 3, 512, 512)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        quality = torch.ones(1)
+        quality = torch.ones(1, device="meta")
         y = model.g_a(x, quality).value
         model.g_s(walk(model.float_side, model.h_a(y), y, quality, counts._Passing()), quality)
     assert counts.kmacs_per_pixel(VARIANTS[name]) == counter.get_total_flops() / 2 / 512**2 / 1000
 
 
-def test_counting_a_shipped_network_loads_no_compiler() -> None:
+@pytest.mark.parametrize(
+    ("name", "kmacs"), [("student", "47.98134375"), ("student-paper-wavelet", "453.4226994018555")]
+)
+def test_counting_a_shipped_network_loads_no_compiler(name: str, kmacs: str) -> None:
     script = (
         "import sys; from fedscodec.networks import counts, spec; "
-        "print(counts.kmacs_per_pixel(spec.VARIANTS['student']), *{'torch._dynamo', 'sympy'} & set(sys.modules))"
+        "print(counts.kmacs_per_pixel(spec.VARIANTS[sys.argv[1]]), *{'torch._dynamo', 'sympy'} & set(sys.modules))"
     )
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert run.stdout == "453.4226994018555\n"
+    run = subprocess.run([sys.executable, "-c", script, name], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert run.stdout == f"{kmacs}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "kmacs"),
+    [("student", 5_779_564, 47.98134375), ("teacher", 16_873_420, 157.144921875), ("tiny-light", 57_506, 0.533765625)],
+)
+def test_sizes_of_light_networks(name: str, parameters: int, kmacs: float) -> None:
+    assert counts.parameters(VARIANTS[name]) == parameters
+    assert counts.kmacs_per_pixel(VARIANTS[name]) == pytest.approx(kmacs, rel=1e-9)
+
+
+def test_cost_of_the_light_transforms_by_hand() -> None:
+    widths, blocks, places = (32, 64, 192, 320), (1, 2, 3, 1), (2, 4, 8, 16)
+    inner = sum(n * (6 * c * c + 9 * c) / at**2 for c, n, at in zip(widths, blocks, places, strict=True))
+    ways = sum(4 * a * b / at**2 for a, b, at in zip(widths, widths[1:], places[1:], strict=False))
+    expected = 12 * 9 * 32 / 4 + inner + ways + (320 * 320 + 768 * 320) / 256
+    with torch.device("meta"):
+        g_a, g_s = FedsModel(STUDENT).g_a, FedsModel(STUDENT).g_s
+    for net, x in ((g_a, torch.empty(1, 3, 64, 64, device="meta")), (g_s, torch.empty(1, 320, 4, 4, device="meta"))):
+        with counts.MultiplyCounter() as counter, torch.no_grad():
+            net(x, torch.ones(1))
+        assert counter.macs / 64**2 == expected == 22_076.25
 
 
 def test_products_that_are_not_counted_are_refused() -> None:

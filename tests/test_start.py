@@ -18,7 +18,7 @@ def test_fresh_networks_are_variants_by_name():
     model, words = start("tiny", None)
     assert model.spec == TINY
     assert words == {"network": "tiny", "start": "fresh"}
-    with pytest.raises(FedsError, match="^giant: no such network; known are teacher, student, "):
+    with pytest.raises(FedsError, match="^giant: no such network; known are student, teacher, "):
         start("giant", None)
 
 

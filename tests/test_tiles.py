@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fedscodec.networks import integer_side, tiles
 from fedscodec.networks.integer_side import IntegerSide
-from fedscodec.networks.spec import STUDENT, TEACHER, VARIANTS, ModelSpec, WindowAttention, paper_stages
+from fedscodec.networks.spec import STUDENT_PAPER, TEACHER_PAPER, VARIANTS, ModelSpec, WindowAttention, paper_stages
 from fedscodec.networks.tiles import Box, margin, run_in_tiles, transform_tiles
 from fedscodec.networks.transforms import Analysis, HyperAnalysis, Synthesis
 from fedscodec.networks.weights import Weights
@@ -51,8 +51,10 @@ def test_a_map_little_larger_than_a_tile_is_one_tile() -> None:
 
 def test_margins() -> None:
     with torch.device("meta"):
-        nets = [(Analysis(spec), Synthesis(spec)) for spec in (SMALL, STUDENT, VARIANTS["teacher-no-attention"])]
-        teacher = Analysis(TEACHER), Synthesis(TEACHER)
+        nets = [
+            (Analysis(spec), Synthesis(spec)) for spec in (SMALL, STUDENT_PAPER, VARIANTS["paper-teacher-no-attention"])
+        ]
+        teacher = Analysis(TEACHER_PAPER), Synthesis(TEACHER_PAPER)
     assert [(margin(g_a), margin(g_s)) for g_a, g_s in nets] == [(2, 3), (4, 5), (13, 14)]
     assert [net.reach - without.reach for net, without in zip(teacher, nets[2], strict=True)] == [7 * (2 + 4)] * 2
     assert [(net.grain, net.reach) for net in teacher] == [(32, 29 + 12 * 14 + 42), (32, 44 + 12 * 14 + 42)]
@@ -126,8 +128,10 @@ def test_integer_networks_give_the_same_integers_in_tiles(
 
     def integers() -> list[Tensor]:
         features = side.side(z_hat, 2500)
-        context = side.context(0, y_hat)
-        return [features, context, *side.parameters_of(0, features, []), *side.parameters_of(1, features, [context])]
+        known, (first, second) = side.unknown(features), side.spec.parts()
+        found = side.parameters_of(first, features, known)
+        first.put(side.shown(first, y_hat), known)
+        return [features, known, *found, *side.parameters_of(second, features, known)]
 
     whole = integers()
     for name in ("HYPER_SIDE", "SLICE_SIDE"):
@@ -141,7 +145,7 @@ def test_integer_networks_give_the_same_integers_in_tiles(
 
 def test_what_tiles_see_begins_and_ends_where_windows_do() -> None:
     with torch.device("meta"):
-        net = Synthesis(TEACHER)
+        net = Synthesis(TEACHER_PAPER)
     seen = [tile.seen for tile in transform_tiles(301, 200, net, 64)]
     assert len(seen) == 15
     assert all(box.top % 2 == box.left % 2 == 0 and box.right % 2 == 0 for box in seen)

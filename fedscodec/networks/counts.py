@@ -25,7 +25,7 @@ from .spec import ModelSpec
 
 HEIGHT, WIDTH = 512, 512
 
-PAPER = {"student-paper": (35.34, 483.0), "teacher": (95.43, 1572.0)}
+PAPER = {"student-paper": (35.34, 483.0), "teacher-paper": (95.43, 1572.0)}
 """Millions of parameters (Table 1) and thousands of multiply-accumulates a pixel (Table 2) that the paper gives."""
 
 Shape = list[int]
@@ -112,6 +112,12 @@ def _cat(tensors: Sequence[torch.Tensor], dim: int = 0) -> Shape:
     return shape
 
 
+def _stack(tensors: Sequence[torch.Tensor], dim: int = 0) -> Shape:
+    shape = list(tensors[0].shape)
+    shape.insert(dim % (len(shape) + 1), len(tensors))
+    return shape
+
+
 def _part(x: torch.Tensor, index: Any) -> Shape:
     if isinstance(index, torch.Tensor):  # rows of a table
         return [*index.shape, *x.shape[1:]]
@@ -169,6 +175,7 @@ _PRODUCTS: dict[Callable, Callable[..., tuple[int, Shape]]] = {
 
 _SHAPES: dict[Callable, Callable[..., Shape]] = {
     torch.cat: _cat,
+    torch.stack: _stack,
     torch.Tensor.__getitem__: _part,
     F.pixel_shuffle: _pixel_shuffle,
     F.pixel_unshuffle: _pixel_unshuffle,
@@ -177,6 +184,7 @@ _ELEMENTWISE = {
     *("add", "sub", "rsub", "mul", "div", "truediv", "pow", "sqrt", "rsqrt", "exp", "log1p", "log2", "sign", "abs"),
     *(
         "lerp",
+        "ldexp",
         "floor",
         "round",
         "clamp",

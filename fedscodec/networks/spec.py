@@ -1,7 +1,8 @@
 """`ModelSpec`: everything that tells one network of the family from another, as one frozen value.
 
-Every ablation of the paper is one line in `VARIANTS`. Where the paper leaves a number open, the choice and its
-reason stand here and nowhere else:
+There are two families: light networks, which a CPU can train and a laptop can run, and networks as large as the
+paper's. Every ablation of the paper is one line in `VARIANTS`, for both. Where the paper leaves a number open, the
+choice and its reason stand here and nowhere else:
 
 * latents of the student: M = 160 in 5 slices of 32 (Sec. 3.2, 5.1). The 64 channels per slice of Sec. 7 would make
   M = 320 and fit neither parameter count.
@@ -294,30 +295,70 @@ def _parts(passes: Passes | None, latents: int, slices: int) -> tuple[Part, ...]
     return tuple(Part(f"slice {i + 1}", i, (i * width, (i + 1) * width), i * width, i + 1, i) for i in range(slices))
 
 
-TEACHER = ModelSpec()
-STUDENT = replace(TEACHER, latents=160, slices=5, stages=paper_stages(1), hyper_filters=400)
-BASELINE = replace(TEACHER, latents=320, stages=paper_stages(0))
-TINY = replace(  # a toy for the tests; every part of a student in small
-    STUDENT, stages=paper_stages(0, width=8), latents=12, slices=2, shortcut="haar", hyper_latents=4, hyper_filters=8,
-    slice_filters=(12, 8), scales=24, largest_scale=16.0,
+def light_stages(
+    blocks: tuple[int, int, int, int] = (1, 2, 3, 1), attention: WindowAttention | None = None, *, kind: str = "light"
+) -> tuple[Stage, ...]:
+    """Stages of light networks at 1/2 … 1/16, with attention after the second and third down-sampling.
+
+    Each has the width of 32, 64, 192 and 320 channels.
+    """
+    sizes = zip((2, 4, 8, 16), (32, 64, 192, 320), blocks, (None, attention, attention, None), strict=True)
+    return tuple(Stage(at, kind, width, count, windows) for at, width, count, windows in sizes)
+
+
+_MORE = (1, 6, 10, 6)  # residual groups of the light teacher: more blocks at 1/4, 1/8 and 1/16
+_SWIN_V1, _SWIN_V2 = WindowAttention("swin-v1"), WindowAttention("swin-v2")
+
+STUDENT = ModelSpec(light_stages(), latents=320, shortcut="principal", hyper_latents=64, entropy=Passes())
+TEACHER = replace(
+    STUDENT, stages=light_stages(_MORE, _SWIN_V2), latents=400, entropy=Passes(new=80, base_streams=2)
 )  # fmt: skip
-SWIN_V1 = WindowAttention("swin-v1")
+TINY_LIGHT = replace(  # a toy for the tests; every part of a light student in small
+    STUDENT, stages=tuple(Stage(at, "light", width, 1) for at, width in ((2, 4), (4, 6), (8, 8), (16, 10))),
+    latents=24, hyper_latents=6, entropy=Passes(base=4, side=12, width=16), scales=24, largest_scale=16.0,
+)  # fmt: skip
+
+TEACHER_PAPER = ModelSpec()
+STUDENT_PAPER = replace(TEACHER_PAPER, latents=160, slices=5, stages=paper_stages(1), hyper_filters=400)
+BASELINE_PAPER = replace(TEACHER_PAPER, latents=320, stages=paper_stages(0))
+TINY = replace(  # a toy for the tests; every part of a student of the paper in small
+    STUDENT_PAPER, stages=paper_stages(0, width=8), latents=12, slices=2, shortcut="haar", hyper_latents=4,
+    hyper_filters=8, slice_filters=(12, 8), scales=24, largest_scale=16.0,
+)  # fmt: skip
 
 VARIANTS: dict[str, ModelSpec] = {
+    "student": STUDENT,
     "teacher": TEACHER,
-    "student": replace(STUDENT, shortcut="haar"),
-    "student-paper": STUDENT,
-    "teacher-wavelet": replace(TEACHER, shortcut="haar"),
-    "baseline": BASELINE,  # Fig. 6
-    "baseline+rg": replace(BASELINE, stages=paper_stages(6)),
-    "baseline+rg+sa": replace(TEACHER, latents=320),
+    "baseline": STUDENT,  # Fig. 6
+    "baseline+rg": replace(STUDENT, stages=light_stages(_MORE)),
+    "baseline+rg+sa": replace(STUDENT, stages=TEACHER.stages),
     "baseline+rg+sa+ic": TEACHER,
-    "teacher-no-attention": replace(TEACHER, stages=paper_stages(6)),  # Table 4
-    "teacher-swin-v1": replace(TEACHER, stages=paper_stages(6, SWIN_V1)),
+    "teacher-no-attention": replace(TEACHER, stages=light_stages(_MORE)),  # Table 4
+    "teacher-swin-v1": replace(TEACHER, stages=light_stages(_MORE, _SWIN_V1)),
     "teacher-swin-v2": TEACHER,
-    "transformer-baseline": replace(TEACHER, stages=paper_stages(1, kind="mixed-v1"), latents=320, slices=5),  # Table 3
-    "transformer-teacher": replace(TEACHER, stages=paper_stages(3, WindowAttention(), kind="mixed-v2")),
-    "transformer-student": replace(STUDENT, stages=paper_stages(1, kind="mixed-v1")),
+    "transformer-baseline": replace(STUDENT, stages=light_stages(kind="light-mixed-v1")),  # Table 3
+    "transformer-teacher": replace(TEACHER, stages=light_stages((1, 3, 5, 3), _SWIN_V2, kind="light-mixed-v2")),
+    "transformer-student": replace(STUDENT, stages=light_stages((1, 1, 2, 1), kind="light-mixed-v1")),
+    "student-paper": STUDENT_PAPER,
+    "student-paper-wavelet": replace(STUDENT_PAPER, shortcut="haar"),
+    "teacher-paper": TEACHER_PAPER,
+    "teacher-paper-wavelet": replace(TEACHER_PAPER, shortcut="haar"),
+    "paper-baseline": BASELINE_PAPER,  # Fig. 6
+    "paper-baseline+rg": replace(BASELINE_PAPER, stages=paper_stages(6)),
+    "paper-baseline+rg+sa": replace(TEACHER_PAPER, latents=320),
+    "paper-baseline+rg+sa+ic": TEACHER_PAPER,
+    "paper-teacher-no-attention": replace(TEACHER_PAPER, stages=paper_stages(6)),  # Table 4
+    "paper-teacher-swin-v1": replace(TEACHER_PAPER, stages=paper_stages(6, _SWIN_V1)),
+    "paper-teacher-swin-v2": TEACHER_PAPER,
+    "paper-transformer-baseline": replace(  # Table 3
+        TEACHER_PAPER, stages=paper_stages(1, kind="mixed-v1"), latents=320, slices=5
+    ),
+    "paper-transformer-teacher": replace(TEACHER_PAPER, stages=paper_stages(3, _SWIN_V2, kind="mixed-v2")),
+    "paper-transformer-student": replace(STUDENT_PAPER, stages=paper_stages(1, kind="mixed-v1")),
     "tiny": TINY,
+    "tiny-light": TINY_LIGHT,
 }
-"""Name → spec. Fig. 6 is baseline … baseline+rg+sa+ic, Table 4 is teacher-no-attention … teacher-swin-v2."""
+"""Name → spec: first the light networks, then those of the paper's size, as printed and with the wavelet shortcut.
+
+Fig. 6 is baseline … baseline+rg+sa+ic, Table 4 is teacher-no-attention … teacher-swin-v2.
+"""

@@ -79,6 +79,8 @@ def _copy_side(small: FedsModel, large: FedsModel) -> None:
         ):
             raise FedsError(f"the nets of the two networks differ in {name}")
         value[: len(old)] = old
+    for old_part, part in zip(small.spec.parts(), large.spec.parts(), strict=False):  # whose streams may differ
+        now["shapes"][part.tables] = had["shapes"][old_part.tables]
     large.float_side.load_state_dict(now)
 
 
@@ -90,7 +92,7 @@ def require_fit(small: ModelSpec, large: ModelSpec) -> None:
     for a, b in zip(small.stages, large.stages, strict=True):
         if a.blocks > b.blocks or (a.attention is not None and a.attention != b.attention):
             raise FedsError(f"the larger network has less at 1/{a.at} than the smaller")
-    ours, theirs = small.parts(), large.parts()
+    ours, theirs = ([(part.channels, part.seen, part.cells) for part in spec.parts()] for spec in (small, large))
     if theirs[: len(ours)] != ours or small.latents > large.latents:
         raise FedsError("the larger network does not begin with the latents of the smaller")
     same = ("shortcut", "lambdas", "metric", "hyper_latents", "scales", "smallest_scale", "largest_scale")

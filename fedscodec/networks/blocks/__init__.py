@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from .kind import Kind
 from .light import Light
-from .mixed import Mixed
+from .mixed import LightMixed, Mixed
 from .residual import Residual
 
 KINDS: dict[str, Kind] = {
     "light": Light(),
+    "light-mixed-v1": LightMixed("swin-v1"),
+    "light-mixed-v2": LightMixed("swin-v2"),
     "residual": Residual(),
     "mixed-v1": Mixed("swin-v1"),
     "mixed-v2": Mixed("swin-v2"),

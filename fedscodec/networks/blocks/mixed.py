@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from ..attention import Version, WindowAttentionModule
 from .layers import add, reach_of
+from .light import Light, LightBlock
 from .residual import Residual, ResidualBlock
 
 
 class MixedBlock(nn.Module):
     """Half the channels through a residual block, half through Swin attention, as in the framework of Table 3."""
 
-    def __init__(self, channels: int, version: Version, shift: bool) -> None:
+    def __init__(
+        self, channels: int, version: Version, shift: bool, local: Callable[[int], nn.Module] = ResidualBlock
+    ) -> None:
         super().__init__()
         half = channels // 2
         self.into = nn.Conv2d(channels, 2 * half, 1)
-        self.conv = ResidualBlock(half)
+        self.conv = local(half)
         heads = max(h for h in (8, 4, 2, 1) if half % h == 0)
         self.window = WindowAttentionModule(
             half, version=version, window=8, heads=heads, blocks=1, first_shift=4 if shift else 0
@@ -45,3 +50,14 @@ class Mixed(Residual):
     def block(self, width: int, number: int) -> nn.Module:
         """A mixed block; every other one shifts its windows."""
         return MixedBlock(width, self.version, shift=bool(number % 2))
+
+
+class LightMixed(Light):
+    """The stages of `Light` with mixed blocks whose local half is a light block."""
+
+    def __init__(self, version: Version) -> None:
+        self.version = version
+
+    def block(self, width: int, number: int) -> nn.Module:
+        """A mixed block; every other one shifts its windows."""
+        return MixedBlock(width, self.version, shift=bool(number % 2), local=LightBlock)
