@@ -46,6 +46,7 @@ def encode(
     strip: bool = False,
     stream_checks: bool | None = None,
     preview: bool | None = None,
+    effort: int = 0,
     **metric: float | None,
 ) -> bytes:
     """The bytes of a .feds file that holds a picture.
@@ -58,9 +59,11 @@ def encode(
     (`ms_ssim=0.98`) or SSIMULACRA2 score (`ssimulacra2=80`), at most this Butteraugli distance (`butteraugli=1`). ICC
     profile, Exif and XMP go along unless `strip` is set; `stream_checks` let a damaged file tell which of its streams
     is (22 bytes of a student's file, by default where that is at most a thousandth of it). `preview` adds a small
-    picture that is shown without a network (some 600 bytes, by default where that is at most a two-hundredth). Raises
-    children of `FedsError`, of which TargetError tells what can be reached instead. What a picture had and is not
-    kept (more than 8 bits, HDR, further frames, ...) is told in a `NotKeptWarning` for each.
+    picture that is shown without a network (some 600 bytes, by default where that is at most a two-hundredth).
+    `effort` from 0 to 9 refines this one picture before it is coded, for fewer bytes at equal fidelity; see
+    docs/effort.md for what a level takes and gives. Raises children of `FedsError`, of which TargetError tells what can
+    be reached instead. What a picture had and is not kept (more than 8 bits, HDR, further frames, ...) is told in a
+    `NotKeptWarning` for each.
     """
     import numpy as np
 
@@ -81,7 +84,7 @@ def encode(
         source = bytes(image) if isinstance(image, bytearray | memoryview) else image
         picture = images.read_picture(source, max_pixels=max_pixels)
     network = model if isinstance(model, Model) else load_model(model, device)
-    how = Encoding(quality=quality, target=target, stream_checks=stream_checks, preview=preview)
+    how = Encoding(quality=quality, target=target, stream_checks=stream_checks, preview=preview, effort=effort)
     picture = images.stripped(picture) if strip else picture
     data = encode_one(picture, network, how).encoded.data
     for sentence in picture.warnings:

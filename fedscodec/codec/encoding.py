@@ -2,6 +2,8 @@
 
     pad → g_a │ gain → h_a → walk with a StreamWriter → pack    (in some networks g_a sees the quality, in others not)
 
+With effort, y and z are refined between h_a and the walk (`effort.refining`), and the better of the two files is taken.
+
 Everything between ẑ and the table indices is integers (`networks.integer_side`), so symbols do not depend on the
 device, the number of threads or the precision of the transforms.
 """
@@ -18,23 +20,29 @@ from ..images import Picture
 from ..networks.walk import walk
 from .beside import add_preview, boxes_of
 from .devices import sparing
+from .effort.judging import cost
+from .effort.levels import STEPS
+from .effort.refining import Latents, refine
 from .latents import TRANSFORM_SHARE, analyse, hyper_analyse, streams_told
 from .model import Model
-from .outcomes import Analysed, Clock, Encoded, Progress, separate_coder
+from .outcomes import Analysed, Clock, Encoded, Progress, Stopped, never, separate_coder, within
 from .settings import Encoding
 
 
 @sparing
 @torch.inference_mode()
-def encode_picture(picture: Picture, model: Model, how: Encoding, *, progress: Progress | None = None) -> Encoded:
+def encode_picture(
+    picture: Picture, model: Model, how: Encoding, *, progress: Progress | None = None, stopped: Stopped = never
+) -> Encoded:
     """Encode a picture at a quality from 1 to the number of the model's λs; in between, gains are interpolated.
 
-    A target in `how` is not searched for; `targets.encode_to_target` does that.
+    A target in `how` is not searched for; `targets.encode_to_target` does that. `stopped` is asked in the course of a
+    refinement whether it should end with what there is.
     """
     thousandths = _thousandths(model, how)  # before the work
     _require_fit(picture)
     clock = Clock(model.device, progress)
-    return _encode(Analysed(picture, None, clock.seconds), thousandths, model, how, clock)
+    return _encode(Analysed(picture, None, clock.seconds), thousandths, model, how, clock, stopped)
 
 
 @sparing
@@ -63,11 +71,13 @@ def _require_fit(picture: Picture) -> None:
 
 @sparing
 @torch.inference_mode()
-def encode_analysed(analysed: Analysed, model: Model, how: Encoding) -> Encoded:
+def encode_analysed(
+    analysed: Analysed, model: Model, how: Encoding, *, progress: Progress | None = None, stopped: Stopped = never
+) -> Encoded:
     """The file of an analysed picture at a quality; its seconds are those of both halves."""
-    thousandths, clock = _thousandths(model, how), Clock(model.device)
+    thousandths, clock = _thousandths(model, how), Clock(model.device, progress)
     clock.seconds.update(analysed.seconds)
-    return _encode(analysed, thousandths, model, how, clock)
+    return _encode(analysed, thousandths, model, how, clock, stopped)
 
 
 def _thousandths(model: Model, how: Encoding) -> int:
@@ -85,13 +95,35 @@ def gained(analysed: Analysed, model: Model, quality: float, progress: Progress 
     return analysed.latents.to(model.device) * gain
 
 
-def _encode(analysed: Analysed, thousandths: int, model: Model, how: Encoding, clock: Clock) -> Encoded:
-    """The file of an analysed picture."""
-    picture = analysed.picture
+def _encode(
+    analysed: Analysed, thousandths: int, model: Model, how: Encoding, clock: Clock, stopped: Stopped
+) -> Encoded:
+    """The file of an analysed picture, of its latents as they are or refined."""
+    whole, steps = clock.progress, STEPS[how.effort]
+    first = 1 / (1 + steps)  # a step costs about what an encoding does
+    clock.progress = within(whole, 0.0, first)
     with clock.stage("analysis"):
         y = gained(analysed, model, thousandths / 1000, clock.progress)
     with clock.stage("hyper analysis"):
         z = hyper_analyse(model, y)
+    encoded = _file(analysed, Latents(y, z), thousandths, model, how, clock)
+    if not steps:
+        return encoded
+    with clock.stage("refinement"):
+        told = within(whole, first, 1.0)
+        latents = refine(
+            Latents(y, z), analysed.picture, model, thousandths / 1000, steps, progress=told, stopped=stopped
+        )
+    del y, z
+    clock.progress = None
+    refined = _file(analysed, latents, thousandths, model, how, clock)
+    with clock.stage("refinement"):
+        return min((encoded, refined), key=lambda made: cost(made, analysed.picture, model))
+
+
+def _file(analysed: Analysed, latents: Latents, thousandths: int, model: Model, how: Encoding, clock: Clock) -> Encoded:
+    """The file of latents."""
+    picture, (y, z) = analysed.picture, latents
     told = streams_told(clock.progress, model, first=TRANSFORM_SHARE, last=1.0)
     writer = StreamWriter(
         model.z_tables, model.y_tables, unit=model.spec.mean_unit, count_bits=how.count_bits, told=told

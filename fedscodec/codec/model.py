@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -13,8 +14,9 @@ from torch import Tensor
 from .. import fileformat, registry
 from ..errors import FedsError, LackOfMemoryWarning, WeightsError
 from ..images import Picture
+from ..networks.slices import FloatSide
 from ..networks.tiles import transform_side
-from ..networks.weights import Weights, float_transforms, integer_side, read_weights
+from ..networks.weights import Weights, float_transforms, integer_side, read_weights, trainable
 from .devices import choose_device, choose_precision
 
 
@@ -41,19 +43,26 @@ class Model:
         self.transforms.to(self.device).to(memory_format=torch.channels_last)
         self.side = integer_side(weights).to(self.device)
         self.tile_shrink = 1
-        self._weights = None if self.device.type == "cpu" else weights  # for `cheaper`
+        self._weights = weights
 
     @property
     def tile_side(self) -> int:
         """Latents that a side of a tile of g_a and g_s keeps."""
         return max(transform_side(self.device) // self.tile_shrink, 1)
 
+    @functools.cached_property
+    def twin(self) -> FloatSide:
+        """The entropy side in float, made of the integers, for gradients. WeightsError where it cannot be made."""
+        with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+            side = trainable(self._weights).float_side
+        return side.eval().requires_grad_(False).to(self.device)
+
     def cheaper(self) -> Iterator[tuple[str, Model]]:
         """The same network in tiles of a quarter of the side, and then on the CPU, where it is not there already."""
         small = copy.copy(self)
         small.tile_shrink = 4 * self.tile_shrink
         yield "in smaller tiles", small
-        if self._weights is not None:
+        if self.device.type != "cpu":
             yield "on the CPU", Model(self._weights, name=self.name, quality=self.quality, device="cpu")
 
     def encode(

@@ -16,6 +16,20 @@ from ..images import Picture, pack_thumbnail
 
 Progress = Callable[[float], None]
 """Told, in the course of the work, how much of it is done, 0 to 1."""
+Stopped = Callable[[], bool]
+"""Asked, in the course of long work, whether it should end with what there is."""
+
+
+def never() -> bool:
+    """Work is done to its end."""
+    return False
+
+
+def within(progress: Progress | None, first: float, last: float) -> Progress | None:
+    """Who tells of a part of the work as of a whole, for who is told of all of it: the part goes from first to last."""
+    if progress is None:
+        return None
+    return lambda done: progress(first + (last - first) * done)
 
 
 @dataclass(frozen=True)
@@ -77,4 +91,4 @@ class Clock:
 def separate_coder(clock: Clock, coder: float) -> None:
     """Move the coder's seconds out of those of the walk that called it."""
     clock.seconds["entropy nets"] -= coder
-    clock.seconds["coder"] = coder
+    clock.seconds["coder"] = clock.seconds.get("coder", 0.0) + coder

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..errors import FedsError
 from ..fileformat import DEFAULT_MAX_PIXELS, FedsFile, Salvage, salvage, unpack
 from ..registry import DEFAULT_MODEL
 from .targets import Target
+
+MOST_EFFORT = 9
 
 
 @dataclass(frozen=True)
@@ -14,7 +17,8 @@ class Encoding:
     """How to encode. quality None: that of the model's name; target: in place of a quality; force: do all anew.
 
     strip: leave out ICC profile, Exif and XMP; stream_checks: add a check of every stream, preview: a small picture
-    that is shown at once (None for either: where they cost little); count_bits: sum up −log₂ p of the symbols.
+    that is shown at once (None for either: where they cost little); count_bits: sum up −log₂ p of the symbols; effort,
+    0 to 9: how long the latents are refined before they are coded.
     """
 
     model: str = DEFAULT_MODEL
@@ -29,6 +33,12 @@ class Encoding:
     stream_checks: bool | None = None
     preview: bool | None = None
     count_bits: bool = False
+    effort: int = 0
+
+    def __post_init__(self) -> None:
+        """FedsError for an effort that does not exist."""
+        if type(self.effort) is not int or not 0 <= self.effort <= MOST_EFFORT:
+            raise FedsError(f"effort must be a whole number from 0 to {MOST_EFFORT}, found {self.effort}")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from .decoding import decode_salvaged, reconstruct
 from .encoding import encode_picture
 from .exact import encode_exactly, is_exact, is_rough, looks_drawn, worse_than_flat
 from .model import Model
-from .outcomes import Decoded, Encoded, Progress
+from .outcomes import Decoded, Encoded, Progress, Stopped, never
 from .previews import decode_preview
 from .settings import Decoding, Encoding
 from .targets import FIDELITIES, encode_to_target
@@ -33,20 +33,27 @@ class Made:
 
 
 def encode_one(
-    picture: Picture, model: Model, how: Encoding, *, name: str = "the picture", progress: Progress | None = None
+    picture: Picture,
+    model: Model,
+    how: Encoding,
+    *,
+    name: str = "the picture",
+    progress: Progress | None = None,
+    stopped: Stopped = never,
 ) -> Made:
     """Encode as asked for, with a network at hand; TargetError names the picture and the nearest there is.
 
-    `progress` is told of a single pass only, not of the search for a target.
+    `progress` is told of a single pass and of refinements, not of the search for a target; `stopped` is asked whether
+    refining should end with what there is.
     """
     measured, note = dict[str, float](), ""
     drawn = looks_drawn(picture)
     if how.target is None:
-        encoded = encode_picture(picture, model, how, progress=progress)
+        encoded = encode_picture(picture, model, how, progress=progress, stopped=stopped)
         seconds = sum(encoded.seconds.values())
     else:
         try:
-            hit = encode_to_target(picture, model, how.target, how)
+            hit = encode_to_target(picture, model, how.target, how, progress=progress, stopped=stopped)
         except TargetError as error:
             exact = _exact(picture, model, how) if drawn else None
             if exact is None or (how.target.is_size and len(exact.data) > how.target.limit(_pixels(picture))):

@@ -4,6 +4,9 @@ Qualities are continuous, and what a file costs runs nearly straight over them o
 upwards, its error downwards. So a few steps of false position find the place, and each needs only the second half of
 an encoding: the analysis of the picture is the same for all.
 
+Effort comes last, as refining takes many times as long as encoding: the quality that was found is refined, which makes
+what is limited smaller or larger by some share, and then once more the quality that is within the limit by that share.
+
 A target is a limit that holds: a size is never exceeded, a fidelity never missed. What is found is within 1 % of it
 (of the bytes, or of the cost of a metric: the mean squared error, 1 − MS-SSIM, ...) or one thousandth of a quality
 short of crossing it.
@@ -22,7 +25,7 @@ from ..metrics.table import METRICS
 if TYPE_CHECKING:
     from ..images import Picture
     from .model import Model
-    from .outcomes import Encoded
+    from .outcomes import Encoded, Progress, Stopped
     from .settings import Encoding
 
 TOLERANCE = -math.log(0.99)
@@ -122,13 +125,22 @@ class Hit:
     seconds: float
 
 
-def encode_to_target(picture: Picture, model: Model, target: Target, how: Encoding | None = None) -> Hit:
+def encode_to_target(
+    picture: Picture,
+    model: Model,
+    target: Target,
+    how: Encoding | None = None,
+    *,
+    progress: Progress | None = None,
+    stopped: Stopped | None = None,
+) -> Hit:
     """The best file within a target; TargetError where there is none, which names the nearest that there is.
 
-    All but the quality and the target is as `how` says.
+    All but the quality and the target is as `how` says. `progress` is told of refinements, not of the search before;
+    `stopped` is asked whether they should end with what there is.
     """
     pixels, limit = picture.width * picture.height, target.limit(picture.width * picture.height)
-    trials = _Trials(picture, model, target, how)
+    trials = _Trials(picture, model, target, how, progress, stopped)
     lowest, highest = 1000, 1000 * len(model.spec.lambdas)
     found = search(trials.cost, limit, lowest, highest, rising=target.is_size)
 
@@ -142,9 +154,12 @@ def encode_to_target(picture: Picture, model: Model, target: Target, how: Encodi
         hint = _metadata_hint(trials.encoded(end).data, limit) if target.is_size else ""
         raise TargetError(f"{target.asked} cannot be reached: {at_the_end(end)}{hint}")
     cost, end = trials.cost(found), highest if target.is_size else lowest
+    encoded = trials.encoded(found)
     note = "" if found != end or close(cost, limit) else f"{at_the_end(end)}, where {target.asked} would do"
+    if trials.has_effort:
+        cost, encoded = _refined(trials, found, limit, (lowest, highest))
     return Hit(
-        trials.encoded(found),
+        encoded,
         target.value_of(cost, pixels),
         target.told(cost, pixels),
         note,
@@ -163,6 +178,21 @@ def _metadata_hint(data: bytes, limit: float) -> str:
     if not beside or len(data) - beside > limit:
         return ""
     return f"; {beside:,} bytes of it are ICC profile, Exif and XMP, which --strip leaves out"
+
+
+def _refined(trials: _Trials, found: int, limit: float, ends: tuple[int, int]) -> tuple[float, Encoded]:
+    """The best file within a limit, with its cost: that of the quality that was found, or a refined one near it."""
+    plain = trials.encoded(found)
+    choice = [(trials.cost(found), plain)]
+    first = trials.refined(found)
+    choice.append((trials.cost_of(first), first))
+    share = choice[-1][0] / choice[0][0] if choice[0][0] else 1.0
+    again = search(trials.cost, limit / share, *ends, rising=trials.is_size) if share else None
+    if again is not None and again != found and not trials.is_stopped:
+        second = trials.refined(again)
+        choice.append((trials.cost_of(second), second))
+    within = [(cost, encoded) for cost, encoded in choice if cost <= limit]
+    return min(within, key=lambda one: trials.what_is_left(one[1]))
 
 
 def close(cost: float, limit: float) -> bool:
@@ -216,12 +246,22 @@ def _log(cost: float) -> float:
 class _Trials:
     """Encodes one picture at the qualities that a search asks for, and keeps the costs and the last files."""
 
-    def __init__(self, picture: Picture, model: Model, target: Target, how: Encoding | None) -> None:
+    def __init__(
+        self,
+        picture: Picture,
+        model: Model,
+        target: Target,
+        how: Encoding | None,
+        progress: Progress | None,
+        stopped: Stopped | None,
+    ) -> None:
         from .encoding import analyse_picture
         from .settings import Encoding
 
         self._analysed = analyse_picture(picture, model)
         self._model, self._target, self._how = model, target, how or Encoding()
+        self._progress, self._stopped = progress, stopped or (lambda: False)
+        self.is_size, self.has_effort = target.is_size, self._how.effort > 0
         self._files: dict[int, Encoded] = {}
         self.costs: dict[int, float] = {}
         self.seconds = sum(self._analysed.seconds.values())
@@ -229,20 +269,42 @@ class _Trials:
     def cost(self, thousandths: int) -> float:
         """What the file of a quality costs, in the unit of `Target.limit`."""
         if thousandths not in self.costs:
-            self.costs[thousandths] = self._cost(self.encoded(thousandths))
+            self.costs[thousandths] = self.cost_of(self.encoded(thousandths))
         return self.costs[thousandths]
 
     def encoded(self, thousandths: int) -> Encoded:
-        """The file of a quality."""
+        """The file of a quality, without effort."""
         if thousandths not in self._files:
-            from .encoding import encode_analysed
-
-            encoded = encode_analysed(self._analysed, self._model, replace(self._how, quality=thousandths / 1000))
-            self.seconds += sum(encoded.seconds.values()) - sum(self._analysed.seconds.values())
+            encoded = self._encode(replace(self._how, quality=thousandths / 1000, effort=0))
             self._files = dict([*self._files.items(), (thousandths, encoded)][-2:])
         return self._files[thousandths]
 
-    def _cost(self, encoded: Encoded) -> float:
+    def refined(self, thousandths: int) -> Encoded:
+        """The file of a quality, with effort."""
+        return self._encode(replace(self._how, quality=thousandths / 1000), self._progress)
+
+    def _encode(self, how: Encoding, progress: Progress | None = None) -> Encoded:
+        from .encoding import encode_analysed
+
+        encoded = encode_analysed(self._analysed, self._model, how, progress=progress, stopped=self._stopped)
+        self.seconds += sum(encoded.seconds.values()) - sum(self._analysed.seconds.values())
+        return encoded
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether refining should end with what there is."""
+        return self._stopped()
+
+    def what_is_left(self, encoded: Encoded) -> float:
+        """What is not limited and should be little: the distortion of a file, or its bytes."""
+        if not self.is_size:
+            return len(encoded.data)
+        from .effort.judging import distortion
+
+        return distortion(encoded, self._analysed.picture, self._model)
+
+    def cost_of(self, encoded: Encoded) -> float:
+        """What a file costs, in the unit of `Target.limit`."""
         if self._target.is_size:
             return len(encoded.data)
         from .decoding import reconstruct

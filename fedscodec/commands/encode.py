@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +22,7 @@ from .options import (
     Bpp,
     Debug,
     Device,
+    Effort,
     Force,
     Jobs,
     MaxPixels,
@@ -44,6 +47,7 @@ EXAMPLES = examples(
     "feds encode photo.png",
     "feds encode photo.png --quality 4.5 --measure",
     "feds encode photo.png --size 200k",
+    "feds encode photo.png --effort 5",
     "feds encode photos/ -o out/ --recursive",
     "feds encode scan.tif -o small.feds --model teacher-q1",
     "cat photo.png | feds encode - -o photo.feds",
@@ -61,6 +65,7 @@ def encode(
     quality: Quality = None,
     bpp: Bpp = None,
     size: Size = None,
+    effort: Effort = 0,
     measure: Annotated[bool, typer.Option("--measure", help="Decode what was encoded and tell its PSNR.")] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="Decode before writing; compare symbols, alpha and metadata.")
@@ -87,7 +92,8 @@ def encode(
     with one_sentence(debug):
         target = target_of({"bpp": bpp, "size": size, **targets}, quality)
         how = Encoding(
-            model, quality, target, device.value, measure, verify, max_pixels, force, strip, stream_checks, preview
+            model, quality, target, device.value, measure, verify, max_pixels, force, strip, stream_checks, preview,
+            effort=effort,
         )  # fmt: skip
         if is_batch(sources) or as_json or ray:
             _encode_many(sources, output, how, recursive=recursive, jobs=jobs, ray=ray, as_json=as_json, quiet=quiet)
@@ -122,12 +128,16 @@ def _encode_one(source: Path, output: Path | None, how: Encoding, *, quiet: bool
     picture = stripped(picture) if how.strip else picture
     for warning in picture.warnings:
         say(f"feds: {name}: {warning}", quiet)
+    from ..codec.effort.levels import STEPS
     from ..codec.model import load_model
     from ..codec.single import encode_one
 
     network = load_model(how.model, how.device)
-    with shown_progress(picture.width * picture.height, quiet) as progress:
-        made = encode_one(picture, network, how, name=name, progress=progress)
+    work = picture.width * picture.height * (1 + STEPS[how.effort])
+    with _interrupts(how) as stopped, shown_progress(work, quiet) as progress:
+        made = encode_one(picture, network, how, name=name, progress=progress, stopped=stopped)
+    if stopped():
+        say(f"feds: {name}: stopped early, with what was found so far", quiet)
     if made.note:
         say(f"feds: {name}: {made.note}", quiet)
     write_output(target, made.encoded.data, force=how.force)
@@ -136,3 +146,16 @@ def _encode_one(source: Path, output: Path | None, how: Encoding, *, quiet: bool
         say(larger, quiet)
     line = report.encoded_line(made.encoded.data, network.name, made.seconds, made.measured)
     say(f"{name_of(target, 'output')}: {line}", quiet)
+
+
+@contextmanager
+def _interrupts(how: Encoding) -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C asked for an end of refining; without effort, it ends all at once as ever."""
+    from ..training.interrupts import Interrupts
+
+    interrupts = Interrupts()
+    if not how.effort:
+        yield lambda: False
+        return
+    with interrupts:
+        yield lambda: interrupts.seen

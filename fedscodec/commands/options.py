@@ -71,6 +71,12 @@ Preview = Annotated[
         "--preview/--no-preview", help="Put in a small picture to show at once; by default if that is at most 0.5 %."
     ),
 ]
+Effort = Annotated[
+    int,
+    typer.Option(
+        min=0, max=9, metavar="E", help="0 (fast) to 9: refine each picture, for fewer bytes at equal quality."
+    ),
+]
 Format = Annotated[str | None, typer.Option(metavar="F", help="png, jpg, webp, ...; by default OUT's suffix.")]
 Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output if it exists.")]
 MaxPixels = Annotated[int, typer.Option(min=1, metavar="N", help="Refuse pictures with more pixels.")]

@@ -103,16 +103,21 @@ class Tables:
 
         Escapes are counted in full, symbols of skipped tables as 0. ValueError as in `check_symbols`.
         """
+        return float(self.bits_of_each(symbols, indexes).sum())
+
+    def bits_of_each(self, symbols: ArrayLike, indexes: ArrayLike) -> NDArray[np.float64]:
+        """Return -log2 of the probability of each of `symbols` [n], in bits; see `bits`."""
         symbols, indexes = np.asarray(symbols), np.asarray(indexes)
         self.check_symbols(symbols, indexes)
-        coded = indexes >= self.skip
-        values, tables = symbols[coded].astype(np.int64), indexes[coded]
-        low, high = self.low[tables], self.high[tables]
+        values = symbols.astype(np.int64)
+        low, high = self.low[indexes], self.high[indexes]
         distances = np.maximum(low - values, values - high)
         escaped = distances > 0
-        frequencies = self.frequencies[tables, np.where(escaped, high + 1, values) - low]
-        raw = 2 * int(bit_lengths(distances[escaped]).sum())
-        return math.log2(TOTAL) * values.size - float(np.log2(frequencies).sum()) + raw
+        frequencies = self.frequencies[indexes, np.where(escaped, high + 1, values) - low]
+        bits = math.log2(TOTAL) - np.log2(frequencies)
+        bits[escaped] += 2 * bit_lengths(distances[escaped])
+        bits[indexes < self.skip] = 0.0
+        return np.asarray(bits)
 
     def split(self, count: int) -> tuple[Tables, ...]:
         """Return tables 0 .. count-1, count .. 2*count-1 and so on, each with the same `skip`; T must be their sum."""

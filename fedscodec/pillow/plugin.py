@@ -9,10 +9,10 @@ on the device that FEDS_DEVICE names (auto, cpu, cuda); `thumbnail` decodes a pr
 between. What is wrong with a file is an OSError at the latest when it is loaded, as with Pillow's own formats.
 
 Options of `save`: model (a name, a weights file, or what `fedscodec.load_model` gave), quality or in its place one of
-bpp, size, psnr, ms_ssim, ssimulacra2 and butteraugli, stream_checks and preview (see `fedscodec.encode`), device;
-icc_profile, exif and xmp replace those of the image, b"" drops them; `register_feds_opener` sets what holds where
-nothing is told. The picture is turned as its Exif says. What is not kept (more than 8 bits, HDR, further frames of
-save_all, ...) is told in a NotKeptWarning for each.
+bpp, size, psnr, ms_ssim, ssimulacra2 and butteraugli, stream_checks, preview and effort (see `fedscodec.encode`),
+device; icc_profile, exif and xmp replace those of the image, b"" drops them; `register_feds_opener` sets what holds
+where nothing is told. The picture is turned as its Exif says. What is not kept (more than 8 bits, HDR, further frames
+of save_all, ...) is told in a NotKeptWarning for each.
 """
 
 from __future__ import annotations
@@ -154,6 +154,7 @@ def save(image: Image.Image, stream: IO[bytes], filename: str | bytes) -> None:
             target=target,
             stream_checks=options.get("stream_checks"),
             preview=options.get("preview"),
+            effort=options.get("effort") or 0,
         )
         data = encode_one(picture, network, how).encoded.data
     except FedsError as error:
