@@ -55,6 +55,7 @@ class Model:
         """The entropy side in float, made of the integers, for gradients. WeightsError where it cannot be made."""
         with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
             side = trainable(self._weights).float_side
+            side.set_mode(quantised=True)  # else up to a tenth of the bits are not those of the integers
         return side.eval().requires_grad_(False).to(self.device)
 
     def cheaper(self) -> Iterator[tuple[str, Model]]:

@@ -5,7 +5,7 @@ upwards, its error downwards. So a few steps of false position find the place, a
 an encoding: the analysis of the picture is the same for all.
 
 Effort comes last, as refining takes many times as long as encoding: the quality that was found is refined, which makes
-what is limited smaller or larger by some share, and then once more the quality that is within the limit by that share.
+what is limited smaller or larger by some share, and then, twice at most, the quality that is within the limit by it.
 
 A target is a limit that holds: a size is never exceeded, a fidelity never missed. What is found is within 1 % of it
 (of the bytes, or of the cost of a metric: the mean squared error, 1 − MS-SSIM, ...) or one thousandth of a quality
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 TOLERANCE = -math.log(0.99)
 SLOPE = 0.26 / 1000
 """How much the logarithm of bytes or error changes in a thousandth of a quality: a first guess (Kodak, the student)."""
+
+REFINEMENTS = 3
+"""How often a picture is refined for a target, at most."""
 
 
 SIZES = ("bpp", "size")
@@ -182,15 +185,19 @@ def _metadata_hint(data: bytes, limit: float) -> str:
 
 def _refined(trials: _Trials, found: int, limit: float, ends: tuple[int, int]) -> tuple[float, Encoded]:
     """The best file within a limit, with its cost: that of the quality that was found, or a refined one near it."""
-    plain = trials.encoded(found)
-    choice = [(trials.cost(found), plain)]
-    first = trials.refined(found)
-    choice.append((trials.cost_of(first), first))
-    share = choice[-1][0] / choice[0][0] if choice[0][0] else 1.0
-    again = search(trials.cost, limit / share, *ends, rising=trials.is_size) if share else None
-    if again is not None and again != found and not trials.is_stopped:
-        second = trials.refined(again)
-        choice.append((trials.cost_of(second), second))
+    choice, tried, aim, at = [(trials.cost(found), trials.encoded(found))], set[int](), limit, found
+    for _ in range(REFINEMENTS):
+        tried.add(at)
+        refined = trials.refined(at)
+        cost = trials.cost_of(refined)
+        choice.append((cost, refined))
+        if close(cost, limit) or trials.is_stopped or not cost:
+            break
+        aim *= (1 - TOLERANCE / 4) * limit / cost
+        again = search(trials.cost, aim, *ends, rising=trials.is_size)
+        if again is None or again in tried:
+            break
+        at = again
     within = [(cost, encoded) for cost, encoded in choice if cost <= limit]
     return min(within, key=lambda one: trials.what_is_left(one[1]))
 

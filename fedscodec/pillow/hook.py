@@ -36,13 +36,17 @@ def register_feds_opener(
     device: str | None = None,
     stream_checks: bool | None = None,
     preview: bool | None = None,
+    effort: int | None = None,
 ) -> None:
     """Register .feds with Pillow now, and set what `Image.save` does where it is not told.
 
     `import fedscodec` registers it too, with the defaults of `fedscodec.encode`; those come back with a call without
     options. A quality or target given to `save` goes before the `quality` here.
     """
-    told = {"model": model, "quality": quality, "device": device, "stream_checks": stream_checks, "preview": preview}
+    told = {
+        "model": model, "quality": quality, "device": device,
+        "stream_checks": stream_checks, "preview": preview, "effort": effort,
+    }  # fmt: skip
     SAVE_DEFAULTS.clear()
     SAVE_DEFAULTS.update((name, value) for name, value in told.items() if value is not None)
     _register(importlib.import_module(WATCHED))

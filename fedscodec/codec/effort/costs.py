@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,15 @@ FORBIDDEN = 1e4
 """Bits of a symbol that cannot be coded: a table that is skipped has but one."""
 
 
+BEYOND = 256
+"""How far symbols beyond all tables are told apart: by then, twice as far is two bits more."""
+
+
 class Costs:
     """Bits of every symbol within `radius` of zero by every table; those beyond count as the outermost."""
 
     def __init__(self, tables: Tables, device: torch.device) -> None:
-        self.radius = int(np.maximum(tables.high, -tables.low).max()) + 1
+        self.radius = int(np.maximum(tables.high, -tables.low).max()) + BEYOND
         symbols = np.arange(-self.radius, self.radius + 1)
         bits = np.full((len(tables), symbols.size), FORBIDDEN)
         bits[: tables.skip, self.radius] = 0.0
@@ -38,6 +43,12 @@ class Costs:
         """Bits of whole symbols by the tables of whole indices, int64 both; beyond either end, those at the end."""
         column = (symbols + self.radius).clamp(0, 2 * self.radius)
         return self._bits.view(-1)[index.clamp(0, len(self._bits) - 1) * self._bits.shape[1] + column]
+
+
+@functools.lru_cache(64)
+def costs_of(tables: Tables, device: torch.device) -> Costs:
+    """The costs of a table, made once."""
+    return Costs(tables, device)
 
 
 class _Bits(torch.autograd.Function):

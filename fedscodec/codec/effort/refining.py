@@ -31,17 +31,19 @@ from ...networks.tiles import Tile, tiles, trim
 from ...networks.walk import walk
 from ..model import Model
 from ..outcomes import Progress, Stopped, never, within
-from .costs import Costs
+from .costs import Costs, costs_of
 from .deciding import Change, Deciding
 
 TILE_SIDE, TILE_MARGIN = 8, 2
 """Elements of z that a side of a tile keeps, and sees beyond: a Kodak picture is one tile of 12×8."""
 CELLS = STRIDE // 16
 """Latents a side under one element of z."""
-FIRST_SHARE, LAST_SHARE = 0.8, 0.2
+FIRST_SHARE, LAST_SHARE = 0.7, 0.3
 """How much of what promises to gain is moved in the first step and in the last."""
 REST, COOLING = 4.0, 0.85
 """Bits that a latent must promise more once it was moved, and what is left of them a step later."""
+TRUST = 0.9
+"""Of the curvature: what follows from a move and is not seen at once is on average to the good."""
 PROBE = 0.5
 """How far latents are moved to measure curvature, in quantisation steps."""
 
@@ -70,7 +72,7 @@ def refine(
     """
     with torch.inference_mode(False), torch.enable_grad():
         y, z = latents.y.clone(), latents.z.clone()
-        costs = Costs(model.z_tables, model.device), [Costs(tables, model.device) for tables in model.y_tables]
+        costs = costs_of(model.z_tables, model.device), [costs_of(tables, model.device) for tables in model.y_tables]
         grid = _grid(z, model)
         for number, tile in enumerate(grid):
             if stopped():
@@ -127,7 +129,8 @@ class _Tile:
             if stopped():
                 break
             up, down = (
-                side + slope + curvature / 2 + rest for side, slope in ((change.up, gradient), (change.down, -gradient))
+                side + slope + TRUST * curvature / 2 + rest
+                for side, slope in ((change.up, gradient), (change.down, -gradient))
             )
             share = FIRST_SHARE * (LAST_SHARE / FIRST_SHARE) ** (step / max(steps - 1, 1))
             moved = (torch.minimum(up, down) < 0) & self._drawn(share, y_hat, generator)
