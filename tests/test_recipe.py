@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 
@@ -169,7 +169,8 @@ def test_a_trajectory_never_falls_and_a_branch_only_falls():
     relay, branch = RECIPES["relay"], RECIPES["branch"]
     assert [relay.rate(progress) for progress in (0.5, 0.99, 1.0)] == [1, 1, 1]
     assert (relay.ends_at, branch.ends_at) == (1.0, 0.0)
-    assert [branch.rate(progress) for progress in (0.0, 0.5, 1.0)] == pytest.approx([1, 0.5, 0])
+    assert [branch.rate(progress) for progress in (0.0, 0.02, 0.5, 1.0)] == pytest.approx([0.01, 1, 0.5, 0], abs=1e-2)
+    assert replace(branch, warm_up=0.0).rate(0.0) == 1  # what --from makes of it
 
 
 def test_the_rate_can_fall_in_the_last_minutes():

@@ -197,7 +197,9 @@ _GOES_ON: dict[str, Any] = {"linear_share": 0.0, "free_z": 0.0}
 RECIPES: dict[str, Recipe] = {
     "train": Recipe(),
     "relay": Recipe(minutes=600.0, decay_from=1.0, quantised_share=0.0, shapes_every=0.0),
-    "branch": Recipe(**_GOES_ON, warm_up=0.0, decay_from=0.0, crops=(256, 384), crops_share=0.3, quantised_share=0.3),
+    "branch": Recipe(
+        **_GOES_ON, decay_from=0.0, crops=(256, 384), crops_share=0.3, quantised_share=0.3, shapes_every=0.1
+    ),
     "distill": Recipe(latent_order="teacher", relative=True),
     "finetune": Recipe(
         **_GOES_ON,
