@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from .codec import threads
 from .errors import DamageWarning, FedsError, NotKeptWarning
 from .fileformat import DEFAULT_MAX_PIXELS
 from .pillow import hook as pillow_hook
@@ -32,6 +33,7 @@ __all__ = [
     "FedsError", "NotKeptWarning", "__version__", "decode", "encode", "load_model", "preview", "register_feds_opener",
 ]  # fmt: skip
 pillow_hook.install()
+threads.wait_passively()
 
 
 def encode(

@@ -19,6 +19,7 @@ from .outcomes import Decoded, Encoded, Progress, Stopped, never
 from .previews import decode_preview
 from .settings import Decoding, Encoding
 from .targets import FIDELITIES, encode_to_target
+from .threads import threads_for
 from .verification import require_same
 
 
@@ -46,6 +47,11 @@ def encode_one(
     `progress` is told of a single pass and of refinements, not of the search for a target; `stopped` is asked whether
     refining should end with what there is.
     """
+    with threads_for(picture.width * picture.height):
+        return _encode(picture, model, how, name, progress)
+
+
+def _encode(picture: Picture, model: Model, how: Encoding, name: str, progress: Progress | None) -> Made:
     measured, note = dict[str, float](), ""
     drawn = looks_drawn(picture)
     if how.target is None:
@@ -104,8 +110,9 @@ def decode_one(
 ) -> Decoded:
     """Decode what `how.unpack` gave, with the network that wrote it; FormatError starts with `name`."""
     try:
-        if isinstance(found, Salvage):
-            return decode_salvaged(found, model, progress=progress)
-        return decode_preview(found, model, size=how.size, slices=how.slices, progress=progress)
+        with threads_for(found.header.width * found.header.height):
+            if isinstance(found, Salvage):
+                return decode_salvaged(found, model, progress=progress)
+            return decode_preview(found, model, size=how.size, slices=how.slices, progress=progress)
     except FormatError as error:
         raise FormatError(f"{name}: {error}") from error

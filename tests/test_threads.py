@@ -1,0 +1,82 @@
+"""Threads sleep while they wait, and a small picture gets only one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+import fedscodec
+from fedscodec.codec import decoding, encoding, threads
+from fedscodec.codec.model import Model
+
+
+def environment_of(script: str, **given: str) -> str:
+    """What a script prints in a process of its own, where the environment says nothing but what is given."""
+    clean = {key: value for key, value in os.environ.items() if key not in threads.PASSIVE}
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=clean | given, check=True)
+    return run.stdout.strip()
+
+
+SHOWN = "import os; print(os.environ.get('OMP_WAIT_POLICY'), os.environ.get('KMP_BLOCKTIME'))"
+
+
+@pytest.mark.parametrize("loaded", ["fedscodec", "fedscodec.cli", "fedscodec.codec.model", "fedscodec.training.loop"])
+def test_whatever_is_imported_first_has_threads_sleep(loaded: str) -> None:
+    assert environment_of(f"import {loaded}; {SHOWN}") == "PASSIVE 0"
+
+
+def test_the_environment_has_the_last_word() -> None:
+    assert environment_of(f"import fedscodec; {SHOWN}", OMP_WAIT_POLICY="ACTIVE") == "ACTIVE 0"
+    assert environment_of(f"import torch, fedscodec; {SHOWN}") == "None None"  # too late: torch has read it
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_small_picture_gets_one_thread(codec: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    for module, name in ((encoding, "analyse"), (decoding, "synthesise")):
+        honest = getattr(module, name)
+        watched = lambda *given, honest=honest: seen.append(torch.get_num_threads()) or honest(*given)  # noqa: E731
+        monkeypatch.setattr(module, name, watched)
+    picture = np.full((48, 64, 3), 90, np.uint8)
+    data = fedscodec.encode(picture, codec)
+    fedscodec.decode(data, model=codec)
+    assert (seen, torch.get_num_threads()) == ([1, 1], 2)
+    monkeypatch.setattr(threads, "SMALL", 48 * 64 - 1)
+    assert fedscodec.encode(picture, codec) == data
+    fedscodec.decode(data, model=codec)
+    assert (seen[2:], torch.get_num_threads()) == ([2, 2], 2)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_the_number_comes_back_after_errors_and_from_several_threads() -> None:
+    with pytest.raises(ValueError, match="x"), threads.threads_for(1):
+        raise ValueError("x")
+    assert torch.get_num_threads() == 2
+    first_is_in, second_is_in = threading.Event(), threading.Event()
+
+    def second() -> None:
+        first_is_in.wait(10)
+        with threads.threads_for(1):
+            second_is_in.set()
+
+    other = threading.Thread(target=second)
+    other.start()
+    with threads.threads_for(1):
+        first_is_in.set()
+        assert second_is_in.wait(10)
+        other.join(10)
+    assert torch.get_num_threads() == 2
