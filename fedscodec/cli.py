@@ -30,6 +30,7 @@ from .commands import (
     verify,
     web,
 )
+from .files.standard import reopen_closed
 from .version import __version__
 
 app = typer.Typer(
@@ -74,4 +75,5 @@ def feds(
 
 def main() -> None:
     """Run `feds` with the arguments of this process, and leave with its exit code."""
+    reopen_closed()
     app(prog_name="feds")

@@ -80,7 +80,8 @@ def _files() -> list[Path]:
     found: dict[str, Path] = {}
     for folder in folders():
         for path in sorted(folder.glob("*.safetensors")):
-            found.setdefault(path.name, path)
+            if path.is_file():  # a pipe would be waited for
+                found.setdefault(path.name, path)
     return list(found.values())
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fedscodec.batch.plan import Task, find_tasks, is_batch
+from fedscodec.batch.plan import Task, is_batch, plan
 from fedscodec.errors import FedsError
 
 TREE = ["a.png", "B.JPG", "notes.txt", ".hidden.png", "sub/c.png", "sub/deep/d.tif", ".git/e.png", "old/a.png"]
@@ -24,7 +24,7 @@ def photos(tmp_path, monkeypatch):
 
 
 def planned(*sources, output="out", **how):
-    tasks = find_tasks([Path(source) for source in sources], output and Path(output), ".feds", WANTED, **how)
+    tasks = plan([Path(source) for source in sources], output and Path(output), ".feds", WANTED, **how).tasks
     assert all(not task.fault for task in tasks)
     return {str(task.source): str(task.target) for task in tasks}
 
@@ -88,7 +88,7 @@ def test_a_source_that_is_named_twice_is_done_once(photos):
 
 def test_two_sources_of_one_output_are_both_refused(photos):
     Path("photos/a.jpg").touch()
-    tasks = find_tasks([photos], Path("out"), ".feds", WANTED)
+    tasks = plan([photos], Path("out"), ".feds", WANTED).tasks
     fault = "out/a.feds: would be made of photos/a.jpg and of photos/a.png, expected one source for one output"
     assert tasks == [
         Task(Path("photos/B.JPG"), Path("out/B.feds")),
@@ -100,6 +100,6 @@ def test_two_sources_of_one_output_are_both_refused(photos):
 def test_nothing_at_all(photos):
     Path("empty").mkdir()
     with pytest.raises(FedsError, match=r"^empty: nothing to do here \(looked for \.jpg \.png \.tif\)$"):
-        find_tasks([Path("empty")], None, ".feds", WANTED)
+        plan([Path("empty")], None, ".feds", WANTED)
     with pytest.raises(FedsError, match=r"^x/\*\.png, y\?: nothing to do here"):
-        find_tasks([Path("x/*.png"), Path("y?")], None, ".feds", WANTED)
+        plan([Path("x/*.png"), Path("y?")], None, ".feds", WANTED)

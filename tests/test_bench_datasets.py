@@ -83,10 +83,9 @@ def test_pictures_of_folders_are_taken_in_order_and_each_once(served):
 
 def test_no_picture_at_all_is_an_error(tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
-    suffixes = ".avif .bmp .jpeg .jpg .png .ppm .tif .tiff .webp"
     with pytest.raises(ImageError) as caught:
         pictures_in([tmp_path, tmp_path / "notes.txt"])
-    assert str(caught.value) == f"{tmp_path}, {tmp_path / 'notes.txt'}: no pictures here (looked for {suffixes})"
+    assert str(caught.value) == f"{tmp_path}, {tmp_path / 'notes.txt'}: no pictures here that Pillow reads"
 
 
 def test_two_pictures_of_one_name_are_an_error(served, tmp_path):

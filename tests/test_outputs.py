@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 
 from fedscodec.errors import OutputError
-from fedscodec.files.outputs import STANDARD, output_path, require_writable, write_file, write_output
+from fedscodec.files.outputs import (
+    STANDARD,
+    Place,
+    output_path,
+    require_writable,
+    write_file,
+    write_output,
+)
 
 
 def told(action, *args, **options):
@@ -37,7 +44,7 @@ def told(action, *args, **options):
     ],
 )
 def test_output_path(source, output, expected):
-    assert output_path(Path(source), Path(output) if output else None, ".feds") == Path(expected)
+    assert output_path(Path(source), output and Place.named(output), ".feds") == Path(expected)
 
 
 def test_writes_exactly_the_bytes_and_nothing_beside_them(tmp_path):

@@ -1,6 +1,6 @@
 """From pictures to files and back, for one and for many: what a command does once its words are understood.
 
-    tasks = find_tasks([Path("photos")], Path("out"), ".feds", PICTURE_SUFFIXES, recursive=True)
+    tasks = plan([Path("photos")], Path("out"), ".feds", picture_suffixes(), recursive=True).tasks
     with Batch(tasks, Encoder(Encoding(quality=5))) as batch:
         for done in batch:
             ...

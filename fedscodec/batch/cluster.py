@@ -17,10 +17,11 @@ from typing import Any, Self
 
 from ..codec.settings import Decoding, Encoding
 from ..errors import FedsError
+from ..files.names import shown
 from .decoder import Decoder
 from .done import FAILED, SKIPPED, Done
 from .encoder import Encoder
-from .pipeline import Batch, Work, known
+from .pipeline import Batch, Work, known, writable
 from .plan import Task
 
 RETRIES = 3
@@ -101,6 +102,8 @@ class Cluster:
                 pending.append(task)
             else:
                 yield done
+        pending, refused = writable(pending)
+        yield from refused
         size = max(1, min(MOST_AT_ONCE, len(pending) // (4 * self._count)))
         self._waiting.extend(pending[at : at + size] for at in range(0, len(pending), size))
         for _ in range(min(self._count, len(self._waiting))):
@@ -161,7 +164,11 @@ class Cluster:
         status = self._work.status if by_the_dead else done.status
         error = done.error
         if isinstance(error, FedsError):
-            words = str(error).replace(str(done.source), str(task.source)).replace(str(done.target), str(task.target))
+            words = (
+                str(error)
+                .replace(shown(done.source), shown(task.source))
+                .replace(shown(done.target), shown(task.target))
+            )
             error = type(error)(words)
         return replace(done, source=task.source, target=task.target, status=status, error=error)
 

@@ -10,6 +10,7 @@ from ..codec.settings import Decoding
 from ..errors import FedsError, OutputError
 from ..fileformat import HEADER_BYTES_AT_MOST, FedsFile, Salvage, excess, read_header
 from ..files.inputs import read_feds
+from ..files.names import shown
 from .done import DECODED, Facts, Worked
 from .plan import Task
 
@@ -54,7 +55,7 @@ class Decoder:
 
     def read(self, task: Task) -> FedsFile | Salvage:
         """The file of a task."""
-        return self.how.unpack(read_feds(task.source), name=str(task.source))
+        return self.how.unpack(read_feds(task.source), name=shown(task.source))
 
     def pixels(self, file: FedsFile | Salvage) -> int:
         """What a picture costs in memory, counted in pixels."""
@@ -65,7 +66,7 @@ class Decoder:
         from ..codec.single import decode_one
         from ..images import not_kept
 
-        header, name = file.header, str(task.source)
+        header, name = file.header, shown(task.source)
         model = self._model(header.fingerprint, name)
         decoded = decode_one(file, model, self.how, name=name)
         notes = not_kept(decoded.picture, self.how.format or "png")
@@ -79,7 +80,7 @@ class Decoder:
         """The picture as the bytes of its file."""
         from ..images import encode_picture
 
-        return encode_picture(payload, self.how.format or "png", name=str(task.target))
+        return encode_picture(payload, self.how.format or "png", name=shown(task.target))
 
     def _model(self, fingerprint: bytes, name: str) -> Model:
         from ..codec.model import model_by_fingerprint

@@ -11,6 +11,7 @@ from ..codec.settings import Encoding
 from ..codec.targets import Target, close
 from ..errors import FedsError, FormatError, OutputError
 from ..fileformat import HEADER_BYTES_AT_MOST, Header, read_header, unpack
+from ..files.names import shown
 from ..images import Beside, Picture, expected_pixels, read_beside, read_picture, stripped
 from .done import ENCODED, Facts, Worked
 from .plan import Task
@@ -86,7 +87,7 @@ class Encoder:
 
     def read(self, task: Task) -> Picture:
         """The picture of a task."""
-        picture = read_picture(task.source, max_pixels=self.how.max_pixels)
+        picture = read_picture(task.source, name=shown(task.source), max_pixels=self.how.max_pixels)
         return stripped(picture) if self.how.strip else picture
 
     def pixels(self, picture: Picture) -> int:
@@ -99,7 +100,7 @@ class Encoder:
 
         if self._reaches_target(task, picture):
             return None
-        made = encode_one(picture, self._opened, self.how, name=str(task.source))
+        made = encode_one(picture, self._opened, self.how, name=shown(task.source))
         notes = (*picture.warnings, *([made.note] if made.note else []))
         return Worked(made.encoded.data, made.seconds, self._facts(made, notes))
 

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from ..errors import FedsError
-from ..files.outputs import write_file
+from ..files.outputs import require_folder, write_file
 from .done import FAILED, SKIPPED, Done, Worked
 from .plan import Task
 
@@ -129,6 +129,8 @@ class Batch:
                 pending.append(task)
             else:
                 yield done
+        pending, refused = writable(pending)
+        yield from refused
         if pending:
             self.work.open()
             self._start(pending)
@@ -216,6 +218,25 @@ def known(task: Task, work: Work) -> Done | None:
     except (FedsError, OSError) as error:
         return Done(task.source, task.target, FAILED, error=error)
     return None
+
+
+def writable(tasks: list[Task]) -> tuple[list[Task], list[Done]]:
+    """The tasks whose results can be written, and what became of the others; OutputError where there are only those."""
+    faults: dict[Path, FedsError] = {}
+    folders = {task.target.parent for task in tasks}
+    for folder in folders:
+        try:
+            require_folder(folder)
+        except FedsError as error:
+            faults[folder] = error
+    if faults and len(faults) == len(folders):
+        raise next(iter(faults.values()))
+    refused = [
+        Done(task.source, task.target, FAILED, error=faults[task.target.parent])
+        for task in tasks
+        if task.target.parent in faults
+    ]
+    return [task for task in tasks if task.target.parent not in faults], refused
 
 
 def usable_cores() -> int:

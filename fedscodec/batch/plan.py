@@ -5,18 +5,22 @@
     photo.jpg          itself, directly in the output folder
 
 Of several inputs folders keep their own name under the output folder. Without an output folder every result lies
-beside its source. Hidden files and folders are passed over, as are links to folders.
+beside its source. Hidden files and folders are passed over in silence. Whatever else is passed over is told: files of
+other kinds, links to folders, folders that are not entered, and what is no file at all, such as a named pipe.
 """
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import FedsError
+from ..files.inputs import odd_kind
+from ..files.names import shown
 
 
 @dataclass(frozen=True)
@@ -28,65 +32,127 @@ class Task:
     fault: str = ""
 
 
+@dataclass
+class Plan:
+    """The tasks of a batch in order, each source once, and what was passed over.
+
+    `left` counts files of other kinds by their suffix, in lower case; `notes` are sentences on all else.
+    """
+
+    tasks: list[Task] = field(default_factory=list)
+    left: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def sentences(self) -> list[str]:
+        """All that was passed over, for people."""
+        if not self.left:
+            return self.notes
+        kinds = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in self.left.most_common())
+        files = "1 file was" if self.left.total() == 1 else f"{self.left.total()} files were"
+        return [*self.notes, f"{files} passed over, being of other kinds: {shown(kinds)}"]
+
+
 def is_batch(sources: list[Path]) -> bool:
     """Whether these are many files, or may be: more than one input, a folder, or a pattern."""
     return len(sources) > 1 or any(source.is_dir() or _is_pattern(source) for source in sources)
 
 
-def find_tasks(
-    sources: list[Path], output: Path | None, suffix: str, wanted: Container[str], *, recursive: bool = False
-) -> list[Task]:
-    """The tasks of all inputs, in order, each source once.
+def plan(
+    sources: list[Path], output: Path | None, suffix: str, wanted: Collection[str], *, recursive: bool = False
+) -> Plan:
+    """The tasks of all inputs, whose results get a suffix.
 
     In folders files whose suffix is in `wanted` (lower case) are taken. Of two sources with one target both have a
     fault. FedsError where nothing is found at all.
     """
-    sources_of: dict[Path, list[Path]] = {}
-    for source, place in dict(_found(sources, wanted, recursive)).items():
+    made, sources_of = Plan(), dict[Path, list[Path]]()
+    for source, place in dict(_Search(wanted, suffix, recursive, made).found(sources)).items():
         target = (source.parent if output is None else output / place.parent) / f"{source.stem}{suffix}"
         sources_of.setdefault(target, []).append(source)
     if not sources_of:
-        looked_for = f" (looked for {' '.join(sorted(wanted))})" if isinstance(wanted, set | frozenset | tuple) else ""
-        raise FedsError(f"{', '.join(map(str, sources))}: nothing to do here{looked_for}")
-    return [
-        Task(source, target, _clash(target, rivals))
-        for target, rivals in sources_of.items()
-        for source in rivals
-    ]  # fmt: skip
+        raise FedsError(_nothing(sources, wanted, made))
+    clashes = {target: _clash(target, rivals) for target, rivals in sources_of.items()}
+    made.tasks = [Task(source, target, clashes[target]) for target, rivals in sources_of.items() for source in rivals]
+    return made
+
+
+def _nothing(sources: list[Path], wanted: Collection[str], made: Plan) -> str:
+    looked_for = " ".join(sorted(wanted)) if len(wanted) < 10 else "pictures that Pillow reads"
+    nothing = f"{', '.join(map(shown, sources))}: nothing to do here (looked for {looked_for})"
+    return "; ".join([nothing, *filter(None, map(_bracket_hint, sources)), *made.sentences])
+
+
+def _bracket_hint(source: Path) -> str | None:
+    """Why nothing was found for a name with brackets: they make a pattern of it."""
+    if not _is_pattern(source) or "[" not in str(source):
+        return None
+    literal = str(source).replace("[", "[[]")
+    count = len(glob.glob(literal, recursive=True))
+    instead = f"; write {shown(literal)} for the {count} with these brackets in their names" if count else ""
+    return f"{shown(source)}: no file has this name, and in a pattern [ ] stand for one of the letters in them{instead}"
 
 
 def _clash(target: Path, sources: list[Path]) -> str:
     if len(sources) == 1:
         return ""
-    return f"{target}: would be made of {' and of '.join(map(str, sources))}, expected one source for one output"
+    rivals = " and of ".join(map(shown, sources))
+    return f"{shown(target)}: would be made of {rivals}, expected one source for one output"
 
 
 def _is_pattern(source: Path) -> bool:
-    return glob.has_magic(str(source)) and not source.exists()
+    return glob.has_magic(str(source)) and not os.path.lexists(source)
 
 
-def _found(sources: list[Path], wanted: Container[str], recursive: bool) -> Iterator[tuple[Path, Path]]:
-    """Every source and its place below the output folder."""
-    for source in sources:
-        if source.is_dir():
-            kept = Path(source.resolve().name) if len(sources) > 1 else Path()
-            for path in _inside(source, wanted, recursive):
-                yield path, kept / path.relative_to(source)
-        elif _is_pattern(source):
-            fixed = _without_wildcards(source)
-            for match in map(Path, sorted(glob.glob(str(source), recursive=True))):
-                if match.is_file():
-                    yield match, match.relative_to(fixed)
-        else:
-            yield source, Path(source.name)
+@dataclass
+class _Search:
+    """Looks for sources, and notes down in a plan what it passes over."""
 
+    wanted: Collection[str]
+    made: str
+    recursive: bool
+    plan: Plan
 
-def _inside(folder: Path, wanted: Container[str], recursive: bool) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith(".") and Path(name).suffix.lower() in wanted:
-                yield Path(place, name)
+    def found(self, sources: list[Path]) -> Iterator[tuple[Path, Path]]:
+        """Every source and its place below the output folder."""
+        for source in sources:
+            if source.is_dir():
+                kept = Path(source.resolve().name) if len(sources) > 1 else Path()
+                for path in self._inside(source):
+                    yield path, kept / path.relative_to(source)
+            elif _is_pattern(source):
+                fixed = _without_wildcards(source)
+                for match in map(Path, sorted(glob.glob(str(source), recursive=True))):
+                    if not match.is_dir() and self._is_file(match):
+                        yield match, match.relative_to(fixed)
+            else:
+                yield source, Path(source.name)
+
+    def _inside(self, folder: Path) -> Iterator[Path]:
+        for place, folders, names in os.walk(folder):
+            self._folders(Path(place), folders)
+            for path in (Path(place, name) for name in sorted(names) if not name.startswith(".")):
+                suffix = path.suffix.lower()
+                if self._is_file(path) and suffix in self.wanted:
+                    yield path
+                elif suffix != self.made and odd_kind(path) is None:
+                    self.plan.left[suffix] += 1
+
+    def _folders(self, place: Path, folders: list[str]) -> None:
+        """Leave of the folders in a place those that are entered, and note down the others."""
+        seen = sorted(name for name in folders if not name.startswith("."))
+        links = [name for name in seen if (place / name).is_symlink()]
+        self.plan.notes += [f"{shown(place / name)}: is a link to a folder, passed over" for name in links]
+        folders[:] = [name for name in seen if name not in links] if self.recursive else []
+        if not self.recursive and (count := len(seen) - len(links)):
+            what = "1 folder in it was" if count == 1 else f"{count} folders in it were"
+            self.plan.notes.append(f"{shown(place)}: {what} not entered, --recursive does that")
+
+    def _is_file(self, path: Path) -> bool:
+        """Whether it is a regular file or a link to one; all else is noted down, as a pipe would hold up all others."""
+        if kind := odd_kind(path):
+            self.plan.notes.append(f"{shown(path)}: is {kind}, passed over")
+        return kind is None
 
 
 def _without_wildcards(pattern: Path) -> Path:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ..errors import FedsError, ImageError
 from ..files.outputs import write_file
-from ..images import PICTURE_SUFFIXES, Picture, encode_picture, graphics, read_picture
+from ..images import Picture, encode_picture, graphics, picture_suffixes, read_picture
 from .download import Progress, fetch_archive, fetch_file, silent
 
 
@@ -126,16 +126,17 @@ def pictures_in(places: Iterable[Path]) -> list[Path]:
     ImageError where there is none, and where two have one name, as rows are told apart by it.
     """
     places = list(places)
-    every = (path for place in places for path in (sorted(place.iterdir()) if place.is_dir() else [place]))
-    found = list(dict.fromkeys(path for path in every if path.suffix.lower() in PICTURE_SUFFIXES))
+    wanted, found = picture_suffixes(), dict[Path, None]()
+    for place in places:
+        inside = sorted(filter(Path.is_file, place.iterdir())) if place.is_dir() else [place]
+        found.update(dict.fromkeys(path for path in inside if path.suffix.lower() in wanted))
     if not found:
-        looked_for = " ".join(sorted(PICTURE_SUFFIXES))
-        raise ImageError(f"{', '.join(map(str, places))}: no pictures here (looked for {looked_for})")
+        raise ImageError(f"{', '.join(map(str, places))}: no pictures here that Pillow reads")
     by_name: dict[str, Path] = {}
     for path in found:
         if (other := by_name.setdefault(path.name, path)) != path:
             raise ImageError(f"{path}: expected pictures with different names, found {other} too")
-    return found
+    return list(found)
 
 
 def cache_folder() -> Path:
@@ -233,7 +234,7 @@ def _download(source: Source, folder: Path, progress: Progress) -> None:
             for name in missing(source, folder):
                 fetch_file(source.url + name, folder / name, progress, lambda path: check_picture(source, path))
         else:
-            fetch_archive(source.url, folder, source.inside, PICTURE_SUFFIXES, progress)
+            fetch_archive(source.url, folder, source.inside, picture_suffixes(), progress)
     except OSError as error:  # URLError and timeouts are of this kind
         reason = getattr(error, "reason", None) or error.strerror or error
         raise FedsError(

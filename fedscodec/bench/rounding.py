@@ -12,6 +12,7 @@ from ..codec.encoding import encode_picture
 from ..codec.model import Model
 from ..codec.settings import Encoding
 from ..entropy.coders import RateEstimator
+from ..files.names import shown
 from ..images import pad, read_picture, to_tensor
 from ..networks.spec import STRIDE
 from ..networks.weights import read_weights, trainable
@@ -45,7 +46,7 @@ def measure(checkpoint: Path, pictures: list[Path], qualities: list[float]) -> I
     model = Model(weights, name=checkpoint.stem, quality=qualities[0], device="cpu", precision=torch.float32)
     twin = trainable(weights).eval()
     for path in pictures:
-        picture = read_picture(path)
+        picture = read_picture(path, name=shown(path))
         x = pad(to_tensor(picture), STRIDE)
         pixels = picture.width * picture.height
         for quality in qualities:
@@ -53,7 +54,7 @@ def measure(checkpoint: Path, pictures: list[Path], qualities: list[float]) -> I
             twin.encode(x, torch.tensor([quality]), coder)
             encoded = encode_picture(picture, model, Encoding(quality=quality, count_bits=True))
             yield Row(
-                path.name,
+                shown(path.name),
                 quality,
                 float(coder.bits) / pixels,
                 encoded.bits / pixels,

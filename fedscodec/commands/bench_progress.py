@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-import typer
+from .streams import say
 
 if TYPE_CHECKING:
     from ..bench.run import Job
@@ -50,7 +50,7 @@ def following(jobs: Sequence[Job]) -> Iterator[Show]:
             left = words(done)
             if done and (done == len(jobs) or jobs[done].path != jobs[done - 1].path):
                 what = f"{jobs[done - 1].path.name}: {done} of {len(jobs)} measurements"
-                typer.echo(f"{what}, {left}" if done < len(jobs) else what, err=True)
+                say(f"{what}, {left}" if done < len(jobs) else what)
 
         yield tell
 
@@ -88,7 +88,7 @@ def downloading() -> Iterator[_Download]:
             if name not in tasks:
                 tasks[name] = bar.add_task(name, total=total)
                 if bar.disable:
-                    typer.echo(f"downloading {name}" + (f", {total:,} bytes" if total else ""), err=True)
+                    say(f"downloading {name}" + (f", {total:,} bytes" if total else ""))
             bar.update(tasks[name], completed=done, visible=done != total)
 
         yield show

@@ -9,6 +9,7 @@ import typer
 
 from .failures import one_sentence
 from .options import Debug, Quiet, examples
+from .streams import say
 
 EXAMPLES = examples("feds report results/kodak", "feds report results/kodak --anchor jpeg -o over-jpeg/")
 
@@ -30,5 +31,4 @@ def report(
         from ..reports import report as reports
 
         for path in reports.write(folder, output, anchor=anchor):
-            if not quiet:
-                typer.echo(path, err=True)
+            say(str(path), quiet)

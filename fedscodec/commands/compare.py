@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..fileformat import DEFAULT_MAX_PIXELS
-from ..files.outputs import require_writable, write_output
+from ..files.names import name_of, shown
+from ..files.outputs import Place, require_writable, write_output
 from . import report
 from .failures import one_sentence
 from .options import Debug, Device, Force, MaxPixels, ModelName, OnDevice, Quiet, examples, writable_format
@@ -32,7 +33,14 @@ _PAGE = (".html", ".htm")
 def compare(
     sources: Annotated[list[Path], typer.Argument(metavar="PICTURES...", help="Pictures, each with its versions.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="OUT", help="A page (.html), or one picture (.png, ...).")
+        Place | None,
+        typer.Option(
+            "-o",
+            "--output",
+            parser=Place.named,
+            metavar="OUT",
+            help="A page (.html), one picture (.png, ...) or a folder.",
+        ),
     ] = None,
     model: ModelName = "student",
     quality: Annotated[
@@ -54,14 +62,16 @@ def compare(
     bytes and PSNR. With the suffix of a picture it is a strip: original, JPEG, AVIF and feds, a row a quality.
     """
     with one_sentence(debug):
-        target = output or sources[0].with_name(f"{sources[0].stem}-compare.html")
+        page = f"{sources[0].stem}-compare.html"
+        target = output.of(page) if output else sources[0].with_name(page)
         is_page, window = target.suffix.lower() in _PAGE, _window(crop)
         if is_page and window:
             raise typer.BadParameter("--crop is for one picture, expected an OUT such as strip.png")
         if not is_page and len(sources) > 1:
             raise typer.BadParameter("one picture shows one comparison; for several expected an OUT that ends in .html")
         for source in sources:
-            require_writable(target, force=force, source=source)
+            made = output is not None and output.ends_in_slash
+            require_writable(target, force=force, source=source, folder_is_made=made)
         if not is_page:
             writable_format(target.suffix or str(target))
         from ..codec.model import load_model
@@ -70,8 +80,8 @@ def compare(
         network = load_model(model, device.value)
         chosen = quality or [1.0, 3.0, 5.0, 7.0]
         found = [_compare(s, network, chosen, PEERS if peers else (), max_pixels, quiet) for s in sources]
-        write_output(target, _rendered(found, target, window), force=force)
-        say(f"{target}: {sum(len(one.versions) for one in found)} versions", quiet)
+        write_output(target, _rendered(found, target, window), force=force, place=output)
+        say(f"{name_of(target, 'output')}: {sum(len(one.versions) for one in found)} versions", quiet)
 
 
 def _window(crop: str | None) -> Window | None:
@@ -91,13 +101,13 @@ def _compare(
     from ..images import read_picture
     from ..reports.comparison import Comparison, compare
 
-    picture, rows = read_picture(source, max_pixels=max_pixels), []
+    picture, rows = read_picture(source, name=shown(source), max_pixels=max_pixels), []
     for row in compare(picture, network, qualities, peers):
         for version in row:
-            say(f"{source}: {report.version_line(version)}", quiet)
+            say(f"{shown(source)}: {report.version_line(version)}", quiet)
         sys.stderr.flush()
         rows.append(row)
-    return Comparison(source.name, picture, source.stat().st_size, tuple(rows))
+    return Comparison(shown(source.name), picture, source.stat().st_size, tuple(rows))
 
 
 def _rendered(found: list[Comparison], target: Path, window: Window | None) -> bytes:

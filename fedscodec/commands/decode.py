@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from ..batch.plan import find_tasks, is_batch
+from ..batch.plan import is_batch, plan
 from ..codec.settings import Decoding
 from ..fileformat import DEFAULT_MAX_PIXELS, unpack
-from ..files.outputs import output_path, require_writable, write_output
+from ..files.outputs import Place, writable_path, write_output
 from . import many, report
 from .failures import DAMAGED, one_sentence
 from .options import (
@@ -95,7 +95,7 @@ def decode(
 
 def _decode_many(
     sources: list[Path],
-    output: Path | None,
+    output: Place | None,
     how: Decoding,
     *,
     recursive: bool,
@@ -104,16 +104,15 @@ def _decode_many(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    many.require_folder(sources, output)
-    tasks = find_tasks(sources, output, _suffix(how), {".feds"}, recursive=recursive)
-    many.show(tasks, how, ray=ray, jobs=jobs, as_json=as_json, quiet=quiet)
+    folder = many.folder_of(sources, output)
+    found = plan(sources, folder, _suffix(how), {".feds"}, recursive=recursive)
+    many.show(found, how, ray=ray, jobs=jobs, as_json=as_json, quiet=quiet)
 
 
-def _decode_one(source: Path, output: Path | None, how: Decoding, *, quiet: bool) -> None:
+def _decode_one(source: Path, output: Place | None, how: Decoding, *, quiet: bool) -> None:
     name, data = name_of(source), read_feds(source)
     found = how.unpack(data, name=name)
-    target = output_path(source, output, _suffix(how))
-    require_writable(target, force=how.force, source=source)
+    target = writable_path(source, output, _suffix(how), force=how.force)
     kind = writable_format(how.format or target.suffix or "png")
     from .. import images
     from ..codec.model import model_by_fingerprint
@@ -125,7 +124,12 @@ def _decode_one(source: Path, output: Path | None, how: Decoding, *, quiet: bool
         decoded = decode_one(found, network, how, name=name, progress=progress)
     for sentence in images.not_kept(decoded.picture, kind):
         say(f"feds: {name_of(target, 'output')}: {sentence}", quiet)
-    write_output(target, images.encode_picture(decoded.picture, kind, name=str(target)), force=how.force)
+    write_output(
+        target,
+        images.encode_picture(decoded.picture, kind, name=name_of(target, "output")),
+        force=how.force,
+        place=output,
+    )
     line = report.decoded_line(header, decoded.picture, network.name, sum(decoded.seconds.values()))
     say(f"{name_of(target, 'output')}: {line}", quiet)
     if decoded.picture.warnings:  # only a damaged file has any
@@ -133,16 +137,17 @@ def _decode_one(source: Path, output: Path | None, how: Decoding, *, quiet: bool
         raise typer.Exit(DAMAGED)
 
 
-def _show_preview(source: Path, output: Path | None, how: Decoding, *, quiet: bool) -> None:
+def _show_preview(source: Path, output: Place | None, how: Decoding, *, quiet: bool) -> None:
     name = name_of(source)
     file = unpack(read_feds(source), name=name, max_pixels=how.max_pixels)
-    target = output_path(source, output, _suffix(how))
-    require_writable(target, force=how.force, source=source)
+    target = writable_path(source, output, _suffix(how), force=how.force)
     from .. import images
     from ..codec.beside import preview_of
 
     picture, kind = preview_of(file, name=name), writable_format(how.format or target.suffix or "png")
-    write_output(target, images.encode_picture(picture, kind, name=str(target)), force=how.force)
+    write_output(
+        target, images.encode_picture(picture, kind, name=name_of(target, "output")), force=how.force, place=output
+    )
     say(f"{name_of(target, 'output')}: {report.preview_line(file.header, picture)}", quiet)
 
 

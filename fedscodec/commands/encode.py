@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from ..batch.plan import find_tasks, is_batch
+from ..batch.plan import is_batch, plan
 from ..codec.settings import Encoding
 from ..fileformat import DEFAULT_MAX_PIXELS
-from ..files.outputs import output_path, require_writable, write_output
+from ..files.outputs import Place, writable_path, write_output
 from ..registry import DEFAULT_MODEL
 from . import many, report
 from .failures import one_sentence
@@ -103,7 +103,7 @@ def encode(
 
 def _encode_many(
     sources: list[Path],
-    output: Path | None,
+    output: Place | None,
     how: Encoding,
     *,
     recursive: bool,
@@ -112,16 +112,15 @@ def _encode_many(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    many.require_folder(sources, output)
-    from ..images import PICTURE_SUFFIXES
+    folder = many.folder_of(sources, output)
+    from ..images import picture_suffixes
 
-    tasks = find_tasks(sources, output, ".feds", PICTURE_SUFFIXES, recursive=recursive)
-    many.show(tasks, how, ray=ray, jobs=jobs, as_json=as_json, quiet=quiet)
+    found = plan(sources, folder, ".feds", picture_suffixes(), recursive=recursive)
+    many.show(found, how, ray=ray, jobs=jobs, as_json=as_json, quiet=quiet)
 
 
-def _encode_one(source: Path, output: Path | None, how: Encoding, *, quiet: bool) -> None:
-    target, name = output_path(source, output, ".feds"), name_of(source)
-    require_writable(target, force=how.force, source=source)
+def _encode_one(source: Path, output: Place | None, how: Encoding, *, quiet: bool) -> None:
+    target, name = writable_path(source, output, ".feds", force=how.force), name_of(source)
     from ..images import read_picture, stripped  # before torch, which takes longer to load than a mistake to find
 
     picture = read_picture(stream_or_path(source), name=name, max_pixels=how.max_pixels)
@@ -140,7 +139,7 @@ def _encode_one(source: Path, output: Path | None, how: Encoding, *, quiet: bool
         say(f"feds: {name}: stopped early, with what was found so far", quiet)
     if made.note:
         say(f"feds: {name}: {made.note}", quiet)
-    write_output(target, made.encoded.data, force=how.force)
+    write_output(target, made.encoded.data, force=how.force, place=output)
     before = source.stat().st_size if source.is_file() else math.inf
     if larger := report.larger_line(name, before, len(made.encoded.data)):
         say(larger, quiet)

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from ..files.outputs import require_writable
+from ..files.outputs import require_folder, require_writable
 from .failures import one_sentence
 from .options import Debug, Device, Force, ModelName, OnDevice, Quality, Quiet, examples
+from .streams import say
 
 EXAMPLES = examples("feds entropy photo.png -o entropy/", "feds entropy photos/*.jpg -o two/ --rank 1 --rank 10")
 
@@ -30,6 +31,7 @@ def entropy(
 ) -> None:
     """Write entropy maps of pictures (Sec. 8): heatmaps of channels by rank, and how the bits spread over them."""
     with one_sentence(debug):
+        require_folder(output)
         if output.exists():
             require_writable(output / "entropy.html", force=force)
         from ..reports import entropy_report, heatmaps, probing
@@ -37,4 +39,4 @@ def entropy(
         found = list(probing.measure(pictures, model, quality, device.value))
         for path in entropy_report.write(found, output, tuple(rank or heatmaps.RANKS), every=every):
             if not quiet and path.parent == output:
-                typer.echo(path, err=True)
+                say(str(path))

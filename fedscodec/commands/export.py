@@ -7,15 +7,20 @@ from typing import Annotated
 
 import typer
 
+from ..files.names import shown
+from ..files.outputs import Place
 from .failures import one_sentence
 from .options import Debug, Force, examples, require_weights
+from .streams import say
 
 EXAMPLES = examples("feds export mine.safetensors --out small.safetensors")
 
 
 def export(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A weights file of `feds train`.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
+    out: Annotated[
+        Place, typer.Option("--out", "-o", parser=Place.named, help="The .safetensors file to write, or its folder.")
+    ],
     force: Force = False,
     debug: Debug = False,
 ) -> None:
@@ -25,8 +30,10 @@ def export(
     float16, and the float twin of the entropy side is left out; training can start from either.
     """
     with one_sentence(debug):
-        require_weights(out, force=force, source=checkpoint)
+        target = out.of(checkpoint.name)
+        require_weights(target, force=force, source=checkpoint, folder_is_made=out.ends_in_slash)
         from ..training.session import export as write
 
-        write(checkpoint, out)
-        typer.echo(f"{out}: {out.stat().st_size:,} bytes, of {checkpoint.stat().st_size:,}", err=True)
+        out.make()
+        write(checkpoint, target)
+        say(f"{shown(target)}: {target.stat().st_size:,} bytes, of {checkpoint.stat().st_size:,}")

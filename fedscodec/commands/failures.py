@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import warnings
@@ -19,6 +20,7 @@ from contextlib import contextmanager, suppress
 import typer
 
 from ..errors import FedsError, LackOfMemoryWarning, is_lack_of_memory
+from .streams import say
 
 DAMAGED = 3
 
@@ -47,14 +49,14 @@ def one_sentence(debug: bool = False) -> Iterator[None]:
             traceback.print_exc()
         sentence, code = explained(failure)
         if sentence:
-            typer.echo(f"feds: {' '.join(sentence.split())}", err=True)
+            say(f"feds: {' '.join(sentence.split())}")
         if isinstance(failure, OSError):
             _drop_standard_output()
         raise typer.Exit(code) from None
 
 
 def _say(message: Warning | str, *_: object, **__: object) -> None:
-    typer.echo(f"feds: {message}", err=True)
+    say(f"feds: {message}")
 
 
 def explained(failure: BaseException) -> tuple[str, int]:
@@ -66,6 +68,8 @@ def explained(failure: BaseException) -> tuple[str, int]:
             return "", 141
         case FedsError():
             return str(failure), 1
+        case OSError(errno=errno.EBADF, filename=None):  # at the end of the words, where nothing else is in use
+            return "standard output: is closed, expected a file or a pipe to write to", 1
         case OSError():
             return f"{failure.filename or 'input or output'}: {failure.strerror or failure}", 1
     if is_lack_of_memory(failure):

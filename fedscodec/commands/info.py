@@ -10,7 +10,7 @@ from ..fileformat import unpack
 from . import report
 from .failures import one_sentence
 from .options import Debug, FedsFile, examples
-from .streams import name_of, read_feds
+from .streams import json_lines, name_of, read_feds, tell
 
 EXAMPLES = examples(
     "feds info photo.feds",
@@ -33,7 +33,8 @@ def info(
         fingerprint = file.header.fingerprint.hex()
         names = [weights.name for weights in installed() if weights.fingerprint == fingerprint]
         if as_json:
-            typer.echo(report.info_json(file, len(data), names))
+            with json_lines() as write:
+                write(report.info_record(file, len(data), names))
             return
         for line in report.info_lines(file, len(data), names):
-            typer.echo(line)
+            tell(line)

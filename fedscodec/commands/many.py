@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,34 +14,62 @@ import typer
 
 from ..batch.done import FAILED, SKIPPED, Done, Total, as_record
 from ..errors import OutputError
-from ..files.outputs import STANDARD
+from ..files.names import STANDARD, name_of, printable, shown
+from ..files.outputs import Place
 from . import report
 from .failures import explained
+from .streams import json_lines, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from ..batch.cluster import Cluster
     from ..batch.pipeline import Batch
-    from ..batch.plan import Task
+    from ..batch.plan import Plan, Task
     from ..codec.settings import Decoding, Encoding
 
 
-def require_folder(sources: Iterable[Path], output: Path | None) -> None:
-    """Refuse what many files cannot come from or go to: standard streams, or a file in place of a folder."""
-    if STANDARD in sources or output == STANDARD:
+def folder_of(sources: Iterable[Path], output: Place | None) -> Path | None:
+    """Where many results go; refuses what they cannot come from or go to: standard streams, or a file."""
+    if STANDARD in sources or (output is not None and output.path == STANDARD):
         raise typer.BadParameter("- stands for one file and cannot be among many")
-    if output is not None and output.exists() and not output.is_dir():
-        raise OutputError(f"{output}: is a file, expected a folder for many outputs")
+    if output is None:
+        return None
+    if output.path.exists() and not output.path.is_dir():
+        raise OutputError(f"{name_of(output.path)}: is a file, expected a folder for many outputs")
+    return output.path
 
 
 def show(
-    tasks: list[Task], how: Encoding | Decoding, *, ray: str | None, jobs: int | None, as_json: bool, quiet: bool
+    plan: Plan, how: Encoding | Decoding, *, ray: str | None, jobs: int | None, as_json: bool, quiet: bool
 ) -> None:
     """Do all files, here or on a cluster, and tell of each as it is done; ends with the exit code of the failures.
 
     Ctrl-C leaves at once, and only whole files behind.
     """
+    for sentence in plan.sentences:
+        say(f"feds: {sentence}", quiet)
+    if as_json:
+        with json_lines() as write:
+            total, failures, seconds = _do(plan.tasks, how, ray, jobs, quiet, write)
+            passed_over = {"left": dict(plan.left), "notes": plan.notes}
+            write({"total": report.total_record(total, seconds) | passed_over})
+    else:
+        total, failures, seconds = _do(plan.tasks, how, ray, jobs, quiet, None)
+    say(report.total_line(total, seconds), quiet)
+    if failures:
+        _list_failures(failures, total.files)
+
+
+def _do(
+    tasks: list[Task],
+    how: Encoding | Decoding,
+    ray: str | None,
+    jobs: int | None,
+    quiet: bool,
+    write: Callable[[object], None] | None,
+) -> tuple[Total, list[Done], float]:
+    """Do all files and tell of them; their sum, those that failed, and the seconds it took."""
     total, failures, begin = Total(), list[Done](), time.monotonic()
     with _opened(tasks, how, ray, jobs) as batch:
         try:
@@ -50,19 +77,15 @@ def show(
                 for done in batch:
                     total.add(done)
                     failures += [done] if done.status == FAILED else []
-                    _tell(done, progress, as_json=as_json, quiet=quiet)
+                    if write:
+                        write(as_record(done) | ({"error": explained(done.error)[0]} if done.error else {}))
+                    _tell(done, progress, as_json=write is not None, quiet=quiet)
                     _advance(progress, total)
         except KeyboardInterrupt:
             batch.halt()
             sys.stdout.flush()
             os._exit(130)  # threads in the middle of a network cannot be told to stop; none of them writes any more
-    seconds = time.monotonic() - begin
-    if as_json:
-        typer.echo(json.dumps({"total": report.total_record(total, seconds)}))
-    if not quiet:
-        typer.echo(report.total_line(total, seconds), err=True)
-    if failures:
-        _list_failures(failures, total.files)
+    return total, failures, time.monotonic() - begin
 
 
 def _opened(tasks: list[Task], how: Encoding | Decoding, ray: str | None, jobs: int | None) -> Batch | Cluster:
@@ -73,28 +96,25 @@ def _opened(tasks: list[Task], how: Encoding | Decoding, ray: str | None, jobs: 
 
 
 def _tell(done: Done, progress: Progress | None, *, as_json: bool, quiet: bool) -> None:
-    if as_json:
-        record = as_record(done) | ({"error": explained(done.error)[0]} if done.error else {})
-        typer.echo(json.dumps(record))
-        sys.stdout.flush()
     if quiet or done.status in (SKIPPED, FAILED):
         return
-    lines = [f"feds: {done.source}: {note}" for note in (done.facts.notes if done.facts else ())]
-    if larger := report.larger_line(str(done.source), done.bytes_in, done.bytes_out):
+    lines = [f"feds: {shown(done.source)}: {note}" for note in (done.facts.notes if done.facts else ())]
+    if larger := report.larger_line(shown(done.source), done.bytes_in, done.bytes_out):
         lines += [larger] if done.target.suffix == ".feds" else []
     if progress is None and not as_json:
-        lines.append(f"{done.target}: {report.done_line(done)}")
+        lines.append(f"{shown(done.target)}: {report.done_line(done)}")
     for line in lines:
-        (progress.console.print(line, soft_wrap=True) if progress else typer.echo(line, err=True))
+        (progress.console.print(printable(line), soft_wrap=True) if progress else say(line))
 
 
 def _list_failures(failures: list[Done], files: int) -> None:
-    typer.echo(f"feds: {len(failures)} of {files} files failed:", err=True)
+    say(f"feds: {len(failures)} of {files} files failed:")
     worst = 1
     for done in failures:
         sentence, code = explained(done.error or RuntimeError("for no reason that is known"))
-        named = sentence if sentence.startswith(str(done.source)) else f"{done.source}: {sentence}"
-        typer.echo(f"  {' '.join(named.split())}", err=True)
+        name = shown(done.source)
+        named = sentence if sentence.startswith(name) else f"{name}: {sentence}"
+        say(f"  {' '.join(named.split())}")
         worst = max(worst, code)
     raise typer.Exit(worst)
 

@@ -9,6 +9,7 @@ import typer
 from . import report
 from .failures import one_sentence
 from .options import Debug, examples
+from .streams import say
 
 EXAMPLES = examples("feds models", "feds models --all", "FEDS_WEIGHTS=~/weights feds models")
 
@@ -29,7 +30,7 @@ def models(
         found = installed()
         if not found:
             places = ", ".join(str(folder) for folder in folders())
-            typer.echo(f"feds: no weights files are in {places}", err=True)
+            say(f"feds: no weights files are in {places}")
         report.print_table(report.models_table(found))
         if every:
             from ..networks.spec import VARIANTS

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import FedsError
-from ..files.outputs import require_writable
+from ..files.outputs import Place, require_writable
 from ..metrics.table import METRICS
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ class Device(StrEnum):
 
 # Paths that cannot be read are told of like everything else that fails, not as wrong usage: hence readable=False.
 Output = Annotated[
-    Path | None, typer.Option("-o", "--output", readable=False, metavar="OUT", help="By default beside IN.")
+    Place | None,
+    typer.Option("-o", "--output", parser=Place.named, metavar="OUT", help="A file or a folder; by default beside IN."),
 ]
 OnDevice = Annotated[Device, typer.Option("--device", help="auto is a GPU where there is one.")]
 ModelName = Annotated[
@@ -140,11 +141,11 @@ def target_of(given: Mapping[str, float | None], quality: float | None) -> Targe
     return only_target(given, quality)
 
 
-def require_weights(out: Path, *, force: bool, source: Path | None = None) -> None:
+def require_weights(out: Path, *, force: bool, source: Path | None = None, folder_is_made: bool = False) -> None:
     """Wrong usage unless `out` is named as weights files are, and OutputError unless it could be written."""
     if out.suffix != ".safetensors":
         raise typer.BadParameter(f"weights are written as .safetensors, found {out}")
-    require_writable(out, force=force, source=source)
+    require_writable(out, force=force, source=source, folder_is_made=folder_is_made)
 
 
 def writable_format(wanted: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
@@ -138,15 +137,14 @@ def info_lines(file: FedsFile, size: int, models: list[str]) -> Iterator[str]:
         yield f"{name:<9}{length:>9,} bytes {length / size:>6.1%}"
 
 
-def info_json(file: FedsFile, size: int, models: list[str]) -> str:
-    """The same as one JSON object; `parts` are bytes, in the order of the file, and add up to `bytes`."""
+def info_record(file: FedsFile, size: int, models: list[str]) -> dict[str, object]:
+    """The same as plain values, for JSON; `parts` are bytes, in the order of the file, and add up to `bytes`."""
     header, pixels = file.header, file.header.width * file.header.height
-    about = {
+    return {
         "bytes": size, "bpp": 8 * size / pixels, "width": header.width, "height": header.height, "grey": header.grey,
         "quality": header.quality / 1000, "fingerprint": header.fingerprint.hex(), "models": models,
         "checksum": f"{header.checksum:08x}", "preview": _preview(file), "parts": _parts(file, size),
     }  # fmt: skip
-    return json.dumps(about)
 
 
 def _preview(file: FedsFile) -> dict[str, int] | None:

@@ -1,25 +1,77 @@
-"""Where a command's bytes come from and its words go: files, standard input, standard error."""
+"""Where a command's bytes come from and its words go: files, standard input, output and error.
+
+Words are lines: what would break one, or what a terminal would obey, is escaped.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 import typer
 
-from ..files.inputs import name_of, read_feds
-from ..files.outputs import STANDARD
+from ..files.inputs import read_feds
+from ..files.names import STANDARD, name_of, printable
+from ..files.standard import require_input, require_output
 
-__all__ = ["name_of", "read_feds", "say", "stream_or_path"]
+__all__ = ["json_lines", "name_of", "read_feds", "say", "stream_or_path", "tell"]
 
 
-def say(text: str, quiet: bool) -> None:
+def say(text: str, quiet: bool = False) -> None:
     """A line on standard error, unless `quiet`."""
     if not quiet:
-        typer.echo(text, err=True)
+        typer.echo(printable(text), err=True)
+
+
+def tell(text: str) -> None:
+    """A line on standard output."""
+    typer.echo(printable(text))
 
 
 def stream_or_path(source: Path) -> BinaryIO | Path:
     """What to read from: the path, or standard input for -."""
-    return sys.stdin.buffer if source == STANDARD else source
+    if source != STANDARD:
+        return source
+    require_input()
+    return sys.stdin.buffer
+
+
+@contextmanager
+def json_lines() -> Iterator[Callable[[object], None]]:
+    """What writes values on standard output, an object a line; whatever else is printed goes to standard error.
+
+    Even what libraries and their processes print: standard output is another descriptor meanwhile.
+    """
+    require_output()
+    with _kept_for_itself(sys.stdout) as stream, redirect_stdout(sys.stderr):
+
+        def write(value: object) -> None:
+            stream.write(f"{json.dumps(value)}\n")
+            stream.flush()
+
+        yield write
+
+
+@contextmanager
+def _kept_for_itself(stream: TextIO) -> Iterator[TextIO]:
+    """A stream of the same, while the descriptor of standard output leads to standard error."""
+    number = -1
+    with suppress(OSError, ValueError, AttributeError):  # one in memory has no number
+        stream.flush()
+        number = stream.fileno()
+    if number != 1:
+        yield stream
+        return
+    own = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with os.fdopen(own, "w", encoding="utf-8", closefd=False) as kept:
+            yield kept
+    finally:
+        os.dup2(own, 1)
+        os.close(own)

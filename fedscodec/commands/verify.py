@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,10 +11,12 @@ import typer
 
 from ..errors import FedsError
 from ..fileformat import DEFAULT_MAX_PIXELS
+from ..files.names import STANDARD
+from ..files.standard import require_output
 from . import report
 from .failures import one_sentence
 from .options import Debug, Device, MaxPixels, OnDevice, Quiet, examples
-from .streams import name_of, read_feds
+from .streams import json_lines, name_of, read_feds, tell
 
 if TYPE_CHECKING:
     from ..codec.model import Model
@@ -43,17 +45,36 @@ def verify(
     the symbols too, which is the same on every machine.
     """
     with one_sentence(debug):
-        models = _models(device.value)
-        sound = True
-        for source in sources:
-            verdict = _verdict(source, models, max_pixels)
-            sound &= verdict.sound
-            if as_json:
-                typer.echo(json.dumps({"sound": verdict.sound, **asdict(verdict)}))
-            elif not (quiet and verdict.sound):
-                typer.echo(report.verdict_line(verdict))
+        verdicts = _verdicts(sources, _models(device.value), max_pixels)
+        sound = _in_json(verdicts) if as_json else _in_words(verdicts, quiet)
         if not sound:
             raise typer.Exit(1)
+
+
+def _in_json(verdicts: Iterator[tuple[Path, Verdict]]) -> bool:
+    sound = True
+    with json_lines() as write:
+        for source, verdict in verdicts:
+            sound &= verdict.sound
+            file = verdict.file if source == STANDARD else str(source)  # as it is: JSON has escapes of its own
+            write({"sound": verdict.sound, **asdict(verdict), "file": file})
+    return sound
+
+
+def _in_words(verdicts: Iterator[tuple[Path, Verdict]], quiet: bool) -> bool:
+    sound = True
+    if not quiet:
+        require_output()
+    for _, verdict in verdicts:
+        sound &= verdict.sound
+        if not (quiet and verdict.sound):
+            tell(report.verdict_line(verdict))
+    return sound
+
+
+def _verdicts(sources: list[Path], model_of: ModelOf, max_pixels: int) -> Iterator[tuple[Path, Verdict]]:
+    for source in sources:
+        yield source, _verdict(source, model_of, max_pixels)
 
 
 def _models(device: str) -> ModelOf:

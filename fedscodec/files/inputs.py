@@ -1,23 +1,54 @@
-"""Where .feds files come from: paths and standard input, and no more of them than is one."""
+"""Where .feds files come from: paths and standard input. Nothing is read to its end that is no .feds file."""
 
 from __future__ import annotations
 
+import stat
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from ..errors import FedsError
 from ..fileformat import HEADER_BYTES_AT_MOST, read_header
-from .outputs import STANDARD
+from .names import STANDARD, name_of
+from .standard import require_input
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFLNK: "a link to nothing",
+    stat.S_IFDIR: "a folder",
+}
 
 
-def name_of(path: Path, stream: str = "input") -> str:
-    """What messages call a path: itself, or the standard stream that - stands for."""
-    return f"standard {stream}" if path == STANDARD else str(path)
+def odd_kind(path: Path) -> str | None:
+    """What a path leads to if it is no regular file: `a named pipe`, `a link to nothing`; None if it is one."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return "a link to nothing" if path.is_symlink() else "nothing"
+    return None if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "no file")
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a path has no place beside which a result could lie: -, a pipe (<(command), /dev/stdin), a device."""
+    if path == STANDARD:
+        return True
+    with suppress(OSError, ValueError):
+        mode = path.stat().st_mode
+        return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode) or _is_descriptor(path)
+    return False
+
+
+def _is_descriptor(path: Path) -> bool:
+    return path.parts[:2] == ("/", "dev") and path.parts[2:3] in (("stdin",), ("fd",))
 
 
 def read_feds(source: Path) -> bytes:
     """The bytes of a .feds file; its header is checked before the rest is read, so that no film ever is."""
+    if source == STANDARD:
+        require_input()
     try:
         with nullcontext(sys.stdin.buffer) if source == STANDARD else source.open("rb") as stream:
             head = stream.read(HEADER_BYTES_AT_MOST)

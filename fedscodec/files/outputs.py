@@ -1,7 +1,7 @@
 """Putting results where they were asked for: whole or not at all, and over nothing that should stay.
 
 A file is written beside its final place, brought to the disk and renamed, so that whoever looks sees the old
-file or the whole new one. The path "-" is standard output, which takes no bytes while it is a terminal.
+file or the whole new one. The path "-" is standard output, which takes no bytes while it is a terminal or closed.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import OutputError
-
-STANDARD = Path("-")
+from .inputs import is_stream
+from .names import STANDARD, name_of, shown
+from .standard import require_output
 
 _SENTENCES = {
     errno.EACCES: "no permission to write there",
@@ -28,38 +30,111 @@ _SENTENCES = {
     errno.ENOENT: "its folder does not exist",
     errno.ENOTDIR: "its folder is a file",
     errno.EISDIR: "is a folder, expected a file",
+    errno.EBADF: "is closed, expected a file or a pipe to write to",
 }
 
 
-def output_path(source: Path, output: Path | None, suffix: str) -> Path:
-    """Where the result of `source` goes: `output` if given, "-" for "-", else `source` with `suffix`."""
-    if output is not None:
-        return output
-    return STANDARD if source == STANDARD else source.parent / f"{source.stem}{suffix}"
+@dataclass(frozen=True)
+class Place:
+    """What -o names: a file, standard output (-), or a folder, as `cp` has it: what is one, or ends in a slash."""
+
+    path: Path
+    ends_in_slash: bool = False
+
+    @staticmethod
+    def named(text: str) -> Place:
+        """The place of a command line's words."""
+        return Place(Path(text), text.endswith(("/", os.sep)))
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether results go into it, each under a name of its own."""
+        return self.ends_in_slash or (self.path != STANDARD and self.path.is_dir())
+
+    def of(self, name: str) -> Path:
+        """Where a result goes that would be called `name` in a folder."""
+        return self.path / name if self.is_folder else self.path
+
+    def make(self) -> None:
+        """Make the folder, if it is meant as one and is not there; OutputError where that is impossible."""
+        if self.ends_in_slash:
+            with _errors_as_sentences(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
 
 
-def require_writable(path: Path, *, force: bool = False, source: Path | None = None) -> None:
+def output_path(source: Path, output: Place | None, suffix: str) -> Path:
+    """Where the result of `source` goes: to `output` if given, to standard output from a stream, else beside it."""
+    name = f"{source.stem}{suffix}"
+    if output is None:
+        return STANDARD if is_stream(source) else source.parent / name
+    if output.is_folder and is_stream(source):
+        raise OutputError(f"{name_of(output.path)}: is a folder, expected a file for what comes from {name_of(source)}")
+    return output.of(name)
+
+
+def writable_path(source: Path, output: Place | None, suffix: str, *, force: bool = False) -> Path:
+    """The `output_path`, once it is known that it can be written (see `require_writable`)."""
+    target = output_path(source, output, suffix)
+    made = output is not None and output.ends_in_slash
+    require_writable(target, force=force, source=source, folder_is_made=made)
+    return target
+
+
+def require_writable(
+    path: Path, *, force: bool = False, source: Path | None = None, folder_is_made: bool = False
+) -> None:
     """Find out before the work whether its result could be written; raises OutputError if not.
 
     Refused are folders, existing files unless `force` is set, the `source` the work starts from even then,
-    places without a folder or permission, and standard output while it is a terminal.
+    places without a folder (unless `folder_is_made`) or permission, and standard output while it is a terminal
+    or closed.
     """
     if path == STANDARD:
+        require_output()
         return _refuse_terminal(sys.stdout.isatty(), "standard output")
     with _errors_as_sentences(path):
         if source is not None and path.exists() and source.exists() and path.samefile(source):
-            raise OutputError(f"{path}: is the input, expected another name for the output")
+            raise OutputError(f"{name_of(path)}: is the input, expected another name for the output")
         if path.is_file() and not force:
-            raise OutputError(f"{path}: exists already, --force overwrites it")
-        if fault := _fault_of_place(path):
+            raise OutputError(f"{name_of(path)}: exists already, --force overwrites it")
+        if fault := _fault_of_place(path, folder_is_made):
             raise OSError(fault, "")
     return None
 
 
-def _fault_of_place(path: Path) -> int | None:
+def require_folder(folder: Path) -> None:
+    """OutputError, before the work, where no file could be put into a folder that is there or would be made."""
+    with _errors_as_sentences(folder):
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"{name_of(folder)}: is a file, expected a folder")
+        if fault := _fault_of_place(folder / "x", folder_is_made=True):
+            raise OSError(fault, "")
+        _try_to_write(next(place for place in (folder, *folder.absolute().parents) if place.exists()))
+
+
+def _try_to_write(folder: Path) -> None:
+    """OSError where the system lets no file be made in a folder, for whatever reason; nothing is left of it."""
+    with suppress(AttributeError):  # a system without files that have no name
+        try:
+            return os.close(os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT):
+                raise
+    part = _part_beside(folder / "x")
+    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    return part.unlink()
+
+
+def _part_beside(path: Path) -> Path:
+    return path.with_name(f".feds-{os.urandom(8).hex()}.part")  # not from its name, which may be at the limit
+
+
+def _fault_of_place(path: Path, folder_is_made: bool = False) -> int | None:
     folder = Path(os.path.realpath(path)).parent
     if path.is_dir():
         return errno.EISDIR
+    while folder_is_made and not folder.exists() and folder != folder.parent:
+        folder = folder.parent
     if not folder.is_dir():
         return errno.ENOTDIR if folder.exists() else errno.ENOENT
     if (path.is_file() or not path.exists()) and not os.access(folder, os.W_OK | os.X_OK):
@@ -67,9 +142,12 @@ def _fault_of_place(path: Path) -> int | None:
     return None
 
 
-def write_output(path: Path, data: bytes, *, force: bool = False) -> None:
-    """Write `data` to a file (see `write_file`) or, for "-", to standard output."""
+def write_output(path: Path, data: bytes, *, force: bool = False, place: Place | None = None) -> None:
+    """Write `data` to a file (see `write_file`) or, for "-", to standard output; the folder of `place` is made."""
+    if place is not None:
+        place.make()
     if path == STANDARD:
+        require_output()
         with _errors_as_sentences("standard output"):
             _pour(sys.stdout.buffer, data, "standard output")
     else:
@@ -87,13 +165,13 @@ def write_file(path: Path, data: bytes, *, force: bool = False) -> None:
     with _errors_as_sentences(path):
         if path.exists() and not path.is_file():
             with path.open("wb") as stream:
-                _pour(stream, data, str(path))
+                _pour(stream, data, name_of(path))
         else:
             _replace(Path(os.path.realpath(path)), data)
 
 
 def _replace(path: Path, data: bytes) -> None:
-    part = path.with_name(f".feds-{os.urandom(8).hex()}.part")  # not from its name, which may be at the limit
+    part = _part_beside(path)
     try:
         _write_new(part, data)
         if path.exists():
@@ -158,4 +236,4 @@ def _errors_as_sentences(name: Path | str) -> Iterator[None]:
         raise
     except OSError as error:
         found = _SENTENCES.get(error.errno or 0, error.strerror or str(error))
-        raise OutputError(f"{name}: {found}") from error
+        raise OutputError(f"{shown(name)}: {found}") from error

@@ -11,16 +11,16 @@ thumbnails    the preview as the bytes of a box   planes      alpha, or all pixe
 
 from .colour.icc import is_for_colour
 from .colour.profiles import means_srgb, srgb_profile, stripped
+from .containers.kinds import picture_suffixes
 from .picture import Picture, from_array
 from .planes import pack_alpha, pack_pixels, unpack_alpha, unpack_pixels
-from .reading import PICTURE_SUFFIXES, Beside, expected_pixels, read_beside, read_picture
+from .reading import Beside, expected_pixels, read_beside, read_picture
 from .resizing import resize
 from .tensors import crop, from_tensor, pad, region, to_tensor
 from .thumbnails import pack_thumbnail, unpack_thumbnail
 from .writing import WRITABLE_SUFFIXES, encode_picture, not_kept, to_pil, write_picture
 
 __all__ = [
-    "PICTURE_SUFFIXES",
     "WRITABLE_SUFFIXES",
     "Beside",
     "Picture",
@@ -36,6 +36,7 @@ __all__ = [
     "pack_pixels",
     "pack_thumbnail",
     "pad",
+    "picture_suffixes",
     "read_beside",
     "read_picture",
     "region",

@@ -33,8 +33,6 @@ from .samples import bits_of, to_8_bits
 
 _GREY = ("1", "L", "LA", "La")
 _FILE_AT_MOST, _FILE_A_PIXEL = 2**28, 32  # bytes of a file that are looked at beside its pixels
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm"})
-"""What is taken for a picture where a folder is searched; a file that is named may have any suffix."""
 
 _INSPECTORS: dict[str | None, Callable[[bytes], Contents]] = {
     "JPEG": jpeg.inspect, "MPO": jpeg.inspect, "WEBP": riff.inspect, "AVIF": bmff.inspect, "HEIF": bmff.inspect,
@@ -61,8 +59,8 @@ def read_picture(
             if isinstance(source, Image.Image):
                 return _take(_Opened.in_memory(source, max_pixels, beside or {}))
             if isinstance(source, str | Path):
-                with Path(source).open("rb") as file:
-                    return _take(_Opened.of_file(file, max_pixels))
+                with Path(source).open("rb") as file:  # a pipe is read to its end first, as files are not read in order
+                    return _take(_Opened.of_file(file if file.seekable() else BytesIO(file.read()), max_pixels))
             stream = BytesIO(source if isinstance(source, bytes) else source.read())
             return _take(_Opened.of_file(stream, max_pixels))
     except FedsError as error:

@@ -13,6 +13,7 @@ from ..codec.latents import hyper_analyse
 from ..codec.model import Model
 from ..codec.settings import Encoding
 from ..entropy.coders import EntropyProbe
+from ..files.names import shown
 from ..images import read_picture
 from ..networks.walk import walk
 from ..networks.weights import read_weights, trainable
@@ -28,7 +29,7 @@ def measure(paths: list[Path], network: str, quality: float | None = None, devic
     twin = trainable(weights).eval().float_side.to(model.device)
     wanted = model.quality if quality is None else quality
     for path in paths:
-        picture = read_picture(path)
+        picture = read_picture(path, name=shown(path))
         analysed = analyse_picture(picture, model)
         y = gained(analysed, model, wanted)
         z = hyper_analyse(model, y).permute(0, 3, 1, 2)
@@ -38,6 +39,6 @@ def measure(paths: list[Path], network: str, quality: float | None = None, devic
         walk(twin, z, y, torch.tensor([wanted], device=model.device), probe)
         encoded = encode_analysed(analysed, model, Encoding(quality=wanted))
         yield Entropy(
-            path.name, picture, model.name, model.spec.parts(), wanted, probe.maps[0].float().cpu().numpy(),
+            shown(path.name), picture, model.name, model.spec.parts(), wanted, probe.maps[0].float().cpu().numpy(),
             float(torch.as_tensor(probe.bits_z).sum()), len(encoded.data),
         )  # fmt: skip

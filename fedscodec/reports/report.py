@@ -30,7 +30,11 @@ def write(folder: Path, destination: Path | None = None, *, anchor: str | None =
         raise FedsError(f"{folder}: no curve is called {anchor} here; there are {known}")
     html = page.render(results, curves, chosen, views(results, folder) if destination is None else [])
     tables = "\n".join(markdown(table) for table in page.tables(results, curves, chosen))
-    made = {"report.html": html.encode(), "tables.md": tables.encode(), **plots.all_plots(results, curves, chosen)}
+    made = {
+        "report.html": html.encode(errors="backslashreplace"),
+        "tables.md": tables.encode(errors="backslashreplace"),
+        **plots.all_plots(results, curves, chosen),
+    }
     if destination is not None:
         made["results.json"] = to_json(results).encode()
         destination.mkdir(parents=True, exist_ok=True)

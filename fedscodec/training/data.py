@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FedsError, ImageError, is_lack_of_memory
-from ..images import PICTURE_SUFFIXES, from_array, read_picture, resize
+from ..images import from_array, picture_suffixes, read_picture, resize
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Reading:
 
 def files_of(roots: Sequence[Path]) -> list[Path]:
     """Every file that may hold pictures: those named, and those below folders, in order; ImageError for none there."""
-    found: list[Path] = []
+    found, wanted = list[Path](), picture_suffixes()
     for root in roots:
         if not root.exists():
             raise ImageError(f"{root}: no such file or folder of training pictures")
         inside = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
-        found += [p for p in inside if p.suffix == ".tar" or p.suffix.lower() in PICTURE_SUFFIXES]
+        found += [p for p in inside if p.suffix == ".tar" or p.suffix.lower() in wanted]
     return found
 
 
@@ -42,21 +42,22 @@ def picture_files(roots: Sequence[Path], skipped: list[str]) -> Iterator[tuple[s
 
     A file or shard that cannot be read is left out, with a sentence in `skipped`.
     """
+    wanted = picture_suffixes()
     for path in files_of(roots):
         try:
             if path.suffix == ".tar":
-                yield from _members(path)
+                yield from _members(path, wanted)
             else:
                 yield str(path), path.read_bytes()
         except (tarfile.TarError, OSError) as error:
             skipped.append(f"{path}: expected a readable file, found: {error}")
 
 
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+def _members(path: Path, wanted: frozenset[str]) -> Iterator[tuple[str, bytes]]:
     with tarfile.open(path) as tar:
         for member in tar:
             stream = tar.extractfile(member) if member.isfile() else None
-            if stream and Path(member.name).suffix.lower() in PICTURE_SUFFIXES:
+            if stream and Path(member.name).suffix.lower() in wanted:
                 yield f"{path}:{member.name}", stream.read()
 
 

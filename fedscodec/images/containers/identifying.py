@@ -14,7 +14,7 @@ from ...errors import ImageError, TooLargeError
 from ...fileformat import excess
 from . import bmff, tiff
 
-_NEVER_READ = ("EPS",)  # a program, which Pillow would give to Ghostscript to run
+NEVER_READ = ("EPS",)  # a program, which Pillow would give to Ghostscript to run
 _HEAD = 2**16
 _LIFTED: ContextVar[bool] = ContextVar("lifted", default=False)
 _OTHERS = {
@@ -36,8 +36,8 @@ def identify(stream: BinaryIO, max_pixels: int | None = None) -> Image.Image:
     if not prefix:
         raise ImageError("expected a picture, found an empty file")
     if bmff.kind_of(prefix) in ("HEIC", "HEIF"):
-        _register_heif()
-    tried = set(_NEVER_READ)
+        register_heif()
+    tried = set(NEVER_READ)
     for load_plugins in (Image.preinit, Image.init):
         load_plugins()
         for kind in [kind for kind in Image.ID if kind not in tried]:
@@ -77,7 +77,8 @@ def _unreadable(head: bytes, stream: BinaryIO, max_pixels: int | None) -> ImageE
     return ImageError(f"expected a picture, {found}")
 
 
-def _register_heif() -> None:
+def register_heif() -> None:
+    """Have Pillow read HEIC and HEIF, where its plugin for them is installed."""
     if "HEIF" not in Image.OPEN:
         with suppress(ImportError):
             from pillow_heif import register_heif_opener

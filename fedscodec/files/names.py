@@ -1,0 +1,38 @@
+"""Names of files as people are shown them: a name may hold any byte, a line of text may not."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+STANDARD = Path("-")
+"""What stands for standard input, and for standard output."""
+
+_TURNS = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # which change where text runs to
+_WORDS = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def printable(text: str) -> str:
+    r"""A text in one line that no terminal obeys: control characters as \x1b or \n, bytes that are no UTF-8 as \xff."""
+    return text if text.isascii() and text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(letter: str) -> str:
+    if letter in _WORDS:
+        return _WORDS[letter]
+    code = ord(letter)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte of a name that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    if letter in _TURNS or unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp"):
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return letter
+
+
+def shown(path: Path | str) -> str:
+    """A path as messages have it."""
+    return printable(str(path))
+
+
+def name_of(path: Path, stream: str = "input") -> str:
+    """What messages call a path: itself, or the standard stream that - stands for."""
+    return f"standard {stream}" if path == STANDARD else shown(path)
