@@ -78,7 +78,7 @@ def test_pipes_among_files_to_decode_and_where_results_go(photos):
     Path("out/a.feds").unlink()
     os.mkfifo("out/a.feds")  # in the way of a result
     code, _, err = told(feds("encode", photos, "-o", "out", *TINY))
-    assert (code, err.splitlines()[-1]) == (1, "  out/a.feds: is a named pipe, expected a file")
+    assert (code, err.splitlines()[-1]) == (1, "  photos/a.png: out/a.feds: is a named pipe, expected a file")
 
 
 def test_weights_and_training_pictures_pass_over_pipes(photos, monkeypatch):
@@ -90,7 +90,7 @@ def test_weights_and_training_pictures_pass_over_pipes(photos, monkeypatch):
     from fedscodec.bench.datasets import pictures_in
     from fedscodec.training.data import picture_files
 
-    assert [name for name, _ in picture_files(photos, [])] == ["photos/a.png"]
+    assert [name for name, _ in picture_files([photos], [])] == ["photos/a.png"]
     assert pictures_in([photos]) == [Path("photos/a.png")]
 
 
@@ -127,17 +127,19 @@ def test_substituted_commands_and_standard_input_by_name(photos):
     subprocess.run(["bash", "-ec", script], env=environment, check=True)
     expected = fedscodec.encode(png(), "tiny-q3", device="cpu")
     assert Path("one.feds").read_bytes() == Path("two.feds").read_bytes() == expected
-    assert Image.open("back.png").size == (32, 24)
+    assert read_picture("back.png").pixels.shape == (24, 32, 3)
 
 
 # ── Kinds of files ────────────────────────────────────────────────────────────────────────────────────────────
 
 WRITTEN = {
     ".jfif": "JPEG", ".jpe": "JPEG", ".gif": "GIF", ".jp2": "JPEG2000", ".tga": "TGA", ".pcx": "PCX", ".ico": "ICO",
-    ".pgm": "PPM", ".apng": "PNG", ".dib": "DIB", ".mpo": "MPO", ".sgi": "SGI", ".dds": "DDS", ".im": "IM", ".qoi": "QOI",
+    ".pgm": "PPM", ".apng": "PNG", ".dib": "DIB", ".mpo": "MPO", ".sgi": "SGI", ".dds": "DDS",
+    ".im": "IM", ".qoi": "QOI",
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore")  # of formats that Pillow will drop
 def test_every_kind_that_pillow_reads_is_taken(photos):
     image = Image.fromarray(PIXELS)
     for suffix, kind in WRITTEN.items():
@@ -212,7 +214,7 @@ def test_a_folder_is_a_folder_as_cp_has_it(photos, there, output, expected):
     back = "back/" if output.endswith("/") else output
     code, _, err = told(feds("decode", "photos/a.feds", "-o", back, "--format", "webp", "--device", "cpu"))
     target = Path(expected if output == "name" else f"{back}/a.webp")
-    assert (code, Image.open(target).format) == (0, "WEBP"), err
+    assert (code, target.read_bytes()[8:12]) == (0, b"WEBP"), err
     if output != "name":
         code, _, err = told(feds("compare", "photos/a.png", "-o", back, "--no-peers", "--quality", 3, *TINY))
         assert (code, Path(back, "a-compare.html").is_file()) == (0, True), err

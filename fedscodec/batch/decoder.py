@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..codec.settings import Decoding
-from ..errors import FedsError, OutputError
+from ..errors import FedsError, ImageError, OutputError
 from ..fileformat import HEADER_BYTES_AT_MOST, FedsFile, Salvage, excess, read_header
-from ..files.inputs import read_feds
+from ..files.inputs import odd_kind, read_feds
 from ..files.names import shown
+from ..images import read_picture
 from .done import DECODED, Facts, Worked
 from .plan import Task
+from .resemblance import may_have_been_replaced, note_that_it_is_of_now, resembles
 
 if TYPE_CHECKING:
     from ..codec.model import Model
@@ -22,8 +25,9 @@ if TYPE_CHECKING:
 class Decoder:
     """The stages of decoding one file of a batch. Each network that the files need is loaded once.
 
-    A picture that is not older than its file is up to date. One that is older is not replaced unless `force` is set:
-    it may be what the file was made from.
+    A whole picture of the right size that is not older than its file is up to date; where the file was put there later,
+    with an older time, if it shows the same. A picture that is cut short is made anew. One that is older, of another
+    size, or shows something else is not replaced unless `force` is set: it may be what the file was made from.
     """
 
     status = DECODED
@@ -38,11 +42,41 @@ class Decoder:
 
     def is_up_to_date(self, task: Task) -> bool:
         """Whether the picture is there, and of now; OutputError where an older one is."""
-        if self.how.force or not task.target.exists():
+        if self.how.force or not os.path.lexists(task.target):
             return False
-        if task.target.stat().st_mtime_ns >= task.source.stat().st_mtime_ns:
-            return True
-        raise OutputError(f"{task.target}: exists already and is older than {task.source}, --force overwrites it")
+        target, source = shown(task.target), shown(task.source)
+        if kind := odd_kind(task.target):
+            raise OutputError(f"{target}: is {kind}, expected a file")
+        if task.target.stat().st_mtime_ns < task.source.stat().st_mtime_ns:
+            raise OutputError(f"{target}: exists already and is older than {source}, --force overwrites it")
+        found = self._found(task)
+        if found is None or self.how.slices is not None:
+            return False
+        if found != (wanted := self._size_of(task)):
+            sizes = f"has {found[0]}x{found[1]} pixels, expected {wanted[0]}x{wanted[1]} of {source}"
+            raise OutputError(f"{target}: exists already and {sizes}; --force overwrites it")
+        return not may_have_been_replaced(task)
+
+    def _found(self, task: Task) -> tuple[int, int] | None:
+        """Width and height of the picture that is there, None where it is cut; OutputError where there is none."""
+        from ..images import size_if_whole
+
+        try:
+            return size_if_whole(task.target)
+        except ImageError:
+            raise OutputError(
+                f"{shown(task.target)}: exists already and is no picture, --force overwrites it"
+            ) from None
+
+    def _size_of(self, task: Task) -> tuple[int, int]:
+        """Width and height of the picture that is asked for."""
+        with task.source.open("rb") as stream:
+            header = read_header(stream.read(HEADER_BYTES_AT_MOST), name=shown(task.source))
+        if self.how.size is None:
+            return header.width, header.height
+        from ..codec.previews import preview_size
+
+        return preview_size(header.width, header.height, self.how.size)
 
     def expected(self, task: Task) -> int:
         """Pixels of the picture of a task, by its header."""
@@ -61,13 +95,16 @@ class Decoder:
         """What a picture costs in memory, counted in pixels."""
         return file.header.width * file.header.height
 
-    def work(self, task: Task, file: FedsFile | Salvage) -> Worked:
-        """Decode."""
+    def work(self, task: Task, file: FedsFile | Salvage) -> Worked | None:
+        """Decode; None where the picture that is there turns out to be of this file."""
         from ..codec.single import decode_one
         from ..images import not_kept
 
         header, name = file.header, shown(task.source)
         model = self._model(header.fingerprint, name)
+        if self._is_there(task, file, model):
+            note_that_it_is_of_now(task.target)
+            return None
         decoded = decode_one(file, model, self.how, name=name)
         notes = not_kept(decoded.picture, self.how.format or "png")
         facts = Facts(
@@ -75,6 +112,17 @@ class Decoder:
             notes=notes,
         )  # fmt: skip
         return Worked(decoded.picture, sum(decoded.seconds.values()), facts)
+
+    def _is_there(self, task: Task, file: FedsFile | Salvage, model: Model) -> bool:
+        """Whether there is a picture, and of this file; OutputError where it shows another."""
+        if self.how.force or isinstance(file, Salvage) or not task.target.exists() or self._found(task) is None:
+            return False
+        if self.how.slices is not None:
+            raise OutputError(f"{shown(task.target)}: exists already, --force overwrites it")
+        if not resembles(read_picture(task.target, name=shown(task.target), max_pixels=None), file, model):
+            source = shown(task.source)
+            raise OutputError(f"{shown(task.target)}: exists already and does not show {source}, --force overwrites it")
+        return True
 
     def finish(self, task: Task, payload: Picture) -> bytes:
         """The picture as the bytes of its file."""

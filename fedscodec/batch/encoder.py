@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,13 @@ from ..codec.beside import is_as_asked
 from ..codec.settings import Encoding
 from ..codec.targets import Target, close
 from ..errors import FedsError, FormatError, OutputError
-from ..fileformat import HEADER_BYTES_AT_MOST, Header, read_header, unpack
+from ..fileformat import HEADER_BYTES_AT_MOST, MAGIC, Header, read_header, unpack
+from ..files.inputs import odd_kind
 from ..files.names import shown
 from ..images import Beside, Picture, expected_pixels, read_beside, read_picture, stripped
 from .done import ENCODED, Facts, Worked
 from .plan import Task
+from .resemblance import may_have_been_replaced, note_that_it_is_of_now, resembles
 
 if TYPE_CHECKING:
     from ..codec.model import Model
@@ -24,10 +27,11 @@ if TYPE_CHECKING:
 class Encoder:
     """The stages of encoding one file of a batch. The network is loaded once, by `open`, and shared by all threads.
 
-    A target is up to date if it is a .feds file of the same network and quality, not older than its source, with the
-    profile, Exif, XMP and checks that this would now write; with a size as target, if it is within it as a search would
-    leave it. One that is not is replaced, as it can be made again; whatever else lies there stays, unless `force` is
-    set, with which everything is done anew.
+    A target is up to date if it is a whole .feds file of the same network and quality, of as many pixels as its source
+    and not older, with the profile, Exif, XMP and checks that this would now write; with a size as target, if it is
+    within it as a search would leave it. A source that was put there later, with an older time, is compared with what
+    the file shows (see `resemblance`). A .feds file that is not up to date is replaced, as it can be made again;
+    whatever else lies there stays, unless `force` is set, with which everything is done anew.
     """
 
     status = ENCODED
@@ -52,10 +56,14 @@ class Encoder:
 
     def is_up_to_date(self, task: Task) -> bool:
         """Whether nothing is to be done; OutputError where something else lies in the way."""
-        if self.how.force or not task.target.exists():
+        return self._seems_up_to_date(task) and not may_have_been_replaced(task)
+
+    def _seems_up_to_date(self, task: Task) -> bool:
+        """Whether all is as it should be that can be told without pixels."""
+        if self.how.force or not os.path.lexists(task.target):
             return False
         header = _header(task.target)
-        if not self._is_of_now(header, task):
+        if header is None or not self._is_of_now(header, task):
             return False
         if self.how.target is None:
             same = header.quality == round(1000 * self._quality)
@@ -74,7 +82,9 @@ class Encoder:
 
     def _is_of_now(self, header: Header, task: Task) -> bool:
         newer = task.target.stat().st_mtime_ns >= task.source.stat().st_mtime_ns
-        return newer and header.fingerprint.hex() == self._fingerprint
+        pixels = expected_pixels(task.source, None)
+        as_many = pixels in (0, header.width * header.height)  # 0 where it cannot be told
+        return newer and as_many and header.fingerprint.hex() == self._fingerprint
 
     def _fills(self, target: Target, header: Header, cost: float) -> bool:
         """Whether a search would have left a file of that cost."""
@@ -100,7 +110,14 @@ class Encoder:
 
         if self._reaches_target(task, picture):
             return None
+        there = task.target.read_bytes() if self._seems_up_to_date(task) else b""
+        if there and resembles(picture, unpack(there, max_pixels=None), self._opened):
+            note_that_it_is_of_now(task.target)
+            return None
         made = encode_one(picture, self._opened, self.how, name=shown(task.source))
+        if made.encoded.data == there:
+            note_that_it_is_of_now(task.target)
+            return None
         notes = (*picture.warnings, *([made.note] if made.note else []))
         return Worked(made.encoded.data, made.seconds, self._facts(made, notes))
 
@@ -110,7 +127,11 @@ class Encoder:
         if target is None or target.is_size or self.how.force or not task.target.exists():
             return False
         header = _header(task.target)
-        if not self._is_of_now(header, task) or (header.width, header.height) != (picture.width, picture.height):
+        if (
+            header is None
+            or not self._is_of_now(header, task)
+            or (header.width, header.height) != (picture.width, picture.height)
+        ):
             return False
         if not self._holds_what_was_asked_for(task):
             return False
@@ -138,10 +159,18 @@ class Encoder:
         return self._model
 
 
-def _header(path: Path) -> Header:
-    """The header of a file that lies where one is to be written; OutputError where it is no .feds file."""
+def _header(path: Path) -> Header | None:
+    """The header of a file that lies where one is to be written, None where it is damaged.
+
+    OutputError where it is no .feds file.
+    """
+    if kind := odd_kind(path):
+        raise OutputError(f"{shown(path)}: is {kind}, expected a file")
+    with path.open("rb") as stream:
+        head = stream.read(HEADER_BYTES_AT_MOST)
     try:
-        with path.open("rb") as stream:
-            return read_header(stream.read(HEADER_BYTES_AT_MOST), name=str(path))
+        return read_header(head, name=shown(path))
     except FormatError:
-        raise OutputError(f"{path}: exists already and is no .feds file, --force overwrites it") from None
+        if MAGIC.startswith(head[: len(MAGIC)]):  # an empty one too
+            return None
+        raise OutputError(f"{shown(path)}: exists already and is no .feds file, --force overwrites it") from None

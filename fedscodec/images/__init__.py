@@ -12,6 +12,7 @@ thumbnails    the preview as the bytes of a box   planes      alpha, or all pixe
 from .colour.icc import is_for_colour
 from .colour.profiles import means_srgb, srgb_profile, stripped
 from .containers.kinds import picture_suffixes
+from .containers.whole import size_if_whole
 from .picture import Picture, from_array
 from .planes import pack_alpha, pack_pixels, unpack_alpha, unpack_pixels
 from .reading import Beside, expected_pixels, read_beside, read_picture
@@ -41,6 +42,7 @@ __all__ = [
     "read_picture",
     "region",
     "resize",
+    "size_if_whole",
     "srgb_profile",
     "stripped",
     "to_pil",

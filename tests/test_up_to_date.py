@@ -1,0 +1,167 @@
+"""What counts as up to date is what the same command would write now: whole, of this picture, with these options."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_cli import feds, told
+
+import fedscodec
+from fedscodec.images import size_if_whole
+
+STUDENT = ("--model", "student-q3", "--device", "cpu")
+TINY = ("--model", "tiny-q3", "--device", "cpu")
+EARLY = 1_000_000_000
+
+
+def photograph(path, hue, width=96, height=64):
+    rows, columns = np.mgrid[:height, :width]
+    pixels = np.stack([(rows * 3 + hue) % 256, (columns * 2) % 256, (rows + columns + 2 * hue) % 256], axis=2)
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    photograph("photos/a.png", 0)
+    return Path("photos")
+
+
+def counts(*arguments):
+    """How many were done, up to date, failed; and all that was said."""
+    _, _, words = told(feds(*arguments))
+    line = next(line for line in words.splitlines() if "up to date" in line)
+    return [int(part.split()[0]) for part in line.split(":")[0].split(", ")], words
+
+
+def encode(*more, model=TINY):
+    return counts("encode", "photos", "-o", "out", *model, *more)[0]
+
+
+def decode(*more):
+    return counts("decode", "out", "-o", "back", "--device", "cpu", *more)
+
+
+@pytest.mark.parametrize("length", [0, 3, 20, 60, -1])
+def test_a_result_that_was_cut_is_made_anew(photos, length):
+    assert encode() == [1, 0, 0]
+    whole = Path("out/a.feds").read_bytes()
+    Path("out/a.feds").write_bytes(whole[:length])
+    assert encode() == [1, 0, 0]
+    assert Path("out/a.feds").read_bytes() == whole
+    assert encode() == [0, 1, 0]
+
+
+def replace_with_an_older_one(hue, **size):
+    """A picture of another time takes the place of a.png, with its time, as cp -p and mv leave it."""
+    photograph("new.png", hue, **size)
+    os.utime("new.png", (EARLY, EARLY))
+    os.replace("new.png", "photos/a.png")
+
+
+@pytest.mark.parametrize("model", [STUDENT, TINY], ids=["student", "tiny"])
+@pytest.mark.parametrize("size", [{}, {"width": 64, "height": 96}, {"width": 80}])
+def test_an_older_picture_in_the_place_of_another(photos, model, size):
+    assert encode(model=model) == [1, 0, 0]
+    replace_with_an_older_one(120, **size)
+    assert encode(model=model) == [1, 0, 0]
+    assert Path("out/a.feds").read_bytes() == fedscodec.encode("photos/a.png", model[1], device="cpu")
+    assert encode(model=model) == [0, 1, 0]
+
+
+@pytest.mark.parametrize("model", [STUDENT, TINY], ids=["student", "tiny"])
+def test_a_copy_with_its_times_is_up_to_date(photos, tmp_path, monkeypatch, model):
+    assert encode(model=model) == [1, 0, 0]
+    subprocess.run(["cp", "-a", ".", "../copy"], check=True)
+    monkeypatch.chdir("../copy")
+    before = Path("out/a.feds").stat()
+    assert encode(model=model) == [0, 1, 0]
+    after = Path("out/a.feds").stat()
+    assert (before.st_ino, before.st_size) == (after.st_ino, after.st_size)
+    os.chmod("photos/a.png", 0o600)  # changes the file, but not the picture
+    assert encode(model=model) == [0, 1, 0]
+    monkeypatch.setattr("fedscodec.batch.encoder.resembles", None)  # it was looked at, and is not again
+    assert encode(model=model) == [0, 1, 0]
+    shutil.rmtree("../copy")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ([], ["--strip"]),
+        (["--strip"], []),
+        (["--quality", "2"], ["--quality", "2.5"]),
+        (["--stream-checks"], ["--no-stream-checks"]),
+    ],
+)
+def test_other_options(photos, first, second):
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    Image.open("photos/a.png").save("photos/a.png", exif=exif)
+    assert encode(*first)[:2] == [1, 0]
+    assert encode(*first)[:2] == [0, 1]
+    assert encode(*second)[:2] == [1, 0]
+    assert encode(*second)[:2] == [0, 1]
+
+
+# ── Decoding ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's, of the cut ones
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "avif", "tif", "bmp", "ppm"])
+def test_a_picture_that_was_cut_is_made_anew(photos, suffix):
+    encode(model=STUDENT)
+    assert decode("--format", suffix)[0] == [1, 0, 0]
+    path = Path(f"back/a.{suffix}")
+    whole = path.read_bytes()
+    assert size_if_whole(path) == (96, 64)
+    assert decode("--format", suffix)[0] == [0, 1, 0]
+    for length in (0, 30, 300, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        assert size_if_whole(path) is None, length
+    assert decode("--format", suffix)[0] == [1, 0, 0]
+    assert path.read_bytes() == whole
+
+
+def test_a_picture_of_another_size_or_kind_stays(photos):
+    encode(model=STUDENT)
+    assert decode("--size", "40")[0] == [1, 0, 0]
+    assert decode("--size", "40")[0] == [0, 1, 0]
+    there = Path("back/a.png").read_bytes()
+    outcome, words = decode()
+    sizes = "has 40x27 pixels, expected 96x64 of out/a.feds"
+    assert (outcome, f"back/a.png: exists already and {sizes}; --force overwrites it\n" in words) == ([0, 0, 1], True)
+    assert Path("back/a.png").read_bytes() == there
+    assert decode("--force")[0] == [1, 0, 0]
+    Path("back/a.png").write_bytes(b"no picture at all, but somebody's")
+    outcome, words = decode()
+    assert (outcome, "back/a.png: exists already and is no picture, --force overwrites it\n" in words) == (
+        [0, 0, 1],
+        True,
+    )
+    Path("back/a.png").unlink()
+    os.mkfifo("back/a.png")
+    outcome, words = decode()
+    assert (outcome, "back/a.png: is a named pipe, expected a file\n" in words) == ([0, 0, 1], True)
+
+
+def test_an_older_file_in_the_place_of_another(photos):
+    encode(model=STUDENT)
+    assert decode()[0] == [1, 0, 0]
+    os.chmod("out/a.feds", 0o600)
+    assert decode()[0] == [0, 1, 0]
+    there = Path("back/a.png").read_bytes()
+    photograph("new.png", 120)
+    Path("new.feds").write_bytes(fedscodec.encode("new.png", "student-q3", device="cpu"))
+    os.utime("new.feds", (EARLY, EARLY))
+    os.replace("new.feds", "out/a.feds")
+    outcome, words = decode()
+    told_of = "back/a.png: exists already and does not show out/a.feds, --force overwrites it\n"
+    assert (outcome, told_of in words, Path("back/a.png").read_bytes()) == ([0, 0, 1], True, there)
