@@ -32,13 +32,13 @@ def may_have_been_replaced(task: Task) -> bool:
 def resembles(picture: Picture, file: FedsFile, model: Model) -> bool:
     """Whether a file shows a picture, as far as 64 pixels a side can tell."""
     from ..codec.previews import decode_preview
-    from ..metrics.fidelity import psnr
+    from ..metrics.psnr import psnr
 
     small = decode_preview(file, model, size=_SIDE).picture
     if (file.header.width, file.header.height) != (picture.width, picture.height):
         return False
     same_size = resize(picture, small.width, small.height)
-    return psnr(same_size, small) >= _ALIKE
+    return psnr(same_size.pixels, small.pixels) >= _ALIKE
 
 
 def note_that_it_is_of_now(target: Path) -> None:
