@@ -169,6 +169,7 @@ CROWDED = {  # more than eight files at a room's top level, and why
     "bench": "a file for each kind of peer and each step of a measurement",
     "reports": "a file for each kind of figure",
     "batch": "two sides, with a file each for the plan, the work and what is told",
+    "metrics": "a file for each metric and for what several of them need",
 }
 
 
