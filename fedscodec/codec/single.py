@@ -48,10 +48,12 @@ def encode_one(
     refining should end with what there is.
     """
     with threads_for(picture.width * picture.height):
-        return _encode(picture, model, how, name, progress)
+        return _encode(picture, model, how, name, progress, stopped)
 
 
-def _encode(picture: Picture, model: Model, how: Encoding, name: str, progress: Progress | None) -> Made:
+def _encode(
+    picture: Picture, model: Model, how: Encoding, name: str, progress: Progress | None, stopped: Stopped
+) -> Made:
     measured, note = dict[str, float](), ""
     drawn = looks_drawn(picture)
     if how.target is None:
