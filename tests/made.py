@@ -45,7 +45,7 @@ def tiff(samples: bytes, width: int, height: int, tags: dict[int, tuple[int, ...
     at = 8 + len(samples) + len(samples) % 2
     entries, behind = b"", b""
     values = {tag: ("H", 3, value) for tag, value in given.items()}
-    values |= {273: ("I", 4, (8,)), 279: ("I", 4, (len(samples),))}
+    values = {273: ("I", 4, (8,)), 279: ("I", 4, (len(samples),))} | values
     for tag in sorted(values):
         letter, kind, numbers = values[tag]
         packed = struct.pack(f"{order}{len(numbers)}{letter}", *numbers)

@@ -418,3 +418,35 @@ def test_what_stands_beside_a_picture_is_read_without_its_pixels(
     beside = read_beside(path)
     assert (beside.icc, beside.exif, beside.xmp) == (picture.icc, picture.exif, picture.xmp)
     assert None not in (beside.icc, beside.exif, beside.xmp)
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of damaged Exif when it opens a JPEG
+def test_damage_beside_the_pixels_never_costs_the_picture() -> None:
+    rng = np.random.default_rng(11)
+    block = exif(6, "<", saved(Image.fromarray(SMOOTH[:8, :8]), "JPEG"))
+    segments = [app1(block), packet(xmp("<dc:title>t</dc:title>", 'tiff:Orientation="6"'))]
+    segments += [photoshop((0x0404, iptc((120, b"Harbour"), (25, b"boats"))), (0x03ED, bytes(16)))]
+    upright_pixels = read_picture(jpeg()).pixels
+    seen = {upright_pixels[::-1, ::-1].tobytes(), *(np.rot90(upright_pixels, k).tobytes() for k in range(4))}
+    seen |= {np.rot90(upright_pixels[:, ::-1], k).tobytes() for k in range(4)}
+    for _ in range(300):
+        bodies = [bytearray(one[4:]) for one in segments]
+        body = bodies[rng.integers(3)]
+        for at in rng.integers(0, len(body), rng.integers(1, 6)):
+            body[at] = rng.integers(256)
+        parts = [segment(one[1], bytes(new)) for one, new in zip(segments, bodies, strict=True)]
+        assert read_picture(jpeg(*parts)).pixels.tobytes() in seen
+    chunks = (
+        (b"eXIf", block),
+        (b"iCCP", b"x\0\0" + zlib.compress(bytes(400))),
+        (b"pHYs", bytes(9)),
+        (b"cHRM", bytes(32)),
+    )
+    for _ in range(300):
+        made = [(kind, bytearray(body)) for kind, body in chunks]
+        _, body = made[rng.integers(4)]
+        for at in rng.integers(0, len(body), rng.integers(1, 6)):
+            body[at] = rng.integers(256)
+        left = bytes(made[rng.integers(4)][1][: rng.integers(0, 40)])
+        picture = read_picture(png(SMOOTH, *[(kind, bytes(body)) for kind, body in made], (b"gAMA", left)))
+        assert picture.pixels.size == SMOOTH.size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -211,3 +212,22 @@ def test_what_is_not_read_is_named(data: bytes, found: str) -> None:
     with pytest.raises(ImageError) as told:
         read_picture(data, name="x")
     assert str(told.value).startswith(f"x: expected a picture, found {found}")
+
+
+def test_planes_of_16_bits_and_big_tiff() -> None:
+    values = DEEP[:, :, :3]
+    planes = values.transpose(2, 0, 1).astype("<u2").tobytes()
+    size = len(planes) // 3
+    starts = {273: (8, 8 + size, 8 + 2 * size), 279: (size, size, size)}
+    data = tiff(planes, 13, 9, {258: (16,) * 3, 262: (2,), 284: (2,)} | starts)
+    picture = read_picture(data)
+    assert np.array_equal(picture.pixels, rounded(values))
+    entries = b"".join(
+        struct.pack("<HHQQ", tag, kind, 1, value)
+        for tag, kind, value in ((256, 3, 2), (257, 3, 1), (258, 3, 8), (262, 3, 1), (273, 4, 16), (279, 4, 2))
+    )
+    big = (
+        b"II+\0\x08\0\0\0" + struct.pack("<Q", 24) + b"\x09\xf0" + bytes(6) + struct.pack("<Q", 6) + entries + bytes(8)
+    )
+    picture = read_picture(big)
+    assert (picture.pixels[0, :, 0].tolist(), picture.warnings) == ([9, 240], ())

@@ -102,6 +102,8 @@ def _compare(
     from ..reports.comparison import Comparison, compare
 
     picture, rows = read_picture(source, name=shown(source), max_pixels=max_pixels), []
+    for warning in picture.warnings:
+        say(f"feds: {shown(source)}: {warning}", quiet)
     for row in compare(picture, network, qualities, peers):
         for version in row:
             say(f"{shown(source)}: {report.version_line(version)}", quiet)

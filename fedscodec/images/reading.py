@@ -6,6 +6,7 @@ bytes ─► containers: what there is beside the samples ─► an account of i
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -138,15 +139,22 @@ class _Opened:
         image = identify(stream, max_pixels)
         _require_size(image.size, max_pixels)
         at = stream.tell()
-        if image.format == "TIFF":
-            contents = tiff.inspect(stream, getattr(image, "tag_v2", {}))
-        elif inspect := _INSPECTORS.get(image.format):
-            stream.seek(0)
-            contents = inspect(_rest_of(stream, image.size))
-        else:
-            contents = generic.inspect(image, {})
+        try:
+            contents = _inspected(stream, image, start)
+        except (ValueError, IndexError, KeyError, TypeError, struct.error):  # the pixels may be sound all the same
+            contents = Contents(turned=image.format in ("AVIF", "HEIF"))
+            contents.account.had("beside", "What stands beside the pixels was damaged and was not kept.")
         stream.seek(at)
         return cls(image, contents, partial(_identified, stream, max_pixels))
+
+
+def _inspected(stream: BinaryIO, image: Image.Image, start: bytes) -> Contents:
+    if image.format == "TIFF" and not start.startswith(tiff.BIG):
+        return tiff.inspect(stream, getattr(image, "tag_v2", {}))
+    if inspect := _INSPECTORS.get(image.format):
+        stream.seek(0)
+        return inspect(_rest_of(stream, image.size))
+    return generic.inspect(image, {})
 
 
 def _take(opened: _Opened) -> Picture:

@@ -137,6 +137,8 @@ def _deep(image: Image.Image, reopen: Reopen | None) -> _Deep | None:
     if image.mode == "F" or image.mode.startswith("I"):
         whole = np.asarray(_loaded(image))
         return whole[:, :, None], None, "L"
+    if reopen is not None and _is_in_planes(image):
+        return _planes(image, reopen())
     raws = {_raw(tile) for tile in getattr(image, "tile", ())}
     if reopen is None or len(raws) != 1:
         return None
@@ -155,6 +157,31 @@ def _deep(image: Image.Image, reopen: Reopen | None) -> _Deep | None:
     if mode == "RGBa":
         return _unmultiplied(upper, lower), None, straight
     return upper, lower, straight
+
+
+def _is_in_planes(image: Image.Image) -> bool:
+    """Whether an uncompressed TIFF has a plane of 16 bits for each channel, of which Pillow would make noise."""
+    tags = getattr(image, "tag_v2", None) or {}
+    return (
+        image.format == "TIFF"
+        and image.mode in ("RGB", "RGBA", "CMYK")
+        and (tags.get(284), max(tags.get(258, (8,))), tags.get(259, 1)) == (2, 16, 1)
+    )
+
+
+def _planes(image: Image.Image, again: Any) -> _Deep:
+    tags: Any = image.tag_v2  # type: ignore[attr-defined]
+    stream: Any = again.fp
+    channels, (width, height) = len(tags[258]), image.size
+    if 273 not in tags or channels != len(image.mode) or tags.get(338, (2,))[0] == 1:
+        raise ImageError("expected samples of a pixel side by side, found planes of 16 bits: save it in another way")
+    planes = bytearray()
+    for start, size in zip(tags[273], tags[279], strict=True):
+        stream.seek(start)
+        planes += stream.read(size)
+    order = ">" if tags._endian == ">" else "<"
+    values = np.frombuffer(planes, f"{order}u2").reshape(channels, height, width).transpose(1, 2, 0)
+    return values.astype(np.uint16), None, image.mode
 
 
 def _raw(tile: Any) -> str:

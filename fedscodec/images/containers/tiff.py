@@ -13,6 +13,8 @@ from .photoshop import read_resources
 
 _XMP, _IPTC, _PHOTOSHOP, _ICC = 700, 33723, 34377, 34675
 _MAKER_NOTE = 0x927C
+BIG = (b"II+\0", b"MM\0+")
+"""How a BigTIFF begins, whose directories are others."""
 _HEAD = 2**16  # in which Exif may stay where it stands
 _FILE_AT_MOST = 2**32
 OF_THE_SAMPLES = frozenset((
@@ -61,8 +63,6 @@ def collected(data: bytes, contents: Contents) -> bytes:
     What stands in the first 64 kB stays where it stands; else values move together, and with them maker notes, which
     is told, as some of them count offsets from the start of the file.
     """
-    if data[:4] in (b"II+\0", b"MM\0+"):
-        raise ValueError("a BigTIFF")
     order, first = order_of(data), first_of(data)
     kept = [entry for entry in first.entries if entry.tag in (*DESCRIPTIVE, ORIENTATION)]
     if not kept:

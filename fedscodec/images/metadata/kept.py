@@ -29,13 +29,23 @@ def kept_of(contents: Contents, image: Image.Image, account: Account, colour_spa
     block = _exif_block(contents, account)
     packet, by_xmp = _packet(contents, account)
     orientation = _orientation(contents, image, block, by_xmp)
+    try:
+        exif = _edited(block, orientation, colour_space, contents, account)
+    except (ValueError, IndexError, OverflowError, struct.error):  # damage that only shows when it is changed
+        account.became(EXIF, "Exif was damaged and was not kept.")
+        exif = with_density(None, contents.density, account)
+    return Kept(exif, _with_texts(packet, contents, account), orientation, image.format == "TIFF")
+
+
+def _edited(
+    block: ExifBlock | None, orientation: int, colour_space: int | None, contents: Contents, account: Account
+) -> bytes | None:
     if block is not None:
         if block.make_upright(orientation):
             account.had(THUMBNAIL, "The thumbnail in Exif was left out, as it was not upright.")
         if colour_space is not None:
             block.set_colour_space(colour_space)
-    exif = with_density(block, contents.density, account)
-    return Kept(exif, _with_texts(packet, contents, account), orientation, image.format == "TIFF")
+    return with_density(block, contents.density, account)
 
 
 def _exif_block(contents: Contents, account: Account) -> ExifBlock | None:
