@@ -47,6 +47,16 @@ def test_everything_is_written(folder):
     assert tables.count("### ") == 6
 
 
+def test_it_begins_with_a_sentence_to_act_on(folder):
+    html = (folder / "report.html").read_text()
+    told = re.search(r'<p class="short">(.*?)</p>', html)[1]
+    assert told == (
+        "At the same PSNR a file of feds student is 33\u00a0% smaller than JPEG and 20\u00a0% smaller than WebP. "
+        "At the same SSIMULACRA2 a file of feds student is 33\u00a0% smaller than JPEG and 20\u00a0% smaller than WebP."
+    )
+    assert html.index(told) < html.index('class="chart"') < html.index('id="table-bd"')
+
+
 def test_the_page_asks_nobody_for_anything(folder):
     html = (folder / "report.html").read_text()
     outside = re.sub(r'xmlns="http://www.w3.org/2000/svg"', "", html)

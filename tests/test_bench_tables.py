@@ -125,3 +125,48 @@ def test_dots_are_what_was_measured_and_what_others_say():
     assert {dot.name for dot in tables.dots(results, curves, tables.choose_anchor(curves, "jpeg"))} == {
         "student", "jpeg", "webp",
     }  # fmt: skip
+
+
+def test_measured_codecs_over_jpeg_by_every_metric():
+    table = tables.measured_table(curves_of(made_up("kodak", 24)))
+    assert table.title == "Rate over JPEG at equal quality, by every metric"
+    assert table.columns == ("codec", "PSNR", "MS-SSIM", "SSIMULACRA2", "Butteraugli")
+    assert [line.cells for line in table.lines] == [
+        ("feds student", *["−33.33 %"] * 4), ("WebP", *["−16.67 %"] * 4), ("JPEG", *["+0.00 %"] * 4),
+    ]  # fmt: skip
+    assert tables.measured_table(measured_curves(made_up())[:1]) is None
+
+
+def test_the_worst_picture_is_named_for_every_metric():
+    table = tables.worst_table(made_up())
+    assert table.columns[1:] == ("PSNR", "MS-SSIM", "SSIMULACRA2", "Butteraugli")
+    worst = cells(table, "feds student, quality 3")  # every second picture is two decibels worse
+    assert worst[1:] == ("33.00 dB, kodim02", "0.9776, kodim02", "66.00, kodim02", "1.818, kodim02")
+    assert tables.worst_table(made_up(pictures=1)) is None
+
+
+def test_distillation_is_told_over_the_student_without_a_teacher():
+    results = made_up("kodak", 24)
+    student = results.codecs["student"]
+    assert tables.distillation_table(results, curves_of(results), None) is None
+    codecs = {
+        "student": replace(student, role="direct", training="60 min"),
+        "jpeg": replace(student, title="feds teacher", role="teacher", parameters=95_000_000),
+        "webp": replace(student, title="feds distilled", role="distilled", training="60 min, teacher 12ab"),
+    }
+    results = replace(results, codecs=codecs)
+    curves = curves_of(results)
+    table = tables.distillation_table(results, curves, tables.choose_anchor(curves))
+    assert table.columns[5:7] == ("over VTM-9.1", "over feds student")
+    assert cells(table, "feds distilled")[1:4] == ("student of a teacher", "60 min, teacher 12ab", "35.00 M")
+    assert [cells(table, f"feds {name}")[6] for name in ("student", "teacher", "distilled")] == [
+        "+0.00 %", "+50.00 %", "+25.00 %",
+    ]  # fmt: skip
+
+
+def test_what_hardly_overlaps_shares_one_letter():
+    curve = measured_curves(made_up())[0]
+    lower = [{"psnr": tuple(q - by for q in curve.quality["psnr"])} for by in (8, 9)]
+    table = tables.bd_table([replace(curve, name=f"{by}", quality=by) for by in lower], curve)
+    assert [line.cells[1][-3:] for line in table.lines] == ["(a)", "(a)"]
+    assert table.notes == ("(a) less than 75% of the shorter curve overlaps.",)

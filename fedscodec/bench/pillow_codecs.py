@@ -83,7 +83,7 @@ def webp(settings: Sequence[float], threads: int) -> Coder:
 
 def avif(settings: Sequence[float], threads: int) -> Coder:
     """AVIF 4:4:4 by libaom; settings are its qualities."""
-    codec = _pillow("AVIF", "avif", "libavif", "YCbCr 4:4:4", options=f"{_aom()}, speed 4, tune psnr")
+    codec = _pillow("AVIF (for PSNR)", "avif", "libavif", "YCbCr 4:4:4", options=f"{_aom()}, speed 4, tune psnr")
     fixed = {"codec": "aom", "speed": 4, "subsampling": "4:4:4", "max_threads": threads, "advanced": {"tune": "psnr"}}
     return PillowCoder(codec, settings, "AVIF", lambda q: {"quality": int(q), **fixed})
 
@@ -91,7 +91,7 @@ def avif(settings: Sequence[float], threads: int) -> Coder:
 def avif_default(settings: Sequence[float], threads: int) -> Coder:
     """AVIF as Pillow writes it where it is told a quality alone: libavif's own tuning, for the eye since 1.4."""
     codec = _pillow(
-        "AVIF default", "avif", "libavif", "YCbCr 4:2:0", options=f"{_aom()}, speed 6, libavif's own tuning"
+        "AVIF (default)", "avif", "libavif", "YCbCr 4:2:0", options=f"{_aom()}, speed 6, libavif's own tuning"
     )
     return PillowCoder(codec, settings, "AVIF", lambda q: {"quality": int(q), "max_threads": threads})
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class Loss:
     """A metric as what training makes small: R + λ·loss, with R in bits per pixel.
 
-    `name` stands in weights files and behind --metric; `lambdas` are those of q1 … q7; `of` takes pictures
+    `name` stands in weights files and behind --metric; `lambdas` are those of q1 … q7 (for SSIMULACRA2 the slopes of
+    rate over score at these qualities of a student trained for MSE); `of` takes pictures
     [B, 3, H, W] in 0..1, the original first, and gives [B]; crops have sides of at least `crop` pixels.
     """
 
@@ -42,7 +43,7 @@ class Metric:
     `name` is its key in results.json and its argument from Python. `cost` turns a value into what there is too much of
     (0 where nothing is lost), `value` turns it back. `height` is where a mean stands on the axis of a plot and in a
     BD-rate, more being better. `target` is the help of the option, where an encoder can be asked for it. `missing` says
-    how to get what it needs, where that is not there. `is_program`: it runs as a process of its own.
+    how to get what it needs, where that is not there.
     """
 
     name: str
@@ -62,7 +63,7 @@ class Metric:
     loss: Loss | None = None
     missing: Callable[[], str | None] = lambda: None
     version: Callable[[], str] = lambda: f"feds {__version__}"  # of what measures
-    is_program: bool = False
+    effort: float = 0.0  # seconds for a megapixel, about
 
     @property
     def option(self) -> str:
@@ -162,23 +163,23 @@ METRICS: dict[str, Metric] = {
         Metric(
             "ms_ssim", "MS-SSIM", "", 4, _ms_ssim, lambda value: 1 - value, lambda cost: 1 - cost,
             about="Over RGB; the mean over pictures, then as −10 log₁₀(1 − x).",
-            axis="MS-SSIM, dB", height=of_ms_ssim, most=1.0,
+            axis="MS-SSIM, dB", height=of_ms_ssim, most=1.0, effort=0.3,
             target="At least this MS-SSIM, such as 0.98.", example=0.98,
             loss=Loss("ms-ssim", (2.40, 4.58, 8.73, 16.64, 31.73, 60.50, 115.37), _ms_ssim_loss, crop=192),
         ),
         Metric(
             "ssimulacra2", "SSIMULACRA2", "", 2, _ssimulacra2, lambda value: 100 - value, lambda cost: 100 - cost,
             about="Version 2.1, at most 100; the mean over pictures. 50 is medium, 70 high, 90 as the original.",
-            axis="SSIMULACRA2", most=100.0,
+            axis="SSIMULACRA2", most=100.0, effort=0.5,
             target="At least this SSIMULACRA2 score, such as 80.", example=80,
-            loss=Loss("ssimulacra2", (0.004, 0.0065, 0.011, 0.018, 0.03, 0.048, 0.078), _ssimulacra2_loss),
+            loss=Loss("ssimulacra2", (0.004, 0.0065, 0.011, 0.018, 0.03, 0.043, 0.057), _ssimulacra2_loss),
         ),
         Metric(
             "butteraugli", "Butteraugli", "", 3, _butteraugli, float, float,
             about="The 3-norm by libjxl's butteraugli_main at 80 nits, less is better; the mean over pictures.",
             axis="Butteraugli (3-norm), less is better", height=lambda value: -value, lower_is_better=True,
             target="At most this Butteraugli distance (3-norm), such as 1.", example=1,
-            missing=_without_butteraugli, version=_butteraugli_version, is_program=True,
+            missing=_without_butteraugli, version=_butteraugli_version, effort=0.6,
         ),
         Metric(
             "psnr_ycbcr", "PSNR 6:1:1", "dB", 2, _psnr_ycbcr, squared_error_at, psnr_of,

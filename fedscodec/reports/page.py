@@ -130,7 +130,7 @@ def _against(own: Curve, curves: Sequence[Curve], name: str, metric: str) -> str
         return ""
     if abs(rate.percent) < 0.5:
         return f"as large as {other.title}"
-    return f"{abs(rate.percent):.0f} % {'smaller' if rate.percent < 0 else 'larger'} than {other.title}"
+    return f"{abs(rate.percent):.0f}\u00a0% {'smaller' if rate.percent < 0 else 'larger'} than {other.title}"
 
 
 def _listed(words: list[str]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import mean
 
 from ..bench import published
-from ..bench.bd import BdRate, bd_rate
+from ..bench.bd import LEAST_SHARE, BdRate, bd_rate
 from ..bench.curves import Curve, known_metrics
 from ..bench.results import Results, Row, Summary
 from ..metrics.table import METRICS, Metric
@@ -175,7 +175,10 @@ class _Marks:
         figure = f"{found.percent:+.2f} %".replace("-", "−") if found.is_known else NONE
         if found.warning is None or "is not known" in found.warning:
             return figure
-        letter = self._letters.setdefault(found.warning, chr(ord("a") + len(self._letters) % 26))
+        reason = found.warning
+        if found.is_known and found.share < LEAST_SHARE:
+            reason = f"less than {LEAST_SHARE:.0%} of the shorter curve overlaps"
+        letter = self._letters.setdefault(reason, chr(ord("a") + len(self._letters) % 26))
         return f"{figure} ({letter})"
 
     @property
