@@ -213,7 +213,7 @@ void shuffle(const f32 *x, f32 *out, int height, int width, int channels, int up
 EXPORT(copy)
 void copy(const f32 *x, int x_stride, f32 *out, int out_stride, int positions, int count) {
     for (long n = 0; n < positions; n++)
-        __builtin_memcpy(out + n * out_stride, x + n * x_stride, (unsigned long)count * sizeof(f32));
+        __builtin_memmove(out + n * out_stride, x + n * x_stride, (unsigned long)count * sizeof(f32));
 }
 
 /* What symbols [height / step][width / step][channels / groups] and their means make known: latents = unit * symbol + mean
@@ -257,15 +257,15 @@ static uint8_t level(f32 v) {
     return v >= 255.5f ? 255 : v > 0 ? (uint8_t)v : 0; /* NaN gives 0 */
 }
 
-/* Pixels of a tile: fine [h*s][w*s][f*f*3], f = 16 / s, plus coarse [h][w][16*16*3], both in the order (i, j, c), of which
- * the rectangle top..bottom, left..right (in pixels) goes to rgba. */
+/* Pixels of a tile: fine [.][columns][f*f*3], whose corner is the pixel (y0, x0), plus coarse [.][width][16*16*3], both in
+ * the order (i, j, c), of which the rectangle top..bottom, left..right (in pixels) goes to rgba. */
 EXPORT(pixels)
-void pixels(const f32 *fine, const f32 *coarse, uint8_t *rgba, int width, int f, int top, int bottom, int left, int right,
-            int grey) {
-    int columns = width * 16 / f;
+void pixels(const f32 *fine, const f32 *coarse, uint8_t *rgba, int columns, int width, int f, int y0, int x0, int top,
+            int bottom, int left, int right, int grey) {
     for (int y = top; y < bottom; y++)
         for (int x = left; x < right; x++, rgba += 4) {
-            const f32 *a = fine + ((long)(y / f) * columns + x / f) * f * f * 3 + ((y % f) * f + x % f) * 3;
+            int u = y - y0, v = x - x0;
+            const f32 *a = fine + ((long)(u / f) * columns + v / f) * f * f * 3 + ((u % f) * f + v % f) * 3;
             const f32 *b = coarse + ((long)(y / 16) * width + x / 16) * 768 + ((y % 16) * 16 + x % 16) * 3;
             f32 r = a[0] + b[0], g = a[1] + b[1], l = a[2] + b[2];
             if (grey) r = g = l = (r + g + l) / 3.0f;

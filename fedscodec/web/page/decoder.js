@@ -4,8 +4,8 @@ import { FormatError, MAX_PIXELS, preview, unpack } from "./container.js";
 import { margin } from "./synthesis.js";
 import { unpackAlpha } from "./alpha.js";
 
-const TILE = 40; // latents that a side of a tile keeps, at most
-const THREADS_AT_MOST = 8; // each holds weights of its own, and some 80 MB while it works
+const TILE = 48; // latents that a side of a tile keeps, at most
+const THREADS_AT_MOST = 8; // each holds weights of its own, and some 100 MB while it works
 const SYMBOLS_SHARE = 0.25; // of the time, what symbols take
 const CACHE = "feds-networks-1";
 

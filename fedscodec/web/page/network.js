@@ -48,6 +48,9 @@ export class Network {
     const [Kind, size] = KINDS[dtype];
     const bytes = this.buffer.slice(this.start + first, this.start + end); // aligned
     const numbers = new Kind(bytes, 0, (end - first) / size);
-    return dtype === "F16" ? Float32Array.from(numbers, (bits) => HALF[bits]) : numbers;
+    if (dtype !== "F16") return numbers;
+    const floats = new Float32Array(numbers.length);
+    for (let n = 0; n < floats.length; n++) floats[n] = HALF[numbers[n]];
+    return floats;
   }
 }

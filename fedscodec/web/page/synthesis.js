@@ -14,10 +14,14 @@ export function interpolated(table, channels, thousandths) {
   });
 }
 
+/** Pixels that stages and the last layer see beyond their own. */
+function reach(stages, finest) {
+  return stages.reduce((sum, stage) => sum + stage.at * stage.blocks, finest);
+}
+
 /** Latents that a tile must see beyond each edge that is not the picture's. */
 export function margin(spec) {
-  const finest = spec.stages[0].at;
-  return Math.ceil((spec.stages.reduce((sum, stage) => sum + stage.at * stage.blocks, 0) + finest) / 16);
+  return Math.ceil(reach(spec.stages, spec.stages[0].at) / 16);
 }
 
 export class Synthesis {
@@ -31,6 +35,8 @@ export class Synthesis {
     const pointwise = (name, rowOf) => engine.pointwise(...read(name), rowOf);
     this.stages = stages.map((stage, i) => ({
       width: stage.width,
+      at: stage.at,
+      beyond: reach(stages.slice(i + 1), stages.at(-1).at), // pixels that what follows sees beyond its own
       way: pointwise(`g_s.up.${i}`, i ? shuffleRow(stage.width, 2) : undefined),
       logarithms: network.array(`g_s.scales.${i}`),
       blocks: Array.from({ length: stage.blocks }, (_, j) => {
@@ -63,14 +69,34 @@ export class Synthesis {
       const coarse = engine.map(height, width, 768);
       if (this.shortcut) engine.product(this.shortcut, x, coarse);
       else engine.valuesOf(coarse).fill(0);
-      for (const [i, stage] of this.stages.entries()) x = this.stage(stage, x, i, thousandths);
+      const needed = { top, bottom, left, right };
+      let corner = [0, 0]; // of the map, in pixels of the tile
+      for (const [i, stage] of this.stages.entries()) {
+        x = this.stage(stage, x, i, thousandths);
+        [x, corner] = this.cropped(x, stage.at, corner, needed, stage.beyond);
+      }
       const fine = engine.convolve(3, x, engine.map(x.height, x.width, 3 * this.factor ** 2), (seen, row) =>
         engine.product(this.last, seen, row));
       const count = 4 * (bottom - top) * (right - left);
       const rgba = engine.alloc(count);
-      engine.kernels.pixels(fine.at, coarse.at, rgba, width, this.factor, top, bottom, left, right, grey ? 1 : 0);
+      engine.kernels.pixels(
+        fine.at, coarse.at, rgba, fine.width, width, this.factor, ...corner, top, bottom, left, right, grey ? 1 : 0);
       return engine.bytes(rgba, count).slice();
     });
+  }
+
+  /** What of a map with cells of `at` pixels is still of use for a rectangle, and the pixel where that begins. */
+  cropped(x, at, [y0, x0], { top, bottom, left, right }, beyond) {
+    const span = (begin, end, origin, length) =>
+      [Math.max(Math.floor((begin - beyond - origin) / at), 0), Math.min(Math.ceil((end + beyond - origin) / at), length)];
+    const [rows, columns] = [span(top, bottom, y0, x.height), span(left, right, x0, x.width)];
+    const [height, width] = [rows[1] - rows[0], columns[1] - columns[0]];
+    if (height === x.height && width === x.width) return [x, [y0, x0]];
+    for (let y = 0; y < height; y++) { // in place, as what moves moves towards the beginning
+      const from = x.at + 4 * x.channels * ((rows[0] + y) * x.width + columns[0]);
+      this.engine.kernels.copy(from, 0, x.at + 4 * x.channels * y * width, 0, 1, width * x.channels);
+    }
+    return [{ ...x, height, width }, [y0 + at * rows[0], x0 + at * columns[0]]];
   }
 
   scaled(x, factors) {
