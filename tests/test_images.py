@@ -260,6 +260,19 @@ def test_limit_of_pillow_neither_counts_nor_changes(monkeypatch: pytest.MonkeyPa
     assert Image.MAX_IMAGE_PIXELS == 1
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("format", ["ICO", "ICNS", "MPO", "GIF", "WEBP", "TIFF", "DCX", "SPIDER"])
+def test_limit_of_pillow_counts_in_no_format(format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image.fromarray(NOISE).resize((64, 64))
+    data = b"\xb1\x68\xde\x3a" + struct.pack("<II", 12, 0) + saved(image, "PCX") if format == "DCX" else None
+    image = image.convert("F").point(lambda level: level / 256) if format == "SPIDER" else image
+    data = data or saved(image, format, **({"save_all": True} if format == "MPO" else {}))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1)
+    assert read_picture(data).width in (64, 1024)
+    with pytest.raises((Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        Image.open(io.BytesIO(data))  # for others it holds as before
+
+
 @pytest.mark.parametrize("suffix", ["png", ".PNG", "webp", "tif", "bmp", "ppm", "jpg", "avif"])
 def test_formats_are_exact_or_close(suffix: str) -> None:
     lossy = suffix in ("jpg", "avif")

@@ -319,6 +319,10 @@ def test_comments_come_back() -> None:
     assert texts_in(picture.xmp) == [("Comment", "caf\u00e9")]
     with Image.open(io.BytesIO(encode_picture(picture, "jpg"))) as image:
         assert image.info["comment"] == "caf\u00e9".encode()
+    assert texts_in(read_picture(saved(Image.fromarray(SMOOTH), "JPEG2000", comment="a lake")).xmp) == [
+        ("Comment", "a lake")
+    ]
+    assert read_picture(saved(Image.fromarray(SMOOTH), "JPEG2000")).xmp is None
     gif = read_picture(saved(Image.fromarray(SMOOTH[:, :, 0]), "GIF", comment=b"from a GIF"))
     assert texts_in(gif.xmp) == [("Comment", "from a GIF")]
 

@@ -153,7 +153,10 @@ def _inspected(stream: BinaryIO, image: Image.Image, start: bytes) -> Contents:
         return tiff.inspect(stream, getattr(image, "tag_v2", {}))
     if inspect := _INSPECTORS.get(image.format):
         stream.seek(0)
-        return inspect(_rest_of(stream, image.size))
+        contents = inspect(_rest_of(stream, image.size))
+        if image.format == "JPEG2000":
+            generic.enter_words(image.info, contents)
+        return contents
     return generic.inspect(image, {})
 
 

@@ -13,6 +13,7 @@ from . import tiff
 from .contents import COLOUR, EXIF, ICC, IPTC, XMP, Contents, Density
 
 _RESOURCE_OF_IPTC = 1028
+_OF_A_PROGRAM = ("Created by OpenJPEG", "Kakadu")  # comments that say nothing of the picture
 _OF_THE_FILE = frozenset((
     "adobe", "adobe_transform", "aux", "background", "bbox", "bit_depth", "chroma", "comment", "compression",
     "default_image", "depth_images", "disposal", "duration", "extension", "fingerprint", "flavor", "interlace", "jfif",
@@ -32,19 +33,26 @@ def inspect(image: Image.Image, beside: Mapping[str, bytes]) -> Contents:
     _enter_exif(image, info, contents, whole="exif" not in beside)
     if image.format == "TIFF" and (tags := getattr(image, "tag_v2", None)):
         tiff.take(tags, contents)
-    elif "dpi" in info and image.format != "TIFF":
-        across, down = info["dpi"]
-        contents.resolution(Density(float(across), float(down)))
     photoshop = info.get("photoshop")
     if isinstance(photoshop, dict):
         contents.found(IPTC, photoshop.get(_RESOURCE_OF_IPTC, b""))
     _enter_colour(info, contents)
-    comment = info.get("comment", "")
-    contents.text("Comment", comment.decode("utf-8", "replace") if isinstance(comment, bytes) else str(comment))
+    enter_words({} if image.format == "TIFF" else info, contents)
     for key, value in info.items():
         if isinstance(key, str) and isinstance(value, str) and key not in _OF_THE_FILE:
             contents.text(key, value)
     return contents
+
+
+def enter_words(info: Mapping[Any, Any], contents: Contents) -> None:
+    """Enter resolution and comment as Pillow has them."""
+    if "dpi" in info:
+        across, down = info["dpi"]
+        contents.resolution(Density(float(across), float(down)))
+    comment = info.get("comment", "")
+    text = comment.decode("utf-8", "replace") if isinstance(comment, bytes) else str(comment)
+    if not text.startswith(_OF_A_PROGRAM):
+        contents.text("Comment", text)
 
 
 def _enter_exif(image: Image.Image, info: dict[Any, Any], contents: Contents, *, whole: bool) -> None:
