@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "student-q3"
 DEFAULT_QUALITY = 4.0
+_SUFFIXES_OF_WEIGHTS = (
+    ".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".pkl", ".onnx", ".h5", ".keras", ".gguf", ".npz", ".tar",
+)  # fmt: skip
+"""By these a name is that of a file, of which `networks.foreign` then tells what it is."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def names() -> list[str]:
 
 def resolve(name: str) -> Resolved:
     """The weights file behind a model name or path; UnknownModelError says which names there are."""
-    if name.endswith(".safetensors") or os.sep in name:
+    if Path(name).suffix.lower() in _SUFFIXES_OF_WEIGHTS or os.sep in name:
         path = Path(name)
         if not path.is_file():
             raise UnknownModelError(f"{name}: no such weights file")

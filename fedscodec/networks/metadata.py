@@ -9,20 +9,25 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from ..errors import WeightsError
+from .foreign import foreign_kind, foreign_tensors
 from .spec import ModelSpec
 
 FORMAT = "feds-weights-1"
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The words of a weights file, without its tensors; WeightsError where it is not one."""
+    """The words of a weights file, without its tensors; WeightsError where it is not one, which says what it is."""
+    if kind := foreign_kind(path):
+        raise WeightsError(f"{path}: is {kind}; expected a weights file of feds (safetensors, {FORMAT})")
     try:
         with safe_open(path, "numpy") as file:
-            metadata = file.metadata() or {}
+            metadata, tensors = file.metadata() or {}, list(file.keys())
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: not a readable weights file ({error})") from None
     if metadata.get("format") != FORMAT:
-        raise WeightsError(f"{path}: expected a weights file of format {FORMAT}, found {metadata.get('format')}")
+        found = metadata.get("format")
+        what = f": {foreign_tensors(tensors, found)}" if found in (None, "pt", "tf", "np", "feds-training-1") else ""
+        raise WeightsError(f"{path}: expected a weights file of format {FORMAT}, found {found}{what}")
     return dict(metadata)
 
 
