@@ -16,7 +16,8 @@
 typedef float f32;
 typedef double f64;
 
-/* Not relaxed SIMD's fused one: Chromium 156 took 1.6 times as long with it (x86-64, AVX-512). */
+/* Not the fused one of relaxed SIMD, which brings nothing: 9.6 to 13.8 thousand million a second and this one 13.0
+ * (Chromium 156 on a Xeon with FMA, 600x192 by 192x192). */
 #define MADD(a, b, c) wasm_f32x4_add(wasm_f32x4_mul(a, b), c)
 
 /* ── Products of matrices ─────────────────────────────────────────────────────────────────────────────────────── */
