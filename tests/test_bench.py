@@ -177,6 +177,18 @@ def test_our_settings_are_all_whole_qualities_and_three_for_a_quick_look(codec):
         our_coders([codec, codec], [])
 
 
+def test_every_effort_is_a_codec_of_its_own(codec, photos):
+    ours = our_coders([codec], [4.0], [2, 1])
+    assert {key: coder.codec.title for key, coder in ours.items()} == {
+        "tiny": "feds tiny",
+        "tiny-effort1": "feds tiny, effort 1",
+        "tiny-effort2": "feds tiny, effort 2",
+    }
+    rows = [measured.row for measured in run.measure(run.plan([photos / "b.png"], ours), ours, pytest.fail) if measured]
+    refined = {row.codec for row in rows if "refinement" in row.encode}
+    assert refined == {"tiny-effort1", "tiny-effort2"}
+
+
 def test_where_it_was_measured(codec):
     here = run.where(codec)
     assert (here.feds, here.torch, here.device, here.precision) == (__version__, torch.__version__, "cpu", "float32")

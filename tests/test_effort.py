@@ -13,6 +13,9 @@ import torch
 from PIL import Image
 
 import fedscodec
+from fedscodec.batch.encoder import Encoder
+from fedscodec.batch.pipeline import Batch
+from fedscodec.batch.plan import Task
 from fedscodec.codec import single
 from fedscodec.codec.decoding import decode_file
 from fedscodec.codec.effort import refining
@@ -88,7 +91,17 @@ def test_no_file_becomes_worse(codec, picture, kind, width, height):
     assert same(read(refined.data, codec), refined.symbols)
 
 
-@pytest.mark.parametrize("name", ["mini-skip", "mini-teacher", "mini-odd", "mini-shapes"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mini-skip",
+        "mini-teacher",
+        "mini-odd",
+        "mini-shapes",
+        "mini-light-student",
+        "mini-light-teacher",
+    ],
+)
 def test_every_kind_of_network_can_refine(photo, name):
     model = Model(read_weights(NETWORKS / f"{name}.safetensors"), name=name, quality=1, device="cpu")
     corner = Picture(np.ascontiguousarray(photo.pixels[:64, :64]))
@@ -194,15 +207,14 @@ def test_what_the_twin_promises_is_what_the_integers_write(small, photo, quality
 
 def test_what_a_move_promises_is_about_what_it_brings(small, photo, latents):
     tile = tile_of(latents, photo, small)
-    before, gradient, change, y_hat = tile._assessed(latents.y)
-    curvature = tile._curvature(y_hat, torch.Generator().manual_seed(0))
-    promised = change.up + gradient + curvature / 2
+    before = tile._assessed(latents.y)
+    promised = before.promised(1, tile._curvature(before.y_hat, torch.Generator().manual_seed(0)))
     brought = []
     places = [torch.unravel_index(place, promised.shape) for place in promised.flatten().argsort()[:12]]
     for at in places:
-        y = y_hat.clone()
+        y = before.y_hat.clone()
         y[at] += 1
-        brought.append(tile._assessed(y)[0] - before)
+        brought.append(tile._assessed(y).cost - before.cost)
     assert sum(brought) == pytest.approx(sum(float(promised[at]) for at in places), rel=0.4)
     assert np.median(brought) < 0
 
@@ -308,6 +320,20 @@ def test_a_target_that_is_stopped_is_the_plain_one(small, photo):
     target = Target("size", 700)
     hit = encode_to_target(photo, small, target, Encoding(effort=9), stopped=lambda: True)
     assert hit.encoded.data == encode_to_target(photo, small, target).encoded.data
+
+
+def test_a_picture_in_refinement_takes_the_room_of_more_pixels(photo):
+    plain, refined = (Encoder(Encoding("tiny", effort=effort)).pixels(photo) for effort in (0, 1))
+    assert (plain, refined) == (96 * 130, 7 * 96 * 130)
+
+
+def test_folders(small, photo, tmp_path):
+    source = tmp_path / "photo.png"
+    Image.fromarray(photo.pixels).save(source)
+    with Batch([Task(source, tmp_path / "photo.feds")], Encoder(Encoding("tiny-q3", effort=2, device="cpu"))) as batch:
+        (done,) = batch
+    assert done.error is None
+    assert (tmp_path / "photo.feds").read_bytes() == encoded(photo, small, 2).data
 
 
 def test_a_network_keeps_one_twin(tiny_weights: Weights):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .. import registry
 from ..codec.beside import is_as_asked
+from ..codec.effort import levels as effort
 from ..codec.settings import Encoding
 from ..codec.targets import Target, close
 from ..errors import FedsError, FormatError, OutputError
@@ -16,6 +17,7 @@ from ..files.inputs import odd_kind
 from ..files.names import shown
 from ..images import Beside, Picture, expected_pixels, read_beside, read_picture, stripped
 from .done import ENCODED, Facts, Worked
+from .pipeline import BYTES_PER_PIXEL
 from .plan import Task
 from .resemblance import may_have_been_replaced, note_that_it_is_of_now, resembles
 
@@ -102,7 +104,9 @@ class Encoder:
 
     def pixels(self, picture: Picture) -> int:
         """What a picture costs in memory, counted in pixels."""
-        return picture.width * picture.height
+        pixels = picture.width * picture.height
+        refining = effort.BYTES_PER_PIXEL * min(pixels, effort.PIXELS_AT_ONCE) if self.how.effort else 0
+        return pixels + refining // BYTES_PER_PIXEL
 
     def work(self, task: Task, picture: Picture) -> Worked | None:
         """Encode; None where the file that is there turns out to reach its target already."""

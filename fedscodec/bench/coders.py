@@ -88,10 +88,11 @@ def _training(metadata: Mapping[str, str]) -> str:
 
 @dataclass
 class FedsCoder:
-    """One of our networks. FedsError should its decoder ever read other symbols than its encoder wrote."""
+    """One of our networks at an effort. FedsError should its decoder ever read other symbols than its encoder wrote."""
 
     model: Model
     settings: Sequence[float]
+    effort: int = 0
     codec: Codec = field(init=False)
     _symbols: list[np.ndarray] = field(init=False, default_factory=list)
 
@@ -100,7 +101,7 @@ class FedsCoder:
             self.model.check_quality(quality)
         spec = self.model.spec
         self.codec = Codec(
-            title=f"feds {self.model.name}",
+            title=f"feds {self.model.name}" + (f", effort {self.effort}" if self.effort else ""),
             kind="feds",
             version=__version__,
             colour="RGB",
@@ -123,7 +124,7 @@ class FedsCoder:
     def encode(self, picture: Picture, setting: float) -> Half[bytes]:
         """A .feds file; −log₂ p is by the integer tables."""
         memory = self._memory()
-        encoded = encode_picture(picture, self.model, Encoding(quality=setting, count_bits=True))
+        encoded = encode_picture(picture, self.model, Encoding(quality=setting, count_bits=True, effort=self.effort))
         self._symbols = encoded.symbols
         return Half(encoded.data, encoded.seconds, memory.bytes(), encoded.bits)
 

@@ -116,10 +116,13 @@ class Session:
             keeping.keep_curves(self.folder, results)
 
 
-def our_coders(models: Sequence[Model], qualities: Sequence[float], *, quick: bool = False) -> dict[str, Coder]:
+def our_coders(
+    models: Sequence[Model], qualities: Sequence[float], efforts: Sequence[int] = (), *, quick: bool = False
+) -> dict[str, Coder]:
     """Our networks by name, at these qualities, or else at all they were trained for (of many, a quick look takes 3).
 
-    FedsError where a network lacks a quality, or two have one name.
+    Every effort above 0 makes a codec of its own of each network, beside that without. FedsError where a network lacks
+    a quality, or two have one name.
     """
     coders: dict[str, Coder] = {}
     for model in models:
@@ -127,7 +130,9 @@ def our_coders(models: Sequence[Model], qualities: Sequence[float], *, quick: bo
             raise FedsError(f"{model.name}: expected networks with different names, found two of this one")
         count = len(model.spec.lambdas)
         own = sorted({1, (count + 1) // 2, count}) if quick else range(1, count + 1)
-        coders[model.name] = FedsCoder(model, [float(q) for q in qualities or own])
+        for effort in sorted({0, *efforts}):
+            name = f"{model.name}-effort{effort}" if effort else model.name
+            coders[name] = FedsCoder(model, [float(q) for q in qualities or own], effort)
     return coders
 
 

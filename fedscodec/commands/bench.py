@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "feds bench --dataset kodak --peers all --output results/kodak",
     "feds bench photos/ --quick",
+    "feds bench photos/ --effort 5 --quality 3",
     "feds bench photos/ --peers jpeg,webp,avif --quality 2 --quality 4.5",
 )
 
@@ -36,6 +37,10 @@ def bench(
     model: Annotated[list[str] | None, typer.Option(metavar="NAME", help="May be given again.  [student]")] = None,
     quality: Annotated[
         list[float] | None, typer.Option(metavar="Q", help="May be given again.  [default: q1, q2, ...]")
+    ] = None,
+    effort: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=9, metavar="E", help="A codec more, with that effort.  May be given again."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="For results.json and pictures.")
@@ -65,7 +70,7 @@ def bench(
         earlier = keeping.prepare(output, force=force, resume=resume) if output else None
         found = _pictures(pictures or [], dataset, quick)
         _tell_what_is_missing(bool(output))
-        session = _session(found, model or ["student"], quality or [], wanted, device, quick)
+        session = _session(found, model or ["student"], quality or [], effort or [], wanted, device, quick)
         session.folder, session.viewer = output, viewer
         if earlier:
             session.take_up(earlier)
@@ -103,14 +108,20 @@ def _tell_what_is_missing(has_report: bool) -> None:
 
 
 def _session(
-    found: Pictures, models: list[str], qualities: list[float], peers: list[str], device: Device, quick: bool
+    found: Pictures,
+    models: list[str],
+    qualities: list[float],
+    efforts: list[int],
+    peers: list[str],
+    device: Device,
+    quick: bool,
 ) -> Session:
     from ..bench import run, session
     from ..bench.peers import opened
     from ..codec.model import load_model
 
     networks = [load_model(name, device.value) for name in models]
-    ours = session.our_coders(networks, qualities, quick=quick)
+    ours = session.our_coders(networks, qualities, efforts, quick=quick)
     others, absent = opened(peers, session.threads(), quick=quick)
     for how in dict.fromkeys(absent.values()):
         say(f"left out: {', '.join(name for name in absent if absent[name] == how)} ({how})", quiet=False)

@@ -93,6 +93,21 @@ def _grid(z: Tensor, model: Model) -> list[Tile]:
     return list(tiles(z.shape[1], z.shape[2], side, TILE_MARGIN, grain))
 
 
+class _State(NamedTuple):
+    """Latents [1, M, H/16, W/16] before and after rounding: R + λ·D in bits, its slope, and what changes would cost."""
+
+    cost: float
+    y: Tensor
+    y_hat: Tensor
+    slope: Tensor
+    change: Change
+
+    def promised(self, way: int, curvature: Tensor) -> Tensor:
+        """By how much R + λ·D would change if a symbol were one more (way 1) or less (way -1)."""
+        bits = self.change.up if way > 0 else self.change.down
+        return bits + way * self.slope + TRUST * curvature / 2
+
+
 class _Tile:
     """Latents of a tile and of what surrounds it; the latter stay as they are."""
 
@@ -123,25 +138,22 @@ class _Tile:
     def refined(self, steps: int, told: Progress | None, stopped: Stopped) -> Tensor:
         """y [1, M, H/16, W/16] of what the tile keeps, after so many steps."""
         generator = torch.Generator(self._model.device).manual_seed(0)
-        best, cost, gradient, change, y_hat = self._y, *self._assessed(self._y)
-        least, curvature, rest = cost, self._curvature(y_hat, generator), torch.zeros_like(y_hat)
+        first = best = now = self._assessed(self._y)
+        curvature, rest, damping = self._curvature(now.y_hat, generator), torch.zeros_like(now.y_hat), 1.0
         for step in range(steps):
             if stopped():
                 break
-            up, down = (
-                side + slope + TRUST * curvature / 2 + rest
-                for side, slope in ((change.up, gradient), (change.down, -gradient))
-            )
-            share = FIRST_SHARE * (LAST_SHARE / FIRST_SHARE) ** (step / max(steps - 1, 1))
-            moved = (torch.minimum(up, down) < 0) & self._drawn(share, y_hat, generator)
+            share = damping * FIRST_SHARE * (LAST_SHARE / FIRST_SHARE) ** (step / max(steps - 1, 1))
+            up, down = (now.promised(way, curvature) + rest for way in (1, -1))
+            moved = (torch.minimum(up, down) < 0) & self._drawn(share, rest, generator)
             rest = COOLING * rest + REST * moved
-            y = y_hat + torch.where(up < down, 1.0, -1.0) * moved
-            cost, gradient, change, y_hat = self._assessed(y)
-            if cost < least:
-                best, least = y, cost
+            now = self._assessed(now.y_hat + torch.where(up < down, 1.0, -1.0) * moved)
+            best = min(best, now, key=lambda state: state.cost)
+            if now.cost > first.cost:  # too much at once
+                now, damping = best, damping / 2
             if told is not None:
                 told((step + 1) / steps)
-        return self._kept.of(best)
+        return self._kept.of(best.y)
 
     def _drawn(self, share: float, y_hat: Tensor, generator: torch.Generator) -> Tensor:
         """A share of the latents that the tile keeps, by chance."""
@@ -149,17 +161,14 @@ class _Tile:
         self._kept.of(inside).fill_(True)
         return inside & (torch.rand(y_hat.shape, generator=generator, device=y_hat.device) < share)
 
-    def _assessed(self, y: Tensor) -> tuple[float, Tensor, Change, Tensor]:
-        """R + λ·D of y in bits, its gradient, what moving single symbols would change, and ŷ."""
+    def _assessed(self, y: Tensor) -> _State:
         y = y.detach().requires_grad_()
         coder = Deciding(*self._costs)
         y_hat = walk(self._model.twin, self._z, y, self._quality, coder)
         cost = coder.bits + self._lost(y_hat)
-        cost.backward()
-        if y.grad is None:
-            raise RuntimeError("nothing depends on the latents")
+        (slope,) = torch.autograd.grad(cost, y)
         change = Change(*(side.permute(0, 3, 1, 2) for side in coder.of_y(y.shape[1])))
-        return float(cost.detach()), y.grad, change, y_hat.detach()
+        return _State(float(cost.detach()), y.detach(), y_hat.detach(), slope, change)
 
     def _lost(self, y_hat: Tensor) -> Tensor:
         """λ·D, in bits."""
