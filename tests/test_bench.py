@@ -184,9 +184,8 @@ def test_every_effort_is_a_codec_of_its_own(codec, photos):
         "tiny-effort1": "feds tiny, effort 1",
         "tiny-effort2": "feds tiny, effort 2",
     }
-    rows = [measured.row for measured in run.measure(run.plan([photos / "b.png"], ours), ours, pytest.fail) if measured]
-    refined = {row.codec for row in rows if "refinement" in row.encode}
-    assert refined == {"tiny-effort1", "tiny-effort2"}
+    seconds = {key: coder.encode(read_picture(photos / "b.png"), 4.0).seconds for key, coder in ours.items()}
+    assert {key for key in ours if "refinement" in seconds[key]} == {"tiny-effort1", "tiny-effort2"}
 
 
 def test_where_it_was_measured(codec):
