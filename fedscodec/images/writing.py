@@ -94,6 +94,37 @@ def not_kept(picture: Picture, format: str) -> tuple[str, ...]:
 
 def _fitted(picture: Picture, kind: str, account: Account) -> Picture:
     """What of a picture a format can hold; the account gets what it cannot."""
+    return _with_what_fits(_without_damaged(picture, kind, account), kind, account)
+
+
+def _without_damaged(picture: Picture, kind: str, account: Account) -> Picture:
+    """Without Exif and XMP that are no such thing, where a format's writer would fail on them."""
+    if kind == "AVIF" and picture.exif and not _is_exif(picture.exif):
+        account.had("exif", "Its Exif is damaged: it was left out.")
+        picture = replace(picture, exif=None)
+    if kind == "JPEG" and picture.xmp and len(picture.xmp) > _SEGMENT // 2 and not _is_utf_8(picture.xmp):
+        account.had("xmp", "Its XMP is damaged: it was left out.")
+        picture = replace(picture, xmp=None)
+    return picture
+
+
+def _is_exif(exif: bytes) -> bool:
+    try:
+        Image.Exif().load(EXIF_PREFIX + exif)
+    except Exception:  # Pillow meets damage with SyntaxError, struct.error and more
+        return False
+    return True
+
+
+def _is_utf_8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _with_what_fits(picture: Picture, kind: str, account: Account) -> Picture:
     if kind in _OPAQUE and picture.alpha is not None:
         account.had("alpha", f"{kind} has no transparency: the picture was put on white.")
         picture = on_white(picture)
