@@ -14,13 +14,14 @@ nine areas of equal windows, and each area is one call of the attention kernel.
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .precision import in_float32
 
 Version = Literal["swin-v1", "swin-v2"]
 
@@ -89,13 +90,6 @@ def log_offsets(window: int, device: torch.device) -> Tensor:
     offset = torch.arange(1 - window, window, device=device) * (8.0 / max(window - 1, 1))
     scaled = offset.sign() * torch.log2(1 + offset.abs()) / 3
     return torch.cartesian_prod(scaled, scaled)
-
-
-def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Where softmax and cosine are computed: autocast off, on devices that have one."""
-    if not torch.amp.is_autocast_available(device.type):
-        return nullcontext()
-    return torch.autocast(device.type, enabled=False)
 
 
 class DotProduct(nn.Module):
@@ -176,7 +170,7 @@ class SwinBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, H, W, C] → the same shape."""
         batch, height, width, _ = x.shape
-        with without_autocast(x.device):
+        with in_float32(x):
             bias = self.similarity.bias()
         top, left = (first_cut(size, self.window, self.shift) for size in (height, width))
         most = CPU_BAND if x.device.type == "cpu" else DEVICE_BAND
@@ -208,7 +202,7 @@ class SwinBlock(nn.Module):
         exact = torch.promote_types(qkv.dtype, torch.float32)
         parts = partition(qkv, h, w).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).to(exact)
         pairs = bias[:, :h, :w, :h, :w].reshape(1, self.heads, h * w, h * w).to(exact)
-        with without_autocast(qkv.device):
+        with in_float32(qkv):
             q, k = self.similarity(parts[0] + self.q_bias, parts[1])
             # The bias keeps its first dimension, of one: without it the CPU takes a path 5 times slower.
             y = F.scaled_dot_product_attention(q, k, parts[2] + self.v_bias, attn_mask=pairs, scale=1.0)

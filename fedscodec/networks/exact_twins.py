@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ..entropy.exact32 import LIMIT
 from ..entropy.fixedpoint import FINE_MEAN_UNIT, MEAN_LIMIT
-from .blocks.layers import in_float32
+from .precision import in_float32
 from .twins import HEADROOM, EntropyLayer, Signal, Trace, clamp, straight_through_round
 
 Kind = Literal["relu", "wide", "parameters"]

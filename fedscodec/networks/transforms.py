@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from .attention import WindowAttentionModule
 from .blocks import kind_of
-from .blocks.layers import add, grain_of, in_float32, interpolated, leaky_relu, reach_of, scaled
+from .blocks.layers import add, grain_of, interpolated, leaky_relu, reach_of, scaled
+from .precision import in_float32
 from .shortcuts import shortcut_down, shortcut_up
 from .spec import ModelSpec, Stage
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..metrics.table import LOSSES
-from ..networks.blocks.layers import in_float32
+from ..networks.precision import in_float32
 
 
 class RateDistortion(NamedTuple):

@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .layers import bands, in_float32, pointwise
+from ..precision import in_float32
+from .layers import bands, pointwise
 
 
 class _LowerBound(torch.autograd.Function):

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ..precision import in_float32
 
 SLOPE = 0.01
 """Negative slope of LeakyReLU in the float networks."""
@@ -19,13 +20,6 @@ SLOPE = 0.01
 
 BAND = 2**20
 """Values that pointwise layers treat at once where no gradient is needed: fresh memory costs more than the work."""
-
-
-def in_float32(x: Tensor) -> AbstractContextManager[object]:
-    """A region where autocast is off for tensors like x; devices without autocast have nothing to switch off."""
-    if not torch.amp.is_autocast_available(x.device.type):
-        return nullcontext()
-    return torch.autocast(x.device.type, enabled=False)
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

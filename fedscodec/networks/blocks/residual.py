@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..precision import in_float32
 from .gdn import GDN
 from .kind import Kind, require_factor
-from .layers import ToPixels, add, in_float32, leaky_relu, pointwise
+from .layers import ToPixels, add, leaky_relu, pointwise
 
 
 class ResidualBlock(nn.Module):
