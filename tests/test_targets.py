@@ -31,6 +31,8 @@ from fedscodec.metrics.psnr import psnr
         ("bpp", 0.5, 62_500, "0.5 bpp", "1.2000 bpp"),
         ("psnr", 20, 650.25, "20 dB", "-3.63 dB"),
         ("ms_ssim", 0.98, 0.02, "MS-SSIM 0.98", "MS-SSIM -149999.0000"),
+        ("ssimulacra2", 80, 20, "SSIMULACRA2 80", "SSIMULACRA2 -149900.00"),
+        ("butteraugli", 1.5, 1.5, "Butteraugli 1.5", "Butteraugli 150000.000"),
     ],
 )
 def test_limits_and_words(kind, value, limit, asked, told):
