@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from conftest import make_picture
+
+from fedscodec.codec.exact import encode_exactly
+from fedscodec.codec.model import load_model
+from fedscodec.codec.settings import Encoding
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "tools" / "reference"
@@ -30,6 +36,14 @@ def test_it_gives_every_conformance_file_its_symbols():
     found = {Path(line.split(": ")[0]).stem: line.split(": ")[1] for line in run.stdout.splitlines()}
     assert found == {name: line["symbols_sha256"] for name, line in INDEX.items()}
     assert run.returncode == 0
+
+
+def test_a_file_that_holds_its_pixels_has_no_symbols(tmp_path):
+    model, picture = load_model("tiny", "cpu"), make_picture("checkerboard", 9, 7)
+    (tmp_path / "exact.feds").write_bytes(encode_exactly(picture, model, Encoding(), 4).data)
+    run = decoder([tmp_path / "exact.feds"])
+    assert run.stderr == ""
+    assert run.stdout.endswith(f": {hashlib.sha256(b'').hexdigest()}\n")
 
 
 def test_it_refuses_what_is_refused():

@@ -23,9 +23,10 @@ from typer.testing import CliRunner
 from fedscodec.cli import app
 from fedscodec.codec.decoding import decode_file
 from fedscodec.codec.encoding import encode_picture
+from fedscodec.codec.exact import encode_exactly
 from fedscodec.codec.model import Model
 from fedscodec.codec.settings import Encoding
-from fedscodec.fileformat import unpack
+from fedscodec.fileformat import pack, unpack
 from fedscodec.images import Picture, read_picture
 from fedscodec.networks.spec import Stage
 from fedscodec.networks.weights import read_weights, write_weights
@@ -62,6 +63,12 @@ def other_profile():
     return bytes(profile)
 
 
+def drawn(width, height):
+    """Stripes and squares of a few colours."""
+    rows, columns = np.mgrid[:height, :width]
+    return Picture(np.stack([rows // 7 % 2 * 200, columns // 5 % 3 * 90, rows * 0 + 40], -1).astype(np.uint8))
+
+
 def pictures():
     photo = make_picture(width=150, height=100)
     alpha = np.tile(np.linspace(0, 255, 150).astype(np.uint8), (100, 1))
@@ -71,8 +78,19 @@ def pictures():
         "large": make_picture(width=1300, height=700),
         "grey": Picture(np.repeat(photo.pixels[:, :, :1], 3, 2), grey=True),
         "alpha": replace(photo, alpha=alpha),
+        "exact-png": replace(photo, alpha=alpha),  # whose rows have filters of all kinds
+        "exact-webp": drawn(200, 120),
+        "exact-grey": Picture(np.repeat(drawn(200, 120).pixels[:, :, :1], 3, 2), grey=True),
         "profile": replace(photo, icc=other_profile(), exif=EXIF, xmp=XMP),
     }
+
+
+def as_png(data, picture):
+    """A file with its pixels as PNG, which here is not the smaller of the two."""
+    file, buffer = unpack(data), BytesIO()
+    Image.fromarray(picture.pixels).save(buffer, "PNG")
+    file.boxes[b"PIXL"] = buffer.getvalue()
+    return pack(file)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +104,11 @@ def site(tmp_path_factory):
     assert run.exit_code == 0, run.stderr
     model = Model(read_weights(weights), name="light", quality=4, device="cpu", precision=torch.float32)
     for name, picture in pictures().items():
-        encoded = encode_picture(picture, model, Encoding(quality=3.5, preview=name == "large"))
+        if name.startswith("exact"):
+            encoded = encode_exactly(picture, model, Encoding(), 3.5)
+            encoded.data = as_png(encoded.data, picture) if name == "exact-png" else encoded.data
+        else:
+            encoded = encode_picture(picture, model, Encoding(quality=3.5, preview=name == "large"))
         (folder / "viewer" / f"{name}.feds").write_bytes(encoded.data)
     (folder / "viewer" / "hostile").symlink_to(HOSTILE)
     (folder / "viewer" / "v1").symlink_to(CONFORMANCE / "v1")
@@ -164,9 +186,13 @@ def test_pixels_are_those_of_the_product_within_a_level(browser, address, site, 
     assert np.abs(found[:, :, :3].astype(int) - expected.pixels).max() <= 1
     alpha = np.full(found.shape[:2], 255) if expected.alpha is None else expected.alpha
     assert np.array_equal(found[:, :, 3], alpha)
-    assert browser.run("feds.threads") == threads
     words = browser.run("document.getElementById('words').textContent")
-    assert words.endswith("the checksum of all symbols is right")
+    if name.startswith("exact"):
+        assert np.array_equal(found[:, :, :3], expected.pixels)
+        assert words.endswith("the pixels lie in the file without loss")
+    else:
+        assert browser.run("feds.threads") == threads
+        assert words.endswith("the checksum of all symbols is right")
     assert expected.pixels.std() > 3 or name == "one-pixel"  # something is shown
 
 
@@ -194,6 +220,11 @@ def test_what_stands_beside_a_picture_is_shown(browser, address):
     with Image.open(BytesIO(bytes(png))) as image:
         assert image.info["icc_profile"] == pictures()["profile"].icc
         assert image.size == (150, 100)
+
+
+def test_pixels_lie_in_files_of_both_kinds(site):
+    boxes = [unpack((site[0] / f"{name}.feds").read_bytes()).boxes for name in ("exact-png", "exact-webp")]
+    assert [found[b"PIXL"][:4] for found in boxes] == [b"\x89PNG", b"RIFF"]
 
 
 def test_the_preview_is_up_before_the_network_is_there(browser, address):

@@ -11,7 +11,7 @@ const { Engine } = await import(join(PAGE, "engine.js"));
 const { FormatError, unpack } = await import(join(PAGE, "container.js"));
 const { EntropySide } = await import(join(PAGE, "entropy.js"));
 const { Network } = await import(join(PAGE, "network.js"));
-const { unpackAlpha } = await import(join(PAGE, "alpha.js"));
+const { unpackSamples } = await import(join(PAGE, "planes.js"));
 
 const bufferOf = (bytes) => bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length);
 const asked = JSON.parse(readFileSync(0, "utf8"));
@@ -26,7 +26,8 @@ for (const path of asked.files) {
   try {
     const file = await unpack(new Uint8Array(bufferOf(readFileSync(path))));
     const { width, height, fingerprint } = file.header;
-    if (file.boxes.has("ALPH")) await unpackAlpha(file.boxes.get("ALPH"), width, height, () => new Uint8Array(4 * width * height));
+    const webp = () => new Uint8Array(4 * width * height);
+    if (file.boxes.has("ALPH")) await unpackSamples("ALPH", file.boxes.get("ALPH"), { width, height, channels: 1 }, webp);
     if (!sides.has(fingerprint)) throw new FormatError(`was written by the network ${fingerprint}, which is not here`);
     sides.get(fingerprint).read(file);
     found[basename(path)] = null;

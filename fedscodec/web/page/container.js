@@ -10,7 +10,7 @@ export const MAX_PIXELS = 2 ** 26;
 const PREVIEW_BYTES = 2048;
 const PREVIEW_SIDE = 64;
 const PLAIN = { ICCZ: "ICCP", exiz: "EXIF", xmpz: "XMP " };
-const KNOWN = new Set(["ICCP", "EXIF", "XMP ", "ALPH", "srgb", "sums", "prev"]);
+const KNOWN = new Set(["ICCP", "EXIF", "XMP ", "ALPH", "srgb", "sums", "prev", "PIXL"]);
 
 const CRC = new Uint32Array(256).map((_, n) => {
   for (let bit = 0; bit < 8; bit++) n = n & 1 ? (n >>> 1) ^ 0xedb88320 : n >>> 1;

@@ -2,7 +2,7 @@
 
 import { FormatError, MAX_PIXELS, preview, unpack } from "./container.js";
 import { margin } from "./synthesis.js";
-import { unpackAlpha } from "./alpha.js";
+import { unpackSamples } from "./planes.js";
 
 const TILE = 48; // latents that a side of a tile keeps, at most
 const THREADS_AT_MOST = 8; // each holds weights of its own, and some 100 MB while it works
@@ -43,16 +43,23 @@ export class Decoder {
       seconds[what] = (performance.now() - begin) / 1000;
       return result;
     };
-    const alpha = boxes.has("ALPH") ? await unpackAlpha(boxes.get("ALPH"), header.width, header.height, decodeWebp) : null;
+    const samples = (box, channels) => boxes.has(box) ? unpackSamples(box, boxes.get(box), { ...header, channels }, decodeWebp) : null;
+    const [exact, alpha] = [await samples("PIXL", header.grey ? 1 : 3), await samples("ALPH", 1)];
+    const { rgba, ...more } = exact ? { rgba: exactPixels(file, exact) } : await this.withNetwork(file, timed, told);
+    if (alpha) alpha.forEach((value, at) => (rgba[4 * at + 3] = value));
+    return { rgba, width: header.width, height: header.height, file, seconds, threads: this.workers.length, exact: Boolean(exact), ...more };
+  }
+
+  /** Symbols and pixels of a file by the network that wrote it. */
+  async withNetwork({ header, streams }, timed, told) {
     await timed("loading", () => this.load(header.fingerprint, (share) => told("loading the network", share)));
     const count = header.lengths.length;
     const symbols = await timed("symbols", () =>
-      this.call(0, { what: "symbols", file: { header, streams: file.streams } }, (streams) =>
+      this.call(0, { what: "symbols", file: { header, streams } }, (streams) =>
         told("reading symbols", (SYMBOLS_SHARE * streams) / count)));
     const rgba = await timed("pixels", () => this.pixels(symbols, header, (share) =>
       told("making pixels", SYMBOLS_SHARE + (1 - SYMBOLS_SHARE) * share)));
-    if (alpha) alpha.forEach((value, at) => (rgba[4 * at + 3] = value));
-    return { rgba, width: header.width, height: header.height, file, seconds, threads: this.workers.length, network: this.network };
+    return { rgba, network: this.network };
   }
 
   /** Stop whatever is being done. */
@@ -146,6 +153,19 @@ export class Decoder {
     await Promise.all(this.workers.map((_, worker) => work(worker)));
     return out;
   }
+}
+
+/** Pixels that lie in a file as they are: it has no symbols, and its checksum is that of none. */
+function exactPixels({ header, streams }, samples) {
+  if (streams.some((stream) => stream.length)) throw new FormatError("holds its pixels, and should have empty streams beside them");
+  if (header.seed !== header.checksum) throw new FormatError("the checksum of its symbols is wrong: the file is damaged");
+  const rgba = new Uint8ClampedArray(4 * header.width * header.height);
+  const channels = samples.length / (header.width * header.height);
+  for (let at = 0; at < rgba.length / 4; at++) {
+    for (let c = 0; c < 3; c++) rgba[4 * at + c] = samples[channels * at + (channels === 3 ? c : 0)];
+    rgba[4 * at + 3] = 255;
+  }
+  return rgba;
 }
 
 /** Tiles that cover a map, about alike: what each keeps, and what it must see for that. */

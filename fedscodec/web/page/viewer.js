@@ -75,7 +75,9 @@ async function showPicture(name, found, size, seconds) {
   $("zoom").disabled = false;
   $("progress").hidden = true;
   const steps = Object.entries(found.seconds).map(([what, taken]) => `${what} ${taken.toFixed(2)}`).join(", ");
-  $("words").textContent = `${seconds.toFixed(2)} s (${steps}) in ${found.threads} thread${found.threads > 1 ? "s" : ""}; the checksum of all symbols is right`;
+  $("words").textContent = found.exact
+    ? `${seconds.toFixed(2)} s; the pixels lie in the file without loss`
+    : `${seconds.toFixed(2)} s (${steps}) in ${found.threads} thread${found.threads > 1 ? "s" : ""}; the checksum of all symbols is right`;
   showFacts(found.file, size, found.network);
   window.feds = { ...found, totalSeconds: seconds }; // for whoever looks behind the page
 }
@@ -89,6 +91,7 @@ function showFacts({ header, boxes }, size, network) {
     ["Network", network ? `${network.name}, ${header.fingerprint}` : header.fingerprint],
     ["Checksum", header.checksum.toString(16).padStart(8, "0")],
   ];
+  if (boxes.has("PIXL")) rows.push(["Pixels", `without loss, ${numbers.format(boxes.get("PIXL").length)} bytes`]);
   if (boxes.has("ALPH")) rows.push(["Alpha", `${numbers.format(boxes.get("ALPH").length)} bytes`]);
   if (boxes.has("prev")) rows.push(["Preview", `${numbers.format(boxes.get("prev").length)} bytes`]);
   if (boxes.has("ICCP")) rows.push(["Colours", profileName(boxes.get("ICCP"))]);

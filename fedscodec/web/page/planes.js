@@ -1,9 +1,11 @@
-// The alpha plane in an ALPH box: looked at before anything is decoded, as docs/format.md and the reader in Python do.
+// Samples that lie in a file as PNG or WebP, without loss: the alpha plane (ALPH) and all pixels (PIXL). They are looked at
+// before anything is decoded, as docs/format.md and the reader in Python do.
 
 import { FormatError, crc32, hex, inflate } from "./container.js";
 
 const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
-const fault = (text) => new FormatError(`the ALPH box should hold ${text}`);
+const RIFF = [0x52, 0x49, 0x46, 0x46];
+const fault = (text) => new FormatError(text);
 const unsound = (kind, found) => fault(`a sound ${kind}, found: ${found}`);
 const begins = (data, bytes) => bytes.every((byte, place) => data[place] === byte);
 
@@ -14,30 +16,37 @@ function shown(bytes) {
 }
 
 /**
- * The plane, a byte a pixel. Throws FormatError unless the payload is of that size and kind.
+ * The samples of a box, `channels` (1 or 3) bytes a pixel. Throws FormatError unless the payload is of that size and kind.
  * `decodeWebp` gives RGBA samples of a lossless WebP, or null where it cannot be decoded: browsers have that, node has not.
  */
-export async function unpackAlpha(payload, width, height, decodeWebp) {
-  if (begins(payload, PNG)) return unpackPng(payload, width, height);
-  if (begins(payload, [0x52, 0x49, 0x46, 0x46])) {
-    requireWebp(payload, width, height);
-    const samples = await decodeWebp(payload, width, height);
-    if (!samples) throw unsound("WebP", "pixels that cannot be decoded");
-    const plane = new Uint8Array(width * height);
-    for (let at = 0; at < plane.length; at++) {
-      plane[at] = samples[4 * at];
-      if (samples[4 * at + 1] !== plane[at] || samples[4 * at + 2] !== plane[at]) throw fault("grey, found colours");
-    }
-    return plane;
+export async function unpackSamples(box, payload, { width, height, channels }, decodeWebp) {
+  try {
+    if (begins(payload, PNG)) return await unpackPng(payload, width, height, channels);
+    if (begins(payload, RIFF)) return await unpackWebp(payload, width, height, channels, decodeWebp);
+    throw fault(`a PNG or WebP, found ${payload.length ? `the bytes ${hex(payload.subarray(0, 4))}` : "nothing"}`);
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    throw new FormatError(`the ${box} box should hold ${error.message}`);
   }
-  throw fault(`a PNG or WebP, found ${payload.length ? `the bytes ${hex(payload.subarray(0, 4))}` : "nothing"}`);
+}
+
+async function unpackWebp(payload, width, height, channels, decodeWebp) {
+  requireWebp(payload, width, height);
+  const rgba = await decodeWebp(payload, width, height);
+  if (!rgba) throw unsound("WebP", "pixels that cannot be decoded");
+  const samples = new Uint8Array(width * height * channels);
+  for (let at = 0; at < width * height; at++) {
+    for (let c = 0; c < channels; c++) samples[channels * at + c] = rgba[4 * at + c];
+    if (channels === 1 && (rgba[4 * at + 1] !== rgba[4 * at] || rgba[4 * at + 2] !== rgba[4 * at])) throw fault("grey, found colours");
+  }
+  return samples;
 }
 
 function requireSize(foundWidth, foundHeight, width, height) {
   if (foundWidth !== width || foundHeight !== height) throw fault(`${width}x${height} pixels, found ${foundWidth}x${foundHeight}`);
 }
 
-async function unpackPng(payload, width, height) {
+async function unpackPng(payload, width, height, channels) {
   const chunks = pngChunks(payload);
   const [kind, head] = chunks.next().value;
   if (kind !== "IHDR" || head.length !== 13) {
@@ -46,19 +55,20 @@ async function unpackPng(payload, width, height) {
   const view = new DataView(head.buffer, head.byteOffset, 13);
   requireSize(view.getUint32(0), view.getUint32(4), width, height);
   const [depth, colour, compression, filter, interlace] = head.subarray(8);
-  if (depth !== 8 || colour || compression || filter || interlace) {
-    throw fault(`8-bit grey (colour type 0), not interlaced, found ${depth} bits of colour type ${colour}${interlace ? ", interlaced" : ""}`);
+  const [type, kinds] = channels === 1 ? [0, "grey"] : [2, "RGB"];
+  if (depth !== 8 || colour !== type || compression || filter || interlace) {
+    throw fault(`8-bit ${kinds} (colour type ${type}), not interlaced, found ${depth} bits of colour type ${colour}${interlace ? ", interlaced" : ""}`);
   }
   const deflated = [];
-  for (const [name, body, type] of chunks) {
+  for (const [name, body, letters] of chunks) {
     if (name === "IEND" && !body.length) break;
-    if (name !== "IDAT") throw fault(`a PNG of pixels alone, found the chunk ${shown(type)}`);
+    if (name !== "IDAT") throw fault(`a PNG of pixels alone, found the chunk ${shown(letters)}`);
     deflated.push(body);
   }
-  const size = (width + 1) * height;
+  const size = (width * channels + 1) * height;
   const rows = await inflate(new Blob(deflated), "deflate", size);
   if (!rows) throw unsound("PNG", `pixels that do not inflate to exactly ${size} bytes`);
-  return unfiltered(rows, width, height);
+  return unfiltered(rows, width * channels, height, channels);
 }
 
 function* pngChunks(payload) {
@@ -78,21 +88,22 @@ function* pngChunks(payload) {
   }
 }
 
-function unfiltered(rows, width, height) {
-  const plane = new Uint8Array(width * height);
+function unfiltered(rows, length, height, channels) {
+  const out = new Uint8Array(length * height);
   for (let y = 0; y < height; y++) {
-    const filter = rows[y * (width + 1)];
+    const filter = rows[y * (length + 1)];
     if (filter > 4) throw unsound("PNG", "a row with an unknown filter");
-    for (let x = 0; x < width; x++) {
-      const at = y * width + x;
-      const left = x ? plane[at - 1] : 0;
-      const up = y ? plane[at - width] : 0;
-      const corner = x && y ? plane[at - width - 1] : 0;
-      const expected = [0, left, up, (left + up) >> 1, paeth(left, up, corner)][filter];
-      plane[at] = rows[y * (width + 1) + 1 + x] + expected;
+    for (let x = 0; x < length; x++) {
+      const at = y * length + x;
+      const inside = x >= channels;
+      const left = inside ? out[at - channels] : 0;
+      const up = y ? out[at - length] : 0;
+      const corner = inside && y ? out[at - length - channels] : 0;
+      const expected = [0, left, up, (left + up) >> 1, filter === 4 ? paeth(left, up, corner) : 0][filter];
+      out[at] = rows[y * (length + 1) + 1 + x] + expected;
     }
   }
-  return plane;
+  return out;
 }
 
 function paeth(left, up, corner) {
