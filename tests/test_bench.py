@@ -133,7 +133,7 @@ def test_figures_are_those_of_real_files_of_the_pixels_alone(session, photos, co
         pixels = read_picture(photos / row.picture).pixels
         if row.codec == "tiny":
             encoded = encode_picture(Picture(pixels), codec, Encoding(quality=row.setting, count_bits=True))
-            assert (row.bytes, row.estimated_bits) == (len(encoded.data), encoded.bits)
+            assert (row.bytes, row.estimated_bits) == (len(encoded.data), round(encoded.bits, 1))
             decoded = codec.decode(encoded.data).pixels
             assert (row.encode.keys(), row.decode.keys()) == (ENCODE, DECODE)
             assert row.encode["analysis"] > 0 < row.decode["synthesis"]
@@ -143,10 +143,10 @@ def test_figures_are_those_of_real_files_of_the_pixels_alone(session, photos, co
             assert (row.bytes, row.estimated_bits, data[:2]) == (len(data), None, b"\xff\xd8")
             decoded = coder.decode(data).result
         assert row.bpp == 8 * row.bytes / (row.width * row.height)
-        assert row.quality["psnr"] == psnr(pixels, decoded)
-        assert row.quality["ms_ssim"] == ms_ssim(pixels, decoded)
-        assert row.encode_seconds == sum(row.encode.values()) > 0
-        assert row.decode_seconds == sum(row.decode.values()) > 0
+        assert row.quality["psnr"] == pytest.approx(psnr(pixels, decoded), abs=1e-6)
+        assert row.quality["ms_ssim"] == pytest.approx(ms_ssim(pixels, decoded), abs=1e-6)
+        assert row.encode_seconds == pytest.approx(sum(row.encode.values()), abs=1e-4) and row.encode_seconds > 0
+        assert row.decode_seconds == pytest.approx(sum(row.decode.values()), abs=1e-4) and row.decode_seconds > 0
 
 
 def test_symbols_that_differ_end_the_measurement(photos, codec, monkeypatch):
@@ -295,7 +295,9 @@ def test_pictures_are_kept_without_loss_for_the_viewer(session, photos, tmp_path
     original = read_picture(photos / "b.png").pixels
     assert np.array_equal(read_picture(tmp_path / "decoded/original/b.webp").pixels, original)
     row = next(row for row in session.rows if run.key_of(row) == ("jpeg", "b.png", 50))
-    assert psnr(original, read_picture(tmp_path / "decoded/jpeg/50/b.webp").pixels) == row.quality["psnr"]
+    assert psnr(original, read_picture(tmp_path / "decoded/jpeg/50/b.webp").pixels) == pytest.approx(
+        row.quality["psnr"], abs=1e-6
+    )
 
 
 def test_the_viewer_gets_pictures_from_all_over_and_no_two_of_one_stem():
@@ -369,8 +371,8 @@ def test_the_command_prints_tables_and_keeps_results(photos, tmp_path, monkeypat
     pixels = read_picture(photos / "b.png").pixels
     assert sizes["tiny", "b.png", 6.5] == len(model.encode(Picture(pixels), 6.5))
     assert {row.setting for row in results.rows if row.codec == "jpeg"} == set(peers.PEERS["jpeg"].settings)
-    assert result.stderr.splitlines()[0].startswith("a.PNG: 8 of 16 measurements, ")
-    assert result.stderr.splitlines()[1:] == ["b.png: 16 of 16 measurements", f"{out / 'report.html'}"]
+    assert result.stderr.splitlines()[0].startswith("a.PNG: 7 of 14 measurements, ")
+    assert result.stderr.splitlines()[1:] == ["b.png: 14 of 14 measurements", f"{out / 'report.html'}"]
     table = [" ".join(line.split()) for line in result.stdout.splitlines()]
     best = next(s for s in results.summaries if (s.codec, s.setting) == ("tiny", 6.5))
     figures = f"q6.5 {best.bpp:.4f} {best.quality['psnr']:.2f} {of_ms_ssim(best.quality['ms_ssim']):.2f} "
@@ -440,7 +442,7 @@ def test_what_is_wrong_is_told_before_a_network_is_loaded(photos, tmp_path, monk
     monkeypatch.setattr(loading, "load_model", None)
     result = feds("bench", tmp_path)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith(f"feds: {tmp_path}: no pictures here (looked for .avif .bmp ")
+    assert result.stderr.startswith(f"feds: {tmp_path}: no pictures here ")
     result = feds("bench", photos, "--peers", "gif")
     assert result.stderr.startswith("feds: gif: no such peer; there are jpeg, jpegli, jpeg2000, webp, avif, ")
 

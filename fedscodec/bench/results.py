@@ -172,7 +172,19 @@ def to_json(results: Results) -> str:
         "summaries": [_plain(summary) for summary in summarise(results.rows)],
         "matched": [_plain(row) for row in results.matched],
     }
-    return json.dumps(document, indent=1, allow_nan=False) + "\n"
+    return _by_lines(document) + "\n"
+
+
+def _by_lines(document: dict[str, Any]) -> str:
+    """JSON with a line for every field, and for every item of a list: what differs can be read, and little is space."""
+    parts = []
+    for key, value in document.items():
+        if isinstance(value, list) and value:
+            lines = ",\n  ".join(json.dumps(item, ensure_ascii=False, allow_nan=False) for item in value)
+            parts.append(f"{json.dumps(key)}: [\n  {lines}\n ]")
+        else:
+            parts.append(f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}")
+    return "{\n " + ",\n ".join(parts) + "\n}"
 
 
 def _plain(figures: Row | Summary) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def qualities(original: NDArray[np.uint8], decoded: NDArray[np.uint8], names: Co
     order = sorted(names, key=lambda name: -METRICS[name].effort)
     with one_thread(), ThreadPoolExecutor(_AT_ONCE) as pool:
         tasks = {name: pool.submit(METRICS[name].measure, original, decoded) for name in order}
-        return {name: tasks[name].result() for name in names}
+        return {name: round(tasks[name].result(), 6) for name in names}
 
 
 def _measure(job: Job, coder: Coder, picture: Picture, metrics: Collection[str]) -> Measured:
@@ -159,17 +159,21 @@ def _measure(job: Job, coder: Coder, picture: Picture, metrics: Collection[str])
         height=picture.height,
         setting=job.setting,
         bytes=len(encoded.result),
-        bpp=8 * len(encoded.result) / (picture.width * picture.height),
+        bpp=round(8 * len(encoded.result) / (picture.width * picture.height), 6),
         quality=qualities(picture.pixels, decoded.result, metrics),
-        encode_seconds=sum(encoded.seconds.values()),
-        decode_seconds=sum(decoded.seconds.values()),
-        encode=encoded.seconds,
-        decode=decoded.seconds,
-        estimated_bits=encoded.bits,
+        encode_seconds=round(sum(encoded.seconds.values()), 5),
+        decode_seconds=round(sum(decoded.seconds.values()), 5),
+        encode=_rounded(encoded.seconds),
+        decode=_rounded(decoded.seconds),
+        estimated_bits=None if encoded.bits is None else round(encoded.bits, 1),
         peak_bytes=max(peaks, default=None),
         worst_error=int(apart.max()),
     )
     return Measured(row, picture.pixels, decoded.result)
+
+
+def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {stage: round(value, 5) for stage, value in seconds.items()}
 
 
 def where(model: Model) -> Where:

@@ -31,8 +31,8 @@ def codecs_table(results: Results) -> Table:
         "at",
         "bpp",
         *(_TITLES[name] for name in metrics),
-        "encode s",
-        "decode s",
+        "enc s",
+        "dec s",
         "MiB",
     )
     made = new_table(*names, *(() if whole else ("pictures",)))

@@ -54,7 +54,7 @@ def render(results: Results, curves: Sequence[Curve], anchor: Curve | None, view
         tiles=tiles(results, curves, anchor),
         notice=_notice(results, anchor),
         measures=[(metric, METRICS[metric].title) for metric in known_metrics(curves)],
-        charts=_charts(results, curves),
+        charts=_charts(results, curves, each=bool(views)),
         legend=_legend(curves),
         viewer=Html(viewer.fragment([view.scene for view in views])) if views else "",
         starts=json.dumps([[view.left, view.top] for view in views]),
@@ -138,10 +138,10 @@ def _listed(words: list[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _charts(results: Results, curves: Sequence[Curve]) -> list[dict[str, Any]]:
-    """The plots of the means, and of every picture alone where a codec has more than one point."""
+def _charts(results: Results, curves: Sequence[Curve], *, each: bool) -> list[dict[str, Any]]:
+    """The plots of the means, and of each picture alone where a codec has more than one point."""
     names = dict.fromkeys(row.picture for row in results.rows)
-    of_pictures = {name: picture_curves(results, name) for name in names} if len(names) > 1 else {}
+    of_pictures = {name: picture_curves(results, name) for name in names} if each and len(names) > 1 else {}
     several = {name: alone for name, alone in of_pictures.items() if any(len(curve.bpp) > 1 for curve in alone)}
     return [
         {"name": metric, "picture": name, "svg": Html(charts.rate_distortion(of, metric, f"-{number}"))}
