@@ -53,9 +53,9 @@ app.command(epilog=export.EXAMPLES)(export.export)
 app.command(epilog=rounding.EXAMPLES)(rounding.rounding)
 app.command(epilog=bench.EXAMPLES)(bench.bench)
 app.command(epilog=bench_report.EXAMPLES)(bench_report.report)
+app.command(epilog=entropy.EXAMPLES)(entropy.entropy)
 app.command(epilog=install_desktop.EXAMPLES)(install_desktop.install_desktop)
 app.command(epilog=web.EXAMPLES)(web.web)
-app.command(epilog=entropy.EXAMPLES)(entropy.entropy)
 
 
 def _print_version(wanted: bool) -> None:

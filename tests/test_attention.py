@@ -344,4 +344,4 @@ def test_needs_torch_only() -> None:
     """timm would bring seconds of import time into every encode."""
     source = Path(attention.__file__).read_text(encoding="utf-8")
     imported = set(re.findall(r"^ *(?:from|import) (\w+)", source, re.MULTILINE))
-    assert imported == {"__future__", "math", "contextlib", "itertools", "typing", "torch"}
+    assert imported == {"__future__", "math", "itertools", "typing", "torch"}

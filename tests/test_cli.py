@@ -44,6 +44,8 @@ COMMANDS = (
     "bench",
     "report",
     "entropy",
+    "install-desktop",
+    "web",
 )
 SAMPLES = np.fromfunction(lambda i, j, c: 40 + 2 * i + j + 20 * c, (40, 56, 3)).astype(np.uint8)
 
@@ -78,7 +80,7 @@ def test_help_lists_every_command():
     code, out, err = told(feds("--help"))
     assert (code, err) == (0, "")
     listed = out.decode().partition("Commands:\n")[2]
-    assert re.findall(r"^  (\w+)  ", listed, re.MULTILINE) == list(COMMANDS)
+    assert re.findall(r"^  ([\w-]+)  ", listed, re.MULTILINE) == list(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
