@@ -159,7 +159,7 @@ def _measure(job: Job, coder: Coder, picture: Picture, metrics: Collection[str])
         height=picture.height,
         setting=job.setting,
         bytes=len(encoded.result),
-        bpp=round(8 * len(encoded.result) / (picture.width * picture.height), 6),
+        bpp=8 * len(encoded.result) / (picture.width * picture.height),
         quality=qualities(picture.pixels, decoded.result, metrics),
         encode_seconds=round(sum(encoded.seconds.values()), 5),
         decode_seconds=round(sum(decoded.seconds.values()), 5),
