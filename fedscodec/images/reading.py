@@ -27,6 +27,7 @@ from .colour.profiles import cmyk_to_srgb
 from .containers import bmff, generic, jpeg, jpeg2000, png, riff, tiff
 from .containers.contents import GAIN_MAP, Contents
 from .containers.identifying import identify, own_limit
+from .containers.streams import read_at_most
 from .metadata.exif import TURNS
 from .metadata.kept import Kept, kept_of
 from .picture import Picture, is_neutral
@@ -228,7 +229,7 @@ def _identified(stream: BinaryIO, max_pixels: int | None) -> Image.Image:
 
 
 def _rest_of(stream: BinaryIO, size: tuple[int, int]) -> bytes:
-    return stream.read(_FILE_AT_MOST + _FILE_A_PIXEL * size[0] * size[1])
+    return read_at_most(stream, _FILE_AT_MOST + _FILE_A_PIXEL * size[0] * size[1])
 
 
 def _size_of_png(head: bytes) -> tuple[int, int] | None:

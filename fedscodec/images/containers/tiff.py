@@ -10,6 +10,7 @@ from ..metadata.directories import GPS, INTEROP, LONG, Directory, Entry, below, 
 from ..metadata.exif import DESCRIPTIVE, ORIENTATION
 from .contents import EXIF, ICC, IPTC, XMP, Contents
 from .photoshop import read_resources
+from .streams import read_at_most
 
 _XMP, _IPTC, _PHOTOSHOP, _ICC = 700, 33723, 34377, 34675
 _MAKER_NOTE = 0x927C
@@ -30,7 +31,7 @@ def inspect(stream: BinaryIO, tags: Any) -> Contents:
     contents = Contents()
     try:
         stream.seek(0)
-        data = stream.read(_FILE_AT_MOST)
+        data = read_at_most(stream, _FILE_AT_MOST)
         iptc = first_of(data).get(_IPTC)  # which some write as LONG
         contents.found(IPTC, iptc.value if iptc else b"")
         block = collected(data, contents)
