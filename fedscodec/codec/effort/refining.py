@@ -42,8 +42,8 @@ FIRST_SHARE, LAST_SHARE = 0.7, 0.3
 """How much of what promises to gain is moved in the first step and in the last."""
 REST, COOLING = 4.0, 0.85
 """Bits that a latent must promise more once it was moved, and what is left of them a step later."""
-TRUST = 0.9
-"""Of the curvature: what follows from a move and is not seen at once is on average to the good."""
+LONG, BOLD = 40, 0.9
+"""Refinements of so many steps take only that share of the curvature: there is time to take back what was wrong."""
 PROBE = 0.5
 """How far latents are moved to measure curvature, in quantisation steps."""
 
@@ -105,7 +105,7 @@ class _State(NamedTuple):
     def promised(self, way: int, curvature: Tensor) -> Tensor:
         """By how much R + λ·D would change if a symbol were one more (way 1) or less (way -1)."""
         bits = self.change.up if way > 0 else self.change.down
-        return bits + way * self.slope + TRUST * curvature / 2
+        return bits + way * self.slope + curvature / 2
 
 
 class _Tile:
@@ -139,7 +139,8 @@ class _Tile:
         """y [1, M, H/16, W/16] of what the tile keeps, after so many steps."""
         generator = torch.Generator(self._model.device).manual_seed(0)
         first = best = now = self._assessed(self._y)
-        curvature, rest, damping = self._curvature(now.y_hat, generator), torch.zeros_like(now.y_hat), 1.0
+        curvature = (BOLD if steps >= LONG else 1.0) * self._curvature(now.y_hat, generator)
+        rest, damping = torch.zeros_like(now.y_hat), 1.0
         for step in range(steps):
             if stopped():
                 break
