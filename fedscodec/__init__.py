@@ -3,8 +3,8 @@
     data = fedscodec.encode("photo.png", quality=3.5)      # bytes
     image = fedscodec.decode(data)                         # a Pillow image
 
-Importing the package is cheap: Pillow, numpy and torch are loaded when the first picture is coded. Where Pillow is
-imported too, its Image.open and Image.save know .feds (see `pillow.plugin`).
+Importing the package is cheap: Pillow, numpy and what runs the network are loaded when the first picture is coded.
+Where Pillow is imported too, its Image.open and Image.save know .feds (see `pillow.plugin`).
 """
 
 from __future__ import annotations
@@ -152,12 +152,14 @@ def _bytes_of(data: bytes | bytearray | memoryview | str | Path | BinaryIO) -> t
         raise FedsError(f"{name}: cannot be read ({error.strerror or error})") from error
 
 
-def load_model(name: str = DEFAULT_MODEL, device: str = "auto") -> Model:
+def load_model(name: str = DEFAULT_MODEL, device: str = "auto", backend: str = "auto") -> Model:
     """The network of a name (student, student-q3, teacher-q4.5) or of a weights file, ready to run.
 
-    `device` is "cpu", "cuda", or "auto": a GPU where there is one. Its `encode` and `decode` work on
+    `device` is "cpu", "cuda", or "auto": a GPU where there is one. `backend` is "onnx", "torch", or "auto", which
+    $FEDS_BACKEND may set: ONNX Runtime on a CPU where the network allows it and torch is not loaded, else torch; the
+    symbols of files are the same. Its `encode` and `decode` work on
     `fedscodec.images.Picture`. Raises UnknownModelError or WeightsError.
     """
     from .codec import model
 
-    return model.load_model(name, device)
+    return model.load_model(name, device, backend)

@@ -17,8 +17,8 @@ from fedscodec.codec.encoding import analyse_picture, encode_analysed, encode_pi
 from fedscodec.codec.model import Model
 from fedscodec.codec.outcomes import Encoded
 from fedscodec.codec.settings import Encoding
-from fedscodec.entropy import coders
-from fedscodec.entropy.coders import StreamReader
+from fedscodec.entropy import streams as stream_coders
+from fedscodec.entropy.streams import StreamReader
 from fedscodec.errors import FedsError, FormatError, TooLargeError
 from fedscodec.images import Picture
 from fedscodec.metrics.psnr import psnr
@@ -323,7 +323,7 @@ def test_tiles_change_nothing(
     whole = encode_picture(original, codec, Encoding(quality=6.0))
     decoded = decode_file(fileformat.unpack(whole.data), codec)
     monkeypatch.setattr(tiles, "TRANSFORM_SIDE", {"cpu": 3})
-    monkeypatch.setattr(coders, "_CHUNK", 100)
+    monkeypatch.setattr(stream_coders, "_CHUNK", 100)
     tiled = encode_picture(original, codec, Encoding(quality=6.0))
     different = sum(int((a != b).sum()) for a, b in zip(whole.symbols, tiled.symbols, strict=True))
     assert different <= 2  # a float that lay on the edge of two symbols

@@ -13,13 +13,10 @@ from torch import Tensor
 from fedscodec.entropy.coders import (
     EntropyProbe,
     RateEstimator,
-    StreamReader,
-    StreamWriter,
     gaussian_likelihood,
-    symbol_bytes,
-    symbol_hash,
 )
 from fedscodec.entropy.parts import Part
+from fedscodec.entropy.streams import StreamReader, StreamWriter, symbol_bytes, symbol_hash
 from fedscodec.entropy.tables import gaussian_tables, scale_table, tables_from_probabilities
 from fedscodec.errors import FormatError
 

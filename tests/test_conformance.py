@@ -14,8 +14,8 @@ from PIL import Image
 
 from fedscodec.codec.decoding import decode_file
 from fedscodec.codec.model import load_model, model_by_fingerprint
-from fedscodec.entropy.coders import symbol_bytes
 from fedscodec.entropy.integer import use_backend
+from fedscodec.entropy.streams import symbol_bytes
 from fedscodec.fileformat import unpack
 from fedscodec.images import read_picture, srgb_profile
 

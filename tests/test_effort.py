@@ -30,8 +30,8 @@ from fedscodec.codec.model import Model, load_model
 from fedscodec.codec.outcomes import Analysed
 from fedscodec.codec.settings import Encoding
 from fedscodec.codec.targets import Target, encode_to_target
-from fedscodec.entropy.coders import StreamWriter
 from fedscodec.entropy.mixtures import mixture_tables
+from fedscodec.entropy.streams import StreamWriter
 from fedscodec.entropy.tables import gaussian_tables
 from fedscodec.errors import FedsError
 from fedscodec.fileformat import unpack

@@ -20,7 +20,7 @@ FLOORS = [
     {"errors", "version"},
     {"boxes", "fileformat", "entropy", "metrics"},
     {"images", "networks", "files"},
-    {"registry"},
+    {"registry", "graphs"},
     {"codec"},
     {"training", "batch"},
     {"bench"},
@@ -36,6 +36,7 @@ NEIGHBOURS = {
 NOWHERE = ()
 ONLY_HERE = {  # what comes from outside, and where the names of the files begin that may load it
     "constriction": ("entropy/rangecoder.py",),
+    "onnxruntime": ("graphs/sessions.py",),
     "PIL": ("images/", "reports/comparison/", "pillow/plugin.py", "desktop/thumbnail.py", "bench/pillow_codecs.py"),
     "ray": ("batch/cluster.py",),
     "typer": ("cli.py", "commands/"),

@@ -13,9 +13,9 @@ from conftest import SMALL
 from torch import Tensor
 
 from fedscodec.entropy import exact_matmul
-from fedscodec.entropy.coders import StreamReader, StreamWriter
 from fedscodec.entropy.integer import BACKENDS, numpy_reference, use_backend
 from fedscodec.entropy.parts import Part
+from fedscodec.entropy.streams import StreamReader, StreamWriter
 from fedscodec.errors import WeightsError
 from fedscodec.networks.integer_side import Arrays, IntegerSide, export, restore_twins, twin_steps
 from fedscodec.networks.model import FedsModel

@@ -13,11 +13,12 @@ from conftest import LIGHT_SIDE, SMALL, TAUGHT_SIDE
 from torch import Tensor, nn
 
 from fedscodec.entropy import exact32, exact_matmul
-from fedscodec.entropy.coders import RateEstimator, StreamReader, StreamWriter
+from fedscodec.entropy.coders import RateEstimator
 from fedscodec.entropy.exact32 import numpy_reference
 from fedscodec.entropy.fixedpoint import quality_level
 from fedscodec.entropy.integer import BACKENDS, use_backend
 from fedscodec.entropy.parts import Part
+from fedscodec.entropy.streams import StreamReader, StreamWriter
 from fedscodec.entropy.tables import gaussian_tables, tables_from_probabilities
 from fedscodec.errors import WeightsError
 from fedscodec.networks import light_integers

@@ -135,5 +135,7 @@ class Decoder:
 
         with self._loading:
             if fingerprint not in self._models:
-                self._models[fingerprint] = model_by_fingerprint(fingerprint, self.how.device, name=name)
+                self._models[fingerprint] = model_by_fingerprint(
+                    fingerprint, self.how.device, backend=self.how.backend, name=name
+                )
             return self._models[fingerprint]

@@ -52,7 +52,7 @@ class Encoder:
         from ..codec.model import load_model
 
         if self._model is None:
-            model = load_model(self.how.model, self.how.device)
+            model = load_model(self.how.model, self.how.device, self.how.backend)
             model.check_quality(self._quality)
             self._model = model
 

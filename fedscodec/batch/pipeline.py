@@ -14,12 +14,12 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from ..codec.backends import gpu_is_wanted, share_cores
 from ..errors import FedsError
 from ..files.outputs import require_folder, write_file
 from .done import FAILED, SKIPPED, Done, Worked
@@ -151,13 +151,10 @@ class Batch:
             self._stopped = True
 
     def _start(self, pending: list[Task]) -> None:
-        import torch
-
-        on_gpu = self.work.device != "cpu" and torch.cuda.is_available()
+        on_gpu = gpu_is_wanted(self.work.device)
         jobs = self._jobs or (ON_A_GPU if on_gpu else self._cores)
         helpers = self._cores if on_gpu else 2
-        self._restore = partial(torch.set_num_threads, torch.get_num_threads())
-        torch.set_num_threads(max(1, self._cores // jobs))  # threads that begin after this take it over
+        self._restore = share_cores(max(1, self._cores // jobs))
         count = min(jobs + helpers, len(pending))
         outer, network = Gate(count, room() + waiting_room()), Gate(jobs, room())
         tasks, lock = iter(pending), threading.Lock()

@@ -116,7 +116,7 @@ class FedsCoder:
 
     @property
     def _cuda(self) -> bool:
-        return self.model.device.type == "cuda"
+        return str(self.model.device).startswith("cuda")
 
     def _memory(self) -> PeakMemory:
         return PeakMemory(device=self.model.device if self._cuda else None)

@@ -181,7 +181,7 @@ def where(model: Model) -> Where:
     return Where(
         feds=__version__,
         torch=torch.__version__,
-        device=str(model.device) if model.device.type == "cpu" else torch.cuda.get_device_name(model.device),
+        device=str(model.device) if str(model.device) == "cpu" else torch.cuda.get_device_name(model.device),
         precision=str(model.precision).removeprefix("torch."),
         threads=torch.get_num_threads(),
         cpu=_cpu_name(),

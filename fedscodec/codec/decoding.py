@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from .. import fileformat
-from ..entropy.coders import StreamReader, require_long_enough, symbol_bytes
+from ..entropy.streams import StreamReader, require_long_enough, symbol_bytes
 from ..errors import FedsError, FormatError, StreamError
 from ..fileformat import FedsFile, Salvage
 from ..images import Picture
@@ -25,7 +24,6 @@ from .outcomes import Clock, Decoded, Encoded, Progress, separate_coder
 
 
 @sparing
-@torch.inference_mode()
 def decode_file(
     file: FedsFile, model: Model, *, slices: int | None = None, progress: Progress | None = None
 ) -> Decoded:
@@ -37,14 +35,13 @@ def decode_file(
     if (exact := exact_picture(file)) is not None:
         _require_fit(file, model)
         return Decoded(exact, {}, [])
-    clock = Clock(model.device, progress)
+    clock = Clock(model.wait, progress)
     y_hat, symbols = _read_latents(file, model, clock, slices)
     picture = _picture_of(file, y_hat, model, clock)
     return Decoded(picture, clock.seconds, symbols)
 
 
 @sparing
-@torch.inference_mode()
 def decode_salvaged(found: Salvage, model: Model, *, progress: Progress | None = None) -> Decoded:
     """What the intact slices of a damaged file give; the picture's warnings say what is wrong and what is shown.
 
@@ -54,7 +51,7 @@ def decode_salvaged(found: Salvage, model: Model, *, progress: Progress | None =
     faults, most = list(found.faults), model.spec.streams
     if (exact := exact_picture(found.file)) is not None:
         return Decoded(replace(exact, warnings=(*exact.warnings, *faults)), {}, [])
-    clock, slices = Clock(model.device, progress), min(found.whole - 1, most)
+    clock, slices = Clock(model.wait, progress), min(found.whole - 1, most)
     while True:
         if slices < 1:
             raise FormatError(f"nothing can be shown: {'; '.join(faults)}")
@@ -74,24 +71,22 @@ def decode_salvaged(found: Salvage, model: Model, *, progress: Progress | None =
 
 
 @sparing
-@torch.inference_mode()
 def read_symbols(file: FedsFile, model: Model) -> list[np.ndarray]:
     """The symbols of an unpacked file, z first, as `decode_file` reads and checks them; no pixel is made."""
     if exact_picture(file) is not None:
         _require_fit(file, model)
         return []
-    return _read_latents(file, model, Clock(model.device))[1]
+    return _read_latents(file, model, Clock(model.wait))[1]
 
 
-@torch.inference_mode()
-def read_latents(file: FedsFile, model: Model, slices: int, clock: Clock) -> Tensor:
+def read_latents(file: FedsFile, model: Model, slices: int, clock: Clock) -> Any:
     """ŷ in 1/16 [1, H/16, W/16, M] of the first slices, checked as `decode_file` does."""
     return _read_latents(file, model, clock, slices)[0]
 
 
 def _read_latents(
     file: FedsFile, model: Model, clock: Clock, slices: int | None = None, *, checked: bool = True
-) -> tuple[Tensor, list[np.ndarray]]:
+) -> tuple[Any, list[np.ndarray]]:
     """ŷ in 1/16 [1, H/16, W/16, M] and all symbols; FormatError unless they have the file's checksum."""
     header = file.header
     _require_fit(file, model)
@@ -105,7 +100,7 @@ def _read_latents(
     require_long_enough(file.streams, math.prod(z_shape), counts, model.z_tables, model.y_tables)
     told = streams_told(clock.progress, model, first=0.0, last=1 - TRANSFORM_SHARE)
     reader = StreamReader(
-        file.streams, z_shape, model.z_tables, model.y_tables, model.device, unit=model.spec.mean_unit, told=told
+        file.streams, z_shape, model.z_tables, model.y_tables, model.tensors_on, unit=model.spec.mean_unit, told=told
     )
     with clock.stage("entropy nets"):
         y_hat = walk(model.side, None, None, header.quality, reader, wanted)
@@ -130,20 +125,19 @@ def _require_fit(file: FedsFile, model: Model) -> None:
 
 
 @sparing
-@torch.inference_mode()
 def reconstruct(encoded: Encoded, model: Model) -> Picture:
     """The picture that a decoder will show, without reading the file: its ŷ are at hand."""
     file = fileformat.unpack(encoded.data, max_pixels=None)
     if (exact := exact_picture(file)) is not None:
         return exact
-    return _picture_of(file, encoded.y_hat.to(model.device), model, Clock(model.device))
+    return _picture_of(file, model.own(encoded.y_hat), model, Clock(model.wait))
 
 
-def _picture_of(file: FedsFile, y_hat: Tensor, model: Model, clock: Clock) -> Picture:
+def _picture_of(file: FedsFile, y_hat: Any, model: Model, clock: Clock) -> Picture:
     return with_boxes(_colours_of(file, y_hat, model, clock), file)
 
 
-def _colours_of(file: FedsFile, y_hat: Tensor, model: Model, clock: Clock) -> Picture:
+def _colours_of(file: FedsFile, y_hat: Any, model: Model, clock: Clock) -> Picture:
     with clock.stage("synthesis"):
         pixels = synthesise(model, y_hat, file.header, clock.progress)
     return Picture(pixels, file.header.grey)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
-
-import torch
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ..errors import FedsError, LackOfMemoryWarning, is_lack_of_memory
+
+if TYPE_CHECKING:  # which takes seconds to load, and is not needed with another backend
+    import torch
 
 S = TypeVar("S")
 M = TypeVar("M", bound="Sparing")
@@ -27,6 +29,8 @@ class Sparing(Protocol):
 
 def choose_device(name: str = "auto") -> torch.device:
     """The device of that name; "auto" is the first GPU where there is one. FedsError for one that is not there."""
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name not in ("cpu", "cuda") and not name.startswith("cuda:"):
@@ -38,6 +42,8 @@ def choose_device(name: str = "auto") -> torch.device:
 
 def choose_precision(device: torch.device) -> torch.dtype:
     """bfloat16 where the device multiplies it natively, else float32; $FEDS_PRECISION overrides."""
+    import torch
+
     wanted = os.environ.get("FEDS_PRECISION", "")
     if wanted:
         if wanted not in ("float32", "bfloat16"):
@@ -67,7 +73,7 @@ def sparing(work: Callable[Concatenate[S, M, P], T]) -> Callable[Concatenate[S, 
                     raise
             # Here, and not above, where the failure still holds on to all that was allocated.
             way, current = following
-            if torch.cuda.is_available():
+            if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
                 torch.cuda.empty_cache()
             warnings.warn(f"memory ran out, going on {way}", LackOfMemoryWarning, stacklevel=2)
 

@@ -10,27 +10,23 @@ device, the number of threads or the precision of the transforms.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import Any
 
 from .. import fileformat
-from ..entropy.coders import StreamWriter, symbol_bytes
+from ..entropy.streams import StreamWriter, symbol_bytes
 from ..errors import TooLargeError
 from ..images import Picture
 from ..networks.walk import walk
 from .beside import add_preview, boxes_of
 from .devices import sparing
-from .effort.judging import cost
 from .effort.levels import STEPS
-from .effort.refining import Latents, refine
-from .latents import TRANSFORM_SHARE, analyse, hyper_analyse, streams_told
+from .latents import TRANSFORM_SHARE, analyse, hyper_analyse, last, streams_told
 from .model import Model
 from .outcomes import Analysed, Clock, Encoded, Progress, Stopped, never, separate_coder, within
 from .settings import Encoding
 
 
 @sparing
-@torch.inference_mode()
 def encode_picture(
     picture: Picture, model: Model, how: Encoding, *, progress: Progress | None = None, stopped: Stopped = never
 ) -> Encoded:
@@ -41,12 +37,11 @@ def encode_picture(
     """
     thousandths = _thousandths(model, how)  # before the work
     _require_fit(picture)
-    clock = Clock(model.device, progress)
+    clock = Clock(model.wait, progress)
     return _encode(Analysed(picture, None, clock.seconds), thousandths, model, how, clock, stopped)
 
 
 @sparing
-@torch.inference_mode()
 def analyse_picture(picture: Picture, model: Model) -> Analysed:
     """The part of encoding that knows no quality; TooLargeError for what no file can hold.
 
@@ -54,8 +49,8 @@ def analyse_picture(picture: Picture, model: Model) -> Analysed:
     and takes most of the time; elsewhere all of it is left to be done.
     """
     _require_fit(picture)
-    clock = Clock(model.device)
-    if model.transforms.g_a.sees_quality:
+    clock = Clock(model.wait)
+    if model.sees_quality:
         return Analysed(picture, None, clock.seconds)
     with clock.stage("analysis"):
         latents = analyse(model, picture, 1.0, clock.progress)
@@ -70,12 +65,11 @@ def _require_fit(picture: Picture) -> None:
 
 
 @sparing
-@torch.inference_mode()
 def encode_analysed(
     analysed: Analysed, model: Model, how: Encoding, *, progress: Progress | None = None, stopped: Stopped = never
 ) -> Encoded:
     """The file of an analysed picture at a quality; its seconds are those of both halves."""
-    thousandths, clock = _thousandths(model, how), Clock(model.device, progress)
+    thousandths, clock = _thousandths(model, how), Clock(model.wait, progress)
     clock.seconds.update(analysed.seconds)
     return _encode(analysed, thousandths, model, how, clock, stopped)
 
@@ -87,12 +81,14 @@ def _thousandths(model: Model, how: Encoding) -> int:
     return round(quality * 1000)
 
 
-def gained(analysed: Analysed, model: Model, quality: float, progress: Progress | None = None) -> Tensor:
+def gained(analysed: Analysed, model: Model, quality: float, progress: Progress | None = None) -> Any:
     """y [1, M, H/16, W/16] of an analysed picture at a quality: what is coded."""
     gain, _ = model.gains(quality)
     if analysed.latents is None:
-        return analyse(model, analysed.picture, quality, progress).mul_(gain)
-    return analysed.latents.to(model.device) * gain
+        y = analyse(model, analysed.picture, quality, progress)
+        y *= gain
+        return y
+    return model.own(analysed.latents) * gain
 
 
 def _encode(
@@ -102,13 +98,18 @@ def _encode(
     whole, steps = clock.progress, STEPS[how.effort]
     first = 1 / (1 + steps)  # a step costs about what an encoding does
     clock.progress = within(whole, 0.0, first)
+    if steps:
+        model = model.with_gradients()
     with clock.stage("analysis"):
         y = gained(analysed, model, thousandths / 1000, clock.progress)
     with clock.stage("hyper analysis"):
         z = hyper_analyse(model, y)
-    encoded = _file(analysed, Latents(y, z), thousandths, model, how, clock)
+    encoded = _file(analysed, y, z, thousandths, model, how, clock)
     if not steps:
         return encoded
+    from .effort.judging import cost
+    from .effort.refining import Latents, refine  # which need torch
+
     with clock.stage("refinement"):
         told = within(whole, first, 1.0)
         latents = refine(
@@ -116,20 +117,22 @@ def _encode(
         )
     del y, z
     clock.progress = None
-    refined = _file(analysed, latents, thousandths, model, how, clock)
+    refined = _file(analysed, latents.y, latents.z, thousandths, model, how, clock)
     with clock.stage("refinement"):
         return min((encoded, refined), key=lambda made: cost(made, analysed.picture, model))
 
 
-def _file(analysed: Analysed, latents: Latents, thousandths: int, model: Model, how: Encoding, clock: Clock) -> Encoded:
-    """The file of latents."""
-    picture, (y, z) = analysed.picture, latents
+def _file(
+    analysed: Analysed, y: Any, z: Any, thousandths: int, model: Model, how: Encoding, clock: Clock
+) -> Encoded:  # fmt: skip
+    """The file of latents y [1, M, H/16, W/16] and z [1, H/64, W/64, Z]."""
+    picture = analysed.picture
     told = streams_told(clock.progress, model, first=TRANSFORM_SHARE, last=1.0)
     writer = StreamWriter(
         model.z_tables, model.y_tables, unit=model.spec.mean_unit, count_bits=how.count_bits, told=told
     )
     with clock.stage("entropy nets"):
-        y_hat = walk(model.side, z, y.permute(0, 2, 3, 1), thousandths, writer)
+        y_hat = walk(model.side, z, last(y), thousandths, writer)
     separate_coder(clock, writer.seconds)
     file = fileformat.assemble(
         fingerprint=model.fingerprint,

@@ -11,7 +11,6 @@ picture that is worse than one flat colour would be.
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from .. import fileformat
 from ..boxes import PIXELS
@@ -66,7 +65,7 @@ def encode_exactly(picture: Picture, model: Model, how: Encoding, quality: float
         stream_checks=how.stream_checks,
     )
     add_preview(file, lambda: pack_thumbnail(picture), how.preview)
-    return Encoded(fileformat.pack(file), {}, 0.0, [], torch.empty(0))
+    return Encoded(fileformat.pack(file), {}, 0.0, [], np.empty(0))
 
 
 def is_exact(encoded: Encoded) -> bool:

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..fileformat import Header
-from ..images import Picture, crop, from_tensor, region
-from ..networks.model import FedsModel
+from ..images import Picture, pixels_of
 from ..networks.spec import STRIDE, ModelSpec
-from ..networks.tiles import HYPER_MARGIN, HYPER_SIDE, Box, run_in_tiles, tiles, transform_tiles
+from ..networks.tiles import HYPER_MARGIN, HYPER_SIDE, Box, Sighted, run_in_tiles, tiles, transform_tiles
 from .outcomes import Progress
 
 T = TypeVar("T")
@@ -26,11 +23,16 @@ TRANSFORM_SHARE = 0.8
 
 
 class Network(Protocol):
-    """What is needed here of a network that is ready to run (`codec.Model`)."""
+    """What is needed here of a network that is ready to run (`codec.Model`).
 
-    device: torch.device
+    Latents are what its backend works on, tensors of torch or arrays of numpy; pictures are numpy's.
+    """
+
     spec: ModelSpec
-    transforms: FedsModel
+
+    @property
+    def sights(self) -> tuple[Sighted, Sighted]:
+        """How far g_a and g_s see."""
 
     @property
     def tile_side(self) -> int:
@@ -39,62 +41,68 @@ class Network(Protocol):
     def autocast(self) -> AbstractContextManager[object]:
         """The precision of the transforms."""
 
-    def gains(self, quality: float) -> tuple[Tensor, Tensor]:
-        """Gain and inverse gain [1, M, 1, 1]."""
+    def empty(self, channels: int, rows: int, columns: int) -> Any:
+        """Room for latents [1, C, H, W]."""
+
+    def g_a(self, pixels: np.ndarray, quality: float) -> Any:
+        """Latents [1, M, H/16, W/16] of samples uint8 [H, W, 3]."""
+
+    def h_a(self, y: Any) -> Any:
+        """z [1, Z, H/64, W/64] of gained latents."""
+
+    def g_s(self, y_hat: Any, quality: float, *, grey: bool) -> np.ndarray:
+        """Samples uint8 [1, 3, H, W] of ŷ [1, H/16, W/16, M], integers in 1/unit."""
 
 
-def analyse(network: Network, picture: Picture, quality: float, progress: Progress | None) -> Tensor:
-    """g_a in tiles: latents [1, M, H/16, W/16], before any gain, channels last."""
-    level = torch.tensor([quality], device=network.device)
+def analyse(network: Network, picture: Picture, quality: float, progress: Progress | None) -> Any:
+    """g_a in tiles: latents [1, M, H/16, W/16], before any gain."""
     rows, columns = (STRIDE // 16 * -(-side // STRIDE) for side in (picture.height, picture.width))
-    latents = torch.empty((1, rows, columns, network.spec.latents), device=network.device).permute(0, 3, 1, 2)
+    latents = network.empty(network.spec.latents, rows, columns)
 
-    def read(box: Box) -> Tensor:
-        return region(picture, *box.scaled(16)).to(network.device).contiguous(memory_format=torch.channels_last)
+    def write(box: Box, part: Any) -> None:
+        box.of(latents)[...] = part
 
-    def write(box: Box, part: Tensor) -> None:
-        box.of(latents).copy_(part)
-
-    grid = list(transform_tiles(rows, columns, network.transforms.g_a, network.tile_side))
+    grid = list(transform_tiles(rows, columns, network.sights[0], network.tile_side))
     with network.autocast():
         told = _told(grid, progress, 0.0, TRANSFORM_SHARE)
-        run_in_tiles(lambda part: network.transforms.g_a(part, level).value.float(), read, write, told)
+        run_in_tiles(
+            lambda pixels: network.g_a(pixels, quality), lambda box: pixels_of(picture, *box.scaled(16)), write, told
+        )
     return latents
 
 
-def hyper_analyse(network: Network, y: Tensor) -> Tensor:
+def hyper_analyse(network: Network, y: Any) -> Any:
     """h_a in tiles: z [1, H/64, W/64, Z] of the gained latents."""
     rows, columns = y.shape[2] * 16 // STRIDE, y.shape[3] * 16 // STRIDE
-    z = torch.empty((1, rows, columns, network.spec.hyper_latents), device=y.device)
+    z = network.empty(network.spec.hyper_latents, rows, columns)
 
-    def write(box: Box, part: Tensor) -> None:
-        box.of_last(z).copy_(part.permute(0, 2, 3, 1))
+    def write(box: Box, part: Any) -> None:
+        box.of(z)[...] = part
 
     grid = tiles(rows, columns, HYPER_SIDE, HYPER_MARGIN)
-    run_in_tiles(network.transforms.h_a, lambda box: box.scaled(STRIDE // 16).of(y), write, grid)
-    return z
+    run_in_tiles(network.h_a, lambda box: box.scaled(STRIDE // 16).of(y), write, grid)
+    return last(z)
 
 
-def synthesise(network: Network, y_hat: Tensor, header: Header, progress: Progress | None) -> np.ndarray:
-    """g_s in tiles: samples uint8 [H, W, 3] of latents in 1/16 [1, H/16, W/16, M]."""
-    pixels = np.empty((header.height, header.width, 3), dtype=np.uint8)
-    level = torch.tensor([header.quality / 1000], device=network.device)
-    _, inverse = network.gains(header.quality / 1000)
+def synthesise(network: Network, y_hat: Any, header: Header, progress: Progress | None) -> np.ndarray:
+    """g_s in tiles: samples uint8 [H, W, 3] of ŷ [1, H/16, W/16, M], integers in 1/unit."""
+    pixels, quality = np.empty((header.height, header.width, 3), dtype=np.uint8), header.quality / 1000
 
-    def read(box: Box) -> Tensor:
-        latents = (box.of_last(y_hat).permute(0, 3, 1, 2).float() / network.spec.mean_unit) * inverse
-        return latents.contiguous(memory_format=torch.channels_last)
-
-    def write(box: Box, part: Tensor) -> None:
+    def write(box: Box, part: np.ndarray) -> None:
         place = pixels[box.top : box.bottom, box.left : box.right]  # without what padding added
-        if place.size:
-            place[:] = from_tensor(crop(part, *place.shape[:2]), grey=header.grey)
+        place[...] = part[0, :, : place.shape[0], : place.shape[1]].transpose(1, 2, 0)
 
-    grid = list(transform_tiles(y_hat.shape[1], y_hat.shape[2], network.transforms.g_s, network.tile_side))
+    grid = list(transform_tiles(y_hat.shape[1], y_hat.shape[2], network.sights[1], network.tile_side))
     with network.autocast():
         told = _told(grid, progress, 1 - TRANSFORM_SHARE, 1.0)
-        run_in_tiles(lambda part: network.transforms.g_s(part, level).value.float(), read, write, told, 16)
+        run_in_tiles(lambda part: network.g_s(part, quality, grey=header.grey), lambda box: box.of_last(y_hat), write,
+                     told, 16)  # fmt: skip
     return pixels
+
+
+def last(x: Any) -> Any:
+    """[B, C, H, W] with its channels last, a view."""
+    return x.transpose(0, 2, 3, 1) if isinstance(x, np.ndarray) else x.permute(0, 2, 3, 1)
 
 
 def _told(items: list[T], progress: Progress | None, first: float, last: float) -> Iterable[T]:

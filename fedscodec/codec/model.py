@@ -1,4 +1,7 @@
-"""`Model`: a network with its tables on a device, ready to encode and decode, and where it is loaded from."""
+"""`Model`: a network with its tables, ready to encode and decode, and where it is loaded from.
+
+A model runs on torch (`Model` itself) or on ONNX Runtime (`OnnxModel`, without torch); the symbols are the same.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,28 @@ import functools
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from .. import fileformat, registry
-from ..errors import FedsError, LackOfMemoryWarning, WeightsError
-from ..images import Picture
-from ..networks.slices import FloatSide
-from ..networks.tiles import transform_side
-from ..networks.weights import Weights, float_transforms, integer_side, read_weights, trainable
+from ..errors import FedsError, LackOfMemoryWarning, WeightsError, is_lack_of_memory
+from ..images import Picture, from_tensor, to_tensor
+from ..networks.tiles import Sighted, transform_side
+from ..networks.weights_file import Weights, read_weights
+from .backends import choose_backend
 from .devices import choose_device, choose_precision
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..networks.slices import FloatSide
 
 
 class Model:
-    """A network that is ready to encode and decode. name and quality are those it was asked for by."""
+    """A network that is ready to encode and decode, on torch. name and quality are those it was asked for by."""
+
+    backend = "torch"
 
     def __init__(
         self,
@@ -32,31 +42,60 @@ class Model:
         device: str = "auto",
         precision: torch.dtype | None = None,
     ) -> None:
-        self.device = choose_device(device)
-        self.precision = precision or choose_precision(self.device)
-        self.name, self.quality = name, quality
-        self.spec, self.fingerprint = weights.spec, weights.fingerprint
-        self.metadata = weights.metadata
-        self.z_tables, self.y_tables = weights.z_tables, weights.table_sets
+        import torch
+
+        from ..networks.weights import float_transforms, integer_side
+
+        self._describe(weights, name, quality)
+        self.device: Any = choose_device(device)
+        self.precision: Any = precision or choose_precision(self.device)
         self.transforms = float_transforms(weights)
         del self.transforms.float_side  # never leaves the meta device; the integers stand in for it
         self.transforms.to(self.device).to(memory_format=torch.channels_last)
-        self.side = integer_side(weights).to(self.device)
-        self.tile_shrink = 1
+        self.side: Any = integer_side(weights).to(self.device)
         self._weights = weights
+
+    def _describe(self, weights: Weights, name: str, quality: float) -> None:
+        """All that does not depend on what runs the network."""
+        self.name, self.quality, self.tile_shrink = name, quality, 1
+        self.spec, self.fingerprint, self.metadata = weights.spec, weights.fingerprint, weights.metadata
+        self.z_tables, self.y_tables = weights.z_tables, weights.table_sets
 
     @property
     def tile_side(self) -> int:
         """Latents that a side of a tile of g_a and g_s keeps."""
-        return max(transform_side(self.device) // self.tile_shrink, 1)
+        return max(transform_side(self.device.type) // self.tile_shrink, 1)
+
+    @property
+    def sights(self) -> tuple[Sighted, Sighted]:
+        """How far g_a and g_s see."""
+        return self.transforms.g_a, self.transforms.g_s
+
+    @property
+    def sees_quality(self) -> bool:
+        """Whether the latents that g_a gives depend on the quality."""
+        return self.transforms.g_a.sees_quality
+
+    @property
+    def tensors_on(self) -> Any:
+        """The device of what a coder reads."""
+        return self.device
 
     @functools.cached_property
     def twin(self) -> FloatSide:
         """The entropy side in float, made of the integers, for gradients. WeightsError where it cannot be made."""
+        import torch
+
+        from ..networks.weights import trainable
+
         with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
             side = trainable(self._weights).float_side
             side.set_mode(quantised=True)  # else up to a tenth of the bits are not those of the integers
         return side.eval().requires_grad_(False).to(self.device)
+
+    def with_gradients(self) -> Model:
+        """The same network where gradients can be had."""
+        return self
 
     def cheaper(self) -> Iterator[tuple[str, Model]]:
         """The same network in tiles of a quarter of the side, and then on the CPU, where it is not there already."""
@@ -90,6 +129,8 @@ class Model:
 
     def autocast(self) -> AbstractContextManager[object]:
         """The precision of the transforms."""
+        import torch
+
         if self.precision == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.precision)
@@ -100,31 +141,99 @@ class Model:
         if not 1 <= quality <= most:  # so is nothing that is not a number
             raise FedsError(f"quality must lie between 1 and {most} for {self.name}, found {quality:g}")
 
-    def gains(self, quality: float) -> tuple[Tensor, Tensor]:
+    def gains(self, quality: float) -> tuple[Any, Any]:
         """Gain and inverse gain [1, M, 1, 1] of a quality in 1 … Q."""
         self.check_quality(quality)
-        gain, inverse = self.transforms.gains(torch.tensor([quality], device=self.device))
+        with _no_gradients():
+            gain, inverse = self.transforms.gains(self._level(quality))
         return gain, inverse
 
+    def _level(self, quality: float) -> torch.Tensor:
+        import torch
 
-def load_model(name: str = registry.DEFAULT_MODEL, device: str = "auto") -> Model:
-    """The network behind a name or a path, ready to encode and decode on a device ("auto", "cpu", "cuda")."""
-    return _load(registry.resolve(name), device)
+        return torch.tensor([quality], device=self.device)
+
+    def own(self, latents: Any) -> Any:
+        """Latents, where this network works on them."""
+        return latents.to(self.device)
+
+    def as_array(self, latents: Any) -> np.ndarray:
+        """Latents as an array of numpy."""
+        return np.asarray(latents.numpy(force=True))
+
+    def wait(self) -> None:
+        """Until the device has done what it was given to do."""
+        if self.device.type == "cuda":
+            import torch
+
+            torch.cuda.synchronize(self.device)
+
+    def empty(self, channels: int, rows: int, columns: int) -> Any:
+        """Room for latents [1, C, H, W], channels last."""
+        import torch
+
+        return torch.empty((1, rows, columns, channels), device=self.device).permute(0, 3, 1, 2)
+
+    def g_a(self, pixels: np.ndarray, quality: float) -> Any:
+        """Latents [1, M, H/16, W/16] float32 of samples uint8 [H, W, 3], whose sides are multiples of 16."""
+        import torch
+
+        with _no_gradients():
+            x = to_tensor(Picture(pixels)).to(self.device).contiguous(memory_format=torch.channels_last)
+            return self.transforms.g_a(x, self._level(quality)).value.float()
+
+    def h_a(self, y: Any) -> Any:
+        """z [1, Z, H/64, W/64] of gained latents [1, M, H/16, W/16]."""
+        with _no_gradients():
+            return self.transforms.h_a(y)
+
+    def g_s(self, y_hat: Any, quality: float, *, grey: bool) -> np.ndarray:
+        """Samples uint8 [1, 3, H, W] of ŷ [1, H/16, W/16, M], integers in 1/unit; grey makes channels alike."""
+        import torch
+
+        _, inverse = self.gains(quality)
+        with _no_gradients():
+            latents = (y_hat.permute(0, 3, 1, 2).float() / self.spec.mean_unit) * inverse
+            latents = latents.contiguous(memory_format=torch.channels_last)
+            pixels = from_tensor(self.transforms.g_s(latents, self._level(quality)).value.float(), grey=grey)
+        return pixels.transpose(2, 0, 1)[None]
 
 
-def model_by_fingerprint(fingerprint: bytes, device: str = "auto", *, name: str = "the file") -> Model:
+def _no_gradients() -> AbstractContextManager[object]:
+    import torch
+
+    return torch.no_grad()
+
+
+def load_model(name: str = registry.DEFAULT_MODEL, device: str = "auto", backend: str = "auto") -> Model:
+    """The network behind a name or a path, ready to encode and decode.
+
+    device: "auto", "cpu" or "cuda"; backend: "auto", "onnx" or "torch", see `backends.choose_backend`.
+    """
+    return _load(registry.resolve(name), device, backend)
+
+
+def model_by_fingerprint(
+    fingerprint: bytes, device: str = "auto", *, backend: str = "auto", name: str = "the file"
+) -> Model:  # fmt: skip
     """The installed network that wrote a file; UnknownModelError names the fingerprint that is missing."""
-    return _load(registry.by_fingerprint(fingerprint, name=name), device)
+    return _load(registry.by_fingerprint(fingerprint, name=name), device, backend)
 
 
-def _load(found: registry.Resolved, device: str) -> Model:
+def _load(found: registry.Resolved, device: str, backend: str) -> Model:
     weights = read_weights(found.path)
     middle = min(registry.DEFAULT_QUALITY, len(weights.spec.lambdas))  # a network for one λ has one quality
     quality = middle if found.quality is None else found.quality
     try:
+        if choose_backend(backend, device, weights.spec, found.network) == "onnx":
+            from .onnx_model import OnnxModel
+
+            return OnnxModel(weights, name=found.network, quality=quality)
         return Model(weights, name=found.network, quality=quality, device=device)
     except WeightsError as error:
         raise WeightsError(f"{found.path}: {error}") from error
-    except torch.OutOfMemoryError:
+    except Exception as error:
+        if not is_lack_of_memory(error) or device == "cpu":
+            raise
         warnings.warn("memory ran out, going on on the CPU", LackOfMemoryWarning, stacklevel=2)
     return Model(weights, name=found.network, quality=quality, device="cpu")

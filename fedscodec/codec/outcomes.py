@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..images import Picture, pack_thumbnail
 
@@ -40,7 +39,7 @@ class Analysed:
     """
 
     picture: Picture
-    latents: Tensor | None = field(repr=False)
+    latents: Any = field(repr=False)
     seconds: dict[str, float]
 
     @cached_property
@@ -60,7 +59,7 @@ class Encoded:
     seconds: dict[str, float]
     bits: float
     symbols: list[np.ndarray] = field(repr=False)
-    y_hat: Tensor = field(repr=False)
+    y_hat: Any = field(repr=False)
 
 
 @dataclass
@@ -73,18 +72,17 @@ class Decoded:
 
 
 class Clock:
-    """How the work goes: seconds of each stage, and who is told of its progress. Waits for the GPU at a stage's end."""
+    """How the work goes: seconds of each stage, and who is told of its progress. `wait` waits for the GPU."""
 
-    def __init__(self, device: torch.device, progress: Progress | None = None) -> None:
-        self.device, self.progress, self.seconds = device, progress, dict[str, float]()
+    def __init__(self, wait: Callable[[], None], progress: Progress | None = None) -> None:
+        self.wait, self.progress, self.seconds = wait, progress, dict[str, float]()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Add the seconds of the block to those of a stage."""
         begin = time.perf_counter()
         yield
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        self.wait()
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
 
 

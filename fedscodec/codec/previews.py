@@ -22,16 +22,15 @@ picture (768×512, nine of them) --size 96 a third, 38.3 dB in the mean, 32.6 dB
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn.functional import avg_pool2d, pixel_shuffle, pixel_unshuffle
+from numpy.typing import NDArray
 
 from ..entropy.fixedpoint import MEAN_UNIT
 from ..errors import FedsError
 from ..fileformat import FedsFile
-from ..images import Picture, from_tensor, resize
+from ..images import Picture, resize
 from .beside import with_boxes
 from .decoding import decode_file, read_latents
 from .devices import sparing
@@ -46,6 +45,7 @@ _PATCHES = (2, 6)  # at least and at most
 _SHARE = 8  # where there are neither few nor many latents, this part of them is in patches
 _FEW = 4 * _PATCH**2  # latents, of which g_s on all is no more work than is worth saving
 _RIDGE = 1e-3
+Floats = NDArray[np.float64]
 FAITHFUL = 28.0
 """Decibels that a readout must reach against what g_s gives in the patches."""
 
@@ -73,11 +73,10 @@ def decode_preview(
 
 
 @sparing
-@torch.inference_mode()
 def _decode_small(file: FedsFile, model: Model, size: int, slices: int | None, progress: Progress | None) -> Decoded:
     by, share = _reduction(max(file.header.width, file.header.height) / size)
     wanted = slices or math.ceil(share * model.spec.streams)
-    clock = Clock(model.device)
+    clock = Clock(model.wait)
     y_hat = read_latents(file, model, wanted, clock)
     with clock.stage("synthesis"):
         pixels = _read_out(y_hat, wanted, by, file, model) if by > 1 else None
@@ -109,7 +108,7 @@ def _to_size(picture: Picture, by: int, file: FedsFile, size: int) -> Picture:
     return resize(with_boxes(picture, file), width, height, of=(header.width / by, header.height / by))
 
 
-def _read_out(y_hat: Tensor, slices: int, by: int, file: FedsFile, model: Model) -> np.ndarray | None:
+def _read_out(y_hat: Any, slices: int, by: int, file: FedsFile, model: Model) -> np.ndarray | None:
     """The picture reduced `by` 16, 8 or 4, without what padding added; None where no readout can be trusted."""
     rows, columns = y_hat.shape[1:3]
     if rows * columns < _FEW or min(rows, columns) < _PATCH:
@@ -118,49 +117,50 @@ def _read_out(y_hat: Tensor, slices: int, by: int, file: FedsFile, model: Model)
     used = max(part.channels[1] for part in model.spec.parts() if part.stream <= slices)
     patches = _patches(y_hat, count)
     inner = slice(_BORDER, _PATCH - _BORDER)
-    features = _features(patches[:, inner, inner, :used].flatten(0, 2))
-    weights = _fit(features, _means(patches, by, file, model)[:, :, inner, inner].permute(0, 2, 3, 1).flatten(0, 2))
+    features = np.concatenate([_features(model.as_array(one)[0, inner, inner, :used]) for one in patches])
+    weights = _fit(features, np.concatenate([_means(one, by, file, model)[inner, inner] for one in patches]))
     if weights is None:
         return None
     side = 16 // by
-    small = torch.empty(1, 3, rows * side, columns * side)
+    small = np.empty((rows * side, columns * side, 3), dtype=np.uint8)
     for row in range(rows):
-        values = _features(y_hat[0, row, :, :used]) @ weights
-        small[:, :, row * side : (row + 1) * side] = pixel_shuffle(values.T.reshape(1, -1, 1, columns), side).cpu()
+        values = _features(model.as_array(y_hat[0, row, :, :used])) @ weights
+        squares = values.reshape(columns, side, side, 3).transpose(1, 0, 2, 3).reshape(side, -1, 3)
+        squares = squares.mean(-1, keepdims=True) if file.header.grey else squares
+        small[row * side : (row + 1) * side] = np.floor(squares.clip(0, 1) * 255 + 0.5)
     height, width = -(-file.header.height // by), -(-file.header.width // by)
-    return from_tensor(small[:, :, :height, :width], grey=file.header.grey)
+    return small[:height, :width]
 
 
-def _patches(y_hat: Tensor, count: int) -> Tensor:
-    """[count, P, P, M] of [1, H/16, W/16, M], spread over the picture along a line that visits every part of it."""
+def _patches(y_hat: Any, count: int) -> list[Any]:
+    """Patches [1, P, P, M] of [1, H/16, W/16, M], spread over the picture along a line that visits every part of it."""
     rows, columns = (side - _PATCH for side in y_hat.shape[1:3])
     golden = (math.sqrt(5) - 1) / 2
     corners = [(round(rows * (i + 0.5) / count), round(columns * ((i + 0.5) * golden % 1))) for i in range(count)]
-    return torch.cat([y_hat[:, top : top + _PATCH, left : left + _PATCH] for top, left in corners])
+    return [y_hat[:, top : top + _PATCH, left : left + _PATCH] for top, left in corners]
 
 
-def _means(patches: Tensor, by: int, file: FedsFile, model: Model) -> Tensor:
-    """What g_s makes of patches, as means of blocks: [count, 3·(16/by)², P, P]."""
-    quality = file.header.quality / 1000
-    level, (_, inverse) = torch.tensor([quality], device=model.device), model.gains(quality)
-    latents = (patches.permute(0, 3, 1, 2).float() / model.spec.mean_unit) * inverse
+def _means(patch: Any, by: int, file: FedsFile, model: Model) -> Floats:
+    """What g_s makes of a patch, as means of blocks: [P, P, 3·(16/by)²], places outermost."""
     with model.autocast():
-        pixels = torch.cat([model.transforms.g_s(one[None], level).value.float() for one in latents])
-    return pixel_unshuffle(avg_pool2d(pixels.clamp(0, 1), by), 16 // by)
+        pixels = model.g_s(patch, file.header.quality / 1000, grey=file.header.grey)
+    side = 16 // by
+    blocks: Floats = pixels[0].reshape(3, _PATCH, side, by, _PATCH, side, by).mean((3, 6)) / 255
+    return blocks.transpose(1, 3, 2, 4, 0).reshape(_PATCH, _PATCH, -1)
 
 
-def _features(latents: Tensor) -> Tensor:
-    """Latents in 1/16 [positions, channels] as float, and a one beside them."""
-    values = latents.float() / MEAN_UNIT
-    return torch.cat([values, values.new_ones(len(values), 1)], 1)
+def _features(latents: np.ndarray) -> Floats:
+    """Latents in 1/16 [..., channels] as float [positions, channels + 1], with a one beside them."""
+    values: Floats = latents.reshape(-1, latents.shape[-1]) / MEAN_UNIT
+    return np.concatenate([values, np.ones((len(values), 1))], 1)
 
 
-def _fit(features: Tensor, targets: Tensor) -> Tensor | None:
-    """Weights [channels + 1, targets] by ridge regression in float64; None if they miss the targets by too much."""
-    x, y = features.double(), targets.double()
-    scale = x.square().mean(0).sqrt().clamp_min(1e-6)
+def _fit(x: Floats, targets: Floats) -> Floats | None:
+    """Weights [channels + 1, targets] by ridge regression; None if they miss the targets by too much."""
+    y = targets.reshape(len(x), -1)
+    scale = np.sqrt(np.square(x).mean(0)).clip(1e-6)
     scaled = x / scale
-    damping = _RIDGE * len(x) * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-    weights = torch.linalg.solve(scaled.T @ scaled + damping, scaled.T @ y) / scale[:, None]
-    error = float((x @ weights - y).square().mean())
-    return weights.float() if error <= 10 ** (-FAITHFUL / 10) else None
+    damping = _RIDGE * len(x) * np.eye(x.shape[1])
+    weights: Floats = np.linalg.solve(scaled.T @ scaled + damping, scaled.T @ y) / scale[:, None]
+    error = float(np.square(x @ weights - y).mean())
+    return weights if error <= 10 ** (-FAITHFUL / 10) else None

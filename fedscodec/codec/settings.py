@@ -34,6 +34,7 @@ class Encoding:
     preview: bool | None = None
     count_bits: bool = False
     effort: int = 0
+    backend: str = "auto"
 
     def __post_init__(self) -> None:
         """FedsError for an effort that does not exist."""
@@ -55,6 +56,7 @@ class Decoding:
     size: int | None = None
     slices: int | None = None
     best_effort: bool = False
+    backend: str = "auto"
 
     def unpack(self, data: bytes, *, name: str = "the file") -> FedsFile | Salvage:
         """The file in some bytes, or with best_effort what is left of it; raises as `fileformat.unpack` does."""

@@ -36,9 +36,8 @@ def threads_for(pixels: int) -> Iterator[None]:
     Several threads may be in such blocks at once; the last one to leave gives the number back to all.
     """
     global _inside, _before
-    import torch
-
-    if pixels > SMALL:
+    torch = sys.modules.get("torch")
+    if torch is None or pixels > SMALL:  # threads of ONNX Runtime sleep while they wait
         yield
         return
     with _lock:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..entropy.coders import symbol_bytes
+from ..entropy.streams import symbol_bytes
 from ..errors import FedsError, FormatError, StreamError
 from ..fileformat import unpack
 from ..images import Picture

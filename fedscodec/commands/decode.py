@@ -15,12 +15,14 @@ from . import many, report
 from .failures import DAMAGED, one_sentence
 from .options import (
     AsJson,
+    Backend,
     Debug,
     Device,
     Force,
     Format,
     Jobs,
     MaxPixels,
+    OnBackend,
     OnDevice,
     OnRay,
     Output,
@@ -61,6 +63,7 @@ def decode(
         bool, typer.Option("--preview", help="The small picture that lies ready in the file; needs no network.")
     ] = False,
     device: OnDevice = Device.AUTO,
+    backend: OnBackend = Backend.AUTO,
     force: Force = False,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     best_effort: Annotated[
@@ -84,12 +87,14 @@ def decode(
         if best_effort and (is_batch(sources) or as_json or ray):
             raise typer.BadParameter("--best-effort decodes one file at a time")
         if is_batch(sources) or as_json or ray:
-            how = Decoding(writable_format(format or "png"), device.value, max_pixels, force, size, slices)
+            how = Decoding(
+                writable_format(format or "png"), device.value, max_pixels, force, size, slices, backend=backend.value
+            )
             _decode_many(sources, output, how, recursive=recursive, jobs=jobs, ray=ray, as_json=as_json, quiet=quiet)
         elif preview:
             _show_preview(sources[0], output, Decoding(format, max_pixels=max_pixels, force=force), quiet=quiet)
         else:
-            how = Decoding(format, device.value, max_pixels, force, size, slices, best_effort)
+            how = Decoding(format, device.value, max_pixels, force, size, slices, best_effort, backend.value)
             _decode_one(sources[0], output, how, quiet=quiet)
 
 
@@ -119,7 +124,7 @@ def _decode_one(source: Path, output: Place | None, how: Decoding, *, quiet: boo
     from ..codec.single import decode_one
 
     header = found.header
-    network = model_by_fingerprint(header.fingerprint, how.device, name=name)
+    network = model_by_fingerprint(header.fingerprint, how.device, backend=how.backend, name=name)
     with shown_progress(header.width * header.height, quiet) as progress:
         decoded = decode_one(found, network, how, name=name, progress=progress)
     for sentence in images.not_kept(decoded.picture, kind):

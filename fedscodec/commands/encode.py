@@ -19,6 +19,7 @@ from . import many, report
 from .failures import one_sentence
 from .options import (
     AsJson,
+    Backend,
     Bpp,
     Debug,
     Device,
@@ -27,6 +28,7 @@ from .options import (
     Jobs,
     MaxPixels,
     ModelName,
+    OnBackend,
     OnDevice,
     OnRay,
     Output,
@@ -78,6 +80,7 @@ def encode(
     ray: OnRay = None,
     as_json: AsJson = False,
     device: OnDevice = Device.AUTO,
+    backend: OnBackend = Backend.AUTO,
     force: Force = False,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     quiet: Quiet = False,
@@ -94,6 +97,7 @@ def encode(
         how = Encoding(
             model, quality, target, device.value, measure, verify, max_pixels, force, strip, stream_checks, preview,
             effort=effort,
+            backend=backend.value,
         )  # fmt: skip
         if is_batch(sources) or as_json or ray:
             _encode_many(sources, output, how, recursive=recursive, jobs=jobs, ray=ray, as_json=as_json, quiet=quiet)
@@ -131,7 +135,7 @@ def _encode_one(source: Path, output: Place | None, how: Encoding, *, quiet: boo
     from ..codec.model import load_model
     from ..codec.single import encode_one
 
-    network = load_model(how.model, how.device)
+    network = load_model(how.model, how.device, how.backend)
     work = picture.width * picture.height * (1 + STEPS[how.effort])
     with _interrupts(how) as stopped, shown_progress(work, quiet) as progress:
         made = encode_one(picture, network, how, name=name, progress=progress, stopped=stopped)

@@ -44,6 +44,20 @@ Output = Annotated[
     Place | None,
     typer.Option("-o", "--output", parser=Place.named, metavar="OUT", help="A file or a folder; by default beside IN."),
 ]
+
+
+class Backend(StrEnum):
+    """What runs the networks."""
+
+    AUTO = "auto"
+    ONNX = "onnx"
+    TORCH = "torch"
+
+
+OnBackend = Annotated[
+    Backend,
+    typer.Option("--backend", help="auto is ONNX Runtime on a CPU, where the network allows it, else torch."),
+]
 OnDevice = Annotated[Device, typer.Option("--device", help="auto is a GPU where there is one.")]
 ModelName = Annotated[
     str,

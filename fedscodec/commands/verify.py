@@ -15,7 +15,7 @@ from ..files.names import STANDARD
 from ..files.standard import require_output
 from . import report
 from .failures import one_sentence
-from .options import Debug, Device, MaxPixels, OnDevice, Quiet, examples
+from .options import Backend, Debug, Device, MaxPixels, OnBackend, OnDevice, Quiet, examples
 from .streams import json_lines, name_of, read_feds, tell
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def verify(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line in place of words.")] = False,
     device: OnDevice = Device.AUTO,
+    backend: OnBackend = Backend.AUTO,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -45,7 +46,7 @@ def verify(
     the symbols too, which is the same on every machine.
     """
     with one_sentence(debug):
-        verdicts = _verdicts(sources, _models(device.value), max_pixels)
+        verdicts = _verdicts(sources, _models(device.value, backend.value), max_pixels)
         sound = _in_json(verdicts) if as_json else _in_words(verdicts, quiet)
         if not sound:
             raise typer.Exit(1)
@@ -77,7 +78,7 @@ def _verdicts(sources: list[Path], model_of: ModelOf, max_pixels: int) -> Iterat
         yield source, _verdict(source, model_of, max_pixels)
 
 
-def _models(device: str) -> ModelOf:
+def _models(device: str, backend: str) -> ModelOf:
     """Every network that the files need, loaded once."""
     loaded: dict[bytes, Model] = {}
 
@@ -85,7 +86,7 @@ def _models(device: str) -> ModelOf:
         from ..codec.model import model_by_fingerprint
 
         if fingerprint not in loaded:
-            loaded[fingerprint] = model_by_fingerprint(fingerprint, device, name=name)
+            loaded[fingerprint] = model_by_fingerprint(fingerprint, device, backend=backend, name=name)
         return loaded[fingerprint]
 
     return model_of

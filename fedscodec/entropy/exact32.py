@@ -28,12 +28,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import WeightsError
 from .exact_matmul import Prepared, choose_backend, prepare, row_buffer, sliding_product
+from .exact_sums import require_exact
 
-LIMIT = 2**24
-"""No sum reaches this, so that float32 holds them all."""
-MOST_SHIFT = 23
 _PLANE = 256  # a wide input is 256 · hi + lo, both int8
 _INT8 = 127
 _BYTE = 255
@@ -76,7 +73,7 @@ class ExactLayer(nn.Module):
         self.register_buffer("low", bounds.low)
         self.register_buffer("high", bounds.high)
         self.depthwise = weight.dim() == 3
-        _check(self)
+        require_exact(name, *(array.numpy(force=True) for array in (weight, bias, shift, limits)))
         scale = torch.ldexp(torch.ones_like(bounds.low), -shift)
         self.register_buffer("scale", scale, persistent=False)
         self.register_buffer("offset", bias.float() * scale, persistent=False)  # exact: bias is below 2²⁴
@@ -216,21 +213,3 @@ def numpy_reference(layer: ExactLayer, x: npt.ArrayLike) -> npt.NDArray[np.int64
         for j in range(2):
             wide[:, i::2, j::2] = out[..., 2 * i + j :: 4]
     return wide
-
-
-def largest_sums(weight: Tensor, bias: Tensor, limits: Tensor) -> Tensor:
-    """Per row, the largest |Σ weight · input + bias| that inputs within limits can make, or part of it; int64 [O]."""
-    wide = weight.to(torch.int64).abs()
-    products = wide.flatten(1).sum(1) * limits.to(torch.int64) if wide.dim() == 3 else wide @ limits.to(torch.int64)
-    return products + bias.to(torch.int64).abs()
-
-
-def _check(layer: ExactLayer) -> None:
-    """WeightsError unless shifts are in range and nothing can overflow; types and shapes are the caller's to check."""
-    least, most = int(layer.shift.min()), int(layer.shift.max())
-    if not 0 <= least <= most <= MOST_SHIFT:
-        found = f"{least}..{most}"
-        raise WeightsError(f"{layer.name}.shift must lie in 0..{MOST_SHIFT}, but it is {found}")
-    sums = largest_sums(layer.weight, layer.bias, layer.limits)
-    if int(sums.max()) >= LIMIT:
-        raise WeightsError(f"sums of {layer.name} must stay below 2**24, but these weights can reach {int(sums.max())}")

@@ -12,6 +12,10 @@ SYMBOL_LIMIT = 2**15 - 1
 """Residuals are clamped to ± this many steps before they are coded; only pathological inputs get near it."""
 CONTEXT_LIMIT = 127
 """What h_s sees of ẑ, and later slices of ŷ, is clamped to ± this, so that it is int8."""
+RELU_LIMIT, WIDE_LIMIT, INT8_LIMIT = 255, 2047, 127
+"""The largest integers of light networks: after a ReLU, after a depthwise layer (also of ŷ as shown), of weights."""
+MOST_KNOWN_SHIFT = 9
+"""By how much ŷ may be shifted at most before it is shown to the nets of light networks."""
 
 
 def quality_plane(thousandths: int, qualities: int) -> int:

@@ -15,10 +15,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, TypeVar
 
-if TYPE_CHECKING:  # torch takes seconds to load, and a part is a value without it
-    from torch import Tensor
+import numpy as np
+
+Maps = TypeVar("Maps")
+"""Arrays of numpy or tensors of torch, which need not be loaded: a part is a value without either."""
 
 Corner = tuple[int, int]
 """Row and column in a 2×2 square of cells."""
@@ -77,9 +79,10 @@ class Part:
         """C, how many channels it has."""
         return self.channels[1] - self.channels[0]
 
-    def of(self, y: Tensor) -> Tensor:
+    def of(self, y: Maps) -> Maps:
         """Its channels of y [..., M], a view."""
-        return y[..., self.channels[0] : self.channels[1]]
+        view: Maps = y[..., self.channels[0] : self.channels[1]]  # type: ignore[index]
+        return view
 
     def shape(self, batch: int, rows: int, columns: int) -> tuple[int, ...]:
         """Shape of its block where y is [batch, rows, columns, M]."""
@@ -92,43 +95,50 @@ class Part:
         """How many symbols it has for y of that many rows and columns."""
         return math.prod(self.shape(1, rows, columns))
 
-    def take(self, y: Tensor) -> Tensor:
+    def take(self, y: Maps) -> Maps:
         """Its block of y [B, H, W, M]."""
         if self.cells is None:
             return self.of(y)
-        from torch import stack
-
         squares = self._squares(y)
-        return stack([_corner(squares, group, corner) for group, corner in self.cells], 1)
+        block: Maps = _stack([_corner(squares, group, corner) for group, corner in self.cells])
+        return block
 
-    def put(self, block: Tensor, y: Tensor) -> None:
+    def put(self, block: Any, y: Any) -> None:
         """Write its block to where it belongs in y [B, H, W, M]."""
         if self.cells is None:
-            self.of(y).copy_(block)
+            self.of(y)[...] = block
             return
         squares = self._squares(y)
         for number, (group, corner) in enumerate(self.cells):
-            _corner(squares, group, corner).copy_(block[:, number])
+            _corner(squares, group, corner)[...] = block[:, number]
 
-    def _squares(self, y: Tensor) -> Tensor:
-        """[B, H/2, 2, W/2, 2, C/G, G], a view."""
+    def _squares(self, y: Any) -> Any:
+        """[B, H/2, 2, W/2, 2, C/G, G], a view, as sides are only split."""
         groups = len(self.cells.groups) if self.cells else 1
-        squares: Tensor = self.of(y).unflatten(1, (-1, 2)).unflatten(3, (-1, 2)).unflatten(5, (-1, groups))
-        return squares
+        batch, rows, columns, _ = y.shape
+        return self.of(y).reshape(batch, rows // 2, 2, columns // 2, 2, self.width // groups, groups)
 
 
-def _corner(squares: Tensor, group: int, corner: Corner) -> Tensor:
-    cell: Tensor = squares[:, :, corner[0], :, corner[1], :, group]
-    return cell
+def _corner(squares: Any, group: int, corner: Corner) -> Any:
+    return squares[:, :, corner[0], :, corner[1], :, group]
 
 
-def assemble(parts: Sequence[Part], blocks: Sequence[Tensor], channels: int) -> Tensor:
+def _stack(cells: list[Any]) -> Any:
+    if isinstance(cells[0], np.ndarray):
+        return np.stack(cells, 1)
+    import torch
+
+    return torch.stack(cells, 1)
+
+
+def assemble(parts: Sequence[Part], blocks: Sequence[Any], channels: int) -> Any:
     """Blocks of parts put back into [B, H, W, channels]; what no block gives is zero."""
     first, block = parts[0], blocks[0]
     down = 1 if first.cells is None else 2
     rows, columns = (down * side for side in block.shape[-3:-1])
     dtype = max((block.dtype for block in blocks), key=lambda kind: kind.itemsize)
-    y = block.new_zeros((block.shape[0], rows, columns, channels), dtype=dtype)
+    shape = (block.shape[0], rows, columns, channels)
+    y = np.zeros(shape, dtype) if isinstance(block, np.ndarray) else block.new_zeros(shape, dtype=dtype)
     for part, found in zip(parts, blocks, strict=False):
         part.put(found, y)
     return y

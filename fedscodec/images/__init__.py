@@ -17,7 +17,7 @@ from .picture import Picture, from_array
 from .planes import pack_alpha, pack_pixels, unpack_alpha, unpack_pixels
 from .reading import Beside, expected_pixels, read_beside, read_picture
 from .resizing import resize
-from .tensors import crop, from_tensor, pad, region, to_tensor
+from .tensors import crop, from_tensor, pad, pixels_of, region, to_tensor
 from .thumbnails import pack_thumbnail, unpack_thumbnail
 from .writing import WRITABLE_SUFFIXES, encode_picture, not_kept, to_pil, write_picture
 
@@ -38,6 +38,7 @@ __all__ = [
     "pack_thumbnail",
     "pad",
     "picture_suffixes",
+    "pixels_of",
     "read_beside",
     "read_picture",
     "region",

@@ -22,6 +22,13 @@ def to_tensor(picture: Picture) -> torch.Tensor:
     return pixels.permute(2, 0, 1)[None].to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
+def pixels_of(picture: Picture, top: int, bottom: int, left: int, right: int) -> NDArray[np.uint8]:
+    """That part of the samples [H, W, 3]; beyond the picture's end its last row and column are repeated."""
+    part = picture.pixels[min(top, picture.height - 1) : bottom, min(left, picture.width - 1) : right]
+    more = bottom - top - part.shape[0], right - left - part.shape[1]
+    return np.pad(part, ((0, more[0]), (0, more[1]), (0, 0)), mode="edge") if any(more) else part
+
+
 def region(picture: Picture, top: int, bottom: int, left: int, right: int) -> torch.Tensor:
     """That part of the picture as `to_tensor` gives it; beyond its end the last row and column are repeated."""
     part = picture.pixels[min(top, picture.height - 1) : bottom, min(left, picture.width - 1) : right]

@@ -23,13 +23,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..entropy.exact32 import LIMIT
-from ..entropy.fixedpoint import FINE_MEAN_UNIT, MEAN_LIMIT
+from ..entropy.exact_sums import LIMIT
+from ..entropy.fixedpoint import FINE_MEAN_UNIT, INT8_LIMIT, MEAN_LIMIT, RELU_LIMIT, WIDE_LIMIT
 from .precision import in_float32
 from .twins import HEADROOM, EntropyLayer, Signal, Trace, clamp, straight_through_round
 
 Kind = Literal["relu", "wide", "parameters"]
-RELU_LIMIT, WIDE_LIMIT, INT8_LIMIT = 255, 2047, 127
 _MARGIN = 0.97  # of the largest sum, which rounding may still raise
 _LARGEST_SHIFT = 18  # half of it, for rounding, is below what the margin leaves
 _SQRT_HALF = 0.5**0.5

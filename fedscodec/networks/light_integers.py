@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..entropy.exact32 import Bounds, ExactLayer
-from ..entropy.fixedpoint import CONTEXT_LIMIT, quality_level
+from ..entropy.fixedpoint import CONTEXT_LIMIT, MOST_KNOWN_SHIFT, RELU_LIMIT, WIDE_LIMIT, quality_level
 from ..entropy.parts import Part, assemble
 from ..errors import WeightsError
-from .exact_twins import RELU_LIMIT, WIDE_LIMIT, ExactIntegers, ExactTwin
-from .light_side import MOST_KNOWN_SHIFT, LightSide, means_and_indexes
+from .exact_twins import ExactIntegers, ExactTwin
+from .light_side import LightSide, means_and_indexes
 from .spec import STRIDE, ModelSpec, Passes
 from .tiles import HYPER_SIDE, SLICE_SIDE, Box, tiles, trim
 from .twins import through

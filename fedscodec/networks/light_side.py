@@ -14,10 +14,17 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..entropy.fixedpoint import CONTEXT_LIMIT, FINE_MEAN_UNIT, QUALITY_LEVELS
+from ..entropy.fixedpoint import (
+    CONTEXT_LIMIT,
+    FINE_MEAN_UNIT,
+    MOST_KNOWN_SHIFT,
+    QUALITY_LEVELS,
+    RELU_LIMIT,
+    WIDE_LIMIT,
+)  # fmt: skip
 from ..entropy.mixtures import GAUSSIAN
 from ..entropy.parts import Cells, Part
-from .exact_twins import RELU_LIMIT, WIDE_LIMIT, ExactTwin
+from .exact_twins import ExactTwin
 from .prior import HyperPrior
 from .slices import FloatSide, Reach
 from .spec import ModelSpec, Passes
@@ -27,7 +34,6 @@ KNOWN_UNIT, Z_UNIT = 8, 8
 """A float twin sees ŷ and ẑ divided by these, which keeps them near one."""
 MEAN_GAIN, LOG_SCALE_GAIN = 4.0, 2.0
 """What a net puts out for the mean and for the logarithm of the scale is multiplied by these."""
-MOST_KNOWN_SHIFT = 9
 
 
 class PassNet(nn.Module):

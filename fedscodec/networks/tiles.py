@@ -13,13 +13,10 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-import torch
-from torch import Tensor
-
-if TYPE_CHECKING:
-    from .transforms import Transform
+Maps = TypeVar("Maps")
+"""Tensors of torch, or arrays of numpy."""
 
 
 TRANSFORM_SIDE = {"cpu": 64, "cuda": 160}
@@ -51,13 +48,27 @@ class Box(NamedTuple):
         """The same rectangle counted from the corner of `outer`."""
         return Box(self.top - outer.top, self.bottom - outer.top, self.left - outer.left, self.right - outer.left)
 
-    def of(self, x: Tensor) -> Tensor:
+    def of(self, x: Maps) -> Maps:
         """That part of [B, C, H, W], a view."""
-        return x[:, :, self.top : self.bottom, self.left : self.right]
+        view: Maps = x[:, :, self.top : self.bottom, self.left : self.right]
+        return view
 
-    def of_last(self, x: Tensor) -> Tensor:
+    def of_last(self, x: Maps) -> Maps:
         """That part of [B, H, W, C], a view."""
-        return x[:, self.top : self.bottom, self.left : self.right]
+        view: Maps = x[:, self.top : self.bottom, self.left : self.right]
+        return view
+
+
+class Sighted(Protocol):
+    """What tiles need to know of g_a and g_s, see `transforms.Transform`."""
+
+    @property
+    def reach(self) -> float:
+        """Pixels that a result depends on beyond its own."""
+
+    @property
+    def grain(self) -> int:
+        """Pixels that edges of tiles must be multiples of."""
 
 
 class Tile(NamedTuple):
@@ -86,25 +97,25 @@ def _spans(length: int, side: int, margin: int) -> Iterator[tuple[int, int]]:
     return pairwise(length * i // count for i in range(count + 1))
 
 
-def transform_tiles(height: int, width: int, transform: Transform, side: int) -> Iterator[Tile]:
+def transform_tiles(height: int, width: int, transform: Sighted, side: int) -> Iterator[Tile]:
     """Tiles of g_a or g_s that keep about `side` of latents of that size, in latents."""
     return tiles(height, width, side, margin(transform), transform.grain // 16)
 
 
-def margin(transform: Transform) -> int:
+def margin(transform: Sighted) -> int:
     """Latents that g_a or g_s sees beyond a tile."""
     return math.ceil(transform.reach / 16)
 
 
-def transform_side(device: torch.device) -> int:
-    """Latents that a side of a tile of g_a and g_s keeps on a device."""
-    return TRANSFORM_SIDE.get(device.type, TRANSFORM_SIDE["cpu"])
+def transform_side(device: str) -> int:
+    """Latents that a side of a tile of g_a and g_s keeps on a kind of device."""
+    return TRANSFORM_SIDE.get(device, TRANSFORM_SIDE["cpu"])
 
 
 def run_in_tiles(
-    transform: Callable[[Tensor], Tensor],
-    read: Callable[[Box], Tensor],
-    write: Callable[[Box, Tensor], None],
+    transform: Callable[[Any], Maps],
+    read: Callable[[Box], Any],
+    write: Callable[[Box, Maps], None],
     grid: Iterable[Tile],
     scale: int = 1,
 ) -> None:
@@ -115,7 +126,7 @@ def run_in_tiles(
     for seen, kept in grid:
         part = transform(read(seen))
         write(kept.scaled(scale), kept.inside(seen).scaled(scale).of(part))
-        if seen != kept and part.device.type == "cpu":  # one of several
+        if seen != kept and str(getattr(part, "device", "cpu")) == "cpu":  # one of several
             del part
             trim()
 

@@ -12,31 +12,33 @@ encoder cannot use what a decoder does not have.
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..entropy.parts import Part
-from .prior import HyperPrior
 from .spec import ModelSpec
 
+if TYPE_CHECKING:
+    from .prior import HyperPrior
+
+Array = TypeVar("Array")
+"""What latents are held in: tensors of torch, or arrays of numpy."""
 Quality = TypeVar("Quality", contravariant=True)
 """How the nets are told the quality: real numbers [B] from 1, or thousandths as in a file's header."""
 Maps = TypeVar("Maps")
 """What the nets pass on among themselves: maps of floats with their steps, or of integers."""
 
 
-class SymbolCoder(Protocol):
+class SymbolCoder(Protocol[Array]):
     """Spends, estimates or reads the bits of one stream after the other."""
 
-    def hyper(self, z: Tensor | None, prior: HyperPrior | None) -> Tensor:
+    def hyper(self, z: Array | None, prior: HyperPrior | None) -> Array:
         """Code z under its factorised prior and return ẑ."""
 
-    def code(self, part: Part, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
+    def code(self, part: Part, y: Array | None, mean: Array, index: Array) -> Array:
         """Code the block of a part of y, given its means and table indices, and return ŷ of the part."""
 
 
-class SideNets(Protocol[Quality, Maps]):
+class SideNets(Protocol[Quality, Maps, Array]):
     """What the walk needs of the entropy side; float twin and integers both provide it."""
 
     @property
@@ -47,39 +49,39 @@ class SideNets(Protocol[Quality, Maps]):
     def prior(self) -> HyperPrior | None:
         """p(z), where a coder does not bring tables of its own."""
 
-    def side(self, z_hat: Tensor, quality: Quality) -> Maps:
+    def side(self, z_hat: Array, quality: Quality) -> Maps:
         """h_s, of ẑ and of the quality: as the gains scale y, so must what is expected of it."""
 
-    def unknown(self, side: Maps) -> Tensor:
+    def unknown(self, side: Maps) -> Array:
         """What is known of ŷ before any of it is: zeros [B, H/16, W/16, M]."""
 
-    def parameters_of(self, part: Part, side: Maps, known: Tensor) -> tuple[Tensor, Tensor]:
+    def parameters_of(self, part: Part, side: Maps, known: Array) -> tuple[Array, Array]:
         """Mean and table index of every latent of a part, both its block."""
 
-    def shown(self, part: Part, y_hat: Tensor) -> Tensor:
+    def shown(self, part: Part, y_hat: Array) -> Array:
         """ŷ of a part, its block, as later parts see it."""
 
-    def take(self, y: Tensor, part: Part) -> Tensor:
+    def take(self, y: Array, part: Part) -> Array:
         """The block of a part of y."""
 
-    def join(self, blocks: list[Tensor]) -> Tensor:
+    def join(self, blocks: list[Array]) -> Array:
         """The blocks of the first parts of ŷ as one tensor; the others are zeros."""
 
 
 def walk(
-    nets: SideNets[Quality, Maps],
-    z: Tensor | None,
-    y: Tensor | None,
+    nets: SideNets[Quality, Maps, Array],
+    z: Array | None,
+    y: Array | None,
     quality: Quality,
-    coder: SymbolCoder,
+    coder: SymbolCoder[Array],
     streams: int | None = None,
-) -> Tensor:
+) -> Array:
     """Code z and then y part by part; returns ŷ.
 
     With streams, only so many of y are coded. What is left is zero with ChARM, and elsewhere what the nets expect.
     """
     side = nets.side(coder.hyper(z, nets.prior), quality)
-    known, blocks = nets.unknown(side), list[Tensor]()
+    known, blocks = nets.unknown(side), list[Array]()
     for part in nets.spec.parts():
         coded = streams is None or part.stream <= streams
         if not coded and not nets.spec.expects_the_rest:

@@ -25,7 +25,7 @@ from fedscodec.codec.decoding import decode_file
 from fedscodec.codec.encoding import encode_picture
 from fedscodec.codec.model import Model, load_model
 from fedscodec.codec.settings import Encoding
-from fedscodec.entropy.coders import symbol_bytes
+from fedscodec.entropy.streams import symbol_bytes
 from fedscodec.fileformat import unpack
 from fedscodec.images import Picture, from_array, read_picture, srgb_profile
 from fedscodec.images import encode_picture as encode_png

@@ -27,9 +27,9 @@ sys.path.insert(0, str(HERE.parent.parent))
 from fedscodec import fileformat  # noqa: E402
 from fedscodec.codec.decoding import decode_file  # noqa: E402
 from fedscodec.codec.model import Model, load_model  # noqa: E402
-from fedscodec.entropy.coders import StreamWriter, symbol_bytes  # noqa: E402
 from fedscodec.entropy.fixedpoint import MEAN_UNIT  # noqa: E402
 from fedscodec.entropy.parts import Part  # noqa: E402
+from fedscodec.entropy.streams import StreamWriter, symbol_bytes  # noqa: E402
 from fedscodec.errors import FedsError  # noqa: E402
 from fedscodec.images import Picture  # noqa: E402
 from fedscodec.networks.walk import walk  # noqa: E402

@@ -1,0 +1,80 @@
+"""What runs a network: ONNX Runtime, which starts in a tenth of a second, or torch, which also trains and has GPUs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..errors import FedsError
+from ..graphs import sessions
+from ..graphs.transforms import can_be_exported
+from ..networks.spec import ModelSpec
+
+BACKENDS = ("auto", "onnx", "torch")
+TORCH_EXTRA = "pip install 'fedscodec[torch]'"
+_GPU = Path("/dev/nvidiactl")  # there where a GPU of Nvidia's can be used; torch would need seconds to tell
+
+
+def choose_backend(wanted: str, device: str, spec: ModelSpec, name: str) -> str:
+    """ "onnx" or "torch"; of a network called `name`. FedsError, in one sentence, for what is not possible here.
+
+    "auto", which $FEDS_BACKEND may narrow, is torch where a GPU is asked for or (device "auto") there, where the
+    network has parts that graphs are not made of, where torch is loaded already, and where only torch is installed.
+    """
+    wanted = os.environ.get("FEDS_BACKEND", "") or wanted if wanted == "auto" else wanted
+    if wanted not in BACKENDS:
+        raise FedsError(f"backend must be {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}, found {wanted}")
+    if wanted == "onnx":
+        if device not in ("auto", "cpu"):
+            raise FedsError(f"the onnx backend runs on the CPU only, but device {device} was asked for")
+        if not can_be_exported(spec):
+            raise FedsError(f"{name} has parts that only the torch backend runs; {need_of_torch()}")
+        if not sessions.is_there():
+            raise FedsError("the onnx backend needs ONNX Runtime: pip install onnxruntime")
+        return "onnx"
+    on_gpu = gpu_is_wanted(device)
+    loaded = bool(sys.modules.get("torch"))
+    if wanted == "auto" and sessions.is_there() and can_be_exported(spec) and not on_gpu and not loaded:
+        return "onnx"
+    if not has_torch():
+        why = "a GPU" if on_gpu else "the torch backend" if can_be_exported(spec) else f"the network {name}"
+        raise FedsError(f"{why} needs torch, which is not installed: {TORCH_EXTRA}")
+    return "torch"
+
+
+def gpu_is_wanted(device: str) -> bool:
+    """Whether a device is a GPU, or "auto" where there is one."""
+    return device not in ("auto", "cpu") or (device == "auto" and _GPU.exists() and has_torch())
+
+
+def has_torch() -> bool:
+    """Whether torch can be loaded."""
+    return find_spec("torch") is not None
+
+
+def need_of_torch() -> str:
+    """How to come by torch, in half a sentence."""
+    return "--backend torch, or auto, takes it" if has_torch() else f"torch is not installed: {TORCH_EXTRA}"
+
+
+def share_cores(threads: int) -> Callable[[], None]:
+    """Let networks that run side by side use so many threads each, as of now; returns what takes that back."""
+    before = os.environ.get("OMP_NUM_THREADS")  # read by sessions of ONNX Runtime, and by torch when it is loaded
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    torch = sys.modules.get("torch")
+    used = torch.get_num_threads() if torch else None
+    if torch:
+        torch.set_num_threads(threads)  # threads that begin after this take it over
+
+    def restore() -> None:
+        if before is None:
+            os.environ.pop("OMP_NUM_THREADS", None)
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
+        if torch:
+            torch.set_num_threads(used)
+
+    return restore

@@ -1,0 +1,233 @@
+"""The coders that touch bytes: `StreamWriter` and `StreamReader`, handed to the walk over the parts.
+
+They work on integers. z is channels last [B, H, W, C]; of y, mean and index they get the block of a part
+(`parts.Part`). What they are given are arrays of numpy or tensors of torch, and what they give is of the same kind, on
+the same device; the work is numpy's. Neither knows how means and table indices come about.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..errors import FormatError, StreamError
+from . import rangecoder
+from .fixedpoint import MEAN_UNIT, SYMBOL_LIMIT
+from .parts import Part
+from .tables import Tables
+
+_CHUNK = 2**18
+_INT16_LIMIT = 2**15 - 1
+
+Maps = TypeVar("Maps")
+"""Arrays of numpy or tensors of torch."""
+
+Told = Callable[[int], None]
+"""Told, after each stream, how many there have been so far."""
+
+
+class StreamWriter:
+    """Turns z and the parts of y into streams, byte strings; streams[0] is z.
+
+    y_tables: the sets of tables that parts name, or one for all. unit: means and ŷ are integers in 1/unit of a step.
+    symbols keeps the integers of each stream in coding order (int16), for the file's checksum; seconds is the time
+    spent in the coder. With count_bits, bits sums −log₂ p by the integer tables.
+    """
+
+    def __init__(
+        self, z_tables: Tables, y_tables: tuple[Tables, ...], *, unit: int = MEAN_UNIT, count_bits: bool = False,
+        told: Told | None = None,
+    ) -> None:  # fmt: skip
+        self.z_tables, self.y_tables, self.unit, self.count_bits, self.told = z_tables, y_tables, unit, count_bits, told
+        self.streams: list[bytes] = []
+        self.symbols: list[np.ndarray] = []
+        self.bits = 0.0
+        self.seconds = 0.0
+        self._waiting: list[tuple[np.ndarray, np.ndarray, Tables]] = []  # parts of a stream that is not whole
+
+    def hyper(self, z: Maps | None, prior: object = None) -> Maps:
+        """z float [1, H, W, C] → ẑ int16."""
+        given = _given(z)
+        symbols = _round(_array(given))
+        self._write(symbols, _channel_index(symbols.shape), self.z_tables)
+        return _like(given, symbols)
+
+    def code(self, part: Part, y: Maps | None, mean: Maps, index: Maps) -> Maps:
+        """y float, mean in 1/unit, index: blocks of one shape → ŷ integers in 1/unit, of the type of `_y_hat`."""
+        means, tables = _array(mean), tables_of(self.y_tables, part.tables)
+        count = means.shape[-1]
+        flat_y, flat_mean, flat_index = (_array(x).reshape(-1, count) for x in (_given(y), mean, index))
+        symbols: np.ndarray = np.empty(flat_mean.shape, dtype=np.int16)
+        for chunk in _chunks(len(symbols)):
+            residual = flat_y[chunk].astype(np.float64)
+            residual -= flat_mean[chunk].astype(np.float64) / self.unit
+            symbols[chunk] = np.where(flat_index[chunk] < tables.skip, 0, _round(residual))
+        symbols = symbols.reshape(means.shape)
+        self._write(symbols, flat_index, tables, ends=part.ends)
+        return _like(mean, _y_hat(symbols, means, self.unit))
+
+    def _write(self, symbols: np.ndarray, index: np.ndarray, tables: Tables, *, ends: bool = True) -> None:
+        flat = symbols.reshape(-1)
+        self._waiting.append((flat, index.reshape(-1), tables))
+        if self.count_bits:
+            self.bits += tables.bits(flat, index.reshape(-1))
+        if not ends:
+            return
+        begin = time.perf_counter()
+        self.streams.append(rangecoder.encode_parts(self._waiting))
+        self.seconds += time.perf_counter() - begin
+        self.symbols.append(_joined([symbols for symbols, _, _ in self._waiting]))
+        self._waiting = []
+        if self.told:
+            self.told(len(self.streams))
+
+
+class StreamReader:
+    """Reads back what `StreamWriter` wrote; z_shape is [1, H/64, W/64, Z]. Raises StreamError on a broken stream.
+
+    device: where tensors of ẑ are wanted; None for an array of numpy.
+    symbols are those of each stream that was read to its end.
+    """
+
+    def __init__(
+        self, streams: tuple[bytes, ...], z_shape: tuple[int, ...], z_tables: Tables, y_tables: tuple[Tables, ...],
+        device: Any = "cpu", *, unit: int = MEAN_UNIT, told: Told | None = None,
+    ) -> None:  # fmt: skip
+        self.z_tables, self.y_tables, self.unit, self.told = z_tables, y_tables, unit, told
+        self.streams, self.z_shape, self.device = streams, z_shape, device
+        self.symbols: list[np.ndarray] = []
+        self.seconds = 0.0
+        self._decoder: rangecoder.StreamDecoder | None = None
+        self._read_so_far: list[np.ndarray] = []  # parts of a stream that is not read to its end
+
+    def hyper(self, z: Any, prior: object = None) -> Any:
+        """ẑ int16 [1, H, W, C]; z is not looked at."""
+        symbols = self._read(_channel_index(self.z_shape), self.z_tables, self.z_shape)
+        return symbols if self.device is None else _on(self.device, symbols)
+
+    def code(self, part: Part, y: Maps | None, mean: Maps, index: Maps) -> Maps:
+        """ŷ integers in 1/unit, of the type of `_y_hat`; y is not looked at."""
+        tables = tables_of(self.y_tables, part.tables)
+        indexes = _array(index)
+        symbols = self._read(indexes, tables, indexes.shape, ends=part.ends)
+        return _like(mean, _y_hat(symbols, _array(mean), self.unit))
+
+    def _read(self, index: np.ndarray, tables: Tables, shape: tuple[int, ...], *, ends: bool = True) -> np.ndarray:
+        number, begin = len(self.symbols), time.perf_counter()
+        try:
+            symbols = self._next(self.streams[number], index.reshape(-1), tables, ends)
+        except FormatError as error:
+            which = "the z stream" if number == 0 else f"the slice {number} stream"
+            raise StreamError(f"{which} is damaged: {error}", number) from None
+        self.seconds += time.perf_counter() - begin
+        if self.told and ends:
+            self.told(len(self.symbols))
+        return symbols.reshape(shape)
+
+    def _next(self, stream: bytes, index: np.ndarray, tables: Tables, ends: bool) -> np.ndarray:
+        if self._decoder is None and ends:  # a stream of one part, the usual case
+            symbols = rangecoder.decode(stream, index, tables)
+        else:
+            self._decoder = self._decoder or rangecoder.StreamDecoder(stream)
+            symbols = self._decoder.part(index, tables)
+            if ends:
+                self._decoder.finish()
+        self._read_so_far.append(symbols)
+        if ends:
+            self.symbols.append(_joined(self._read_so_far))
+            self._decoder, self._read_so_far = None, []
+        return symbols
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def tables_of(y_tables: tuple[Tables, ...], number: int) -> Tables:
+    """The set of tables of that number, counted from 0; the last stands for all that follow."""
+    return y_tables[min(number, len(y_tables) - 1)]
+
+
+def require_long_enough(
+    streams: tuple[bytes, ...],
+    z_count: int,
+    counts: Sequence[tuple[Part, int]],
+    z_tables: Tables,
+    y_tables: tuple[Tables, ...],
+) -> None:
+    """StreamError if a stream is too short for its symbols, whatever these are: z_count, and as many of each part."""
+    expected, tables = {0: z_count}, {0: z_tables}
+    for part, count in counts:
+        expected[part.stream] = expected.get(part.stream, 0) + count
+        tables[part.stream] = tables_of(y_tables, part.tables)
+    for number, count in expected.items():
+        least = rangecoder.least_bytes(count, tables[number])
+        if len(streams[number]) < least:
+            which = f"slice {number}" if number else "z"
+            found = f"its {count} symbols take {least} bytes or more, found {len(streams[number])}"
+            raise StreamError(f"the {which} stream is too short: {found}", number)
+
+
+def symbol_bytes(symbols: list[np.ndarray]) -> list[memoryview]:
+    """The integers of each stream as little-endian int16, in coding order: what a file's checksum is taken of."""
+    return [np.ascontiguousarray(s, dtype="<i2").data.cast("B") for s in symbols]
+
+
+def symbol_hash(symbols: list[np.ndarray]) -> str:
+    """CRC-32 of all symbols of a picture, in hexadecimal, for conformance lists."""
+    return f"{zlib.crc32(b''.join(symbol_bytes(symbols))):08x}"
+
+
+def _given(x: Maps | None) -> Maps:
+    if x is None:
+        raise ValueError("an encoder needs the latents; only a reader may go without")
+    return x
+
+
+def _array(x: Any) -> np.ndarray:
+    return x if isinstance(x, np.ndarray) else np.asarray(x.numpy(force=True))
+
+
+def _like(x: Maps, found: np.ndarray) -> Maps:
+    """Of the kind of x, and on its device."""
+    return found if isinstance(x, np.ndarray) else _on(x.device, found)  # type: ignore[return-value,attr-defined]
+
+
+def _on(device: Any, found: np.ndarray) -> Any:
+    import torch
+
+    return torch.from_numpy(found).to(device)
+
+
+def _round(x: np.ndarray) -> np.ndarray:
+    """To integers, halves up, in int16; what is no number is 0."""
+    whole = np.nan_to_num(np.floor(x + 0.5), copy=False)
+    return np.clip(whole, -SYMBOL_LIMIT, SYMBOL_LIMIT, out=whole).astype(np.int16)
+
+
+def _y_hat(symbols: np.ndarray, mean: np.ndarray, unit: int) -> np.ndarray:
+    """unit·symbol + mean as int16, or as int32 where that is too small, which is for pathological pictures only."""
+    flat, flat_mean = symbols.reshape(-1), mean.reshape(-1)
+    y_hat = np.empty_like(flat)
+    for chunk in _chunks(len(flat)):
+        wide = flat[chunk].astype(np.int32)
+        wide *= unit
+        wide += flat_mean[chunk]
+        if y_hat.dtype == np.int16 and max(int(wide.max()), -int(wide.min())) > _INT16_LIMIT:
+            y_hat = y_hat.astype(np.int32)
+        y_hat[chunk] = wide
+    return y_hat.reshape(symbols.shape)
+
+
+def _chunks(count: int) -> Iterator[slice]:
+    """Stretches that are small enough to be widened, and large enough to be one for a picture of ordinary size."""
+    return (slice(start, start + _CHUNK) for start in range(0, count, _CHUNK))
+
+
+def _channel_index(shape: tuple[int, ...]) -> np.ndarray:
+    """The table of every element of z is its channel."""
+    return np.broadcast_to(np.arange(shape[-1], dtype=np.int16), shape).copy()

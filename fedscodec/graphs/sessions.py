@@ -1,0 +1,52 @@
+"""ONNX Runtime: the only file that knows it."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Any
+
+import numpy as np
+
+from ..errors import FedsError
+from .building import Graph
+
+
+@functools.cache
+def is_there() -> bool:
+    """Whether ONNX Runtime can be loaded."""
+    from importlib.util import find_spec
+
+    return find_spec("onnxruntime") is not None
+
+
+def threads() -> int:
+    """How many threads a session uses: $OMP_NUM_THREADS, as torch reads it, else the cores this process may use."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if wanted.isdecimal() and int(wanted) > 0:
+        return int(wanted)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Session:
+    """A graph that is ready to run on the CPU."""
+
+    def __init__(self, graph: Graph) -> None:
+        if not is_there():
+            raise FedsError("the onnx backend needs ONNX Runtime: pip install onnxruntime")
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads(), 1
+        options.log_severity_level = 4  # what goes wrong is raised
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others want the core, too
+        self._names = [name for name, _, _ in graph.inputs]
+        self._session: Any = onnxruntime.InferenceSession(
+            graph.packed({}), options, providers=["CPUExecutionProvider"]
+        )  # fmt: skip
+
+    def run(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        """The outputs of inputs, in the order of the graph."""
+        given = {name: np.ascontiguousarray(x) for name, x in zip(self._names, inputs, strict=True)}
+        found: list[np.ndarray] = self._session.run(None, given)
+        return found
