@@ -244,6 +244,10 @@ for words in (
 ):
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, (words, result.output, result.exception)
+for words in (["rounding", f"{folder}/a.safetensors", picture], ["models", "--all"]):
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 1
+    assert result.stderr == "feds: this needs torch, which is not installed: pip install 'fedscodec[torch]'\\n"
 """
 
 

@@ -23,6 +23,8 @@ from ..errors import FedsError, LackOfMemoryWarning, is_lack_of_memory
 from .streams import say
 
 DAMAGED = 3
+EXTRAS = {"torch": "torch", "pytorch_optimizer": "train", "jinja2": "bench", "compressai": "bench", "timm": "bench"}
+"""What is not installed with the package alone, and the extra that brings it."""
 
 
 @contextmanager
@@ -68,6 +70,9 @@ def explained(failure: BaseException) -> tuple[str, int]:
             return "", 141
         case FedsError():
             return str(failure), 1
+        case ModuleNotFoundError(name=str(name)) if name.partition(".")[0] in EXTRAS:
+            package = name.partition(".")[0]
+            return f"this needs {package}, which is not installed: pip install 'fedscodec[{EXTRAS[package]}]'", 1
         case OSError(errno=errno.EBADF, filename=None):  # at the end of the words, where nothing else is in use
             return "standard output: is closed, expected a file or a pipe to write to", 1
         case OSError():
