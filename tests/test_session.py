@@ -85,7 +85,7 @@ def code(path):
 
 
 def test_an_unknown_network_is_named_before_anything_is_read(tmp_path):
-    with pytest.raises(FedsError, match="^giant: no such network; known are teacher, student, "):
+    with pytest.raises(FedsError, match="^giant: no such network; known are student, teacher, "):
         train(tmp_path / "nowhere", tmp_path / "out.safetensors", "giant")
     assert list(tmp_path.iterdir()) == []
 
