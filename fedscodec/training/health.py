@@ -6,8 +6,11 @@ import math
 
 from ..errors import FedsError
 
-FACTOR = 20.0
-"""A mean loss so many times the best so far is no bad luck with the pictures: they differ by a factor of three."""
+FACTOR, STEPS = 20.0, 32
+"""A mean loss this many times the best so far, over at least this many steps, is no bad luck with the pictures."""
+AT_ONCE = 1000.0
+"""A mean loss that is this many times the best so far is none over a single step: one drawn crop costs up to 100 times
+as much as a photograph."""
 SKIPPED_IN_A_ROW = 50
 
 
@@ -20,6 +23,7 @@ class Health:
 
     def __init__(self) -> None:
         self.best = math.inf
+        self._sum, self._steps = 0.0, 0  # of the losses that were not judged yet
         self.skipped = 0  # steps in a row whose gradient was not finite, as far as reports tell
 
     def check(self, step: int, loss: float, steps: int, skipped: int) -> None:
@@ -31,9 +35,15 @@ class Health:
             raise DivergedError(f"training diverged at step {step} (no gradient of the last {self.skipped} was finite)")
         if skipped == steps:
             return
-        if not math.isfinite(loss) or loss > FACTOR * self.best:
+        if not math.isfinite(loss) or loss > AT_ONCE * self.best:
             raise diverged(step, loss)
-        self.best = min(self.best, loss)
+        self._sum, self._steps = self._sum + loss * (steps - skipped), self._steps + steps - skipped
+        if self._steps < STEPS:
+            return
+        mean, self._sum, self._steps = self._sum / self._steps, 0.0, 0
+        if mean > FACTOR * self.best:
+            raise diverged(step, mean)
+        self.best = min(self.best, mean)
 
 
 def diverged(step: int, loss: float) -> DivergedError:
