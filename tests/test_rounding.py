@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from training_pixels import pixels_of
 
 from fedscodec.bench.rounding import Row, measure
 from fedscodec.codec.encoding import encode_picture
@@ -34,14 +35,14 @@ def paths(tmp_path_factory):
     pixels = (x[0] * 255).to(torch.uint8)
     Image.fromarray(np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())).save(folder / "x.png")
     recipe = Recipe(batch=2, crop=64, optimizer="adam", seed=5)
-    crops = Crops([pixels.permute(1, 2, 0).contiguous()], torch.device("cpu"), recipe.seed)
+    crops = Crops(pixels_of(pixels.permute(1, 2, 0)), torch.device("cpu"), recipe.seed)
     trainer = Trainer(Alone(FedsModel(TINY), recipe), crops, recipe)
     trainer.warm_start(8)
     last = [net.index[-1] for net in trainer.average.float_side.nets]
     for layer in last:
         layer.weight.zero_()  # one table for all: what another one costs says nothing where none was learned
         layer.bias.fill_(20 / 8)  # a wide one, into whose range the residuals of a fresh network fall
-    trainer.calibrate()
+    trainer.calibration.fix_steps()
     write_weights(folder / "tiny.safetensors", trainer.average, {}, checkpoint=True)
     write_weights(folder / "shipped.safetensors", trainer.average, {})
     for layer in last:
