@@ -125,7 +125,7 @@ def _run_in_process(command: str) -> tuple[int, str]:
         at = words.index(sign)
         ends[sign] = words[at + 1]
         del words[at : at + 2]
-    if words[:1] and (words[0] in ONLY_PARSED or "--dataset" in words):  # datasets may have to be downloaded
+    if words[:1] and (words[0] in ONLY_PARSED or {"--dataset", "--onnx"} & set(words)):  # a download; no light network
         parse(words)
         return 0, ""
     source = Path(ends["<"]).read_bytes() if "<" in ends else None

@@ -8,17 +8,22 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
+from fedscodec.cli import app
 from fedscodec.codec.backends import choose_backend
 from fedscodec.codec.decoding import decode_file, read_symbols
 from fedscodec.codec.encoding import encode_picture
 from fedscodec.codec.model import Model, load_model
+from fedscodec.codec.onnx_export import check, onnx_files
 from fedscodec.codec.onnx_model import OnnxModel
 from fedscodec.codec.settings import Encoding
 from fedscodec.entropy.streams import symbol_bytes
@@ -258,3 +263,37 @@ def test_nothing_that_people_do_with_pictures_loads_torch(tmp_path):
     assert done.returncode == 0, done.stderr
     with Image.open(tmp_path / "a.png") as image:
         assert image.size == (512, 512)
+
+
+def test_graphs_for_elsewhere_give_what_the_network_gives(tmp_path):
+    source, folder = NETWORKS / "mini-light-student.safetensors", tmp_path / "graphs"
+    result = CliRunner().invoke(app, ["export", str(source), "--onnx", str(folder)])
+    assert result.exit_code == 0, result.output
+    names = {"g_a", "h_a", "g_s", "h_s", *(f"net{i}" for i in range(6))}
+    assert {path.name for path in folder.iterdir()} == {*(f"{name}.onnx" for name in names), "tables.npz", "README.md"}
+    words = (folder / "README.md").read_text()
+    assert weights_of("mini-light-student").fingerprint.hex() in words
+    assert words.count("(0, 0); (1, 1); (0, 1); (1, 0)") == 1  # the first turn
+    inputs = {one.name: one.shape for one in onnxruntime.InferenceSession(folder / "g_a.onnx").get_inputs()}
+    assert inputs == {"picture": ["height", "width", 3], "quality": [1]}
+    again = CliRunner().invoke(app, ["export", str(source), "--onnx", str(folder)])
+    assert (again.exit_code, "exists" in again.stderr) == (1, True)
+
+
+def test_graphs_that_give_something_else_are_noticed():
+    weights = weights_of("mini-light-student")
+    files = onnx_files(weights)
+    check(weights, files)
+    bias = weights.side["nets.3.last.bias"] + 2**12
+    other = onnx_files(replace(weights, side=weights.side | {"nets.3.last.bias": bias}))
+    with pytest.raises(FedsError, match="the exported graphs give other symbols"):
+        check(weights, files | {"net3": other["net3"]})
+    brighter = replace(weights, floats=weights.floats | {"g_s.last.bias": weights.floats["g_s.last.bias"] + 0.02})
+    with pytest.raises(FedsError, match="more than a level"):
+        check(weights, files | {"g_s": onnx_files(brighter)["g_s"]})
+
+
+def test_what_has_no_graphs_is_refused(tmp_path):
+    result = CliRunner().invoke(app, ["export", str(NETWORKS / "mini-teacher.safetensors"), "--onnx", str(tmp_path)])
+    assert (result.exit_code, "has parts of which no ONNX graph is made" in result.stderr) == (1, True)
+    assert CliRunner().invoke(app, ["export", str(NETWORKS / "mini-teacher.safetensors")]).exit_code == 2

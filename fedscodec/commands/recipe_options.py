@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Collection
 from dataclasses import MISSING, Field, fields
@@ -45,8 +46,13 @@ def job_command(
     return decorate
 
 
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
 def _job_flag(field: Field[Any], recipe: str, required: bool) -> inspect.Parameter:
-    kind, name = get_type_hints(Job)[field.name], field.metadata.get("name")
+    kind, name = _hints(Job)[field.name], field.metadata.get("name")
     default = recipe if field.name == "recipe" else field.default
     if default is MISSING or required:
         default = inspect.Parameter.empty
@@ -57,7 +63,7 @@ def _job_flag(field: Field[Any], recipe: str, required: bool) -> inspect.Paramet
 
 
 def _recipe_flag(field: Field[Any], default: object) -> inspect.Parameter:
-    kind = get_type_hints(Recipe)[field.name]
+    kind = _hints(Recipe)[field.name]
     several = isinstance(default, tuple)
     shown = " ".join(map(str, default)) or "none" if isinstance(default, tuple) else default
     help_text = f"{field.metadata['help']}  [default: {shown}]" + (" May be given again." if several else "")

@@ -66,6 +66,14 @@ def known_shift(spec: ModelSpec, arrays: Arrays) -> np.ndarray:
     return shift.astype(np.int16)
 
 
+def side_graphs(spec: ModelSpec, arrays: Arrays) -> list[Graph]:
+    """h_s and then the net of each part; WeightsError where an array is missing or does not fit."""
+    if spec.entropy is None:
+        raise WeightsError("these entropy networks have no graphs")
+    passes = spec.entropy
+    return [hyper_synthesis(spec, passes, arrays), *(net_of(spec, passes, arrays, part) for part in spec.parts())]
+
+
 def hyper_synthesis(spec: ModelSpec, passes: Passes, arrays: Arrays) -> Graph:
     """h_s."""
     graph, side = Graph("h_s"), passes.side

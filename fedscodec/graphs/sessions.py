@@ -29,9 +29,9 @@ def threads() -> int:
 
 
 class Session:
-    """A graph that is ready to run on the CPU."""
+    """A graph, or an ONNX file, that is ready to run on the CPU."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph | bytes) -> None:
         if not is_there():
             raise FedsError("the onnx backend needs ONNX Runtime: pip install onnxruntime")
         import onnxruntime
@@ -40,10 +40,9 @@ class Session:
         options.intra_op_num_threads, options.inter_op_num_threads = threads(), 1
         options.log_severity_level = 4  # what goes wrong is raised
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others want the core, too
-        self._names = [name for name, _, _ in graph.inputs]
-        self._session: Any = onnxruntime.InferenceSession(
-            graph.packed({}), options, providers=["CPUExecutionProvider"]
-        )  # fmt: skip
+        data = graph if isinstance(graph, bytes) else graph.packed({})
+        self._session: Any = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        self._names = [one.name for one in self._session.get_inputs()]
 
     def run(self, *inputs: np.ndarray) -> list[np.ndarray]:
         """The outputs of inputs, in the order of the graph."""

@@ -9,10 +9,10 @@ import numpy as np
 
 from ..entropy.fixedpoint import CONTEXT_LIMIT, WIDE_LIMIT, quality_level
 from ..entropy.parts import Part, assemble
-from ..errors import WeightsError
 from ..networks.spec import STRIDE, ModelSpec
 from ..networks.tiles import HYPER_SIDE, SLICE_SIDE, Box, tiles, trim
-from .integers import HYPER_REACH, NET_REACH, hyper_synthesis, known_shift, net_of
+from .building import Graph
+from .integers import HYPER_REACH, NET_REACH, known_shift, side_graphs
 from .sessions import Session
 
 _UP = STRIDE // 16
@@ -22,18 +22,19 @@ class GraphSide:
     """The same interface as `LightIntegers`, in arrays of numpy [1, H, W, C] and the same integers.
 
     What nets pass on is kept [1, C, H, W]. Large maps are computed tile by tile. Raises WeightsError where an array is
-    missing or does not fit the spec.
+    missing or does not fit the spec. With `files`, ONNX files by the names of their graphs, these are run.
     """
 
     prior = None  # the coders bring the tables of z themselves
 
-    def __init__(self, spec: ModelSpec, arrays: Mapping[str, np.ndarray]) -> None:
-        if spec.entropy is None:
-            raise WeightsError("these entropy networks have no graphs")
-        self.spec, self.channels = spec, spec.entropy.side
+    def __init__(
+        self, spec: ModelSpec, arrays: Mapping[str, np.ndarray], files: Mapping[str, bytes] | None = None
+    ) -> None:  # fmt: skip
+        h_s, *nets = side_graphs(spec, arrays)
+        self.spec, self.channels = spec, spec.entropy.side if spec.entropy else 0
         self._known_shift = known_shift(spec, arrays)
-        self._h_s = hyper_synthesis(spec, spec.entropy, arrays)
-        self._nets = [net_of(spec, spec.entropy, arrays, part) for part in spec.parts()]
+        self._h_s: Graph | bytes = files[h_s.name] if files else h_s
+        self._nets: list[Graph | bytes] = [files[net.name] if files else net for net in nets]
 
     @cached_property
     def _hyper(self) -> Session:

@@ -124,6 +124,7 @@ def _stage(graph: Graph, x: str, layers: _Layers, i: int, stage: Stage, weights:
     """What a stage does to its map: scaled by quality, then its blocks."""
     if layers.has(f"scales.{i}"):
         x = graph.add("Mul", x, _factor(graph, layers.array(f"scales.{i}"), weights))
+    x = graph.add("MaxPool", x, kernel_shape=[1, 1])  # changes nothing: after it ONNX Runtime keeps its own layout
     for number in range(stage.blocks):
         x = _block(graph, x, layers.under(f"groups.{i}.{number}"))
     return x
