@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from fedscodec.cli import app
 from fedscodec.codec.backends import choose_backend
-from fedscodec.codec.decoding import decode_file, read_symbols
+from fedscodec.codec.decoding import decode_file, read_symbols, reconstruct
 from fedscodec.codec.encoding import encode_picture
 from fedscodec.codec.model import Model, load_model
 from fedscodec.codec.onnx_export import check, onnx_files
@@ -297,3 +297,13 @@ def test_what_has_no_graphs_is_refused(tmp_path):
     result = CliRunner().invoke(app, ["export", str(NETWORKS / "mini-teacher.safetensors"), "--onnx", str(tmp_path)])
     assert (result.exit_code, "has parts of which no ONNX graph is made" in result.stderr) == (1, True)
     assert CliRunner().invoke(app, ["export", str(NETWORKS / "mini-teacher.safetensors")]).exit_code == 2
+
+
+def test_what_torch_refined_is_shown_by_onnx():
+    """`--effort --measure`: the latents come from torch, the picture from ONNX Runtime."""
+    picture = read_picture(ASTRONAUT)
+    small = Picture(picture.pixels[:64, :64], picture.grey)
+    encoded = encode_picture(small, student("onnx"), Encoding(quality=4.0, effort=1))
+    shown = reconstruct(encoded, student("onnx"))
+    decoded = decode_file(unpack(encoded.data), student("onnx")).picture
+    assert np.abs(shown.pixels.astype(int) - decoded.pixels).max() <= 1

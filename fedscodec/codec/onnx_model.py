@@ -77,9 +77,9 @@ class OnnxModel(Model):
         gain, inverse = (gain_of(self._floats[f"gains.{name}"], quality) for name in ("log_gain", "log_inverse"))
         return gain, inverse
 
-    def own(self, latents: np.ndarray) -> np.ndarray:
-        """Latents as they are."""
-        return latents
+    def own(self, latents: Any) -> np.ndarray:
+        """Latents as an array of numpy: those that were refined are torch's."""
+        return np.asarray(latents)
 
     def as_array(self, latents: np.ndarray) -> np.ndarray:
         """Latents as they are."""
