@@ -39,6 +39,7 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads(), 1
         options.log_severity_level = 4  # what goes wrong is raised
+        options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # a tenth less memory, and no slower
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others want the core, too
         data = graph if isinstance(graph, bytes) else graph.packed({})
         self._session: Any = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
