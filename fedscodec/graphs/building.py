@@ -71,7 +71,7 @@ class Graph:
         """weight [O, I/groups, k, k], bias [O]."""
         return self.add(
             "Conv", x, self.constant(weight), self.constant(bias),
-            kernel_shape=weight.shape[2:], strides=[stride] * 2, pads=[padding] * 4, group=groups,
+            kernel_shape=weight.shape[2:], strides=(stride,) * 2, pads=(padding,) * 4, group=groups,
         )  # fmt: skip
 
     def pointwise(self, x: str, weight: np.ndarray, bias: np.ndarray) -> str:
@@ -109,4 +109,4 @@ class Graph:
 
     def moved(self, x: str, *order: int) -> str:
         """Axes in another order."""
-        return self.add("Transpose", x, perm=list(order))
+        return self.add("Transpose", x, perm=order)

@@ -6,6 +6,7 @@ the code beside what they hold.
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -15,11 +16,12 @@ IR_VERSION, OPSET = 8, 17
 TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int16": 5, "int32": 6, "int64": 7}
 """Element types of tensors, by numpy's names."""
 
-Attribute = int | float | str | Sequence[int]
+Attribute = int | float | str | tuple[int, ...]
 Value = tuple[str, str, Sequence[int | str]]
 """An input or output: name, type, and sides; a side that is a word may have any length."""
 
 
+@functools.lru_cache(4096)
 def _number(value: int) -> bytes:
     """A varint; negative numbers take ten bytes, as in 64-bit two's complement."""
     value &= 2**64 - 1
@@ -40,6 +42,7 @@ def _block(field: int, value: bytes | str) -> bytes:
     return b"".join((_number(field << 3 | 2), _number(len(data)), data))
 
 
+@functools.lru_cache(256, typed=True)  # graphs repeat a few
 def _attribute(name: str, value: Attribute) -> bytes:
     head = _block(1, name)
     if isinstance(value, int):

@@ -124,7 +124,7 @@ def _stage(graph: Graph, x: str, layers: _Layers, i: int, stage: Stage, weights:
     """What a stage does to its map: scaled by quality, then its blocks."""
     if layers.has(f"scales.{i}"):
         x = graph.add("Mul", x, _factor(graph, layers.array(f"scales.{i}"), weights))
-    x = graph.add("MaxPool", x, kernel_shape=[1, 1])  # changes nothing: after it ONNX Runtime keeps its own layout
+    x = graph.add("MaxPool", x, kernel_shape=(1, 1))  # changes nothing: after it ONNX Runtime keeps its own layout
     for number in range(stage.blocks):
         x = _block(graph, x, layers.under(f"groups.{i}.{number}"))
     return x
@@ -170,7 +170,7 @@ def _factor(graph: Graph, logarithms: np.ndarray, weights: tuple[str, str, str])
 def _as_bytes(graph: Graph, x: str, *, grey: bool) -> str:
     """[1, 3, H, W] in 0..1 → uint8 [H, W, 3]: clamped, then halves rounded up."""
     if grey:
-        mean = graph.add("ReduceMean", x, axes=[1], keepdims=1)
+        mean = graph.add("ReduceMean", x, axes=(1,), keepdims=1)
         x = graph.add("Concat", mean, mean, mean, axis=1)
     levels = graph.add("Add", graph.add("Mul", graph.clipped(x, 0, 1), graph.number(255)), graph.number(0.5))
     return graph.moved(graph.add("Squeeze", graph.cast(graph.add("Floor", levels), "uint8"), graph.numbers(0)), 1, 2, 0)
