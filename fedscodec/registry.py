@@ -110,7 +110,8 @@ def resolve(name: str) -> Resolved:
             return Resolved(path, network, float(quality) if quality else None)
     if network in NETWORKS:
         places = ", ".join(str(folder) for folder in folders())
-        raise UnknownModelError(f"{network}: its weights file {file} is in none of {places}")
+        more = "FEDS_WEIGHTS names more folders"
+        raise UnknownModelError(f"{network}: its weights file {file} is in none of {places}; {more}")
     known = ", ".join(path.stem for path in _files()) or "none"
     raise UnknownModelError(f"{name}: no such model; installed are {known}, each also with -q1 … -q7")
 

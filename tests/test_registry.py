@@ -107,7 +107,8 @@ def test_sentences_for_unknown_names(name: str, sentence: str, folder: Path) -> 
 def test_sentence_for_a_registered_network_that_is_not_here(folder: Path) -> None:
     with pytest.raises(UnknownModelError) as caught:
         resolve("teacher-q2")
-    assert str(caught.value) == f"teacher: its weights file teacher.safetensors is in none of {folder}"
+    words = f"teacher: its weights file teacher.safetensors is in none of {folder}; FEDS_WEIGHTS names more folders"
+    assert str(caught.value) == words
 
 
 def test_sentence_where_nothing_is_installed(folder: Path) -> None:
