@@ -29,6 +29,7 @@ import numpy as np
 import typer
 from bench_examples import made_up
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from typer.testing import CliRunner, Result
 
 from fedscodec.bench.results import to_json
@@ -79,7 +80,9 @@ def furnish(folder: Path, weights: Path) -> None:
     for name in [*names, "kodak/kodim01.png", "kodak/kodim02.png", "pictures/c.png"]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         image.save(folder / name)
-    image.resize((160, 160)).save(folder / "tests/pictures/astronaut.png")  # of which documents make small ones
+    time = PngInfo()
+    time.add(b"tIME", b"\x07\xe0\x01\x01\0\0\0")  # which the real one has, too
+    image.resize((160, 160)).save(folder / "tests/pictures/astronaut.png", pnginfo=time)  # made small
     image.resize((420, 240)).save(folder / "scan.tif")  # of which documents cut something out
     toy = (ROOT / "weights" / "tiny.safetensors").read_bytes()
     weights.mkdir()

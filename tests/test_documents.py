@@ -9,6 +9,7 @@ import pytest
 import typer
 from documents import ROOT, Block, agree, blocks_of, commands_of, furnish, parse, run
 
+import fedscodec
 from fedscodec.cli import app
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("weights/*.md")])
@@ -35,6 +36,8 @@ def test_what_a_document_says_can_be_typed(path, folder):
             follow(block, names)
         except (Exception, SystemExit) as failure:
             raise AssertionError(f"{path.relative_to(ROOT)}, block at line {block.line}: {failure}") from failure
+        finally:
+            fedscodec.register_feds_opener()  # as before, for the tests that come after
 
 
 def follow(block, names):
