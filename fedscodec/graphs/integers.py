@@ -21,6 +21,7 @@ from ..entropy.fixedpoint import CONTEXT_LIMIT, MEAN_LIMIT, MOST_KNOWN_SHIFT, RE
 from ..entropy.parts import Part
 from ..errors import WeightsError
 from ..networks.spec import ModelSpec, Passes
+from ..networks.weights_file import fitting_array
 from .building import Graph
 
 Arrays = Mapping[str, np.ndarray]
@@ -39,27 +40,16 @@ class Layer(NamedTuple):
 
 def layer(arrays: Arrays, name: str, shape: tuple[int, ...], limits: np.ndarray) -> Layer:
     """A layer by its name; WeightsError where an array is missing, does not fit, or can overflow."""
-    weight = array_of(arrays, f"{name}.weight", np.int8, shape)
-    bias, shift = (array_of(arrays, f"{name}.{key}", np.int32, shape[:1]) for key in ("bias", "shift"))
+    weight = fitting_array(arrays, f"{name}.weight", np.int8, shape)
+    bias, shift = (fitting_array(arrays, f"{name}.{key}", np.int32, shape[:1]) for key in ("bias", "shift"))
     require_exact(name, weight, bias, shift, limits)
     scale = np.ldexp(np.float32(1), -shift).astype(np.float32)
     return Layer(weight * scale.reshape(-1, *(1,) * (weight.ndim - 1)), bias.astype(np.float32) * scale)
 
 
-def array_of(arrays: Arrays, name: str, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
-    """An array by its name; WeightsError where it is missing or does not fit."""
-    array = arrays.get(name)
-    if array is None:
-        raise WeightsError(f"the array {name} is missing")
-    if array.dtype != dtype or array.shape != shape:
-        expected = f"{np.dtype(dtype).name} {list(shape)}"
-        raise WeightsError(f"{name} must be {expected}, but it is {array.dtype.name} {list(array.shape)}")
-    return array
-
-
 def known_shift(spec: ModelSpec, arrays: Arrays) -> np.ndarray:
     """By how much each channel of ŷ is shifted before it is shown to the nets, int16 [M]."""
-    shift = array_of(arrays, "known.shift", np.int32, (spec.latents,))
+    shift = fitting_array(arrays, "known.shift", np.int32, (spec.latents,))
     if (shift < 0).any() or (shift > MOST_KNOWN_SHIFT).any():
         found = f"{int(shift.min())}..{int(shift.max())}"
         raise WeightsError(f"known.shift must lie in 0..{MOST_KNOWN_SHIFT}, but it is {found}")

@@ -22,6 +22,7 @@ from .light_side import LightSide, means_and_indexes
 from .spec import STRIDE, ModelSpec, Passes
 from .tiles import HYPER_SIDE, SLICE_SIDE, Box, tiles, trim
 from .twins import through
+from .weights_file import fitting_array
 
 Arrays = dict[str, np.ndarray]
 
@@ -73,14 +74,8 @@ def exact_layer(name: str, twin: ExactTwin, arrays: Mapping[str, np.ndarray]) ->
 
 
 def array_of(arrays: Mapping[str, np.ndarray], name: str, dtype: type, shape: tuple[int, ...]) -> Tensor:
-    """An array as a tensor; WeightsError where it is missing or does not fit."""
-    array = arrays.get(name)
-    if array is None:
-        raise WeightsError(f"the array {name} is missing")
-    if array.dtype != dtype or array.shape != shape:
-        expected = f"{np.dtype(dtype).name} {list(shape)}"
-        raise WeightsError(f"{name} must be {expected}, but it is {array.dtype.name} {list(array.shape)}")
-    return torch.from_numpy(array)
+    """`fitting_array` as a tensor."""
+    return torch.from_numpy(fitting_array(arrays, name, dtype, shape))
 
 
 class LightIntegers(nn.Module):

@@ -123,3 +123,14 @@ def tables(arrays: Arrays, path: Path) -> tuple[Tables, Tables]:
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
     return z, y
+
+
+def fitting_array(arrays: Mapping[str, np.ndarray], name: str, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    """An array by its name; WeightsError where it is missing or does not fit."""
+    array = arrays.get(name)
+    if array is None:
+        raise WeightsError(f"the array {name} is missing")
+    if array.dtype != dtype or array.shape != shape:
+        expected = f"{np.dtype(dtype).name} {list(shape)}"
+        raise WeightsError(f"{name} must be {expected}, but it is {array.dtype.name} {list(array.shape)}")
+    return array
