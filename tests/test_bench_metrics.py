@@ -83,19 +83,22 @@ def test_pictures_of_two_sizes_are_an_error(of, pair):
 LINUX = pytest.mark.skipif(resident("VmHWM") is None, reason="needs /proc of Linux")
 
 
+# What else lives in the process may take or return some megabytes meanwhile, so a large piece and wide bounds.
+
+
 @LINUX
 def test_growth_is_what_was_taken_in_between():
     watch = PeakMemory(growth=True)
-    np.ones(8 << 20)  # 64 MiB, gone at once
-    assert 60 * 2**20 < (watch.bytes() or 0) < 100 * 2**20
-    assert (PeakMemory(growth=True).bytes() or 0) < 8 * 2**20  # the mark was lowered
+    np.ones(32 << 20)  # 256 MiB, gone at once
+    assert 192 * 2**20 < (watch.bytes() or 0) < 320 * 2**20
+    assert (PeakMemory(growth=True).bytes() or 0) < 64 * 2**20  # the mark was lowered
 
 
 @LINUX
 def test_a_process_counts_whole():
     watch = PeakMemory()
-    np.ones(8 << 20)
-    assert (watch.bytes() or 0) > (resident("VmRSS") or 0) + 56 * 2**20
+    np.ones(32 << 20)
+    assert (watch.bytes() or 0) > (resident("VmRSS") or 0) + 192 * 2**20
 
 
 def test_nothing_is_reported_where_the_mark_stays(monkeypatch):
