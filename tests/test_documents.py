@@ -86,7 +86,7 @@ def test_every_promise_has_a_command_that_can_be_typed():
     rows = [line.strip("|").split("|") for line in lines.splitlines()[2:]]
     assert len(rows) >= 10
     for *_, command in rows:
-        assert re.fullmatch(r" (`python (-m pytest )?tests/\S+\.py( [^`]+)?`|the same) ", command), command
+        assert re.fullmatch(r" (`python (-m pytest tests|tools)/\S+\.py( [^`]+)?`|the same) ", command), command
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -95,10 +95,10 @@ def test_every_command_has_examples(name):
 
 
 def test_the_page_on_the_format_is_made_from_the_format():
-    spec = importlib.util.spec_from_file_location("write_format", ROOT / "docs" / "write_format.py")
+    spec = importlib.util.spec_from_file_location("write_format", ROOT / "tools" / "write_format.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run python docs/write_format.py"
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run python tools/write_format.py"
     assert 'magic, the ASCII letters "FEDS"' in module.page()
 
 

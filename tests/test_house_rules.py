@@ -218,6 +218,26 @@ def texts() -> Iterator[Path]:
             yield from (path for path in top.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
 
 
+def programs(folder: str) -> dict[Path, set[str]]:
+    """The Python files below a folder of the project, with the first words of the names that each imports."""
+    found = sorted((ROOT / folder).rglob("*.py"))
+    return {path: {name.split(".")[0] for name in imported(path)} for path in found}
+
+
+def test_tests_hold_tests_and_what_they_import():
+    found = programs("tests")
+    used = set().union({"conftest"}, *found.values())
+    assert [path.name for path in found if not path.stem.startswith("test_") and path.stem not in used] == []
+
+
+def test_the_table_of_programs_is_complete():
+    table = (ROOT / "docs" / "development.md").read_text(encoding="utf-8")
+    named = {ROOT / name for name in re.findall(r"`(tools/[\w/.]+)`", table)}
+    assert [path for path in named if not path.exists()] == []
+    begun = [path for path in programs("tools") if '__name__ == "__main__"' in path.read_text(encoding="utf-8")]
+    assert [path for path in begun if not {path, path.parent} & named and path.stem != "worker"] == []
+
+
 def test_no_path_of_one_machine_is_left_in_the_project():
     # In brackets, so that this file is not one that it finds. The head of a weights file has its metadata.
     pattern = re.compile(rb"(?<![\w.])/(?:wor[k]|roo[t]|hom[e]/\w+|Use[r]s/\w+|tm[p]/\w+)/")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "portability"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools" / "portability"))
 import matrix  # noqa: E402
 import settings  # noqa: E402
 import table  # noqa: E402

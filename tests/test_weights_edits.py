@@ -1,6 +1,6 @@
 """The maker of broken weights files: its levels meet the checks they are meant for, any script is refused or codes.
 
-`tests/fuzz/fuzz.py tensors` runs it guided by coverage; here are some of its scripts, and some at random.
+`tools/fuzz/fuzz.py tensors` runs it guided by coverage; here are some of its scripts, and some at random.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 from safetensors.numpy import load, load_file
 
-FUZZ = Path(__file__).parent / "fuzz"
+FUZZ = Path(__file__).parents[1] / "tools" / "fuzz"
 sys.path.insert(0, str(FUZZ))
 import safetensors_edits  # noqa: E402
 import weights_files  # noqa: E402

@@ -1,6 +1,6 @@
-"""Puts the byte tables above the code of the format into format.md, below the comments that name where they stand.
+"""Copy the byte tables above the code of the format into docs/format.md, below the comments that name their files.
 
-python docs/write_format.py
+python tools/write_format.py
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fedscodec import boxes, fileformat
 
-PAGE = Path(__file__).with_name("format.md")
+PAGE = Path(__file__).parents[1] / "docs" / "format.md"
 TABLES = {"fedscodec/fileformat.py": fileformat, "fedscodec/boxes.py": boxes}
 
 

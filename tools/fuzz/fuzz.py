@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing of everything that reads bytes which strangers may have written.
 
     pip install atheris
-    python tests/fuzz/fuzz.py TARGET [RUNS] [SEED] [any option of libFuzzer]
+    python tools/fuzz/fuzz.py TARGET [RUNS] [SEED] [any option of libFuzzer]
 
     TARGET    what is fuzzed, with an attacker who gets every check right that is no secret
     file      the whole container: header, stream lengths, boxes; checks as the bytes give them; what is left of it

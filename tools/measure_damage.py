@@ -1,6 +1,6 @@
 """How often damage to a stream is noticed by that stream, only by the checksum of the symbols, or not at all.
 
-    python tests/damage/measure.py FILES COUNT [SEED]
+    python tools/measure_damage.py FILES COUNT [SEED]
 
 FILES are .feds files of installed networks, or a folder of them. COUNT times a file is drawn, a stream of it, and a
 kind of damage: a flipped bit, a byte with another value, 2 to 16 bytes of noise, a stretch of zeros, or two bytes that

@@ -16,7 +16,7 @@ from fedscodec import fileformat, images
 from fedscodec.boxes import ALPHA, ICC, SRGB, SUMS, XMP, stream_sums
 from fedscodec.boxes import EXIF as EXIF_BOX
 
-TESTS = Path(__file__).parent.parent
+TESTS = Path(__file__).parents[2] / "tests"
 EXIF = b"II*\0\x08\0\0\0\1\0\x0f\1\2\0\5\0\0\0\x1a\0\0\0\0\0\0\0feds\0"  # the maker, and nothing else
 
 

@@ -122,6 +122,7 @@ class Decoder:
         fileformat.symbol_checksum = lambda header, _: header.checksum
 
     def __call__(self, data: bytes) -> None:
+        """Decode a file whose checks fit."""
         data = sealed(data, self.model.fingerprint)
         try:
             found = fileformat.unpack(data, max_pixels=MOST_PIXELS)

@@ -1,6 +1,6 @@
-"""Make the hostile files; those that are there already are never touched.
+"""Make the files of tests/hostile; those that are there already are never touched.
 
-    python tests/hostile/make.py
+    python tools/hostile/make.py
 
 Each file must be refused with the sentence that `sentences.json` has for it: .feds files by `feds decode`, weights
 files (.safetensors) by `feds encode --model`. A new file gets the sentence that it is refused with today: read it
@@ -22,9 +22,9 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file, save, save_file
 
-HERE = Path(__file__).parent
-CORPUS = HERE.parent / "conformance" / "v1"
-sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent)]
+TESTS = Path(__file__).parents[2] / "tests"
+FOLDER, CORPUS = TESTS / "hostile", TESTS / "conformance" / "v1"
+sys.path[:0] = [str(TESTS.parent), str(TESTS)]
 
 from alphas import alphas  # noqa: E402
 from conftest import make_model  # noqa: E402
@@ -156,7 +156,7 @@ FILES: dict[str, bytes] = {
 
 def nano() -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Tensors and words of the smallest weights file there is."""
-    path = HERE / "nano.tmp"
+    path = FOLDER / "nano.tmp"
     model = make_model(
         seed=3, stages=paper_stages(0, width=2), latents=2, slices=1, shortcut="none", hyper_latents=1, hyper_filters=1,
         slice_filters=(1,), scales=2, largest_scale=1.0,
@@ -280,9 +280,9 @@ def weights() -> dict[str, bytes]:
         change(arrays, words)
         if not name.startswith("fingerprint"):
             refit(arrays, words)
-        save_file(arrays, HERE / "weights.tmp", metadata=words)
-        found[name] = (HERE / "weights.tmp").read_bytes()
-        (HERE / "weights.tmp").unlink()
+        save_file(arrays, FOLDER / "weights.tmp", metadata=words)
+        found[name] = (FOLDER / "weights.tmp").read_bytes()
+        (FOLDER / "weights.tmp").unlink()
     sound = save({"a": np.zeros(3, np.float32)})
     found |= {
         "nothing": b"",
@@ -305,15 +305,15 @@ def main() -> None:
     from test_hostile import refused  # which imports from here
 
     torch.set_num_threads(1)
-    Image.new("RGB", (3, 2)).save(HERE / "picture.png")
-    path = HERE / "sentences.json"
+    Image.new("RGB", (3, 2)).save(FOLDER / "picture.png")
+    path = FOLDER / "sentences.json"
     sentences = json.loads(path.read_text()) if path.exists() else {}
     made = {f"{name}.feds": data for name, data in FILES.items()}
     made |= {f"alpha-{name}.feds": boxed(b"\1", box(b"ALPH", data)) for name, data in alphas().items()}
     made |= {f"{name}.safetensors": data for name, data in weights().items()}
     for name, data in made.items():
-        if not (HERE / name).exists():
-            (HERE / name).write_bytes(data)
+        if not (FOLDER / name).exists():
+            (FOLDER / name).write_bytes(data)
         if name not in sentences:
             sentences[name] = refused(name)
     path.write_text(json.dumps(sentences, indent=1, ensure_ascii=False) + "\n")

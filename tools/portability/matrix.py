@@ -1,6 +1,6 @@
 """Files and settings against each other: everything encodes, and everything decodes what everything encoded.
 
-    python tests/portability/matrix.py -o FOLDER [--python OTHER_INTERPRETER]... [--jobs N]
+    python tools/portability/matrix.py -o FOLDER [--python OTHER_INTERPRETER]... [--jobs N]
 
 Every row is a process of its own with other threads, precision, exact backend, instruction set or device, or another
 interpreter (with another torch). Each first encodes pictures with every network of the conformance set, and then
@@ -34,7 +34,7 @@ sys.path.insert(0, str(HERE))
 from settings import PRECISION, Setting, chosen  # noqa: E402
 from table import Hashes, as_json, as_text, judge  # noqa: E402
 
-CORPUS = HERE.parent / "conformance"
+CORPUS = HERE.parents[1] / "tests" / "conformance"
 
 
 @dataclass(frozen=True)

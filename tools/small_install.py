@@ -1,6 +1,6 @@
 """Does the package alone, installed without torch, code pictures? `.ci/run` asks in an environment of its own.
 
-Run with the Python of that environment: `python -P tests/small_install.py`. Only what the package brings is needed.
+Run with the Python of that environment: `python -P tools/small_install.py`. Only what the package brings is needed.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import tempfile
 from importlib.metadata import distributions
 from pathlib import Path
 
-HERE = Path(__file__).parent
-PICTURE = HERE / "pictures" / "astronaut.png"
-NETWORKS = HERE / "conformance" / "networks"
+TESTS = Path(__file__).parents[1] / "tests"
+PICTURE = TESTS / "pictures" / "astronaut.png"
+NETWORKS = TESTS / "conformance" / "networks"
 TORCH = "needs torch, which is not installed: pip install 'fedscodec[torch]'"
 NO_FILE = ("encode", str(PICTURE), "-o", "no.feds")
 SENTENCES = {  # what needs more says so

@@ -1,6 +1,6 @@
 """What hostile files cost before they are refused: seconds of the processor and mebibytes.
 
-    python tests/hostile/cost.py [MODEL]
+    python tools/hostile/cost.py [MODEL]
 
 Every hostile .feds file, and files of MODEL (student by default) that claim 64 megapixels and hold noise, each in a
 process of its own that has its network loaded. Last, files that are sound: four megapixels of one colour, and the
@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent.parent))
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
 
 from fedscodec import fileformat  # noqa: E402
 from fedscodec.codec.decoding import decode_file  # noqa: E402
@@ -117,7 +117,7 @@ def main(name: str = "student") -> None:
     tiny, model = load_model("tiny", "cpu"), load_model(name, "cpu")
     for network in (tiny, model):  # what the first picture costs is not the next one's
         network.decode(network.encode(Picture(np.zeros((8, 8, 3), np.uint8))))
-    found = [show(path.name, path.read_bytes(), tiny) for path in sorted(HERE.glob("*.feds"))]
+    found = [show(path.name, path.read_bytes(), tiny) for path in sorted((ROOT / "tests" / "hostile").glob("*.feds"))]
     print(f"most: {max(s for s, _ in found):.3f} s, {max(m for _, m in found):.1f} MiB")
     for title, data in claims(model).items():
         show(title, data, model)

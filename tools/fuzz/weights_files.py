@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file
 
-TESTS = Path(__file__).parent.parent
+TESTS = Path(__file__).parents[2] / "tests"
 sys.path.insert(0, str(TESTS))
 
 from conftest import make_model  # noqa: E402
@@ -70,6 +70,7 @@ class Weights:
         self.path = Path(tempfile.mkdtemp()) / "fuzz.safetensors"
 
     def __call__(self, data: bytes) -> None:
+        """Read the bytes as a weights file, and code a picture with what loads."""
         found = self.read(data)
         with suppress(FedsError):
             weights.trainable(found)
@@ -97,6 +98,7 @@ class Tensors(Weights):
         self.picture = images.Picture(np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8))
 
     def __call__(self, data: bytes) -> None:
+        """The same with the file of a script."""
         found = self.read(edited(data, self.networks))
         if sum(data) % 8 == 0:
             with suppress(FedsError):

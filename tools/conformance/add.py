@@ -1,6 +1,6 @@
-"""Add conformance files to v1; files that are there already are never touched.
+"""Add conformance files to tests/conformance/v1; files that are there already are never touched.
 
-    python tests/conformance/add.py
+    python tools/conformance/add.py
 
 Each file `NAME.feds` has beside it `NAME.png`, the colours it decoded to where it was written, and a line in
 `index.json`: the SHA-256 of its symbols (int16, little-endian, z first), which must hold on every machine and for
@@ -30,8 +30,9 @@ from fedscodec.fileformat import unpack
 from fedscodec.images import Picture, from_array, read_picture, srgb_profile
 from fedscodec.images import encode_picture as encode_png
 
-HERE = Path(__file__).parent / "v1"
-PHOTOGRAPH = Path(__file__).parent.parent / "pictures" / "astronaut.png"
+TESTS = Path(__file__).parents[2] / "tests"
+FILES, NETWORKS = TESTS / "conformance" / "v1", TESTS / "conformance" / "networks"
+PHOTOGRAPH = TESTS / "pictures" / "astronaut.png"
 
 
 def pictures() -> dict[str, tuple[Picture, float]]:
@@ -156,8 +157,8 @@ def add(
     decoded = decode_file(unpack(encoded.data), model)
     if not all(np.array_equal(a, b) for a, b in zip(encoded.symbols, decoded.symbols, strict=True)):
         raise AssertionError(f"{name} decodes to other symbols")
-    (HERE / f"{name}.feds").write_bytes(encoded.data)
-    (HERE / f"{name}.png").write_bytes(encode_png(replace(decoded.picture, alpha=None), "png"))
+    (FILES / f"{name}.feds").write_bytes(encoded.data)
+    (FILES / f"{name}.png").write_bytes(encode_png(replace(decoded.picture, alpha=None), "png"))
     symbols = hashlib.sha256(b"".join(symbol_bytes(encoded.symbols))).hexdigest()
     index[name] = {"model": model.name, "quality": quality, "symbols_sha256": symbols}
     if picture.alpha is not None:
@@ -167,7 +168,7 @@ def add(
 
 def main() -> None:
     """Add what is missing."""
-    path = HERE / "index.json"
+    path = FILES / "index.json"
     index = json.loads(path.read_text()) if path.exists() else {}
     model = load_model("tiny", "cpu")
     for name, (picture, quality) in pictures().items():
@@ -175,7 +176,7 @@ def main() -> None:
     more = more_pictures()
     for network, chosen in MORE.items():
         if network != "tiny":
-            model = load_model(str(HERE.parent / "networks" / f"{network}.safetensors"), "cpu")
+            model = load_model(str(NETWORKS / f"{network}.safetensors"), "cpu")
         for name, qualities in chosen.items():
             for quality in qualities:
                 add(f"{network}-{name}-q{quality:g}", more[name], quality, model, index)

@@ -1,7 +1,7 @@
 """One process of the portability matrix: encode or decode with the settings it was started with.
 
-    python tests/portability/worker.py encode FOLDER DEVICE FLAG,FLAG PATTERN
-    python tests/portability/worker.py decode FOLDER DEVICE FLAG,FLAG PATTERN
+    python tools/portability/worker.py encode FOLDER DEVICE FLAG,FLAG PATTERN
+    python tools/portability/worker.py decode FOLDER DEVICE FLAG,FLAG PATTERN
 
 encode writes pictures of the corpus as .feds files to FOLDER and prints, as one JSON object, name → hash of symbols;
 only with networks that committed files of that pattern need. decode reads those committed files and every .feds file in
@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 CORPUS = ROOT / "tests" / "conformance"
-sys.path[:0] = [str(ROOT), str(CORPUS)]
+sys.path[:0] = [str(ROOT), str(ROOT / "tools" / "conformance")]
 
 import add  # noqa: E402  (the pictures of the conformance set)
 

@@ -1,6 +1,6 @@
 """Networks that conformance files were written with: random, small, and unlike the student in everything that matters.
 
-    python tests/conformance/networks.py
+    python tools/conformance/networks.py
 
 Weights files in `networks/` that are there already are never touched, as files of `v1` need them. What this makes anew
 depends on torch's random numbers; the committed files are what counts, not this recipe. Together with `tiny`, which was
@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+TESTS = Path(__file__).parents[2] / "tests"
+sys.path[:0] = [str(TESTS.parent), str(TESTS)]
 from conftest import LIGHT_SIDE, TAUGHT_SIDE, make_model, make_picture  # noqa: E402
 
 from fedscodec.entropy.coders import RateEstimator  # noqa: E402
@@ -25,7 +26,7 @@ from fedscodec.networks.model import FedsModel  # noqa: E402
 from fedscodec.networks.spec import Stage, WindowAttention, paper_stages  # noqa: E402
 from fedscodec.networks.weights import write_weights  # noqa: E402
 
-HERE = Path(__file__).parent / "networks"
+FOLDER = TESTS / "conformance" / "networks"
 
 LIGHT_STAGES = (Stage(4, "light", 6, 1), Stage(8, "light", 8, 1), Stage(16, "light", 8, 1))
 NETWORKS: dict[str, dict[str, Any]] = {  # what differs from `conftest.SMALL`
@@ -84,9 +85,9 @@ def spread_pixels(model: FedsModel) -> None:
 
 def main() -> None:
     """Make what is missing."""
-    HERE.mkdir(exist_ok=True)
+    FOLDER.mkdir(exist_ok=True)
     for name, changes in NETWORKS.items():
-        if not (path := HERE / f"{name}.safetensors").exists():
+        if not (path := FOLDER / f"{name}.safetensors").exists():
             model = make_model(**changes)
             spread_pixels(model)
             if name in SHAPED:
