@@ -207,7 +207,7 @@ def test_every_layer_is_what_its_quantised_twin_is(model: FedsModel, side: Light
         if not isinstance(layer, exact32.ExactLayer):
             continue
         twin, shape = twins[name], (1, 4, 3, 6, 5) if layer.groups > 1 else (1, 6, 5)
-        inputs = torch.round((torch.rand((*shape, len(twin.limits)), generator=random) - 0.3) * layer.limits)
+        inputs = torch.round((torch.rand((*shape, len(twin.spec.limits)), generator=random) - 0.3) * layer.limits)
         if layer.unsigned:
             inputs.clamp_min_(0)
         steps = twin.remembered_steps

@@ -20,7 +20,6 @@ Maps are channels last.
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,26 +28,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .exact_matmul import Prepared, choose_backend, prepare, row_buffer, sliding_product
-from .exact_sums import require_exact
+from .exact_sums import ExactIntegers, ExactSpec
+from .fixedpoint import INT8_LIMIT, RELU_LIMIT
 
 _PLANE = 256  # a wide input is 256 · hi + lo, both int8
-_INT8 = 127
-_BYTE = 255
-
-
-class Bounds(NamedTuple):
-    """Smallest and largest output of every row, both float32 [O]."""
-
-    low: Tensor
-    high: Tensor
 
 
 class ExactLayer(nn.Module):
-    """One layer of integers; WeightsError unless its arrays are as described and no input within its limits overflows.
+    """One layer of integers, whose numbers `require_exact` has let pass.
 
-    limits [I]: the largest magnitude of each input, at most 2047. unsigned: whether none is negative. groups: above 1
-    for a grouped layer. bounds are alike for all rows, or for each half. What goes in are integers in any type; what
-    comes out, in float32.
+    What goes in are integers in any type; what comes out, in float32.
     """
 
     weight: Tensor
@@ -61,30 +50,24 @@ class ExactLayer(nn.Module):
     offset: Tensor
     lifted: Tensor
 
-    def __init__(
-        self, name: str, weight: Tensor, bias: Tensor, shift: Tensor, bounds: Bounds, limits: Tensor, *,
-        upsample: int = 1, groups: int = 1, unsigned: bool = False,
-    ) -> None:  # fmt: skip
+    def __init__(self, name: str, spec: ExactSpec, integers: ExactIntegers) -> None:
         super().__init__()
-        self.name, self.upsample, self.groups = name, upsample, groups
+        self.name, self.upsample, self.groups = name, spec.upsample, spec.groups
+        weight, bias, shift = map(torch.from_numpy, integers)
         for key, array in (("weight", weight), ("bias", bias), ("shift", shift)):
             self.register_buffer(key, array)
-        self.register_buffer("limits", limits)
-        self.register_buffer("low", bounds.low)
-        self.register_buffer("high", bounds.high)
-        self.depthwise = weight.dim() == 3
-        require_exact(name, *(array.numpy(force=True) for array in (weight, bias, shift, limits)))
-        scale = torch.ldexp(torch.ones_like(bounds.low), -shift)
+        self.register_buffer("limits", torch.tensor(spec.limits, dtype=torch.int32))
+        self.ranges, self.depthwise = spec.bounds, spec.kernel > 0
+        bounds = torch.tensor(self.ranges, dtype=torch.float32).repeat_interleave(len(weight) // len(self.ranges), 0)
+        self.register_buffer("low", bounds[:, 0])
+        self.register_buffer("high", bounds[:, 1])
+        scale = torch.ldexp(torch.ones(len(weight)), -shift)
         self.register_buffer("scale", scale, persistent=False)
         self.register_buffer("offset", bias.float() * scale, persistent=False)  # exact: bias is below 2²⁴
-        most = int(limits.max())
-        self.unsigned = unsigned and most > _INT8
-        self.wide = most > (_BYTE if unsigned else _INT8)
+        self.unsigned = set(spec.limits) == {RELU_LIMIT}
+        self.wide = max(spec.limits) > (RELU_LIMIT if self.unsigned else INT8_LIMIT)
         lifted = bias.float() + (128 * weight.flatten(1).sum(1, dtype=torch.float32) if self.unsigned else 0)
         self.register_buffer("lifted", lifted * scale, persistent=False)  # exact, as 128 times weights are in the sums
-        self.ranges = [(low, high) for low, high in zip(*(b[[0, -1]].tolist() for b in bounds), strict=True)]
-        if self.ranges[0] == self.ranges[1]:
-            del self.ranges[1]
         self._prepared: dict[tuple[str, str], list[Prepared | Tensor]] = {}
 
     def forward(self, x: Tensor) -> Tensor:

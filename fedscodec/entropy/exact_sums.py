@@ -1,14 +1,76 @@
-"""Which integer layers every float32 engine gets right: those in which no sum can reach 2²⁴ (`exact32`)."""
+"""Integer layers that every float32 engine gets right, as values: those in which no sum can reach 2²⁴ (`exact32`).
+
+`ExactSpec` says all that is fixed about such a layer. Float twins, the integer layers of torch and the nodes of a graph
+are made of the same value, so they cannot differ in it.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from ..errors import WeightsError
+from .fixedpoint import MEAN_LIMIT, RELU_LIMIT, WIDE_LIMIT
+from .parts import Cells
 
 LIMIT = 2**24
 """No sum reaches this, so that float32 holds them all."""
 MOST_SHIFT = 23
+Kind = Literal["relu", "wide", "parameters"]
+
+
+@dataclass(frozen=True)
+class ExactSpec:
+    """A 1×1 layer (kernel 0), maybe followed by a pixel shuffle, or a depthwise one (kernel k).
+
+    limits: the largest integer of each input. outputs: channels of what comes out. cells: with these, the layer works
+    where a part codes; its rows belong to the groups of channels in turn. What comes out lies in
+
+        relu         0 … 255           hidden layers
+        wide         ±2047             depthwise layers
+        parameters   ±(2¹⁵ − 1)        means, the first half of the rows
+                     0 … tables−1      table indices, the second half
+    """
+
+    kind: Kind
+    limits: tuple[int, ...]
+    outputs: int
+    kernel: int = 0
+    upsample: int = 1
+    cells: Cells | None = None
+    tables: int = 64
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of its weights: [O, I], or [C, k, k]."""
+        rows = self.outputs * self.upsample**2
+        return (rows, self.kernel, self.kernel) if self.kernel else (rows, len(self.limits))
+
+    @property
+    def groups(self) -> int:
+        """How many groups of channels its rows belong to; row r to group r mod G."""
+        return len(self.cells.groups) if self.cells else 1
+
+    @property
+    def bounds(self) -> tuple[tuple[int, int], ...]:
+        """Smallest and largest output, of all rows or of each half."""
+        if self.kind == "parameters":
+            return (-MEAN_LIMIT, MEAN_LIMIT), (0, self.tables - 1)
+        return ((0, RELU_LIMIT) if self.kind == "relu" else (-WIDE_LIMIT, WIDE_LIMIT),)
+
+    def beyond(self, reach: int) -> int:
+        """How many cells of its output a map is seen beyond, whose inputs are seen `reach` beyond."""
+        return (reach + self.kernel // 2) * self.upsample
+
+
+class ExactIntegers(NamedTuple):
+    """One layer as numbers, as a weights file stores them."""
+
+    weight: np.ndarray  # int8 [O, I] or [C, k, k]
+    bias: np.ndarray  # int32 [O]
+    shift: np.ndarray  # int32 [O]
 
 
 def largest_sums(weight: np.ndarray, bias: np.ndarray, limits: np.ndarray) -> np.ndarray:
@@ -22,10 +84,10 @@ def largest_sums(weight: np.ndarray, bias: np.ndarray, limits: np.ndarray) -> np
     return found
 
 
-def require_exact(name: str, weight: np.ndarray, bias: np.ndarray, shift: np.ndarray, limits: np.ndarray) -> None:
+def require_exact(name: str, layer: ExactIntegers, limits: tuple[int, ...]) -> None:
     """WeightsError unless shifts are in range and nothing can overflow; types and shapes are the caller's to check."""
-    least, most = int(shift.min()), int(shift.max())
+    least, most = int(layer.shift.min()), int(layer.shift.max())
     if not 0 <= least <= most <= MOST_SHIFT:
         raise WeightsError(f"{name}.shift must lie in 0..{MOST_SHIFT}, but it is {least}..{most}")
-    if (largest := int(largest_sums(weight, bias, limits).max())) >= LIMIT:
+    if (largest := int(largest_sums(layer.weight, layer.bias, np.array(limits)).max())) >= LIMIT:
         raise WeightsError(f"sums of {name} must stay below 2**24, but these weights can reach {largest}")

@@ -9,10 +9,11 @@ import numpy as np
 
 from ..entropy.fixedpoint import CONTEXT_LIMIT, WIDE_LIMIT, quality_level
 from ..entropy.parts import Part, assemble
+from ..networks.exact_nets import known_shift, reach_of, side_nets
 from ..networks.spec import STRIDE, ModelSpec
 from ..networks.tiles import HYPER_SIDE, SLICE_SIDE, Box, tiles, trim
 from .building import Graph
-from .integers import HYPER_REACH, NET_REACH, known_shift, side_graphs
+from .integers import side_graphs
 from .sessions import Session
 
 _UP = STRIDE // 16
@@ -30,9 +31,10 @@ class GraphSide:
     def __init__(
         self, spec: ModelSpec, arrays: Mapping[str, np.ndarray], files: Mapping[str, bytes] | None = None
     ) -> None:  # fmt: skip
-        h_s, *nets = side_graphs(spec, arrays)
-        self.spec, self.channels = spec, spec.entropy.side if spec.entropy else 0
-        self._known_shift = known_shift(spec, arrays)
+        described, (h_s, *nets) = side_nets(spec), side_graphs(spec, arrays)
+        self.spec, self.channels = spec, described.channels
+        self._reach = reach_of(described.h_s), [reach_of(net) for net in described.parts]
+        self._known_shift = known_shift(arrays, spec.latents)
         self._h_s: Graph | bytes = files[h_s.name] if files else h_s
         self._nets: list[Graph | bytes] = [files[net.name] if files else net for net in nets]
 
@@ -50,7 +52,7 @@ class GraphSide:
         level = np.full_like(z[:, :1], quality_level(quality, len(self.spec.lambdas)))
         given, (height, width) = np.concatenate([z, level], 1), z.shape[2:]
         out = np.empty((1, self.channels, height * _UP, width * _UP), dtype=np.int16)
-        for seen, kept in tiles(height, width, HYPER_SIDE, -(-HYPER_REACH // _UP)):
+        for seen, kept in tiles(height, width, HYPER_SIDE, -(-self._reach[0] // _UP)):
             found = self._hyper.run(seen.of(given))[0]
             kept.scaled(_UP).of(out)[...] = kept.inside(seen).scaled(_UP).of(found)
             if seen != kept:  # one of several
@@ -67,7 +69,8 @@ class GraphSide:
         shape = part.shape(1, rows, columns)
         blocks: tuple[np.ndarray, np.ndarray] = np.empty(shape, np.int16), np.empty(shape, np.int8)
         seen_of, session = known.transpose(0, 3, 1, 2)[:, : part.seen], self._sessions[part.number]
-        for seen, kept in tiles(rows // 2, columns // 2, SLICE_SIDE // 2, -(-NET_REACH // 2)):  # in squares
+        margin = -(-self._reach[1][part.number] // 2)
+        for seen, kept in tiles(rows // 2, columns // 2, SLICE_SIDE // 2, margin):  # in squares
             whole = seen.scaled(2)
             inputs = (whole.of(side), whole.of(seen_of)) if part.seen else (whole.of(side),)
             for block, found in zip(blocks, session.run(*inputs), strict=True):

@@ -1,14 +1,9 @@
 """Float twins of the layers of light networks, whose integers every float32 engine gets right (`entropy.exact32`).
 
-Maps are channels last. As with `twins.EntropyConv` a layer runs in float, with fake quantisation, or, after
-`integers()`, as an `ExactLayer`. Weights are int8 with one scale per row; what leaves a row is brought to its step by a
-power of two:
-
-    kind         integer range     step                                              used for
-    relu         0 … 255           calibrated per channel                            hidden layers
-    wide         ±2047             calibrated per channel                            depthwise layers
-    parameters   ±(2¹⁵ − 1)        1/64 of a latent's quantisation step              means, the first half of the rows
-                 0 … tables−1      1                                                 table indices, the second half
+Maps are channels last. What a layer is, `entropy.exact_sums.ExactSpec` says. As with `twins.EntropyConv` it runs in
+float, with fake quantisation, or, after `integers()`, as an `ExactLayer`. Weights are int8 with one scale per row; what
+leaves a row is brought to its step by a power of two. The step of a channel is calibrated; that of means is 1/64 of a
+latent's quantisation step, and that of table indices 1.
 
 What these ranges cost is in docs/how-it-works.md: 12 bits after a depthwise layer and for ŷ, and means in 1/64, matter
 most where nearly all symbols are zero.
@@ -16,56 +11,41 @@ most where nearly all symbols are zero.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..entropy.exact_sums import LIMIT
-from ..entropy.fixedpoint import FINE_MEAN_UNIT, INT8_LIMIT, MEAN_LIMIT, RELU_LIMIT, WIDE_LIMIT
+from ..entropy.exact_sums import LIMIT, ExactIntegers, ExactSpec
+from ..entropy.fixedpoint import FINE_MEAN_UNIT, INT8_LIMIT
 from .precision import in_float32
 from .twins import HEADROOM, EntropyLayer, Signal, Trace, clamp, straight_through_round
 
-Kind = Literal["relu", "wide", "parameters"]
 _MARGIN = 0.97  # of the largest sum, which rounding may still raise
 _LARGEST_SHIFT = 18  # half of it, for rounding, is below what the margin leaves
 _SQRT_HALF = 0.5**0.5
 
 
-class ExactIntegers(NamedTuple):
-    """One layer as numbers, as a weights file stores them."""
-
-    weight: np.ndarray  # int8 [O, I] or [C, k, k]
-    bias: np.ndarray  # int32 [O]
-    shift: np.ndarray  # int32 [O]
-
-
 class ExactTwin(EntropyLayer):
-    """A 1×1 layer (kernel 0), grouped or followed by a pixel shuffle, or a depthwise one (kernel k), in float.
+    """An `ExactSpec` in float. What goes in are the cells of a part already, if the layer works there.
 
-    limits: the largest integer of each input. groups: see `entropy.exact32`. gain [O] multiplies what leaves the rows
-    of a "parameters" layer. A fresh layer has He's weights; a depthwise one adds them to the identity.
+    gain [O] multiplies what leaves the rows of a "parameters" layer. A fresh layer has He's weights; a depthwise one
+    adds them to the identity.
     """
 
-    def __init__(
-        self, limits: tuple[int, ...], outputs: int, kind: Kind, *, kernel: int = 0, upsample: int = 1,
-        groups: int = 1, tables: int = 64, gain: Tensor | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, spec: ExactSpec, gain: Tensor | None = None) -> None:
         super().__init__()
-        rows, self.kernel, self.upsample, self.groups = outputs * upsample**2, kernel, upsample, groups
-        self.kind, self.limits = kind, limits
-        self.weight = nn.Parameter(torch.empty((rows, kernel, kernel) if kernel else (rows, len(limits))))
+        self.spec, self.kind, self.kernel, self.groups = spec, spec.kind, spec.kernel, spec.groups
+        rows = spec.shape[0]
+        self.weight = nn.Parameter(torch.empty(spec.shape))
         self.bias = nn.Parameter(torch.zeros(rows))
-        self.low, self.high = _bounds(kind, rows, tables)
-        fixed = torch.ones(outputs)
-        if kind == "parameters":
-            fixed[: outputs // 2] = 1.0 / FINE_MEAN_UNIT
+        fixed = torch.ones(spec.outputs)
+        if self.kind == "parameters":
+            fixed[: spec.outputs // 2] = 1.0 / FINE_MEAN_UNIT
         else:
-            fixed *= 4.0 / self.high[0]
+            fixed *= 4.0 / spec.bounds[0][1]
         self.register_buffer("steps", fixed)
-        self.register_buffer("peak", torch.zeros(outputs))
+        self.register_buffer("peak", torch.zeros(spec.outputs))
         self.register_buffer("gain", torch.ones(rows) if gain is None else gain, persistent=False)
         self._begin()
 
@@ -79,18 +59,13 @@ class ExactTwin(EntropyLayer):
         else:
             nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
 
-    @property
-    def reach(self) -> int:
-        """Cells that it sees beyond its own."""
-        return self.kernel // 2
-
     def forward(self, x: Signal | Trace) -> Signal | Trace:
         """[B, H, W, I] → [B, H·upsample, W·upsample, O], or of groups [B, G, …, I] → [B, G, …, O/G]."""
         if isinstance(x, Trace):
             self.input_steps = x.steps
             if self.settling and x.steps is not None:
                 self._settle(x.steps)
-            return Trace(None if x.steps is None else self.steps, (x.reach + self.reach) * self.upsample)
+            return Trace(None if x.steps is None else self.steps, self.spec.beyond(x.reach))
         if not self.quantised:
             return Signal(self._observed(self._computed(x.values, self.weight, self.bias)), self.steps, -1)
         with in_float32(x.values):
@@ -101,9 +76,11 @@ class ExactTwin(EntropyLayer):
 
     def _by_channel(self, out: Tensor) -> tuple[Tensor, Tensor | float, Tensor | float]:
         """Steps and bounds of what is computed, as it is laid out."""
+        bounds = self.spec.bounds
         if self.kind != "parameters":
-            return self.steps, float(self.low[0]), float(self.high[0])
-        low, high = (torch.tensor(bound, dtype=out.dtype, device=out.device) for bound in (self.low, self.high))
+            return self.steps, float(bounds[0][0]), float(bounds[0][1])
+        rows = torch.tensor(bounds, dtype=out.dtype, device=out.device).repeat_interleave(len(self.steps) // 2, 0)
+        low, high = rows.unbind(1)
         return self._grouped(self.steps, out), self._grouped(low, out), self._grouped(high, out)
 
     def _grouped(self, rows: Tensor, out: Tensor) -> Tensor:
@@ -114,13 +91,13 @@ class ExactTwin(EntropyLayer):
 
     def _computed(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         if self.kernel:
-            maps = F.conv2d(x.permute(0, 3, 1, 2), weight[:, None], bias, padding=self.reach, groups=len(weight))
+            maps = F.conv2d(x.permute(0, 3, 1, 2), weight[:, None], bias, padding=self.kernel // 2, groups=len(weight))
             return maps.permute(0, 2, 3, 1)
         if self.kind == "parameters":
             return self._last(x, weight, bias)
         out = F.linear(x, weight, bias)
-        if self.upsample > 1:
-            out = F.pixel_shuffle(out.permute(0, 3, 1, 2), self.upsample).permute(0, 2, 3, 1)
+        if (up := self.spec.upsample) > 1:
+            out = F.pixel_shuffle(out.permute(0, 3, 1, 2), up).permute(0, 2, 3, 1)
         return F.relu(out)
 
     def _last(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -137,7 +114,7 @@ class ExactTwin(EntropyLayer):
         if self.kind != "parameters":
             return out
         half = out.shape[-1] // 2
-        return torch.cat([out[..., :half], clamp(out[..., half:], 0.0, float(self.high[-1]))], -1)
+        return torch.cat([out[..., :half], clamp(out[..., half:], *map(float, self.spec.bounds[1]))], -1)
 
     # ── integers ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -151,7 +128,7 @@ class ExactTwin(EntropyLayer):
         """The finest scale of each row that keeps its weights within int8 and its sums below 2²⁴."""
         folded, bias = (part.detach() for part in self._folded(steps))
         rows = folded.abs().flatten(1)
-        limits = torch.tensor(self.limits, dtype=rows.dtype, device=rows.device)
+        limits = torch.tensor(self.spec.limits, dtype=rows.dtype, device=rows.device)
         reach = rows.sum(1) * limits if self.kernel else rows @ limits
         furthest = (reach + bias.abs()) / (_MARGIN * LIMIT)
         return torch.maximum(rows.amax(1) / INT8_LIMIT, furthest).clamp_min(1e-12)
@@ -163,7 +140,7 @@ class ExactTwin(EntropyLayer):
         return torch.ldexp(out, -shift), shift
 
     def _row_steps(self) -> Tensor:
-        return self.steps.repeat_interleave(self.upsample**2)
+        return self.steps.repeat_interleave(self.spec.upsample**2)
 
     def _settle(self, steps: Tensor) -> None:
         """Fix the steps of a hidden layer from the peaks that were seen and from what its weights can give.
@@ -174,7 +151,7 @@ class ExactTwin(EntropyLayer):
         if self.kind == "parameters":
             return
         floor = self.peak.mean() * 1e-3 + 1e-6  # a channel that never fires still needs a step
-        ideal = torch.maximum(self.peak, floor) * HEADROOM / self.high[0]
+        ideal = torch.maximum(self.peak, floor) * HEADROOM / self.spec.bounds[0][1]
         least = self._least_scale(steps).view(len(ideal), -1).amax(1) * 1.02  # so that a little training fits
         power = torch.log2(ideal / least)
         below = torch.floor(power).clamp(0, _LARGEST_SHIFT - 1)
@@ -216,12 +193,3 @@ class ExactTwin(EntropyLayer):
         self.weight.copy_(torch.from_numpy(integers.weight).double() * column / inputs)
         half = torch.where(shift > 0, torch.ldexp(torch.ones_like(shift), shift - 1), 0)
         self.bias.copy_((torch.from_numpy(integers.bias).double() - half) * scale)
-
-
-def _bounds(kind: Kind, rows: int, tables: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Smallest and largest integer of every row."""
-    if kind == "parameters":
-        half = rows // 2
-        return (-MEAN_LIMIT,) * half + (0,) * half, (MEAN_LIMIT,) * half + (tables - 1,) * half
-    low, high = {"relu": (0, RELU_LIMIT), "wide": (-WIDE_LIMIT, WIDE_LIMIT)}[kind]
-    return (low,) * rows, (high,) * rows

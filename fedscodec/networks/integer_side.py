@@ -19,12 +19,13 @@ from ..entropy.integer import IntegerConv, quantised_multiplier, requantise
 from ..entropy.parts import Part, assemble
 from ..errors import WeightsError
 from .exact_twins import ExactTwin
-from .light_integers import LightIntegers, array_of, exact_layer, export_light, light_steps, restore_light
+from .light_integers import LightIntegers, exact_layer, export_light, light_steps, restore_light
 from .light_side import LightSide
 from .slices import FloatSide
 from .spec import STRIDE, ModelSpec
 from .tiles import HYPER_SIDE, SLICE_SIDE, chunks, tiles, trim
 from .twins import EntropyConv, through
+from .weights_file import fitting_array
 
 Arrays = dict[str, np.ndarray]
 
@@ -159,6 +160,11 @@ def as_integers(wiring: nn.Module, arrays: Mapping[str, np.ndarray], name: str) 
     for child, module in wiring.named_children():
         setattr(wiring, child, as_integers(module, arrays, f"{name}.{child}"))
     return wiring
+
+
+def array_of(arrays: Mapping[str, np.ndarray], name: str, dtype: type, shape: tuple[int, ...]) -> Tensor:
+    """`fitting_array` as a tensor."""
+    return torch.from_numpy(fitting_array(arrays, name, dtype, shape))
 
 
 def _layer(name: str, twin: EntropyConv, arrays: Mapping[str, np.ndarray]) -> IntegerConv:

@@ -13,16 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..entropy.exact32 import Bounds, ExactLayer
-from ..entropy.fixedpoint import CONTEXT_LIMIT, MOST_KNOWN_SHIFT, RELU_LIMIT, WIDE_LIMIT, quality_level
+from ..entropy.exact32 import ExactLayer
+from ..entropy.exact_sums import ExactIntegers
+from ..entropy.fixedpoint import CONTEXT_LIMIT, WIDE_LIMIT, quality_level
 from ..entropy.parts import Part, assemble
-from ..errors import WeightsError
-from .exact_twins import ExactIntegers, ExactTwin
+from .exact_nets import integers_of, known_shift
+from .exact_twins import ExactTwin
 from .light_side import LightSide, means_and_indexes
 from .spec import STRIDE, ModelSpec, Passes
 from .tiles import HYPER_SIDE, SLICE_SIDE, Box, tiles, trim
 from .twins import through
-from .weights_file import fitting_array
 
 Arrays = dict[str, np.ndarray]
 
@@ -63,19 +63,7 @@ def light_steps(side: LightSide) -> Arrays:
 
 def exact_layer(name: str, twin: ExactTwin, arrays: Mapping[str, np.ndarray]) -> ExactLayer:
     """The integer layer of a twin; WeightsError where an array is missing, does not fit, or can overflow."""
-    shape = tuple(twin.weight.shape)
-    bounds = Bounds(torch.tensor(twin.low, dtype=torch.float32), torch.tensor(twin.high, dtype=torch.float32))
-    return ExactLayer(
-        name, array_of(arrays, f"{name}.weight", np.int8, shape), array_of(arrays, f"{name}.bias", np.int32, shape[:1]),
-        array_of(arrays, f"{name}.shift", np.int32, shape[:1]), bounds,
-        torch.tensor(twin.limits, dtype=torch.int32), upsample=twin.upsample, groups=twin.groups,
-        unsigned=set(twin.limits) == {RELU_LIMIT},
-    )  # fmt: skip
-
-
-def array_of(arrays: Mapping[str, np.ndarray], name: str, dtype: type, shape: tuple[int, ...]) -> Tensor:
-    """`fitting_array` as a tensor."""
-    return torch.from_numpy(fitting_array(arrays, name, dtype, shape))
+    return ExactLayer(name, twin.spec, integers_of(arrays, name, twin.spec))
 
 
 class LightIntegers(nn.Module):
@@ -98,11 +86,7 @@ class LightIntegers(nn.Module):
         self.h_s, self.nets = (
             as_integers(part, arrays, name) for part, name in ((twins.h_s, "h_s"), (twins.nets, "nets"))
         )
-        shift = array_of(arrays, "known.shift", np.int32, (spec.latents,))
-        if (shift < 0).any() or (shift > MOST_KNOWN_SHIFT).any():
-            found = f"{int(shift.min())}..{int(shift.max())}"
-            raise WeightsError(f"known.shift must lie in 0..{MOST_KNOWN_SHIFT}, but it is {found}")
-        self.register_buffer("known_shift", shift.to(torch.int16))
+        self.register_buffer("known_shift", torch.from_numpy(known_shift(arrays, spec.latents)))
 
     def side(self, z_hat: Tensor, quality: int) -> Tensor:
         """ẑ int16 [1, H/64, W/64, Z] and quality in thousandths → side int16 [1, H/16, W/16, S]."""

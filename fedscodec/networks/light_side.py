@@ -1,10 +1,7 @@
 """The entropy side of light networks: h_s and one net for each pass over the latents, of 1×1 and depthwise layers.
 
-    ẑ, quality ─ 1×1 relu ─ dw3×3 ─ 1×1 relu ─ shuffle ─ dw3×3 ─ 1×1 relu ─ shuffle ─ dw3×3 ─ 1×1 relu ─► side
-    side, known ─ 1×1 relu ─ dw5×5 ─ 1×1 relu ─ the cells and channels of the part ─ 1×1 ─► mean, index
-
-Wired once, like `slices`: over floats, over integers, and over nothing but steps. Maps are channels last. Known is what
-has been coded of ŷ, zero elsewhere; every later part sees all of it that its net takes (`Part.seen`).
+Which layers these are is in `exact_nets`, for graphs too. Their modules are wired once, like `slices`: over floats,
+over integers, and over nothing but steps. Maps are channels last.
 """
 
 from __future__ import annotations
@@ -14,16 +11,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..entropy.fixedpoint import (
-    CONTEXT_LIMIT,
-    FINE_MEAN_UNIT,
-    MOST_KNOWN_SHIFT,
-    QUALITY_LEVELS,
-    RELU_LIMIT,
-    WIDE_LIMIT,
-)  # fmt: skip
+from ..entropy.fixedpoint import CONTEXT_LIMIT, FINE_MEAN_UNIT, MOST_KNOWN_SHIFT, QUALITY_LEVELS, WIDE_LIMIT
 from ..entropy.mixtures import GAUSSIAN
 from ..entropy.parts import Cells, Part
+from .exact_nets import hyper_synthesis, net_of
 from .exact_twins import ExactTwin
 from .prior import HyperPrior
 from .slices import FloatSide, Reach
@@ -37,21 +28,17 @@ MEAN_GAIN, LOG_SCALE_GAIN = 4.0, 2.0
 
 
 class PassNet(nn.Module):
-    """Means and table indices of one part: 1×1 relu, depthwise 5×5, 1×1 relu, and 1×1 for what the part codes alone."""
+    """Means and table indices of one part: the layers of `exact_nets.net_of`, one after the other."""
+
+    last: ExactTwin
 
     def __init__(self, spec: ModelSpec, passes: Passes, part: Part) -> None:
         super().__init__()
-        self.cells = part.cells
-        width, hidden = passes.width, (RELU_LIMIT,) * passes.width
+        self.layers = net_of(spec, passes, part)
         log_step = math.log(spec.largest_scale / spec.smallest_scale) / (spec.scales - 1)
-        gains = (MEAN_GAIN, LOG_SCALE_GAIN / log_step)
-        self.first = ExactTwin((RELU_LIMIT,) * passes.side + (WIDE_LIMIT,) * part.seen, width, "relu")
-        self.around = ExactTwin(hidden, width, "wide", kernel=5)
-        self.second = ExactTwin((WIDE_LIMIT,) * width, width, "relu")
-        self.last = ExactTwin(
-            hidden, 2 * part.width, "parameters", groups=len(part.cells.groups) if part.cells else 1,
-            tables=spec.scales, gain=torch.tensor([gains[0]] * part.width + [gains[1]] * part.width),
-        )  # fmt: skip
+        gain = torch.tensor([MEAN_GAIN] * part.width + [LOG_SCALE_GAIN / log_step] * part.width)
+        for name, layer in self.layers.items():
+            self.add_module(name, ExactTwin(layer, gain if layer.kind == "parameters" else None))
         if not self.last.weight.is_meta:
             with torch.no_grad():
                 nn.init.kaiming_uniform_(self.last.weight, a=5**0.5)
@@ -59,8 +46,9 @@ class PassNet(nn.Module):
 
     def forward(self, x: Maps) -> Maps:
         """x: side and known → mean and index, each half of the channels of [B, G, K, H/2, W/2, 2C/G]."""
-        hidden = self.second(self.around(self.first(x)))
-        return self.last(hidden if self.cells is None else cells_of(hidden, self.cells))
+        for name, layer in self.layers.items():
+            x = getattr(self, name)(cells_of(x, layer.cells) if layer.cells else x)
+        return x
 
 
 def cells_of(maps: Maps, cells: Cells) -> Maps:
@@ -80,20 +68,6 @@ def means_and_indexes(found: Tensor, cells: Cells | None) -> tuple[Tensor, Tenso
         found = found.flatten(1, 2)
     half = found.shape[-1] // 2
     return found[..., :half], found[..., half:]
-
-
-def hyper_synthesis(spec: ModelSpec, passes: Passes) -> nn.ModuleList:
-    """h_s: ẑ and quality at 1/64 → side at 1/16."""
-    side, relu, wide = passes.side, (RELU_LIMIT,) * passes.side, (WIDE_LIMIT,) * passes.side
-    return nn.ModuleList([
-        ExactTwin((CONTEXT_LIMIT,) * (spec.hyper_latents + 1), side, "relu"),
-        ExactTwin(relu, side, "wide", kernel=3),
-        ExactTwin(wide, side, "relu", upsample=2),
-        ExactTwin(relu, side, "wide", kernel=3),
-        ExactTwin(wide, side, "relu", upsample=2),
-        ExactTwin(relu, side, "wide", kernel=3),
-        ExactTwin(wide, side, "relu"),
-    ])  # fmt: skip
 
 
 def quality_levels(quality: Tensor, qualities: int) -> Tensor:
@@ -119,7 +93,7 @@ class LightSide(FloatSide):
         nn.Module.__init__(self)
         self.spec = spec
         self.prior = HyperPrior(spec.hyper_latents)
-        self.h_s = hyper_synthesis(spec, passes)
+        self.h_s = nn.ModuleList(map(ExactTwin, hyper_synthesis(spec, passes).values()))
         self.nets = nn.ModuleList(PassNet(spec, passes, part) for part in spec.parts())
         self.register_buffer("known_shift", torch.full((spec.latents,), 2.0))
         self.register_buffer("known_peak", torch.zeros(spec.latents), persistent=False)
