@@ -1,27 +1,27 @@
-"""What may follow the streams of a .feds file: boxes, and how their payloads are written compactly.
+"""Boxes, which may follow the streams of a .feds file, and how their payloads are compressed.
 
     type    payload                                                                          a reader that does not
     ------  -------------------------------------------------------------------------------  know the type
-    "ICCP"  an ICC profile                                                                   gives the file up
-    "ICCZ"  an ICC profile, deflated                                                         gives the file up
+    "ICCP"  an ICC profile                                                                   refuses the file
+    "ICCZ"  an ICC profile, deflated                                                         refuses the file
     "srgb"  nothing: the profile was one that means sRGB, and need not be in the file        skips the box
-    "EXIF"  an Exif block, from its TIFF header on                                           gives the file up
+    "EXIF"  an Exif block, from its TIFF header on                                           refuses the file
     "exiz"  an Exif block, deflated                                                          skips the box
-    "XMP "  an XMP packet                                                                    gives the file up
+    "XMP "  an XMP packet                                                                    refuses the file
     "xmpz"  an XMP packet, deflated                                                          skips the box
-    "ALPH"  the alpha plane: a PNG (8-bit grey, not interlaced) or a lossless WebP (VP8L,    gives the file up
+    "ALPH"  the alpha plane: a PNG (8-bit grey, not interlaced) or a lossless WebP (VP8L,    refuses the file
             no alpha, grey) of the picture's size, without other chunks or bytes behind it
-    "PIXL"  all pixels without loss, as alpha is: grey, or RGB where the picture is not grey.  gives the file up
+    "PIXL"  all pixels without loss, as alpha is: grey, or RGB where the picture is not grey.  refuses the file
             Then all streams are empty, and there are no symbols
     "sums"  the low 16 bits of the CRC-32 of each stream, z first, 2 bytes each              skips the box
     "prev"  a preview: a WebP of at most 64x64 pixels and 2048 bytes, in sRGB, not animated, skips the box
             to be shown while, or where, the streams cannot be decoded
 
-Deflated payloads are a varint, the length of what was deflated (1 to 2**24), and a raw deflate stream of exactly that.
-`pack_boxes` deflates what becomes smaller by it; readers see one kind of box, whichever way it was written.
-The case says what a skipped box costs: upper where the picture would look otherwise (and the three first types).
-Sums are written where they take at most a thousandth of the file, a preview where it takes at most a two-hundredth, or
-where they are asked for.
+A deflated payload is a varint with the length before deflating (1 to 2**24), and a raw deflate stream of exactly that
+length. `pack_boxes` deflates a payload if that makes it smaller; readers see one kind of box in both cases.
+Types start with an upper-case letter if the picture would look different without the box; EXIF and XMP do too.
+By default, sums are written if they take at most a thousandth of the file, and a preview if it takes at most a
+two-hundredth.
 """
 
 from __future__ import annotations

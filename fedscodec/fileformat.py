@@ -30,12 +30,12 @@ top bit set in every byte but the last) below 2**32 in its shortest form: 1 to 5
        .      .        payload
        .      4        CRC-32 of type and payload
 
-The file ends where its last stream or box ends. Box types, each at most once, are listed in `boxes`: ICC
-profile, Exif, XMP, alpha, checks of single streams. A reader that does not know a type skips the box if the
-type starts with a-z, and gives the file up otherwise.
+The file ends where its last stream or box ends. `boxes` lists the box types, each at most once: ICC profile,
+Exif, XMP, alpha, checks of single streams. A reader that does not know a type skips the box if the type starts
+with a-z, and refuses the file otherwise.
 
-Header and boxes tell of damage to themselves before anything is decoded. The symbol checksum tells, once they
-are decoded, of damage to the streams, of other weights and of arithmetic that differs.
+The checks of header and boxes reveal damage to them before anything is decoded. The symbol checksum reveals, after
+decoding, damage to the streams, other weights, and arithmetic that differs.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Draw docs/learning.md and docs/learning.svg: how far every run has come, over the pixels that it had seen.
+"""Write docs/learning.md and docs/learning.svg: the BD-rate of every run, over the pixels that it had seen.
 
     python tools/draw_learning.py
 
-Rows are read from the tables of weights/TRAINING.md (weights, start, pixels seen, BD-rate); a row whose start is not
-fresh goes on from the row below it. What others reached, and what was expected, stands in docs/learning.json.
+Rows come from the tables of weights/TRAINING.md (weights, start, pixels seen, BD-rate); a row whose start is not fresh
+continues the row below it. docs/learning.json has the results of others and what we expected.
 """
 
 from __future__ import annotations
@@ -107,14 +107,14 @@ def page() -> str:
         for run in runs(NOTES.read_text(encoding="utf-8"))
     ]
     others = json.loads(POINTS.read_text(encoding="utf-8"))
-    told = [f"- **{name}**: {entry['source']}" for name, entry in others.items()]
+    listed = [f"- **{name}**: {entry['source']}" for name, entry in others.items()]
     return "\n".join([
         "# How far training has come", "",
         "<!-- written by `python tools/draw_learning.py` from weights/TRAINING.md and docs/learning.json -->", "",
-        "BD-rate over VTM-9.1 on Kodak in PSNR, over the pixels that a network had seen in all its runs; low is good.",
+        "BD-rate over VTM-9.1 on Kodak in PSNR, over the pixels that a network had seen in all its runs. Lower is better.",
         "", "![BD-rate over gigapixels seen](learning.svg)", "",
         "| network | fingerprint | gigapixels | BD-rate |", "| --- | --- | --- | --- |", *rows, "",
-        "What stands beside them:", "", *told, "",
+        "The other curves:", "", *listed, "",
     ])  # fmt: skip
 
 
