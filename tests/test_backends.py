@@ -195,6 +195,16 @@ def test_weights_that_do_not_fit_are_refused():
             GraphSide(weights.spec, arrays)
 
 
+@pytest.mark.parametrize("setting", [("FEDS_BACKEND", "torch"), ("FEDS_EXACT_BACKEND", "float64")], ids=" ".join)
+def test_a_backend_that_the_environment_names_codes_as_ever(setting, monkeypatch):
+    model = load_model(str(NETWORKS / "mini-light-student.safetensors"), "cpu", backend="torch")
+    expected = model.encode(read_picture(ASTRONAUT))
+    monkeypatch.setenv(*setting)
+    model = load_model(str(NETWORKS / "mini-light-student.safetensors"), "cpu")
+    assert isinstance(model, Model)
+    assert model.encode(read_picture(ASTRONAUT)) == expected
+
+
 def test_which_backend_is_chosen(monkeypatch):
     monkeypatch.delenv("FEDS_BACKEND", raising=False)
     assert choose_backend("auto", "cpu", STUDENT, "student") == "torch"  # it is loaded here

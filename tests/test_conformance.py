@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from exact_layers import exact_backend
 from PIL import Image
 
 from fedscodec.codec.decoding import decode_file
 from fedscodec.codec.model import load_model, model_by_fingerprint
-from fedscodec.entropy.integer import use_backend
+from fedscodec.entropy.exact_matmul import EXACT_BACKENDS
 from fedscodec.entropy.streams import symbol_bytes
 from fedscodec.fileformat import unpack
 from fedscodec.images import read_picture, srgb_profile
@@ -99,9 +100,9 @@ def test_there_is_alpha_of_each_kind_and_a_file_with_every_box():
     assert decode("tiny-alpha-grey-q5").picture.grey
 
 
-@pytest.mark.parametrize("backend", ["int_mm", "float32", "float64"])
+@pytest.mark.parametrize("backend", EXACT_BACKENDS)
 def test_symbols_do_not_depend_on_the_exact_backend(backend):
-    with use_backend(backend):
+    with exact_backend(backend):
         for name in ("photo-64x64-q1", "noise-q7", "mini-odd-text-q1", "mini-teacher-primaries-q7", *LIGHT):
             assert hash_of(decode(name).symbols) == INDEX[name]["symbols_sha256"]
 

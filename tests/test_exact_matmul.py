@@ -11,15 +11,14 @@ from torch import Tensor
 
 from fedscodec.entropy import exact_matmul
 from fedscodec.entropy.exact_matmul import (
-    BACKENDS,
-    choose_backend,
+    EXACT_BACKENDS,
+    choose_exact_backend,
     float32_cuts,
     is_exact,
     largest_sums,
     prepare,
     row_buffer,
     sliding_product,
-    use_backend,
 )
 from fedscodec.errors import FedsError
 
@@ -28,7 +27,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def _fresh_choice(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv("FEDS_BACKEND", raising=False)
+    monkeypatch.delenv("FEDS_EXACT_BACKEND", raising=False)
     exact_matmul._fastest_exact.cache_clear()
     yield
     exact_matmul._fastest_exact.cache_clear()
@@ -41,7 +40,7 @@ def product(left: Tensor, matrices: Tensor, rows: int, step: int, backend: str) 
     return sliding_product(buffer, rows, step, prepare(matrices, backend, CPU)).to(torch.int64)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", EXACT_BACKENDS)
 def test_sliding_product_by_hand(backend: str) -> None:
     left = torch.tensor([[1, 2], [3, 4], [5, 6]], dtype=torch.int8)
     matrices = torch.tensor([[[1], [10]], [[-1], [100]]], dtype=torch.int8)
@@ -49,7 +48,7 @@ def test_sliding_product_by_hand(backend: str) -> None:
     assert product(left, matrices, rows=2, step=1, backend=backend).tolist() == [[418], [638]]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", EXACT_BACKENDS)
 @pytest.mark.parametrize("rows", [1, 17, 33])
 def test_sliding_product_of_odd_sizes(backend: str, rows: int) -> None:
     generator = torch.Generator().manual_seed(rows)
@@ -60,7 +59,7 @@ def test_sliding_product_of_odd_sizes(backend: str, rows: int) -> None:
     assert np.array_equal(product(left, matrices, rows, 5, backend).numpy(), expected)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", EXACT_BACKENDS)
 def test_sums_beyond_float32_are_exact(backend: str) -> None:
     left = torch.full((4, 4609), 127, dtype=torch.int8)
     right = torch.full((4609, 5), 127, dtype=torch.int8)
@@ -98,7 +97,7 @@ def test_largest_sums_by_hand_and_reached() -> None:
     assert int((matrix[0].long() * upwards).sum()) == 893
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", EXACT_BACKENDS)
 def test_every_backend_passes_its_test_on_this_cpu(backend: str) -> None:
     assert is_exact(backend, "cpu")
 
@@ -124,50 +123,40 @@ def test_rounding_products_are_found_out(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_cpu_chooses_by_vnni(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exact_matmul, "_has_vnni", lambda: False)
-    assert choose_backend(CPU) == "float32"
+    assert choose_exact_backend(CPU) == "float32"
     exact_matmul._fastest_exact.cache_clear()
     monkeypatch.setattr(exact_matmul, "_has_vnni", lambda: True)
-    assert choose_backend(CPU) == "int_mm"
+    assert choose_exact_backend(CPU) == "int_mm"
 
 
 def test_a_backend_that_fails_gives_way_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exact_matmul, "_has_vnni", lambda: True)
     monkeypatch.setattr(exact_matmul, "is_exact", lambda backend, device: backend == "float64")
-    assert choose_backend(CPU) == "float64"
+    assert choose_exact_backend(CPU) == "float64"
     exact_matmul._fastest_exact.cache_clear()
     monkeypatch.setattr(exact_matmul, "is_exact", lambda backend, device: False)
     with pytest.raises(FedsError, match="None of the backends int_mm, float32, float64 computes exact sums"):
-        choose_backend(CPU)
+        choose_exact_backend(CPU)
 
 
-def test_environment_and_context_override(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FEDS_BACKEND", "float64")
-    assert choose_backend(CPU) == "float64"
-    with use_backend("int_mm"):
-        assert choose_backend(CPU) == "int_mm"
-        with use_backend("float32"):
-            assert choose_backend(CPU) == "float32"
-        assert choose_backend(CPU) == "int_mm"
-    assert choose_backend(CPU) == "float64"
-    monkeypatch.setenv("FEDS_BACKEND", "")
-    assert choose_backend(CPU) in ("int_mm", "float32")
+def test_the_environment_overrides_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in EXACT_BACKENDS:
+        monkeypatch.setenv("FEDS_EXACT_BACKEND", name)
+        assert choose_exact_backend(CPU) == name
+    monkeypatch.setenv("FEDS_EXACT_BACKEND", "")
+    assert choose_exact_backend(CPU) in ("int_mm", "float32")
 
 
 def test_unknown_or_unsound_backends_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    with (
-        pytest.raises(FedsError, match=r"one of int_mm, float32, float64, but 'float16' was asked for\."),
-        use_backend("float16"),
-    ):
-        pass
-    monkeypatch.setenv("FEDS_BACKEND", "fast")
-    with pytest.raises(FedsError, match="'fast'"):
-        choose_backend(CPU)
-    monkeypatch.setenv("FEDS_BACKEND", "float32")
+    monkeypatch.setenv("FEDS_EXACT_BACKEND", "float16")
+    with pytest.raises(FedsError, match="FEDS_EXACT_BACKEND must be int_mm, float32 or float64, found float16"):
+        choose_exact_backend(CPU)
+    monkeypatch.setenv("FEDS_EXACT_BACKEND", "float32")
     monkeypatch.setattr(exact_matmul, "is_exact", lambda backend, device: False)
     with pytest.raises(FedsError, match="float32 was asked for, but its sums are not exact on cpu"):
-        choose_backend(CPU)
+        choose_exact_backend(CPU)
 
 
 def test_other_devices_are_refused() -> None:
     with pytest.raises(FedsError, match="run on cpu or cuda, but the tensor is on meta"):
-        choose_backend(torch.device("meta"))
+        choose_exact_backend(torch.device("meta"))

@@ -8,20 +8,14 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from exact_layers import exact_backend, integer_conv_in_numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from fedscodec.entropy import integer
-from fedscodec.entropy.integer import (
-    BACKENDS,
-    IntegerConv,
-    choose_backend,
-    numpy_reference,
-    quantised_multiplier,
-    requantise,
-    use_backend,
-)
+from fedscodec.entropy.exact_matmul import EXACT_BACKENDS, choose_exact_backend
+from fedscodec.entropy.integer import IntegerConv, quantised_multiplier, requantise
 from fedscodec.errors import FedsError, WeightsError
 
 CPU = torch.device("cpu")
@@ -64,15 +58,15 @@ def random_input(seed: int, *shape: int) -> Tensor:
 
 def assert_exact(layer: IntegerConv, x: Tensor, backend: str) -> Tensor:
     """The layer's output with `backend`, having been compared with the reference."""
-    with use_backend(backend):
+    with exact_backend(backend):
         out = layer(x)
-    expected = numpy_reference(layer, x)
+    expected = integer_conv_in_numpy(layer, x)
     assert out.shape == expected.shape
     assert np.array_equal(out.numpy(), expected)
     return out
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", EXACT_BACKENDS)
 def test_by_hand(backend: str) -> None:
     x = torch.tensor([[1, 2, 3], [4, 5, 6]], dtype=torch.int8)[None, :, :, None]
     weight = torch.tensor([[0, 0, 0], [1, 0, -1], [0, 10, 0]], dtype=torch.int8)[None, None]
@@ -83,7 +77,7 @@ def test_by_hand(backend: str) -> None:
     assert out[0, :, :, 0].tolist() == [[29, 37, 47], [-3, -1, 5]]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", EXACT_BACKENDS)
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 @pytest.mark.parametrize("upsample", [1, 2])
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 3)])
@@ -95,7 +89,7 @@ def test_random_layers(backend: str, kernel: int, upsample: int, size: tuple[int
     assert len(out.unique()) > min(10, out.numel() // 2)  # a case that tells right from wrong
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", EXACT_BACKENDS)
 @pytest.mark.parametrize("multiplier_bits", [16, 31])
 def test_wide_outputs_in_float64_and_in_int64(backend: str, multiplier_bits: int) -> None:
     layer = random_layer(3, inputs=100, low=-3000, high=70000, multiplier_bits=multiplier_bits)
@@ -107,7 +101,7 @@ def test_wide_outputs_in_float64_and_in_int64(backend: str, multiplier_bits: int
     assert out.max() > 32767
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", EXACT_BACKENDS)
 @pytest.mark.parametrize("weight", [127, -128])
 @pytest.mark.parametrize("value", [127, -128])
 def test_extreme_sums(backend: str, weight: int, value: int) -> None:
@@ -131,7 +125,7 @@ def test_the_edge_of_float64(shift: int, fits: bool) -> None:
     assert out[0, 0, 0, 0].item() == ((2**24 * (2**29 - 1)) + 2 ** (shift - 1)) >> shift
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", EXACT_BACKENDS)
 def test_ties_and_negative_values_in_a_layer(backend: str) -> None:
     weight = torch.ones((1, 1, 1, 1), dtype=torch.int8)
     layer = IntegerConv(weight, int32(0), int32(1), int32(2))
@@ -151,13 +145,13 @@ def test_upsampling_is_torchs_pixel_shuffle() -> None:
     assert layer(x)[1, 4, 7].tolist() == plain[1, 2, 3, 1::4].tolist()  # i = 0, j = 1
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", EXACT_BACKENDS)
 def test_batches_strips_and_threads_change_nothing(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     layer, x = random_layer(6, kernel=5, upsample=2), random_input(6, 3, 9, 7, 11)
     whole = assert_exact(layer, x, backend)
     threads = torch.get_num_threads()
     try:
-        with use_backend(backend):
+        with exact_backend(backend):
             assert torch.equal(torch.cat([layer(x[i : i + 1]) for i in range(3)]), whole)
             for count in (1, 2):
                 torch.set_num_threads(count)
@@ -178,7 +172,7 @@ def _medium_precision() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_medium_precision")
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", EXACT_BACKENDS)
 def test_modes_of_torch_change_nothing(backend: str) -> None:
     layer, x = random_layer(7, inputs=200), random_input(7, 1, 6, 6, 200)
     with torch.inference_mode():
@@ -266,7 +260,7 @@ def test_the_largest_sound_layer() -> None:
     weight = torch.full((1, 2**17 - 1, 1, 1), -128, dtype=torch.int8)
     layer = IntegerConv(weight, int32(0), int32(2**31 - 1), int32(62), *INT32)
     x = torch.full((1, 1, 2, 2**17 - 1), -128, dtype=torch.int8)
-    for backend in BACKENDS:
+    for backend in EXACT_BACKENDS:
         assert assert_exact(layer, x, backend)[0, 0, 0].tolist() == [1]
     with pytest.raises(WeightsError, match="Upsampling"):
         IntegerConv(weight, int32(0), int32(1), int32(1), upsample=2)
@@ -340,11 +334,11 @@ def test_quantised_multiplier_refuses(scale: list[float]) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", EXACT_BACKENDS)
 def test_cuda_agrees(backend: str) -> None:
     for kernel, size in ((1, (1, 1)), (3, (5, 3)), (5, (16, 24))):
         layer, x = random_layer(4, 20, 75, kernel, upsample=2), random_input(4, 2, *size, 75)
-        expected = numpy_reference(layer, x)
-        with use_backend(backend):
+        expected = integer_conv_in_numpy(layer, x)
+        with exact_backend(backend):
             assert np.array_equal(layer.cuda()(x.cuda()).cpu().numpy(), expected)
-    assert choose_backend(torch.device("cuda")) in ("int_mm", "float64")
+    assert choose_exact_backend(torch.device("cuda")) in ("int_mm", "float64")

@@ -10,10 +10,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import SMALL
+from exact_layers import exact_backend, integer_conv_in_numpy
 from torch import Tensor
 
 from fedscodec.entropy import exact_matmul
-from fedscodec.entropy.integer import BACKENDS, numpy_reference, use_backend
 from fedscodec.entropy.parts import Part
 from fedscodec.entropy.streams import StreamReader, StreamWriter
 from fedscodec.errors import WeightsError
@@ -134,18 +134,18 @@ def test_every_layer_equals_numpy(side: IntegerSide) -> None:
     x = np.clip(np.floor(last(z).numpy() + 0.5), -127, 127).astype(np.int64)
     x = np.concatenate([x, np.full((1, 2, 3, 1), 46)], -1)  # quality 5.5 is (5500 - 4000) // 32 from the middle
     for layer in side.h_s:
-        x = numpy_reference(layer, x)
+        x = integer_conv_in_numpy(layer, x)
     assert np.array_equal(x, side.side(torch.floor(last(z) + 0.5).to(torch.int32), 5500))
     assert x.shape == (1, 8, 12, 32)
     contexts: list[np.ndarray] = []
     for i in range(2):
-        both = numpy_reference(side.nets[i].first, np.concatenate([x, *contexts], -1))
+        both = integer_conv_in_numpy(side.nets[i].first, np.concatenate([x, *contexts], -1))
         for half, stack, found in (
             (both[..., :16], "mean", recorder.means),
             (both[..., 16:], "index", recorder.indexes),
         ):
             for layer in getattr(side.nets[i], stack):
-                half = numpy_reference(layer, half)
+                half = integer_conv_in_numpy(layer, half)
             assert np.array_equal(half, found[i])
         symbols = y_hat[..., 8 * i : 8 * i + 8].numpy().astype(np.int64)
         multiplier = side.context_multiplier[8 * i : 8 * i + 8].numpy().astype(np.int64)
@@ -233,7 +233,7 @@ def test_the_first_slices_alone_are_a_preview(side: IntegerSide, tiny_weights: W
     assert preview.shape == y_hat.shape
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", exact_matmul.EXACT_BACKENDS)
 def test_symbols_do_not_depend_on_backend_and_threads(backend: str, side: IntegerSide, tiny_weights: Weights) -> None:
     if not exact_matmul.is_exact(backend, "cpu"):
         pytest.skip(f"{backend} is not exact on this machine")
@@ -243,7 +243,7 @@ def test_symbols_do_not_depend_on_backend_and_threads(backend: str, side: Intege
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            with use_backend(backend):
+            with exact_backend(backend):
                 assert write(side, tiny_weights, z, y)[0].streams == expected.streams
     finally:
         torch.set_num_threads(before)

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import LIGHT_SIDE, SMALL, TAUGHT_SIDE
+from exact_layers import exact_backend, exact_layer_in_numpy
 from torch import Tensor, nn
 
 from fedscodec.entropy import exact32, exact_matmul
 from fedscodec.entropy.coders import RateEstimator
-from fedscodec.entropy.exact32 import numpy_reference
 from fedscodec.entropy.fixedpoint import quality_level
-from fedscodec.entropy.integer import BACKENDS, use_backend
 from fedscodec.entropy.parts import Part
 from fedscodec.entropy.streams import StreamReader, StreamWriter
 from fedscodec.entropy.tables import gaussian_tables, tables_from_probabilities
@@ -135,11 +134,11 @@ def test_every_layer_equals_numpy_over_a_whole_file(side: LightIntegers, monkeyp
     write(side, *latents(side.spec, 1))
     assert len(calls) == 7 + 4 * len(side.spec.parts())
     for layer, x, out in calls:
-        assert np.array_equal(numpy_reference(layer, x), out.numpy()), layer.name
+        assert np.array_equal(exact_layer_in_numpy(layer, x), out.numpy()), layer.name
         assert out.unique().numel() > 8, layer.name
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", exact_matmul.EXACT_BACKENDS)
 @pytest.mark.parametrize("by_shifts", [False, True])
 def test_symbols_do_not_depend_on_the_engine(
     backend: str, by_shifts: bool, side: LightIntegers, monkeypatch: pytest.MonkeyPatch
@@ -150,7 +149,7 @@ def test_symbols_do_not_depend_on_the_engine(
     expected, _ = write(side, z, y)
     if by_shifts:
         monkeypatch.setattr(exact32, "is_depthwise_exact", lambda device: False)
-    with use_backend(backend), torch.autocast("cpu", torch.bfloat16):
+    with exact_backend(backend), torch.autocast("cpu", torch.bfloat16):
         found, _ = write(side, z, y)
     assert found.streams == expected.streams
     assert sum(map(len, expected.streams)) > 100

@@ -5,9 +5,9 @@ reaches 2²⁴. So float32 holds every sum exactly, and the layer is the same in
 
     out = clamp(floor((Σ weight · input + bias) · 2^-shift), low, high)        (half a unit for rounding is in the bias)
 
-A factor of a power of two is exact too, so only floor rounds. One description, four ways to run it: `torch._int_mm`
-(which takes int8: inputs of 0 … 255 go in 128 lower, wider ones as two planes, 256 · hi + lo), float32 and float64
-products, and `numpy_reference`.
+A factor of a power of two is exact too, so only floor rounds. One description, three ways to run it: `torch._int_mm`
+(which takes int8: inputs of 0 … 255 go in 128 lower, wider ones as two planes, 256 · hi + lo), and float32 and
+float64 products.
 
     kind          weight         inputs → outputs
     pointwise     [O, I]         [..., I] → [..., O]; with upsample [B, H, W, I] → [B, 2H, 2W, O/4]
@@ -21,13 +21,11 @@ from __future__ import annotations
 
 import functools
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .exact_matmul import Prepared, choose_backend, prepare, row_buffer, sliding_product
+from .exact_matmul import Prepared, choose_exact_backend, prepare, row_buffer, sliding_product
 from .exact_sums import ExactIntegers, ExactSpec
 from .fixedpoint import INT8_LIMIT, RELU_LIMIT
 
@@ -84,7 +82,7 @@ class ExactLayer(nn.Module):
         """One group's product of [..., I], requantised."""
         rows = slice(group, None, self.groups)
         flat = x.reshape(-1, x.shape[-1])
-        backend = choose_backend(x.device)
+        backend = choose_exact_backend(x.device)
         matrix = self._matrices(backend, x.device)[group]
         if isinstance(matrix, Prepared):
             return self._requantised(self._in_planes(flat, matrix), rows, self.lifted).view(*x.shape[:-1], -1)
@@ -167,32 +165,3 @@ def is_depthwise_exact(device: str) -> bool:
         if not torch.equal(found.permute(0, 2, 3, 1), _by_shifts(x.double(), weight.double()).float()):
             return False
     return True
-
-
-def numpy_reference(layer: ExactLayer, x: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """The layer once more, slowly, in numpy's int64, sharing no code: what `layer(x)` must equal."""
-    arrays = (layer.weight, layer.bias, layer.shift, layer.low, layer.high)
-    weight, bias, shift, low, high = (array.cpu().numpy().astype(np.int64) for array in arrays)
-    image = np.asarray(x).astype(np.int64)
-    if layer.depthwise:
-        kernel, (height, width) = weight.shape[1], image.shape[1:3]
-        padded = np.pad(image, ((0, 0), (kernel // 2, kernel // 2), (kernel // 2, kernel // 2), (0, 0)))
-        views = ((i, j, padded[:, i : i + height, j : j + width]) for i in range(kernel) for j in range(kernel))
-        sums = sum(view * weight[:, i, j] for i, j, view in views)
-        found: npt.NDArray[np.int64] = np.clip((sums + bias) >> shift, low, high)
-        return found
-    if layer.groups > 1:
-        rows = [slice(group, None, layer.groups) for group in range(layer.groups)]
-        each = [
-            np.clip((image[:, g] @ weight[r].T + bias[r]) >> shift[r], low[r], high[r]) for g, r in enumerate(rows)
-        ]  # fmt: skip
-        return np.stack(each, 1)
-    out: npt.NDArray[np.int64] = np.clip((image @ weight.T + bias) >> shift, low, high)
-    if layer.upsample == 1:
-        return out
-    batch, height, width, channels = out.shape
-    wide = np.zeros((batch, 2 * height, 2 * width, channels // 4), dtype=np.int64)
-    for i in range(2):
-        for j in range(2):
-            wide[:, i::2, j::2] = out[..., 2 * i + j :: 4]
-    return wide

@@ -16,9 +16,6 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +26,7 @@ from torch.nn import functional
 
 from fedscodec.errors import FedsError
 
-BACKENDS = ("int_mm", "float32", "float64")
+EXACT_BACKENDS = ("int_mm", "float32", "float64")
 
 _Bytes = npt.NDArray[np.int8]
 _CARRIER = {"int_mm": torch.int8, "float32": torch.float32, "float64": torch.float64}  # type of operands
@@ -39,7 +36,6 @@ _CUT_MULTIPLE = 32  # chunks are cut at multiples of this many rows: so many rea
 _INT_MM_MULTIPLE = 16  # CUDA asks for 8 in the inner sizes; 16 aligns all rows (old cuBLAS erred at 17 rows)
 _INT_MM_ROWS = 32  # CUDA asks for more than 16, and oneDNN has erred on a single row
 _VNNI_PROBES = ("_is_vnni_supported", "_is_avx512_vnni_supported", "_is_cpu_support_avx512_vnni")
-_forced: ContextVar[str | None] = ContextVar("fedscodec_backend", default=None)
 
 
 class Piece(NamedTuple):
@@ -138,30 +134,23 @@ def float32_cuts(matrix: Tensor) -> list[int]:
     return [min(cut * _CUT_MULTIPLE, inner) for cut in cuts]
 
 
-def choose_backend(device: torch.device) -> str:
+def choose_exact_backend(device: torch.device) -> str:
     """Name the fastest backend that is exact on `device` (one of BACKENDS), found once per device.
 
-    `use_backend` and then the environment variable FEDS_BACKEND override it. Raises FedsError if they name
-    no backend or one that fails its self-test here, and for devices other than CPU and CUDA.
+    The environment variable FEDS_EXACT_BACKEND overrides it. Raises FedsError if it names no backend or one
+    that fails its self-test here, and for devices other than CPU and CUDA.
     """
     if device.type not in ("cpu", "cuda"):
         raise FedsError(f"Integer networks run on cpu or cuda, but the tensor is on {device.type}.")
-    asked = _forced.get() or os.environ.get("FEDS_BACKEND")
+    asked = os.environ.get("FEDS_EXACT_BACKEND")
     if not asked:
         return _fastest_exact(str(device))
-    if not is_exact(_known(asked), str(device)):
+    if asked not in EXACT_BACKENDS:
+        known = f"{', '.join(EXACT_BACKENDS[:-1])} or {EXACT_BACKENDS[-1]}"
+        raise FedsError(f"FEDS_EXACT_BACKEND must be {known}, found {asked}")
+    if not is_exact(asked, str(device)):
         raise FedsError(f"The backend {asked} was asked for, but its sums are not exact on {device}.")
     return asked
-
-
-@contextmanager
-def use_backend(name: str) -> Iterator[None]:
-    """Compute all integer layers with backend `name` within a `with` block; FedsError for other names."""
-    token = _forced.set(_known(name))
-    try:
-        yield
-    finally:
-        _forced.reset(token)
 
 
 @functools.cache
@@ -202,12 +191,6 @@ def _has_vnni() -> bool:
     """Whether this CPU multiplies int8 fast: without AVX-512 VNNI torch loops or, if old, saturates."""
     probes = [getattr(torch.cpu, name, bool) for name in _VNNI_PROBES]  # the name differs between versions
     return torch.backends.cpu.get_cpu_capability().startswith("AVX512") and any(probe() for probe in probes)
-
-
-def _known(name: str) -> str:
-    if name not in BACKENDS:
-        raise FedsError(f"A backend is one of {', '.join(BACKENDS)}, but {name!r} was asked for.")
-    return name
 
 
 def _carried(matrix: Tensor, backend: str, device: torch.device) -> Tensor:

@@ -21,26 +21,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedscodec.entropy.exact_matmul import (
-    BACKENDS,
     Prepared,
-    choose_backend,
+    choose_exact_backend,
     largest_sums,
     prepare,
     row_buffer,
     sliding_product,
-    use_backend,
 )
 from fedscodec.errors import FedsError, WeightsError
-
-__all__ = [
-    "BACKENDS",
-    "IntegerConv",
-    "choose_backend",
-    "numpy_reference",
-    "quantised_multiplier",
-    "requantise",
-    "use_backend",
-]
 
 _FLOAT64_EXACT = 2**53  # every integer up to here is a float64
 _STRIP_POSITIONS = {"cpu": 2048, "cuda": 65536}  # computed at once: bounds the memory, whatever the picture
@@ -143,7 +131,7 @@ class IntegerConv(nn.Module):
         if x.dtype != torch.int8 or x.dim() != 4 or x.shape[3] != inputs or not x.numel():
             found = f"{x.dtype} {list(x.shape)}"
             raise FedsError(f"This layer expects int8 [B, H, W, {inputs}], not empty, but found {found}.")
-        operands = self._operands_for(choose_backend(x.device), x.device)
+        operands = self._operands_for(choose_exact_backend(x.device), x.device)
         (batch, height, width), up = x.shape[:3], self.upsample
         shape = (batch, height, up, width, up, outputs // up**2)
         out = x.new_empty(shape, dtype=_output_dtype(self.low, self.high))
@@ -174,26 +162,6 @@ class IntegerConv(nn.Module):
         super()._load_from_state_dict(*args, **kwargs)
         self._operands.clear()
         _check_layer(self)
-
-
-def numpy_reference(layer: IntegerConv, x: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Compute the layer once more, slowly, in numpy's int64, sharing no code: what `layer(x)` must equal."""
-    buffers = (layer.weight, layer.bias, layer.multiplier, layer.shift)
-    weight, bias, multiplier, shift = (buffer.cpu().numpy().astype(np.int64) for buffer in buffers)
-    image = np.asarray(x).astype(np.int64)
-    (batch, height, width, _), kernel, up = image.shape, weight.shape[2], layer.upsample
-    padded = np.pad(image, ((0, 0), (kernel // 2, kernel // 2), (kernel // 2, kernel // 2), (0, 0)))
-    acc = np.zeros((batch, height, width, weight.shape[0]), dtype=np.int64)
-    for ky in range(kernel):
-        for kx in range(kernel):
-            acc += padded[:, ky : ky + height, kx : kx + width] @ weight[:, :, ky, kx].T
-    values = ((acc + bias) * multiplier + (np.int64(1) << (shift - 1))) >> shift
-    values = np.minimum(np.maximum(values, layer.low), layer.high)
-    out = np.zeros((batch, height * up, width * up, weight.shape[0] // up**2), dtype=np.int64)
-    for i in range(up):
-        for j in range(up):
-            out[:, i::up, j::up] = values[..., up * i + j :: up**2]
-    return out
 
 
 def _row_windows(x: Tensor, top: int, bottom: int, kernel: int, backend: str) -> Tensor:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-PRECISION, BACKEND = "FEDS_PRECISION", "FEDS_BACKEND"
+PRECISION, BACKEND = "FEDS_PRECISION", "FEDS_EXACT_BACKEND"
 ATEN, ONEDNN, MKL = "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS"
 
 

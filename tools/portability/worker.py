@@ -33,7 +33,7 @@ from fedscodec.codec.encoding import encode_picture  # noqa: E402
 from fedscodec.codec.model import Model, load_model, model_by_fingerprint  # noqa: E402
 from fedscodec.codec.settings import Encoding  # noqa: E402
 from fedscodec.codec.verification import symbols_sha256  # noqa: E402
-from fedscodec.entropy.exact_matmul import choose_backend  # noqa: E402
+from fedscodec.entropy.exact_matmul import choose_exact_backend  # noqa: E402
 from fedscodec.fileformat import unpack  # noqa: E402
 from fedscodec.images import read_picture  # noqa: E402
 
@@ -106,7 +106,7 @@ def main(task: str, folder: str, device: str, flags: str, pattern: str) -> None:
         found = work(Path(folder), device, pattern)
     about = {
         "torch": torch.__version__, "python": platform.python_version(), "numpy": np.__version__,
-        "backend": choose_backend(torch.device(device)), "threads": torch.get_num_threads(),
+        "backend": choose_exact_backend(torch.device(device)), "threads": torch.get_num_threads(),
         "capability": torch.backends.cpu.get_cpu_capability(),
     }  # fmt: skip
     print(json.dumps({"about": about, "found": found}))
