@@ -24,7 +24,7 @@ from fedscodec.networks.blocks.layers import (
 from fedscodec.networks.blocks.light import LightBlock
 from fedscodec.networks.blocks.mixed import MixedBlock
 from fedscodec.networks.blocks.residual import DownBlock, ResidualBlock, UpBlock
-from fedscodec.networks.shortcuts import HaarDown, HaarUp, haar, inverse_haar
+from fedscodec.networks.shortcuts import HaarDown, HaarUp, haar
 from fedscodec.networks.spec import VARIANTS
 from fedscodec.networks.transforms import Analysis, Synthesis
 
@@ -96,6 +96,17 @@ def test_lower_bound_passes_only_gradients_that_lead_up() -> None:
     assert y.tolist() == [0.5, 0.5, 2.0, 2.0]
     assert x.grad is not None
     assert x.grad.tolist() == [0.0, -1.0, 1.0, -1.0]
+
+
+def inverse_haar(x: torch.Tensor) -> torch.Tensor:
+    """Undo `haar`: [B, 4·C, H, W] → [B, C, 2H, 2W]."""
+    average, horizontal, vertical, diagonal = x.chunk(4, 1)
+    rows = [
+        torch.stack([average + way * vertical + horizontal + way * diagonal,
+                     average + way * vertical - horizontal - way * diagonal], -1).flatten(-2) / 2
+        for way in (1, -1)
+    ]  # fmt: skip
+    return torch.stack(rows, -2).flatten(-3, -2)
 
 
 def test_haar_of_one_patch() -> None:

@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 
 from fedscodec.errors import TooLargeError
 from fedscodec.images import encode_picture, not_kept, read_picture, srgb_profile, stripped
-from fedscodec.images.colour.curves import light_of_srgb, srgb_of_light, to_srgb
+from fedscodec.images.colour.curves import srgb_of_light, to_srgb
 from fedscodec.images.colour.encodings import HLG, PQ, Encoding, by_code_points, by_gamma
 from fedscodec.images.colour.icc import colour_of_grey, curves_of, is_coarse, profile_of, space_of, with_curve_of_srgb
 from fedscodec.images.containers import bmff
@@ -23,6 +23,11 @@ from fedscodec.images.picture import Picture
 P3 = (0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
 RAMP = np.linspace(0, 1, 256 * 8).reshape(8, 256)
 COLOURS = np.stack([RAMP, RAMP**2, RAMP[::-1]], axis=2)  # as sRGB has them, from 0 to 1
+
+
+def light_of_srgb(samples: np.ndarray) -> np.ndarray:
+    """The inverse of `srgb_of_light`."""
+    return np.where(samples <= 0.04045, samples / 12.92, np.power((samples + 0.055) / 1.055, 2.4))
 
 
 def deep(values: np.ndarray) -> np.ndarray:

@@ -15,7 +15,6 @@ from fedscodec.entropy.tables import (
     bit_lengths,
     gaussian_tables,
     scale_table,
-    tables_from_counts,
     tables_from_probabilities,
 )
 from fedscodec.errors import WeightsError
@@ -89,19 +88,6 @@ def test_widest_gaussian_table_is_capped_and_its_escape_gets_the_tail() -> None:
     assert (tables.low.tolist(), tables.high.tolist()) == ([-1023], [1023])
     tail = math.erfc(1023.5 / 1000 / math.sqrt(2))
     assert tables.frequencies[0, 2047] == pytest.approx(tail * TOTAL, abs=1)
-
-
-def test_counts_are_smoothed_by_half_a_count_within_what_was_seen() -> None:
-    tables = tables_from_counts([[0, 3, 0, 1, 0], [0, 0, 0, 0, 9]], low=-2)
-    assert (tables.low.tolist(), tables.high.tolist()) == ([-1, 2], [1, 2])
-    # 3.5, 0.5, 1.5 and 0.5 of 6; 9.5 and 0.5 of 10
-    assert tables.frequencies.tolist() == [[9786710, 1398101, 4194304, 1398101], [15938355, 838861, 0, 0]]
-
-
-@pytest.mark.parametrize("counts", [[[0, 0]], [[1, -1]], [1, 2], [[1, 2], [0, 0]], [[math.nan, 1]]])
-def test_impossible_counts_are_refused(counts: list[Any]) -> None:
-    with pytest.raises(ValueError, match="counts should be"):
-        tables_from_counts(counts, 0)
 
 
 def test_probabilities_become_frequencies_of_at_least_one() -> None:

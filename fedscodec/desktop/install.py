@@ -23,14 +23,14 @@ def data_folder() -> Path:
     return Path(own) if os.path.isabs(own) else Path.home() / ".local" / "share"
 
 
-def install(folder: Path, python: str = sys.executable) -> tuple[list[Path], list[str]]:
+def install(folder: Path) -> tuple[list[Path], list[str]]:
     """Write the entries below a data folder and refresh its caches.
 
     Returns what was written, and sentences on programs that refresh caches and are not there. Entries of an earlier
     installation are replaced. Raises OutputError.
     """
     written = []
-    for place, text in entries(python).items():
+    for place, text in entries(sys.executable).items():
         path = folder / place
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

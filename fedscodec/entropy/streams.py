@@ -8,7 +8,6 @@ the same device; the work is numpy's. Neither knows how means and table indices 
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -175,11 +174,6 @@ def require_long_enough(
 def symbol_bytes(symbols: list[np.ndarray]) -> list[memoryview]:
     """The integers of each stream as little-endian int16, in coding order: what a file's checksum is taken of."""
     return [np.ascontiguousarray(s, dtype="<i2").data.cast("B") for s in symbols]
-
-
-def symbol_hash(symbols: list[np.ndarray]) -> str:
-    """CRC-32 of all symbols of a picture, in hexadecimal, for conformance lists."""
-    return f"{zlib.crc32(b''.join(symbol_bytes(symbols))):08x}"
 
 
 def _given(x: Maps | None) -> Maps:

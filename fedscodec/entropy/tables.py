@@ -220,26 +220,6 @@ def symmetric_tables(rows: Sequence[NDArray[np.float64]], skip: int = 0) -> Tabl
     return tables_from_probabilities(probabilities, np.array([-(len(row) // 2) for row in rows]), skip)
 
 
-def tables_from_counts(counts: ArrayLike, low: int) -> Tables:
-    """Return one table a channel from a histogram `counts` [T, W] of the values `low .. low + W - 1`.
-
-    A table spans the values that were seen. Each of these, what lies between them and ESCAPE are given half a
-    count more (Krichevsky and Trofimov), so that all have a code. ValueError if a channel has no counts, or
-    negative ones; WeightsError if the tables are too many or too wide.
-    """
-    counts = np.asarray(counts, dtype=np.float64)
-    if counts.ndim != 2 or np.any(counts < 0) or not np.all(counts.sum(axis=1) > 0):
-        raise ValueError("counts should be [T, W], none negative and not all zero in a row, but they are not")
-    probabilities = np.zeros_like(counts)
-    lows = np.empty(len(counts), dtype=np.int64)
-    for k, row in enumerate(counts):
-        seen = np.flatnonzero(row)
-        smoothed = row[seen[0] : seen[-1] + 1] + 0.5
-        probabilities[k, : len(smoothed)] = smoothed / (smoothed.sum() + 0.5)
-        lows[k] = low + seen[0]
-    return tables_from_probabilities(probabilities, lows)
-
-
 def tables_from_probabilities(probabilities: ArrayLike, low: ArrayLike, skip: int = 0) -> Tables:
     """Return the integer tables of `probabilities` [T, W] of the values `low[k] .. low[k] + W - 1`.
 

@@ -98,9 +98,9 @@ class Graph:
         """To another type, by numpy's name."""
         return self.add("Cast", x, to=protobuf.TYPES[kind])
 
-    def part(self, x: str, axis: int, start: int, stop: int = _END, step: int = 1) -> str:
-        """x[start:stop:step] along an axis."""
-        return self.add("Slice", x, *(self.numbers(one) for one in (start, stop, axis, step)))
+    def part(self, x: str, axis: int, start: int, stop: int = _END) -> str:
+        """x[start:stop] along an axis."""
+        return self.add("Slice", x, *(self.numbers(one) for one in (start, stop, axis)))
 
     def corner(self, x: str, row: int, column: int) -> str:
         """That corner of every square of 2×2."""

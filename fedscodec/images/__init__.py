@@ -19,7 +19,7 @@ from .reading import Beside, expected_pixels, read_beside, read_picture
 from .resizing import resize
 from .tensors import crop, from_tensor, pad, pixels_of, region, to_tensor
 from .thumbnails import pack_thumbnail, unpack_thumbnail
-from .writing import WRITABLE_SUFFIXES, encode_picture, not_kept, to_pil, write_picture
+from .writing import WRITABLE_SUFFIXES, encode_picture, not_kept, to_pil
 
 __all__ = [
     "WRITABLE_SUFFIXES",
@@ -51,5 +51,4 @@ __all__ = [
     "unpack_alpha",
     "unpack_pixels",
     "unpack_thumbnail",
-    "write_picture",
 ]

@@ -6,8 +6,7 @@ import struct
 import zlib
 from dataclasses import replace
 from io import BytesIO
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -223,20 +222,3 @@ def _density_of(picture: Picture) -> Density | None:
     except Exception:  # Pillow's parser raises nearly anything
         return None
     return density if density is not None and density.says_something else None
-
-
-def write_picture(picture: Picture, destination: str | Path | BinaryIO, format: str | None = None) -> None:
-    """Write a picture to a path or an open binary file; its suffix is the default of `format`, or else PNG.
-
-    No file is opened before its bytes are there. Raises OutputError if `encode_picture` does, or if the
-    destination cannot be written.
-    """
-    name = str(destination if isinstance(destination, str | Path) else getattr(destination, "name", "output"))
-    data = encode_picture(picture, format or Path(name).suffix or "png", name=name)
-    try:
-        if isinstance(destination, str | Path):
-            Path(destination).write_bytes(data)
-        else:
-            destination.write(data)
-    except OSError as error:
-        raise OutputError(f"{name}: expected a place to write, found: {error.strerror or error}") from error

@@ -25,9 +25,6 @@ from .spec import ModelSpec
 
 HEIGHT, WIDTH = 512, 512
 
-PAPER = {"student-paper": (35.34, 483.0), "teacher-paper": (95.43, 1572.0)}
-"""Millions of parameters (Table 1) and thousands of multiply-accumulates a pixel (Table 2) that the paper gives."""
-
 Shape = list[int]
 
 

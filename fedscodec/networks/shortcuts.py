@@ -30,13 +30,6 @@ def haar(x: Tensor) -> Tensor:
     return bands.reshape(b, 4 * c, h // 2, w // 2)
 
 
-def inverse_haar(x: Tensor) -> Tensor:
-    """Undo `haar`: [B, 4·C, H, W] → [B, C, 2H, 2W]."""
-    b, c, h, w = x.shape
-    patches = torch.einsum("kp,bkcij->bcpij", _HAAR.to(x), x.reshape(b, 4, c // 4, h, w))
-    return F.pixel_shuffle(patches.reshape(b, c, h, w), 2)
-
-
 class HaarDown(nn.Conv2d):
     """`haar` and then this 1×1 convolution, computed as one 2×2 convolution of stride 2."""
 
@@ -52,7 +45,7 @@ class HaarDown(nn.Conv2d):
 
 
 class HaarUp(nn.Conv2d):
-    """This 1×1 convolution and then `inverse_haar`, computed as one matrix product and a pixel shuffle."""
+    """This 1×1 convolution and then the inverse of `haar`, computed as one matrix product and a pixel shuffle."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, 4 * outputs, 1)

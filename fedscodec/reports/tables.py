@@ -79,13 +79,10 @@ def bd_table(curves: Sequence[Curve], anchor: Curve) -> Table:
     return Table("bd", title, columns, lines, marks.notes, frozenset({"points"}))
 
 
-def measured_table(curves: Sequence[Curve], anchor: Curve | None = None) -> Table | None:
-    """Every measured curve over a measured one at equal quality, by every metric; None where there are not two.
-
-    anchor: by default JPEG, which people know, or the first that can stand in.
-    """
+def measured_table(curves: Sequence[Curve]) -> Table | None:
+    """Every measured curve over JPEG, or the first that can stand in, by every metric; None where there are not two."""
     measured = [curve for curve in curves if curve.is_measured]
-    anchor = anchor or next((c for name in ("jpeg", *_ANCHORS) for c in measured if c.name == name), None)
+    anchor = next((c for name in ("jpeg", *_ANCHORS) for c in measured if c.name == name), None)
     if anchor is None or len(measured) < 2:
         return None
     metrics, marks = known_metrics(measured), _Marks()

@@ -26,7 +26,6 @@ from ..errors import FedsError
 from .parallel import Team
 from .recipe import Recipe
 
-KINDS = ("transforms", "side", "rest", "shortcut", "prior")
 _SETTINGS = ("params", "lr", "peak")
 """What of a group is the recipe's, and not the state's."""
 
@@ -153,7 +152,7 @@ def is_matrix(parameter: Tensor) -> bool:
 
 
 def kind_of(name: str, parameter: Tensor) -> str:
-    """Which of the KINDS a parameter of a stage is."""
+    """transforms, side, rest, shortcut or prior: what a parameter of a stage belongs to."""
     own = name.removeprefix("model.")
     parts = own.split(".")
     if "prior" in parts:

@@ -22,11 +22,6 @@ def srgb_of_light(light: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.power(light, 1 / 2.4) - 0.055)
 
 
-def light_of_srgb(samples: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The inverse of `srgb_of_light`."""
-    return np.where(samples <= 0.04045, samples / 12.92, np.power((samples + 0.055) / 1.055, 2.4))
-
-
 def to_srgb(encoding: Encoding) -> Curve:
     """What makes samples of an encoding those of sRGB; HDR is brought into the range of a print."""
     widened = _same if encoding.full else _of_narrow_range

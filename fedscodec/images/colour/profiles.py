@@ -56,11 +56,6 @@ def is_sound(icc: bytes) -> bool:
     return False
 
 
-def fits(icc: bytes, *, grey: bool) -> bool:
-    """Whether a profile is for pictures of that kind."""
-    return space_of(icc) == ("GRAY" if grey else "RGB")
-
-
 def _to_srgb(image: Image.Image, icc: bytes) -> Image.Image | None:
     with suppress(Exception):  # a damaged profile, one for other channels, a Pillow without LittleCMS
         from PIL import ImageCms

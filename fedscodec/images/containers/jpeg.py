@@ -13,7 +13,7 @@ EXTENSION_HEAD = b"http://ns.adobe.com/xmp/extension/\0"
 _ICC_HEAD, _PHOTOSHOP_HEAD = b"ICC_PROFILE\0", b"Photoshop 3.0\0"
 _GAIN_MAPS = (b"urn:iso:std:iso:ts:21496:-1", b"http://ns.adobe.com/hdr-gain-map/1.0/", b"aux:hdrgainmap")
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
-_SCAN, _END, _COMMENT, _APP0 = 0xDA, 0xD9, 0xFE, 0xE0
+_END, _COMMENT, _APP0 = 0xD9, 0xFE, 0xE0
 _BARE = (0x01, 0xD8, *range(0xD0, 0xD8))  # markers without a length
 _OF_THE_DECODER = b"Adobe"
 

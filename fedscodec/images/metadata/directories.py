@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 EXIF, GPS, INTEROP = 0x8769, 0x8825, 0xA005
-SHORT, LONG, RATIONAL, BYTE, UNDEFINED, ASCII = 3, 4, 5, 1, 7, 2
+SHORT, LONG, RATIONAL, BYTE, UNDEFINED = 3, 4, 5, 1, 7
 Block = bytes | bytearray
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 ENTRY = 12

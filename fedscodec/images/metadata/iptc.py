@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-DC, PHOTOSHOP, XMP_RIGHTS = "dc", "photoshop", "xmpRights"
+DC, PHOTOSHOP = "dc", "photoshop"
 _UTF8 = b"\x1b%G"
 _TEXT, _LIST, _ONE = "Alt", "Bag", ""
 _ORDERED = "Seq"
