@@ -30,9 +30,11 @@ from fedscodec.entropy.streams import symbol_bytes
 from fedscodec.errors import FedsError, WeightsError
 from fedscodec.fileformat import unpack
 from fedscodec.graphs.fitting import require_floats, shapes_of
+from fedscodec.graphs.sessions import Session
 from fedscodec.graphs.side import GraphSide
-from fedscodec.graphs.transforms import can_be_exported, gain_of, sight_of_analysis, sight_of_synthesis
+from fedscodec.graphs.transforms import analysis, can_be_exported, gain_of, hyper_analysis, sight_of, synthesis
 from fedscodec.images import Picture, read_picture
+from fedscodec.networks.blocks import KINDS
 from fedscodec.networks.model import FedsModel
 from fedscodec.networks.spec import STUDENT, STUDENT_PAPER, TEACHER, TINY_LIGHT
 from fedscodec.networks.weights import read_weights
@@ -150,8 +152,41 @@ def test_shapes_and_sights_are_those_of_the_torch_network(spec):
         model = FedsModel(spec)
     state = {k: tuple(v.shape) for k, v in model.state_dict().items() if not k.startswith("float_side.")}
     assert shapes_of(spec) == state
-    assert sight_of_analysis(spec) == (model.g_a.reach, model.g_a.grain)
-    assert sight_of_synthesis(spec) == (model.g_s.reach, model.g_s.grain)
+    assert sight_of(spec, "g_a") == (model.g_a.reach, model.g_a.grain)
+    assert sight_of(spec, "g_s") == (model.g_s.reach, model.g_s.grain)
+
+
+WITHOUT_GRAPH = {"light-mixed-v1", "light-mixed-v2", "residual", "mixed-v1", "mixed-v2"}
+"""Kinds of blocks with attention or GDN, which only torch runs."""
+
+
+@pytest.mark.parametrize("stages", range(1, 5))
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_block_has_a_graph_that_gives_what_torch_gives(kind, stages):
+    described = tuple(replace(stage, kind=kind, blocks=stages % 3) for stage in TINY_LIGHT.stages[-stages:])
+    spec = replace(TINY_LIGHT, stages=described, shortcut="none" if stages == 2 else "principal")
+    assert can_be_exported(spec) == (kind not in WITHOUT_GRAPH)
+    if kind in WITHOUT_GRAPH:
+        return
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(stages)
+        model = FedsModel(spec)
+        for table in (*model.g_a.scales.values(), *model.g_s.scales.values()):
+            table.normal_(0, 0.3)
+    arrays = {k: v.numpy(force=True) for k, v in model.state_dict().items() if not k.startswith("float_side.")}
+    require_floats(spec, arrays)
+    pixels, level = picture(128, 64).pixels.copy(), np.array([2.75], dtype=np.float32)
+    (found,) = Session(analysis(spec, arrays)).run(pixels, level)
+    with torch.no_grad():
+        given = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+        y = model.g_a(given, torch.from_numpy(level)).value
+        z, shown = model.h_a(y), model.g_s(y, torch.from_numpy(level)).value
+    np.testing.assert_allclose(found, y, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(Session(hyper_analysis(spec, arrays)).run(found)[0], z, rtol=0, atol=1e-4)
+    levels = Session(synthesis(spec, arrays)).run(found, level)[0].astype(int)
+    assert levels.shape == (64, 128, 3)
+    assert np.abs(levels - (shown[0].permute(1, 2, 0).clamp(0, 1) * 255).numpy()).max() < 1
+    assert levels.std() > 10
 
 
 @pytest.mark.parametrize("quality", [1.0, 1.25, 4.0, 6.999, 7.0])

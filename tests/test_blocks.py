@@ -11,7 +11,6 @@ from torch.nn import functional
 from fedscodec.networks.blocks import KINDS, kind_of, layers
 from fedscodec.networks.blocks.gdn import GDN, lower_bound
 from fedscodec.networks.blocks.layers import (
-    SLOPE,
     by_place,
     fused,
     gathered,
@@ -24,6 +23,7 @@ from fedscodec.networks.blocks.layers import (
 from fedscodec.networks.blocks.light import LightBlock
 from fedscodec.networks.blocks.mixed import MixedBlock
 from fedscodec.networks.blocks.residual import DownBlock, ResidualBlock, UpBlock
+from fedscodec.networks.light_layers import SLOPE
 from fedscodec.networks.shortcuts import HaarDown, HaarUp, haar
 from fedscodec.networks.spec import VARIANTS
 from fedscodec.networks.transforms import Analysis, Synthesis

@@ -18,7 +18,8 @@ from fedscodec.codec.model import Model
 from fedscodec.codec.settings import Encoding
 from fedscodec.codec.targets import Target, encode_to_target
 from fedscodec.networks import counts
-from fedscodec.networks.blocks.light import SHARE, Down, FromPixels, LightBlock, Up
+from fedscodec.networks.blocks.light import SHARE, LightBlock, layer_of
+from fedscodec.networks.light_layers import LayerSpec
 from fedscodec.networks.model import FedsModel
 from fedscodec.networks.spec import Stage, WindowAttention
 from fedscodec.networks.tiles import Box, margin, run_in_tiles, transform_tiles
@@ -102,10 +103,10 @@ def test_a_silent_block_changes_nothing_and_learns() -> None:
 
 def test_ways_in_and_out() -> None:
     x = torch.randn(1, 3, 8, 12)
-    first = FromPixels(5, 2)
+    first = layer_of(LayerSpec(3, 5, kernel=3, gather=2))
     expected = functional.conv2d(functional.pixel_unshuffle(x, 2), first.weight, first.bias, padding=1)
     torch.testing.assert_close(first(x), expected)
-    down, up = Down(3, 5), Up(3, 4)
+    down, up = layer_of(LayerSpec(3, 5, gather=2)), layer_of(LayerSpec(3, 4, spread=2))
     squares = functional.pixel_unshuffle(x, 2)
     torch.testing.assert_close(down(x), functional.conv2d(squares, down.weight[:, :, None, None], down.bias))
     wide = functional.conv2d(x, up.weight[:, :, None, None], up.bias)

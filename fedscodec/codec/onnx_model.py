@@ -14,7 +14,7 @@ from ..errors import FedsError
 from ..graphs.fitting import require_floats
 from ..graphs.sessions import Session
 from ..graphs.side import GraphSide
-from ..graphs.transforms import analysis, gain_of, hyper_analysis, sight_of_analysis, sight_of_synthesis, synthesis
+from ..graphs.transforms import analysis, gain_of, hyper_analysis, sight_of, synthesis
 from ..networks.tiles import Sighted, transform_side
 from ..networks.weights_file import Weights
 from .backends import TORCH_EXTRA, has_torch
@@ -44,7 +44,7 @@ class OnnxModel(Model):
     @property
     def sights(self) -> tuple[Sighted, Sighted]:
         """How far g_a and g_s see."""
-        return sight_of_analysis(self.spec), sight_of_synthesis(self.spec)
+        return sight_of(self.spec, "g_a"), sight_of(self.spec, "g_s")
 
     @property
     def sees_quality(self) -> bool:

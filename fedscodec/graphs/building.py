@@ -12,7 +12,6 @@ import numpy as np
 from . import protobuf
 from .protobuf import Attribute, Value
 
-SLOPE = 0.01  # of LeakyReLU in the float networks
 _END = 2**31 - 1
 
 
@@ -82,9 +81,9 @@ class Graph:
         """Each channel by itself, zeros around the map; weight [C, k, k]."""
         return self.convolution(x, weight[:, None], bias, padding=weight.shape[1] // 2, groups=len(weight))
 
-    def leaky(self, x: str) -> str:
+    def leaky(self, x: str, slope: float) -> str:
         """LeakyReLU."""
-        return self.add("LeakyRelu", x, alpha=SLOPE)
+        return self.add("LeakyRelu", x, alpha=slope)
 
     def shuffled(self, x: str, by: int) -> str:
         """[B, by²·C, H, W] → [B, C, by·H, by·W], channels outermost."""

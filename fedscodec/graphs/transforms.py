@@ -4,19 +4,33 @@
     h_a   y [1, M, H/16, W/16] → z [1, Z, H/64, W/64]
     g_s   y_hat [1, M, H/16, W/16] by its inverse gain (or as it is, if gained), quality [1] → picture uint8 [H, W, 3]
 
-H and W are multiples of 64 (of 16 but for h_a). What a stage sees is scaled by quality in the graph, as in
-`networks.transforms`. Where torch gathers squares of positions into channels and multiplies, a graph has a convolution
-with a stride: the same products.
+H and W are multiples of 64 (of 16 but for h_a). Which layers there are and how maps go through them is in
+`networks.light_layers` and `networks.stages`, as for the torch networks; here layers become nodes. Where torch gathers
+squares of positions into channels and multiplies, a graph has a convolution with a stride: the same products.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from ..networks.spec import ModelSpec, Stage
+from ..networks.light_layers import (
+    KINDS,
+    SLOPE,
+    Z_GAIN,
+    BlockLayers,
+    LayerSpec,
+    block_names,
+    layers_of,
+    plans,
+    through_block,
+    through_hyper,
+)
+from ..networks.spec import ModelSpec
+from ..networks.stages import pixels_beyond, through_stages
 from .building import Graph
 
 Arrays = Mapping[str, np.ndarray]
@@ -25,145 +39,159 @@ Arrays = Mapping[str, np.ndarray]
 class Sight(NamedTuple):
     """How far a transform sees in pixels, and of how many pixels the edges of its tiles are multiples."""
 
-    reach: int
+    reach: float
     grain: int = 16
 
 
 def can_be_exported(spec: ModelSpec) -> bool:
-    """Whether a network has only parts that graphs are made of: light stages, and passes."""
-    plain = all(stage.kind == "light" and stage.attention is None for stage in spec.stages)
+    """Whether a network has only parts that graphs are made of: kinds of blocks that are described, and passes."""
+    plain = all(stage.kind in KINDS and stage.attention is None for stage in spec.stages)
     return plain and spec.entropy is not None and spec.shortcut in ("none", "principal") and spec.stages[-1].at == 16
 
 
-def sight_of_analysis(spec: ModelSpec) -> Sight:
-    """The first layer sees one position of its stage beyond its own, and so does every block."""
-    return Sight(spec.stages[0].at + sum(stage.at * stage.blocks for stage in spec.stages))
+def sight_of(spec: ModelSpec, way: str) -> Sight:
+    """Of "g_a" or "g_s"."""
+    plan, layers = plans(spec)[way], layers_of(spec)
+    groups = [
+        [layers[f"{way}.{name}.{key}"] for name in names for key in BlockLayers._fields] for names in block_names(plan)
+    ]
+    return Sight(pixels_beyond(plan, groups, lambda layer: layer.reach))
 
 
-def sight_of_synthesis(spec: ModelSpec) -> Sight:
-    """The last layer sees as the first of g_a."""
-    return sight_of_analysis(spec)
+class Layer:
+    """A layer as nodes, which are added when it is called with a map."""
+
+    def __init__(self, graph: Graph, spec: LayerSpec, weight: np.ndarray, bias: np.ndarray) -> None:
+        self.graph, self.spec, self.weight, self.bias = graph, spec, weight, bias
+
+    def __call__(self, x: str, *, leaky: bool = False, plus: str | None = None) -> str:
+        """Of x; then LeakyReLU, or `plus` added."""
+        graph, (inputs, _, kernel, by, spread, depthwise) = self.graph, self.spec
+        weight, bias = (array.astype(np.float32) for array in (self.weight, self.bias))
+        if depthwise:
+            x = graph.depthwise(x, weight[:, 0], bias)
+        else:
+            taps = weight.reshape(-1, inputs, by, by, kernel, kernel).transpose(0, 1, 4, 2, 5, 3)
+            taps = taps.reshape(-1, inputs, kernel * by, kernel * by)
+            x = graph.convolution(x, taps, bias, stride=by, padding=kernel // 2 * by)
+        x = graph.shuffled(x, spread) if spread > 1 else x
+        x = graph.leaky(x, SLOPE) if leaky else x
+        return x if plus is None else graph.add("Add", x, plus)
 
 
-class _Layers:
-    """The arrays of one transform, in float32."""
+def layers_in(graph: Graph, spec: ModelSpec, arrays: Arrays) -> dict[str, Layer]:
+    """Every layer of a transform, by its name within it."""
+    return {
+        name.removeprefix(f"{graph.name}."): Layer(graph, layer, arrays[f"{name}.weight"], arrays[f"{name}.bias"])
+        for name, layer in layers_of(spec).items() if name.startswith(f"{graph.name}.")
+    }  # fmt: skip
 
-    def __init__(self, arrays: Arrays, prefix: str) -> None:
-        self.arrays, self.prefix = arrays, prefix
 
-    def under(self, name: str) -> _Layers:
-        return _Layers(self.arrays, f"{self.prefix}.{name}")
+class _Between(NamedTuple):
+    """A quality between two neighbours, counted from 0, and how far it is from the first to the second."""
 
-    def has(self, name: str) -> bool:
-        return f"{self.prefix}.{name}" in self.arrays
+    low: str
+    high: str
+    share: str
 
-    def array(self, name: str) -> np.ndarray:
-        return self.arrays[f"{self.prefix}.{name}"].astype(np.float32)
 
-    @property
-    def both(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.array("weight"), self.array("bias")
+class _Transform:
+    """g_a or g_s as nodes, see `stages.Transforming`."""
+
+    def __init__(self, graph: Graph, spec: ModelSpec, arrays: Arrays) -> None:
+        self.graph, self.arrays, plan = graph, arrays, plans(spec)[graph.name]
+        layers = layers_in(graph, spec, arrays)
+        self.ways = [layers[f"{plan.name}.{i}"] for i in range(len(plan.ways))]
+        self.attention: list[Callable[[str], str]] = [str] * len(plan.stages)  # which changes nothing
+        self.groups = [[self._block(layers, name) for name in names] for names in block_names(plan)]
+        self.last = layers["last"]
+        self.shortcut: Sequence[Layer] = [layer for name, layer in layers.items() if name.startswith("shortcut.")]
+
+    @staticmethod
+    def _block(layers: Mapping[str, Layer], name: str) -> Callable[[str], str]:
+        return partial(through_block, BlockLayers(*(layers[f"{name}.{key}"] for key in BlockLayers._fields)))
+
+    def scaled(self, i: int, x: str, quality: _Between) -> str:
+        graph, table = self.graph, self.arrays.get(f"{self.graph.name}.scales.{i}")
+        if table is not None:
+            x = graph.add("Mul", x, _factor(graph, table.astype(np.float32), quality))
+        return graph.add("MaxPool", x, kernel_shape=(1, 1))  # changes nothing: after it ONNX Runtime keeps its layout
+
+    def step(self, i: int, x: str) -> str:
+        return self.shortcut[i](x)
+
+    def sum(self, x: str, y: str) -> str:
+        return self.graph.add("Add", x, y)
+
+
+class _HyperAnalysis:
+    """h_a as nodes, see `light_layers.HyperAnalysing`."""
+
+    def __init__(self, graph: Graph, spec: ModelSpec, arrays: Arrays) -> None:
+        self.graph, layers = graph, layers_in(graph, spec, arrays)
+        self.layers, self.around = (
+            [layer for name, layer in layers.items() if name.startswith(f"{kind}.")] for kind in ("layers", "around")
+        )
+
+    def compressed(self, y: str) -> str:
+        add = self.graph.add
+        return add("Mul", add("Sign", y), add("Log", add("Add", add("Abs", y), self.graph.number(1))))
+
+    def leaky(self, x: str) -> str:
+        return self.graph.leaky(x, SLOPE)
+
+    def gained(self, z: str) -> str:
+        return self.graph.add("Mul", z, self.graph.number(Z_GAIN))
 
 
 def analysis(spec: ModelSpec, arrays: Arrays, *, gained: bool = False) -> Graph:
     """g_a."""
-    graph, layers = Graph("g_a"), _Layers(arrays, "g_a")
+    graph = Graph("g_a")
     pixels = graph.given("picture", "uint8", "height", "width", 3)
-    weights = _between(graph, graph.given("quality", "float32", 1), len(spec.lambdas))
+    quality = _between(graph, graph.given("quality", "float32", 1), len(spec.lambdas))
     levels = graph.moved(graph.cast(pixels, "float32"), 2, 0, 1)
-    picture = x = graph.add("Mul", graph.add("Unsqueeze", levels, graph.numbers(0)), graph.number(1 / 255))
-    for i, stage in enumerate(spec.stages):
-        weight, bias = layers.under(f"down.{i}").both
-        x = _from_pixels(graph, x, weight, bias, stage.at) if i == 0 else _squares_in(graph, x, weight, bias, 2)
-        x = _stage(graph, x, layers, i, stage, weights)
-    y = graph.pointwise(x, *layers.under("last").both)
-    if layers.has("shortcut.0.weight"):
-        y = graph.add("Add", y, _squares_in(graph, picture, *layers.under("shortcut.0").both, 16))
+    picture = graph.add("Mul", graph.add("Unsqueeze", levels, graph.numbers(0)), graph.number(1 / 255))
+    y, _ = through_stages(_Transform(graph, spec, arrays), picture, quality)
     if gained:
-        y = graph.add("Mul", y, _factor(graph, arrays["gains.log_gain"].astype(np.float32), weights))
+        y = graph.add("Mul", y, _factor(graph, arrays["gains.log_gain"].astype(np.float32), quality))
     graph.gives(y, "y" if gained else "latents", "float32", 1, spec.latents, "height/16", "width/16")
     return graph
 
 
 def synthesis(spec: ModelSpec, arrays: Arrays, *, gained: bool = False, grey: bool = False) -> Graph:
     """g_s; with grey, every channel is the mean of the three."""
-    graph, layers = Graph("g_s"), _Layers(arrays, "g_s")
-    y_hat = x = graph.given("y_hat", "float32", 1, spec.latents, "height/16", "width/16")
-    weights = _between(graph, graph.given("quality", "float32", 1), len(spec.lambdas))
+    graph = Graph("g_s")
+    y_hat = graph.given("y_hat", "float32", 1, spec.latents, "height/16", "width/16")
+    quality = _between(graph, graph.given("quality", "float32", 1), len(spec.lambdas))
     if gained:
-        y_hat = x = graph.add("Mul", x, _factor(graph, arrays["gains.log_inverse"].astype(np.float32), weights))
-    stages = spec.stages[::-1]
-    for i, stage in enumerate(stages):
-        x = graph.pointwise(x, *layers.under(f"up.{i}").both)
-        x = _stage(graph, graph.shuffled(x, 2) if i else x, layers, i, stage, weights)
-    x = graph.shuffled(graph.convolution(x, *layers.under("last").both, padding=1), stages[-1].at)
-    if layers.has("shortcut.0.weight"):
-        squares = graph.pointwise(y_hat, *layers.under("shortcut.0").both)
-        x = graph.add("Add", x, graph.shuffled(squares, 16))
+        y_hat = graph.add("Mul", y_hat, _factor(graph, arrays["gains.log_inverse"].astype(np.float32), quality))
+    x, _ = through_stages(_Transform(graph, spec, arrays), y_hat, quality)
     graph.gives(_as_bytes(graph, x, grey=grey), "picture", "uint8", "height", "width", 3)
     return graph
 
 
 def hyper_analysis(spec: ModelSpec, arrays: Arrays) -> Graph:
     """h_a."""
-    graph, layers = Graph("h_a"), _Layers(arrays, "h_a")
+    graph = Graph("h_a")
     y = graph.given("y", "float32", 1, spec.latents, "height/16", "width/16")
-    x = graph.add("Mul", graph.add("Sign", y), graph.add("Log", graph.add("Add", graph.add("Abs", y), graph.number(1))))
-    for i in range(3):
-        weight, bias = layers.under(f"layers.{i}").both
-        x = _squares_in(graph, x, weight, bias, 2) if i else graph.pointwise(x, weight, bias)
-        if i < 2:
-            around = layers.under(f"around.{i}")
-            x = graph.leaky(graph.depthwise(graph.leaky(x), around.array("weight")[:, 0], around.array("bias")))
-    z = graph.add("Mul", x, graph.number(2.0))  # `LightHyperAnalysis.GAIN`
+    z = through_hyper(_HyperAnalysis(graph, spec, arrays), y)
     graph.gives(z, "z", "float32", 1, spec.hyper_latents, "height/64", "width/64")
     return graph
 
 
-def _stage(graph: Graph, x: str, layers: _Layers, i: int, stage: Stage, weights: tuple[str, str, str]) -> str:
-    """What a stage does to its map: scaled by quality, then its blocks."""
-    if layers.has(f"scales.{i}"):
-        x = graph.add("Mul", x, _factor(graph, layers.array(f"scales.{i}"), weights))
-    x = graph.add("MaxPool", x, kernel_shape=(1, 1))  # changes nothing: after it ONNX Runtime keeps its own layout
-    for number in range(stage.blocks):
-        x = _block(graph, x, layers.under(f"groups.{i}.{number}"))
-    return x
-
-
-def _block(graph: Graph, x: str, layers: _Layers) -> str:
-    """`networks.blocks.light.LightBlock`."""
-    around = layers.under("around")
-    inner = graph.leaky(graph.pointwise(x, *layers.under("into").both))
-    inner = graph.depthwise(inner, around.array("weight")[:, 0], around.array("bias"))
-    x = graph.add("Add", graph.pointwise(inner, *layers.under("out").both), x)
-    inner = graph.leaky(graph.pointwise(x, *layers.under("widen").both))
-    return graph.add("Add", graph.pointwise(inner, *layers.under("narrow").both), x)
-
-
-def _squares_in(graph: Graph, x: str, weight: np.ndarray, bias: np.ndarray, by: int) -> str:
-    """Squares of positions become channels, and a 1×1 convolution [O, I·by²]: a convolution with a stride."""
-    return graph.convolution(x, weight.reshape(len(weight), -1, by, by), bias, stride=by)
-
-
-def _from_pixels(graph: Graph, x: str, weight: np.ndarray, bias: np.ndarray, by: int) -> str:
-    """The same with a 3×3 convolution [O, 3·by², 3, 3]."""
-    inner = weight.reshape(len(weight), 3, by, by, 3, 3).transpose(0, 1, 4, 2, 5, 3)
-    return graph.convolution(x, inner.reshape(len(weight), 3, 3 * by, 3 * by), bias, stride=by, padding=by)
-
-
-def _between(graph: Graph, quality: str, qualities: int) -> tuple[str, str, str]:
-    """The qualities around one in 1 … Q, counted from 0, and how far it is from the first to the second."""
+def _between(graph: Graph, quality: str, qualities: int) -> _Between:
+    """Of a quality in 1 … Q."""
     position = graph.clipped(graph.add("Sub", quality, graph.number(1)), 0, qualities - 1)
     low = graph.add("Min", graph.add("Floor", position), graph.number(max(qualities - 2, 0)))
     high = graph.add("Min", graph.add("Add", low, graph.number(1)), graph.number(qualities - 1))
-    return graph.cast(low, "int64"), graph.cast(high, "int64"), graph.add("Sub", position, low)
+    return _Between(graph.cast(low, "int64"), graph.cast(high, "int64"), graph.add("Sub", position, low))
 
 
-def _factor(graph: Graph, logarithms: np.ndarray, weights: tuple[str, str, str]) -> str:
+def _factor(graph: Graph, logarithms: np.ndarray, quality: _Between) -> str:
     """Factors [1, C, 1, 1] from logarithms [Q, C], geometric between neighbours."""
-    table, (low, high, share) = graph.constant(logarithms), weights
-    first, second = (graph.add("Gather", table, which, axis=0) for which in (low, high))
-    between = graph.add("Add", first, graph.add("Mul", share, graph.add("Sub", second, first)))
+    table = graph.constant(logarithms)
+    first, second = (graph.add("Gather", table, which, axis=0) for which in (quality.low, quality.high))
+    between = graph.add("Add", first, graph.add("Mul", quality.share, graph.add("Sub", second, first)))
     return graph.add("Reshape", graph.add("Exp", between), graph.numbers(1, -1, 1, 1))
 
 

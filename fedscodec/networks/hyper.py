@@ -6,36 +6,46 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks.layers import leaky_relu
+from .blocks.layers import leaky_relu, pointwise
+from .blocks.light import Depthwise
+from .light_layers import Z_GAIN, LayerSpec, hyper_layers, through_hyper
 from .spec import ModelSpec, Passes
 
 
 class LightHyperAnalysis(nn.Module):
-    """h_a: the gained y [B, M, H/16, W/16] → z [B, Z, H/64, W/64].
-
-    1×1, leaky, depthwise 3×3, leaky, then twice unshuffle 2 and 1×1, with the same after the first.
-    """
-
-    GAIN = 2.0  # a fresh network's z should not all round to zero
+    """h_a: the gained y [B, M, H/16, W/16] → z [B, Z, H/64, W/64], see `light_layers`."""
 
     def __init__(self, spec: ModelSpec, passes: Passes) -> None:
         super().__init__()
-        side = passes.side
-        self.layers = nn.ModuleList(
-            nn.Linear(inputs, outputs)
-            for inputs, outputs in ((spec.latents, side), (4 * side, side), (4 * side, spec.hyper_latents))
-        )
-        self.around = nn.ModuleList(nn.Conv2d(side, side, 3, padding=1, groups=side) for _ in range(2))
+        specs = hyper_layers(spec, passes)
+        self.layers = nn.ModuleList(map(_Layer, specs.layers))
+        self.around = nn.ModuleList(map(Depthwise, specs.around))
 
     def forward(self, y: Tensor) -> Tensor:
-        """z before rounding. y goes in as sign(y)·log(1 + |y|): that of q7 is six times that of q1."""
-        x = y.sign() * torch.log1p(y.abs())
-        for layer, around in zip(self.layers, self.around, strict=False):
-            x = leaky_relu(around(leaky_relu(_pointwise(layer, x))))
-            x = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
-        return self.GAIN * _pointwise(self.layers[2], x).float()
+        """z before rounding."""
+        return through_hyper(self, y)
+
+    def compressed(self, y: Tensor) -> Tensor:
+        """sign(y)·log(1 + |y|)."""
+        return y.sign() * torch.log1p(y.abs())
+
+    def leaky(self, x: Tensor) -> Tensor:
+        """In place where no gradient needs x."""
+        return leaky_relu(x)
+
+    def gained(self, z: Tensor) -> Tensor:
+        """In float32."""
+        return Z_GAIN * z.float()
 
 
-def _pointwise(layer: nn.Module, x: Tensor) -> Tensor:
-    out: Tensor = layer(x.permute(0, 2, 3, 1))
-    return out.permute(0, 3, 1, 2)
+class _Layer(nn.Linear):
+    """A 1×1 layer, maybe of squares that become channels, in the order of `pixel_unshuffle`."""
+
+    def __init__(self, spec: LayerSpec) -> None:
+        super().__init__(*spec.shape[::-1])
+        self.gather = spec.gather
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.gather > 1:
+            x = F.pixel_unshuffle(x, self.gather).contiguous(memory_format=torch.channels_last)
+        return pointwise(x, self.weight, self.bias)

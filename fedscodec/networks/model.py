@@ -8,8 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .blocks.layers import SLOPE, interpolated
+from .blocks.layers import interpolated
 from .hyper import LightHyperAnalysis
+from .light_layers import SLOPE
 from .light_side import LightSide
 from .slices import FloatSide
 from .spec import ModelSpec

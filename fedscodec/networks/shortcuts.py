@@ -15,7 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks.layers import BAND, by_place, gathered, pointwise, spread
+from .blocks.layers import BAND, pointwise
+from .blocks.light import layer_of
+from .light_layers import squares_down, squares_up
 from .spec import ModelSpec
 
 _HAAR = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) * 0.5
@@ -67,32 +69,10 @@ class HaarUp(nn.Conv2d):
         return out
 
 
-class SquaresDown(nn.Linear):
-    """Squares of 16×16 pixels → latents: [B, 3, H, W] → [B, outputs, H/16, W/16]."""
-
-    def __init__(self, outputs: int) -> None:
-        super().__init__(768, outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """As one matrix product."""
-        return pointwise(gathered(x, 16), by_place(self.weight, 16, dim=1), self.bias)
-
-
-class SquaresUp(nn.Linear):
-    """Latents → squares of 16×16 pixels: [B, inputs, H, W] → [B, 3, 16·H, 16·W]."""
-
-    def __init__(self, inputs: int) -> None:
-        super().__init__(inputs, 768)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """As one matrix product."""
-        return spread(pointwise(x, by_place(self.weight, 16), by_place(self.bias, 16)), 16)
-
-
 def shortcut_down(spec: ModelSpec) -> list[nn.Module]:
     """Its steps beside g_a: none, one, or one for each stage and the last layer."""
     if spec.shortcut == "principal":
-        return [SquaresDown(spec.latents)]
+        return [layer_of(squares_down(spec.latents))]
     widths = [3, *(stage.width for stage in spec.stages), spec.latents]
     return [HaarDown(i, o) for i, o in pairwise(widths)] if _has_haar(spec) else []
 
@@ -100,7 +80,7 @@ def shortcut_down(spec: ModelSpec) -> list[nn.Module]:
 def shortcut_up(spec: ModelSpec) -> list[nn.Module]:
     """Its steps beside g_s."""
     if spec.shortcut == "principal":
-        return [SquaresUp(spec.latents)]
+        return [layer_of(squares_up(spec.latents))]
     widths = [spec.latents, *(stage.width for stage in reversed(spec.stages)), 3]
     return [HaarUp(i, o) for i, o in pairwise(widths)] if _has_haar(spec) else []
 

@@ -1,12 +1,8 @@
-"""g_a, g_s and h_a, the float half of a network (Fig. 2), wired from a `ModelSpec`.
+"""g_a, g_s and h_a, the float half of a network (Fig. 2), made of a `ModelSpec`.
 
-    x ─► [down ─► attention ─► blocks] ─► … once for each stage … ─► last ─► y
-    x ─► linear shortcut ────────────────────────────────────────────────► added to y, see `shortcuts`
-
-g_s is the mirror image: from ŷ through the stages in reverse order, with `up` in place of `down`, to a picture. What a
-stage is made of stands in `spec.stages`; `blocks` has the kinds. Stages return their maps for feature distillation
-(Eq. 5); there are no hooks. Where a kind of block asks for it, what its stages see is scaled by quality: a learned
-vector for each quality and stage, interpolated geometrically as gains are.
+The way through the stages is in `stages`, for graphs too; `blocks` has the kinds. Stages return their maps for feature
+distillation (Eq. 5); there are no hooks. Where a kind of block asks for it, what its stages see is scaled by quality: a
+learned vector for each quality and stage, interpolated geometrically as gains are.
 """
 
 from __future__ import annotations
@@ -24,6 +20,7 @@ from .blocks.layers import add, grain_of, interpolated, leaky_relu, reach_of, sc
 from .precision import in_float32
 from .shortcuts import shortcut_down, shortcut_up
 from .spec import ModelSpec, Stage
+from .stages import Plan, analysis, pixels_beyond, synthesis, through_stages
 
 
 class Transformed(NamedTuple):
@@ -34,23 +31,22 @@ class Transformed(NamedTuple):
 
 
 class Transform(nn.Module):
-    """What g_a and g_s share: the walk over the stages, and how far it sees.
+    """What g_a and g_s share: what stages are made of, and how far it sees.
 
     reach: pixels that a result depends on beyond its own; grain: pixels that edges of tiles must be multiples of.
     """
 
-    def __init__(
-        self, name: str, ways: Sequence[nn.Module], stages: Sequence[Stage], last: nn.Module, at: int, qualities: int
-    ) -> None:
+    def __init__(self, plan: Plan[nn.Module], qualities: int) -> None:
         super().__init__()
-        self._ways = name
-        self.add_module(name, nn.ModuleList(ways))
+        self._ways, stages = plan.name, plan.stages
+        self.add_module(plan.name, nn.ModuleList(plan.ways))
         self.attention = nn.ModuleList(_attention(stages))
         self.groups = nn.ModuleList(_group(stage) for stage in stages)
-        self.last = last
-        parts = [(m, s.at) for n in (ways, self.attention, self.groups) for m, s in zip(n, stages, strict=True)]
-        self.reach = sum(at * reach_of(module) for module, at in parts) + at * reach_of(last)
-        self.grain = math.lcm(16, *(at * grain_of(module) for module, at in parts))
+        self.last = plan.last
+        inside = list(zip(self.attention, self.groups, strict=True))
+        self.reach = pixels_beyond(plan, inside, reach_of)
+        parts = zip(stages, plan.ways, inside, strict=True)
+        self.grain = math.lcm(16, *(s.at * grain_of(module) for s, way, rest in parts for module in (way, *rest)))
         self.scales = nn.ParameterDict({  # logarithms, for the stages that are scaled by quality
             str(i): nn.Parameter(torch.zeros(qualities, stage.width))
             for i, stage in enumerate(stages) if kind_of(stage.kind).scaled
@@ -67,24 +63,26 @@ class Transform(nn.Module):
 
         The value is float32 whatever the autocast of the caller.
         """
-        ways, linear, taps = getattr(self, self._ways), x, list[Tensor]()
-        for i, (way, attention, group) in enumerate(zip(ways, self.attention, self.groups, strict=True)):
-            x = way(x)
-            if str(i) in self.scales:
-                x = scaled(x, interpolated(self.scales[str(i)], quality))
-            x = group(attention(x))
-            if len(self.shortcut) > 1:  # one step a stage
-                linear = self._step(i, linear)
-                x = add(x, linear)
-            taps.append(x)
-        value = self.last(x)
-        if len(self.shortcut):
-            value = add(value, self._step(-1, linear))
+        value, taps = through_stages(self, x, quality)
         return Transformed(value, tuple(taps))
 
-    def _step(self, i: int, linear: Tensor) -> Tensor:
-        with in_float32(linear):  # it carries the picture itself, which eight bits of mantissa would blur
-            return self.shortcut[i](linear.float())
+    @property
+    def ways(self) -> nn.ModuleList:
+        """The layer that leads into each stage."""
+        return getattr(self, self._ways)
+
+    def scaled(self, i: int, x: Tensor, quality: Tensor) -> Tensor:
+        """What stage i sees, scaled by quality if its kind of block asks for it."""
+        return scaled(x, interpolated(self.scales[str(i)], quality)) if str(i) in self.scales else x
+
+    def step(self, i: int, x: Tensor) -> Tensor:
+        """Step i of the linear shortcut."""
+        with in_float32(x):  # it carries the picture itself, which eight bits of mantissa would blur
+            return self.shortcut[i](x.float())
+
+    def sum(self, x: Tensor, y: Tensor) -> Tensor:
+        """x + y, into x where no gradient needs it."""
+        return add(x, y)
 
     def linear(self, x: Tensor) -> Tensor:
         """The linear shortcut alone: one half of a linear transform codec."""
@@ -120,11 +118,7 @@ class Analysis(Transform):
     """g_a: a picture [B, 3, H, W] in 0..1 → y [B, M, H/16, W/16]; H and W multiples of 16."""
 
     def __init__(self, spec: ModelSpec) -> None:
-        stages, last = spec.stages, spec.stages[-1]
-        down = [kind_of(stages[0].kind).from_pixels(stages[0].width, stages[0].at)]
-        down += [kind_of(b.kind).down(a.width, b.width) for a, b in zip(stages, stages[1:], strict=False)]
-        out = kind_of(last.kind).to_latents(last.width, spec.latents, 16 // last.at)
-        super().__init__("down", down, stages, out, 16, len(spec.lambdas))
+        super().__init__(analysis(spec, kind_of), len(spec.lambdas))
         self.shortcut.extend(shortcut_down(spec))
 
 
@@ -132,11 +126,7 @@ class Synthesis(Transform):
     """g_s: ŷ [B, M, H/16, W/16] → a picture [B, 3, H, W], nominally in 0..1, not clamped."""
 
     def __init__(self, spec: ModelSpec) -> None:
-        stages, last = spec.stages[::-1], spec.stages[0]
-        up = [kind_of(stages[0].kind).from_latents(spec.latents, stages[0].width, 16 // stages[0].at)]
-        up += [kind_of(b.kind).up(a.width, b.width) for a, b in zip(stages, stages[1:], strict=False)]
-        out = kind_of(last.kind).to_pixels(last.width, last.at)
-        super().__init__("up", up, stages, out, 1, len(spec.lambdas))
+        super().__init__(synthesis(spec, kind_of), len(spec.lambdas))
         self.shortcut.extend(shortcut_up(spec))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from .kind import Kind
+from torch import nn
+
+from ..stages import Kind
 from .light import Light
 from .mixed import LightMixed, Mixed
 from .residual import Residual
 
-KINDS: dict[str, Kind] = {
+KINDS: dict[str, Kind[nn.Module, nn.Module]] = {
     "light": Light(),
     "light-mixed-v1": LightMixed("swin-v1"),
     "light-mixed-v2": LightMixed("swin-v2"),
@@ -18,7 +20,7 @@ KINDS: dict[str, Kind] = {
 """Name in a `Stage` → what it is made of."""
 
 
-def kind_of(name: str) -> Kind:
+def kind_of(name: str) -> Kind[nn.Module, nn.Module]:
     """The kind of a name; ValueError for one that is not known."""
     if name not in KINDS:
         raise ValueError(f"the kind of a stage is one of {', '.join(KINDS)}, found {name!r}")

@@ -12,11 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..light_layers import SLOPE
 from ..precision import in_float32
-
-SLOPE = 0.01
-"""Negative slope of LeakyReLU in the float networks."""
-
 
 BAND = 2**20
 """Values that pointwise layers treat at once where no gradient is needed: fresh memory costs more than the work."""

@@ -1,11 +1,7 @@
 """Blocks that learn fast and run on a CPU: products of matrices and depthwise 3×3 convolutions, nothing normalised.
 
-    block    x + 1×1(depthwise 3×3(leaky(1×1 x))), and then x + 1×1(leaky(1×1 x)) through twice the width
-    down     squares of 2×2 become channels, 1×1
-    up       1×1, channels become squares of 2×2
-
-A block costs 6·C² + 9·C multiply-accumulates a position. Maps are channels last, so that a 1×1 convolution is one
-matrix product. What a stage sees is scaled by quality, see `transforms`.
+Which layers there are, and how maps go through a block, is in `light_layers`; here they are modules of torch. Maps are
+channels last, so that a 1×1 convolution is one matrix product.
 """
 
 from __future__ import annotations
@@ -13,48 +9,102 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .kind import Kind, require_factor
-from .layers import SLOPE, ToPixels, by_place, fused, gathered, pointwise, spread
+from ..light_layers import LIGHT, SLOPE, LayerSpec, block_layers, through_block
+from ..stages import Kind
+from .layers import ToPixels, by_place, fused, gathered, pointwise, reach_of, spread
 
 SHARE = 0.2
 """How large a fresh block's changes are beside what they are added to."""
 
 
-class Pointwise(nn.Linear):
+class _Linear(nn.Linear):
+    """Weights of a 1×1 layer."""
+
+    def __init__(self, spec: LayerSpec) -> None:
+        super().__init__(*spec.shape[::-1])
+        self.spec, self.reach = spec, spec.reach
+
+
+class Pointwise(_Linear):
     """1×1 convolution as a matrix product: [B, I, H, W] → [B, O, H, W], channels last."""
 
-    reach = 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        """In the precision of the caller."""
+    def forward(self, x: Tensor, *, leaky: bool = False, plus: Tensor | None = None) -> Tensor:
+        """In the precision of the caller; then LeakyReLU, or `plus` added."""
+        if leaky or plus is not None:
+            return fused(x, self.weight, self.bias, leaky=leaky, plus=plus)
         return pointwise(x, self.weight, self.bias)
 
 
-class ToLatents(Pointwise):
-    """The last layer of g_a: as `Pointwise`, but what it gives is float32."""
+class ToLatents(_Linear):
+    """The last layer of g_a: a 1×1 convolution that gives float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Computed in the precision of the caller."""
+        return pointwise(x, self.weight, self.bias).float()
+
+
+class Gathering(_Linear):
+    """Squares of positions become channels, 1×1."""
 
     def forward(self, x: Tensor) -> Tensor:
         """In the precision of the caller."""
-        return super().forward(x).float()
+        by = self.spec.gather
+        return pointwise(gathered(x, by), by_place(self.weight, by, dim=1), self.bias)
+
+
+class Spreading(_Linear):
+    """1×1, channels become squares of positions."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """In the precision of the caller."""
+        by = self.spec.spread
+        return spread(pointwise(x, by_place(self.weight, by), by_place(self.bias, by)), by)
 
 
 class Depthwise(nn.Conv2d):
     """3×3 convolution of each channel by itself."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, channels, 3, padding=1, groups=channels)
+    def __init__(self, spec: LayerSpec) -> None:
+        super().__init__(spec.inputs, spec.outputs, spec.kernel, padding=spec.kernel // 2, groups=spec.inputs)
+        self.reach = spec.reach
+
+
+class FromPixels(nn.Conv2d):
+    """Squares of positions become channels, conv3×3."""
+
+    def __init__(self, spec: LayerSpec) -> None:
+        super().__init__(spec.shape[1], spec.outputs, spec.kernel, padding=spec.kernel // 2)
+        self.spec, self.reach = spec, spec.reach
+
+    def forward(self, x: Tensor) -> Tensor:
+        """In the precision of the caller."""
+        by = self.spec.gather
+        return F.conv2d(gathered(x, by), by_place(self.weight, by, dim=1), self.bias, padding=self.padding)
+
+
+def layer_of(spec: LayerSpec) -> nn.Module:
+    """The module of a layer."""
+    if spec.depthwise:
+        return Depthwise(spec)
+    if spec.kernel > 1:
+        return ToPixels(spec.inputs, spec.spread, exact=False) if spec.gather == 1 else FromPixels(spec)
+    return Gathering(spec) if spec.gather > 1 else Spreading(spec) if spec.spread > 1 else Pointwise(spec)
 
 
 class LightBlock(nn.Module):
-    """Two changes to a map [B, C, H, W]: one from the neighbourhood, one from the channels."""
+    """The block of `light_layers`: [B, C, H, W] → the same shape."""
 
-    reach = 1
+    into: Pointwise
+    around: Depthwise
+    out: Pointwise
+    widen: Pointwise
+    narrow: Pointwise
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.into, self.around = Pointwise(channels, channels), Depthwise(channels)
-        self.out = Pointwise(channels, channels)
-        self.widen, self.narrow = Pointwise(channels, 2 * channels), Pointwise(2 * channels, channels)
+        for name, spec in block_layers(channels)._asdict().items():
+            self.add_module(name, layer_of(spec))
+        self.reach = sum(map(reach_of, self.children()))
 
     def start(self) -> None:
         """Begin as small changes that look at the position itself."""
@@ -75,54 +125,14 @@ class LightBlock(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same shape; x itself is overwritten where no gradient needs it."""
-        inner = self.around(fused(x, self.into.weight, self.into.bias, leaky=True))
-        x = fused(inner, self.out.weight, self.out.bias, plus=x)
-        inner = fused(x, self.widen.weight, self.widen.bias, leaky=True)
-        return fused(inner, self.narrow.weight, self.narrow.bias, plus=x)
+        """x itself is overwritten where no gradient needs it."""
+        return through_block(self, x)
 
 
-class Down(Pointwise):
-    """Halve a map: [B, I, H, W] → [B, O, H/2, W/2]."""
+class Light(Kind[nn.Module, nn.Module]):
+    """Up to four stages, of which the last lies at 1/16: the layers of `light_layers.LIGHT`."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(4 * inputs, outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """In the precision of the caller."""
-        return pointwise(gathered(x, 2), by_place(self.weight, 2, dim=1), self.bias)
-
-
-class Up(Pointwise):
-    """Double a map: [B, I, H, W] → [B, O, 2H, 2W]."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, 4 * outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """In the precision of the caller."""
-        return spread(pointwise(x, by_place(self.weight, 2), by_place(self.bias, 2)), 2)
-
-
-class FromPixels(nn.Conv2d):
-    """Squares of `factor`² pixels become channels, conv3×3: [B, 3, H, W] → [B, C, H/factor, W/factor]."""
-
-    reach = 1
-
-    def __init__(self, channels: int, factor: int) -> None:
-        super().__init__(3 * factor**2, channels, 3, padding=1)
-        self.factor = factor
-
-    def forward(self, x: Tensor) -> Tensor:
-        """In the precision of the caller."""
-        weight = by_place(self.weight, self.factor, dim=1)
-        return F.conv2d(gathered(x, self.factor), weight, self.bias, padding=1)
-
-
-class Light(Kind):
-    """Up to four stages, of which the last lies at 1/16."""
-
-    scaled = True
+    scaled = LIGHT.scaled
 
     def block(self, width: int, number: int) -> nn.Module:
         """A light block."""
@@ -130,26 +140,24 @@ class Light(Kind):
 
     def from_pixels(self, width: int, factor: int) -> nn.Module:
         """Any factor."""
-        return FromPixels(width, factor)
+        return layer_of(LIGHT.from_pixels(width, factor))
 
     def down(self, inputs: int, width: int) -> nn.Module:
         """Halve a map."""
-        return Down(inputs, width)
+        return layer_of(LIGHT.down(inputs, width))
 
     def to_latents(self, width: int, latents: int, factor: int) -> nn.Module:
         """A matrix product at 1/16."""
-        require_factor(factor, 1, "the last layer of light stages")
-        return ToLatents(width, latents)
+        return ToLatents(LIGHT.to_latents(width, latents, factor))
 
     def from_latents(self, latents: int, width: int, factor: int) -> nn.Module:
         """A matrix product at 1/16."""
-        require_factor(factor, 1, "the first layer of light stages")
-        return Pointwise(latents, width)
+        return layer_of(LIGHT.from_latents(latents, width, factor))
 
     def up(self, inputs: int, width: int) -> nn.Module:
         """Double a map."""
-        return Up(inputs, width)
+        return layer_of(LIGHT.up(inputs, width))
 
     def to_pixels(self, width: int, factor: int) -> nn.Module:
         """Sub-pixel convolution, in the precision of the caller."""
-        return ToPixels(width, factor, exact=False)
+        return layer_of(LIGHT.to_pixels(width, factor))

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..precision import in_float32
+from ..stages import Kind, require_factor
 from .gdn import GDN
-from .kind import Kind, require_factor
 from .layers import ToPixels, add, leaky_relu, pointwise
 
 
@@ -89,7 +89,7 @@ class LastDown(nn.Conv2d):
             return super().forward(x.float())
 
 
-class Residual(Kind):
+class Residual(Kind[nn.Module, nn.Module]):
     """Three stages at 1/2, 1/4 and 1/8, as in the paper."""
 
     def block(self, width: int, number: int) -> nn.Module:

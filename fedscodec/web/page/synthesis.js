@@ -1,4 +1,4 @@
-// g_s of the light networks: latents to pixels, tile by tile. What it computes is described in networks/transforms.py.
+// g_s of the light networks: latents to pixels, tile by tile. What it computes is described in networks/light_layers.py.
 
 import { shuffleRow, windowOrder } from "./engine.js";
 
