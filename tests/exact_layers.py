@@ -42,7 +42,11 @@ def exact_layer_in_numpy(layer: ExactLayer, x: npt.ArrayLike) -> npt.NDArray[np.
     """The layer once more, slowly, in numpy's int64, sharing no code: what `layer(x)` must equal."""
     arrays = (layer.weight, layer.bias, layer.shift, layer.low, layer.high)
     weight, bias, shift, low, high = (array.cpu().numpy().astype(np.int64) for array in arrays)
-    image = np.asarray(x).astype(np.int64)
+    image = np.asarray(x)
+    planes = image.dtype == np.int8 and (layer.wide or layer.unsigned)
+    image = image.astype(np.int64)
+    if planes:
+        image = 256 * image[: len(image) // 2] + image[len(image) // 2 :]
     if layer.depthwise:
         kernel, (height, width) = weight.shape[1], image.shape[1:3]
         padded = np.pad(image, ((0, 0), (kernel // 2, kernel // 2), (kernel // 2, kernel // 2), (0, 0)))

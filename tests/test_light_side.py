@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -121,6 +121,16 @@ def test_a_spec_with_passes_survives_json() -> None:
 # ── Integers ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.fixture(params=exact_matmul.EXACT_BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each way to multiply that is exact on this machine, in use."""
+    if not exact_matmul.is_exact(request.param, "cpu"):
+        pytest.skip(f"{request.param} is not exact on this machine")
+    with exact_backend(request.param):
+        yield request.param
+
+
+@pytest.mark.usefixtures("backend")
 def test_every_layer_equals_numpy_over_a_whole_file(side: LightIntegers, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[exact32.ExactLayer, Tensor, Tensor]] = []
     plain = exact32.ExactLayer.forward
@@ -138,23 +148,39 @@ def test_every_layer_equals_numpy_over_a_whole_file(side: LightIntegers, monkeyp
         assert out.unique().numel() > 8, layer.name
 
 
-@pytest.mark.parametrize("backend", exact_matmul.EXACT_BACKENDS)
 @pytest.mark.parametrize("by_shifts", [False, True])
 def test_symbols_do_not_depend_on_the_engine(
     backend: str, by_shifts: bool, side: LightIntegers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not exact_matmul.is_exact(backend, "cpu"):
-        pytest.skip(f"{backend} is not exact on this machine")
     z, y = latents(side.spec, 5, 3, 4)
-    expected, _ = write(side, z, y)
+    with exact_backend("float64" if backend == "float32" else "float32"):
+        expected, _ = write(side, z, y)
     if by_shifts:
         monkeypatch.setattr(exact32, "is_depthwise_exact", lambda device: False)
-    with exact_backend(backend), torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16):
         found, _ = write(side, z, y)
     assert found.streams == expected.streams
     assert sum(map(len, expected.streams)) > 100
 
 
+def test_planes_are_the_two_bytes_of_integers() -> None:
+    x = torch.tensor([[-2047, -129, -128, -1], [0, 127, 128, 2047]])
+    high, low = exact32.in_planes(x.float()).to(torch.int64).split(2)
+    assert high.tolist() == [[-8, -1, 0, 0], [0, 0, 1, 8]]
+    assert torch.equal(256 * high + low, x)
+
+
+def test_a_left_side_is_copied_only_where_it_must_be() -> None:
+    right = exact_matmul.prepare(torch.ones(1, 32, 16, dtype=torch.int8), "int_mm", torch.device("cpu"))
+    for count, width, copied in ((48, 32, False), (48, 64, True), (40, 32, True), (16, 32, True)):
+        x = torch.randint(-128, 128, (count, width), dtype=torch.int8)[:, :32]
+        found = exact_matmul.left_side(x, right)
+        assert (found.data_ptr() != x.data_ptr()) == copied
+        assert len(found) >= 32
+        assert torch.equal(found[:count], x)
+
+
+@pytest.mark.usefixtures("backend")
 def test_tiles_change_nothing(side: LightIntegers, monkeypatch: pytest.MonkeyPatch) -> None:
     z, y = latents(side.spec, 6, 6, 5)
     expected, _ = write(side, z, y)

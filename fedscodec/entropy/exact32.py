@@ -5,9 +5,9 @@ reaches 2²⁴. So float32 holds every sum exactly, and the layer is the same in
 
     out = clamp(floor((Σ weight · input + bias) · 2^-shift), low, high)        (half a unit for rounding is in the bias)
 
-A factor of a power of two is exact too, so only floor rounds. One description, three ways to run it: `torch._int_mm`
-(which takes int8: inputs of 0 … 255 go in 128 lower, wider ones as two planes, 256 · hi + lo), and float32 and
-float64 products.
+A factor of a power of two is exact too, so only floor rounds, and in floats the factor is part of weights and bias.
+One description, three ways to run it: `torch._int_mm` (which takes int8: inputs of 0 … 255 go in 128 lower, wider ones
+as two planes, 256 · hi + lo, see `in_planes`), and float32 and float64 products.
 
     kind          weight         inputs → outputs
     pointwise     [O, I]         [..., I] → [..., O]; with upsample [B, H, W, I] → [B, 2H, 2W, O/4]
@@ -20,22 +20,32 @@ Maps are channels last.
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .exact_matmul import Prepared, choose_exact_backend, prepare, row_buffer, sliding_product
+from .exact_matmul import Prepared, choose_exact_backend, left_side, prepare, sliding_product
 from .exact_sums import ExactIntegers, ExactSpec
 from .fixedpoint import INT8_LIMIT, RELU_LIMIT
 
 _PLANE = 256  # a wide input is 256 · hi + lo, both int8
 
 
+class Product(NamedTuple):
+    """The rows of one group, ready to be multiplied by a backend: what is added then is in units of the outputs."""
+
+    matrix: Prepared | Tensor  # int8, or by 2^-shift in float
+    bias: Tensor
+    scale: Tensor  # of sums of int8 products
+
+
 class ExactLayer(nn.Module):
     """One layer of integers, whose numbers `require_exact` has let pass.
 
-    What goes in are integers in any type; what comes out, in float32.
+    What goes in are integers in any type; where limits are beyond int8, those in int8 are `in_planes`. What comes out
+    are integers in float32.
     """
 
     weight: Tensor
@@ -44,9 +54,8 @@ class ExactLayer(nn.Module):
     low: Tensor
     high: Tensor
     limits: Tensor
-    scale: Tensor
+    kernels: Tensor
     offset: Tensor
-    lifted: Tensor
 
     def __init__(self, name: str, spec: ExactSpec, integers: ExactIntegers) -> None:
         super().__init__()
@@ -59,67 +68,87 @@ class ExactLayer(nn.Module):
         bounds = torch.tensor(self.ranges, dtype=torch.float32).repeat_interleave(len(weight) // len(self.ranges), 0)
         self.register_buffer("low", bounds[:, 0])
         self.register_buffer("high", bounds[:, 1])
-        scale = torch.ldexp(torch.ones(len(weight)), -shift)
-        self.register_buffer("scale", scale, persistent=False)
-        self.register_buffer("offset", bias.float() * scale, persistent=False)  # exact: bias is below 2²⁴
         self.unsigned = set(spec.limits) == {RELU_LIMIT}
         self.wide = max(spec.limits) > (RELU_LIMIT if self.unsigned else INT8_LIMIT)
-        lifted = bias.float() + (128 * weight.flatten(1).sum(1, dtype=torch.float32) if self.unsigned else 0)
-        self.register_buffer("lifted", lifted * scale, persistent=False)  # exact, as 128 times weights are in the sums
-        self._prepared: dict[tuple[str, str], list[Prepared | Tensor]] = {}
+        if self.depthwise:
+            scale = torch.ldexp(torch.ones(len(weight)), -shift)
+            self.register_buffer("kernels", weight * scale[:, None, None], persistent=False)
+            self.register_buffer("offset", bias * scale, persistent=False)
+        self._ready: dict[tuple[str, str], list[Product]] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer of x, see the table above."""
         if self.depthwise:
-            return self._requantised(_depthwise(x.float(), self.weight), slice(None), self.offset)
+            return self._whole(_depthwise(x.float(), self.kernels, self.offset))
+        backend = choose_exact_backend(x.device)
+        products = self._products(backend, x.device)
         if self.groups > 1:
-            each = [self._product(part, group) for group, part in enumerate(x.unbind(1))]
-            return torch.stack(each, 1)
-        out = self._product(x, 0)
+            return torch.stack([self._product(one, how) for one, how in zip(x.unbind(1), products, strict=True)], 1)
+        out = self._product(x, products[0])
         return shuffled(out) if self.upsample > 1 else out
 
-    def _product(self, x: Tensor, group: int) -> Tensor:
-        """One group's product of [..., I], requantised."""
-        rows = slice(group, None, self.groups)
-        flat = x.reshape(-1, x.shape[-1])
-        backend = choose_exact_backend(x.device)
-        matrix = self._matrices(backend, x.device)[group]
-        if isinstance(matrix, Prepared):
-            return self._requantised(self._in_planes(flat, matrix), rows, self.lifted).view(*x.shape[:-1], -1)
-        with torch.autocast(x.device.type, enabled=False):
-            sums = (flat.to(matrix.dtype) @ matrix).float()
-        return self._requantised(sums, rows, self.offset).view(*x.shape[:-1], -1)
+    def _product(self, x: Tensor, how: Product) -> Tensor:
+        """One group's product of [..., I], every step exact: see the top."""
+        flat, batch = x.reshape(-1, x.shape[-1]), len(x)
+        if isinstance(how.matrix, Prepared):
+            batch //= 1 + self._given_planes(x)
+            out = torch.addcmul(how.bias, self._sums(flat, how.matrix), how.scale)
+        else:
+            with torch.autocast(x.device.type, enabled=False):
+                out = torch.addmm(how.bias, flat.to(how.matrix.dtype), how.matrix).float()
+        return self._whole(out).view(batch, *x.shape[1:-1], -1)
 
-    def _in_planes(self, flat: Tensor, matrix: Prepared) -> Tensor:
-        """flat [N, I] · matrix in int8 products, float32; of unsigned inputs, less 128 · Σ weights."""
-        count, inner = flat.shape
-        buffer = row_buffer((1 + self.wide) * count, inner, "int_mm", flat.device)
-        values = flat.to(torch.int16)
-        if not self.wide:
-            buffer[:count, :inner].copy_(values - 128 if self.unsigned else values)
-            return sliding_product(buffer, count, 0, matrix).float()
-        buffer[:count, :inner].copy_((values + _PLANE // 2) >> 8)
-        buffer[count : 2 * count, :inner].copy_(values)  # the low byte, as signed
-        sums = sliding_product(buffer, 2 * count, 0, matrix)
-        return torch.add(sums[count:], sums[:count], alpha=_PLANE).float()
+    def _given_planes(self, x: Tensor) -> bool:
+        return x.dtype == torch.int8 and (self.wide or self.unsigned)
 
-    def _matrices(self, backend: str, device: torch.device) -> list[Prepared | Tensor]:
+    def _sums(self, flat: Tensor, matrix: Prepared) -> Tensor:
+        """flat [N, I] or its planes by int8 products, int32 [N, O]; of unsigned inputs, less 128 · Σ weights."""
+        if self.wide:
+            planes = flat if self._given_planes(flat) else in_planes(flat)
+            sums = sliding_product(left_side(planes, matrix), len(planes), 0, matrix)
+            return torch.add(sums[len(sums) // 2 :], sums[: len(sums) // 2], alpha=_PLANE)
+        if self._given_planes(flat):
+            flat = flat[len(flat) // 2 :] ^ -128  # the low byte tells 0 … 255 from each other; this makes it 128 lower
+        elif self.unsigned:
+            flat = flat - 128
+        return sliding_product(left_side(flat, matrix), len(flat), 0, matrix)
+
+    def _products(self, backend: str, device: torch.device) -> list[Product]:
         key = (backend, str(device))
-        if key not in self._prepared:
-            weights = [self.weight[group :: self.groups].t() for group in range(self.groups)]
-            if backend == "int_mm":
-                self._prepared[key] = [prepare(one.cpu()[None], backend, device) for one in weights]
-            else:
-                kind = torch.float64 if backend == "float64" else torch.float32
-                self._prepared[key] = [one.to(device, kind).contiguous() for one in weights]
-        return self._prepared[key]
+        if key not in self._ready:
+            self._ready[key] = [self._made_ready(group, backend, device) for group in range(self.groups)]
+        return self._ready[key]
 
-    def _requantised(self, sums: Tensor, rows: slice, offset: Tensor) -> Tensor:
-        """Every step is exact: see the top."""
-        out = sums.mul_(self.scale[rows]).add_(offset[rows]).floor_()
+    def _made_ready(self, group: int, backend: str, device: torch.device) -> Product:
+        rows = slice(group, None, self.groups)
+        weight, bias, shift = (array[rows].to(device) for array in (self.weight, self.bias, self.shift))
+        kind = torch.float64 if backend == "float64" else torch.float32
+        scale = torch.ldexp(torch.ones(len(shift), dtype=kind, device=device), -shift)
+        if backend != "int_mm":
+            return Product((weight * scale[:, None]).t().contiguous(), bias * scale, scale)
+        lifted = bias + (128 * weight.sum(1, dtype=torch.int32) if self.unsigned else 0)  # which the sums contain
+        return Product(prepare(weight.t().cpu()[None], backend, device), lifted * scale, scale)
+
+    def _whole(self, out: Tensor) -> Tensor:
+        """The integers within their bounds of what floats hold, in place."""
+        out.floor_()
         for (low, high), part in zip(self.ranges, out.chunk(len(self.ranges), -1), strict=True):
             part.clamp_(low, high)
         return out
+
+
+def kept(x: Tensor) -> Tensor:
+    """Integers of at most 12 bits as wide layers multiply them best, two bytes each: `in_planes`, or int16."""
+    return in_planes(x) if choose_exact_backend(x.device) == "int_mm" else x.to(torch.int16)
+
+
+def in_planes(x: Tensor) -> Tensor:
+    """Integers [B, ...] in int8, [2B, ...]: first how many 256 there are, then what is left, -128 … 127."""
+    values = x.to(torch.int16)
+    planes = torch.empty((2 * len(x), *x.shape[1:]), dtype=torch.int8, device=x.device)
+    planes[: len(x)] = (values + _PLANE // 2).bitwise_right_shift_(8)
+    planes[len(x) :] = values  # the low byte, as signed
+    return planes
 
 
 def shuffled(x: Tensor) -> Tensor:
@@ -129,23 +158,23 @@ def shuffled(x: Tensor) -> Tensor:
     return parts.reshape(batch, 2 * height, 2 * width, channels // 4)
 
 
-def _depthwise(x: Tensor, weight: Tensor) -> Tensor:
-    """Sums of float32 [B, H, W, C] with int8 [C, k, k], zeros around the map."""
+def _depthwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """float32 [B, H, W, C] by [C, k, k], zeros around the map, and [C] added."""
     kernel = weight.shape[-1]
     if is_depthwise_exact(str(x.device)):
-        maps, weights = x.permute(0, 3, 1, 2), weight[:, None].float()
         with torch.autocast(x.device.type, enabled=False):
-            return F.conv2d(maps, weights, padding=kernel // 2, groups=len(weight)).permute(0, 2, 3, 1).contiguous()
-    return _by_shifts(x, weight)
+            maps = F.conv2d(x.permute(0, 3, 1, 2), weight[:, None], bias, padding=kernel // 2, groups=len(weight))
+        return maps.permute(0, 2, 3, 1).contiguous()
+    return _by_shifts(x, weight).add_(bias)
 
 
 def _by_shifts(x: Tensor, weight: Tensor) -> Tensor:
     (height, width), kernel = x.shape[1:3], weight.shape[-1]
-    padded, weights = F.pad(x, (0, 0, *(4 * (kernel // 2,)))), weight.float()
+    padded = F.pad(x, (0, 0, *(4 * (kernel // 2,))))
     sums = torch.zeros_like(x)
     for i in range(kernel):
         for j in range(kernel):
-            sums.addcmul_(padded[:, i : i + height, j : j + width], weights[:, i, j])
+            sums.addcmul_(padded[:, i : i + height, j : j + width], weight[:, i, j])
     return sums
 
 

@@ -87,6 +87,17 @@ def row_buffer(rows: int, inner: int, backend: str, device: torch.device) -> Ten
     return torch.empty((rows, inner), dtype=_CARRIER[backend], device=device)
 
 
+def left_side(x: Tensor, right: Prepared) -> Tensor:
+    """Integers [N, K] within int8 as a `row_buffer`: x itself where it is one already."""
+    (count, inner), kind = x.shape, _CARRIER[right.backend]
+    whole = right.backend != "int_mm" or not (count % _INT_MM_MULTIPLE or inner % _INT_MM_MULTIPLE)
+    if x.dtype == kind and x.is_contiguous() and whole and count >= _INT_MM_ROWS:
+        return x
+    buffer = row_buffer(count, inner, right.backend, x.device)
+    buffer[:count, :inner] = x
+    return buffer
+
+
 def sliding_product(buffer: Tensor, rows: int, step: int, right: Prepared) -> Tensor:
     """Sum over r of `buffer[r*step : r*step + rows] @ matrices[r]`: `[rows, O]`, integers in any type.
 

@@ -83,10 +83,9 @@ def _segments(symbols: ArrayLike, indexes: ArrayLike, tables: Tables) -> list[tu
     tables.check_symbols(symbols, indexes)
     counts = _counts(indexes, tables)
     positions = _grouped(symbols, indexes, tables, counts)
-    escaped, low, high = _outside(positions, tables, counts)
-    planes = _escape_planes(positions[escaped], low, high)
-    for k, part in _parts(counts):
-        positions[part] -= tables.low[k] - 1
+    escaped = _to_alphabet(positions, tables, counts)
+    low, high = _ranges_at(escaped, tables, counts)
+    planes = _escape_planes(positions[escaped] + (low - 1), low, high)
     positions[escaped] = 0
     segments = [(positions[part], models[k]) for k, part in _parts(counts)]
     return segments + [(plane.astype(np.int32), _BIT) for plane in planes]
@@ -101,8 +100,8 @@ def decode(data: bytes, indexes: ArrayLike, tables: Tables) -> NDArray[np.int16]
     outside 0 .. T-1, and WeightsError if the tables are not sound.
     """
     indexes = np.asarray(indexes)
-    tables.check_indexes(indexes)
-    coder = StreamDecoder(data, int(_counts(indexes, tables).sum()))
+    skipped = int(np.count_nonzero(indexes < tables.skip)) if tables.skip else 0
+    coder = StreamDecoder(data, indexes.size - skipped)
     symbols = coder.part(indexes, tables)
     coder.finish()
     return symbols
@@ -134,11 +133,10 @@ class StreamDecoder:
                 words, head = coder.pos()
                 if not words and head < least_escape:  # all the rest would be ESCAPEs without end (see the top)
                     raise FormatError(f"A stream of {total} symbols should not end after {part.start} of them.")
-                positions = coder.decode(models[k], part.stop - part.start)
-                values[part] = positions + (tables.low[k] - 1)
-            escaped, low, high = _outside(values, tables, counts)
+                values[part] = coder.decode(models[k], part.stop - part.start)
+            escaped = _from_alphabet(values, tables, counts)
             if escaped.size:
-                values[escaped] = _read_escapes(coder, low, high)
+                values[escaped] = _read_escapes(coder, *_ranges_at(escaped, tables, counts))
         return _ungrouped(values, indexes, tables, counts)
 
     def finish(self) -> None:
@@ -228,12 +226,12 @@ def _places(
     for block in _blocks(indexes.size):
         keys = indexes[block].astype(np.uint8 if len(tables) <= 256 else np.uint16)  # which numpy sorts by radix
         order = np.argsort(keys, kind="stable")
+        if indexes.size <= _BLOCK:  # the usual case, and the sorted order itself
+            yield order[indexes.size - int(counts.sum()) :], slice(None)
+            return
         of_block = np.bincount(keys, minlength=len(tables))
         order = order[int(of_block[: tables.skip].sum()) :]
         of_block[: tables.skip] = 0
-        if indexes.size <= _BLOCK:  # the usual case, and the sorted order itself
-            yield order, slice(0, order.size)
-            return
         sorted_places = np.arange(order.size) + np.repeat(following - (np.cumsum(of_block) - of_block), of_block)
         following += of_block
         yield block.start + order, sorted_places
@@ -259,18 +257,30 @@ def _ungrouped(
     return symbols
 
 
-def _outside(
-    values: NDArray[Any], tables: Tables, counts: NDArray[np.intp]
-) -> tuple[NDArray[np.intp], NDArray[np.int32], NDArray[np.int32]]:
-    """Return where grouped values are outside their tables' ranges, and the ends of these ranges, low and high."""
-    found = [(np.empty(0, dtype=np.intp), tables.low[:0], tables.high[:0])]
+def _to_alphabet(values: NDArray[np.int32], tables: Tables, counts: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Make grouped values places in their alphabets, where low is 1, and return where they are outside of them."""
+    found = [np.empty(0, dtype=np.intp)]
     for block in _blocks(values.size):
         part, sizes = values[block], _sizes(counts, block)
-        low, high = np.repeat(tables.low, sizes), np.repeat(tables.high, sizes)
-        places = np.flatnonzero((part < low) | (part > high))
-        found.append((block.start + places, low[places], high[places]))
-    places, lows, highs = (np.concatenate(column) for column in zip(*found, strict=True))
-    return places, lows, highs
+        part -= np.repeat(tables.low - 1, sizes)
+        found.append(block.start + np.flatnonzero((part < 1) | (part > np.repeat(tables.high - tables.low + 1, sizes))))
+    return np.concatenate(found)
+
+
+def _from_alphabet(values: NDArray[np.int16], tables: Tables, counts: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Undo `_to_alphabet` where there is no ESCAPE, and return where there is one."""
+    escaped = np.flatnonzero(values == 0)
+    for block in _blocks(values.size):
+        values[block] += np.repeat((tables.low - 1).astype(np.int16), _sizes(counts, block))
+    return escaped
+
+
+def _ranges_at(
+    places: NDArray[np.intp], tables: Tables, counts: NDArray[np.intp]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the ends, low and high, of the ranges of the tables at these places of the sorted order."""
+    k = np.searchsorted(np.cumsum(counts), places, side="right")
+    return tables.low[k], tables.high[k]
 
 
 def _sizes(counts: NDArray[np.intp], block: slice) -> NDArray[np.intp]:
@@ -281,11 +291,11 @@ def _sizes(counts: NDArray[np.intp], block: slice) -> NDArray[np.intp]:
 
 def _parts(counts: NDArray[np.intp], most: int | None = None) -> Iterator[tuple[int, slice]]:
     """Yield (table, where its symbols lie in the sorted order), in parts of at most `most` symbols."""
-    ends = np.cumsum(counts)
-    for k in np.flatnonzero(counts).tolist():
-        start, end = int(ends[k] - counts[k]), int(ends[k])
-        for first in range(start, end, most or end - start):
-            yield k, slice(first, min(first + (most or end - start), end))
+    end = 0
+    for k, count in enumerate(counts.tolist()):
+        start, end, step = end, end + count, most or count
+        if count:
+            yield from ((k, slice(first, min(first + step, end))) for first in range(start, end, step))
 
 
 def _escape_planes(values: NDArray[np.int32], low: NDArray[np.int32], high: NDArray[np.int32]) -> list[NDArray[Any]]:

@@ -62,9 +62,10 @@ class StreamWriter:
         flat_y, flat_mean, flat_index = (_array(x).reshape(-1, count) for x in (_given(y), mean, index))
         symbols: np.ndarray = np.empty(flat_mean.shape, dtype=np.int16)
         for chunk in _chunks(len(symbols)):
-            residual = flat_y[chunk].astype(np.float64)
-            residual -= flat_mean[chunk].astype(np.float64) / self.unit
-            symbols[chunk] = np.where(flat_index[chunk] < tables.skip, 0, _round(residual))
+            residual = np.divide(flat_mean[chunk], self.unit, dtype=np.float64)
+            symbols[chunk] = _round(np.subtract(flat_y[chunk], residual, out=residual))
+        if tables.skip:
+            symbols[flat_index < tables.skip] = 0
         symbols = symbols.reshape(means.shape)
         self._write(symbols, flat_index, tables, ends=part.ends)
         return _like(mean, _y_hat(symbols, means, self.unit))
@@ -199,7 +200,9 @@ def _on(device: Any, found: np.ndarray) -> Any:
 
 def _round(x: np.ndarray) -> np.ndarray:
     """To integers, halves up, in int16; what is no number is 0."""
-    whole = np.nan_to_num(np.floor(x + 0.5), copy=False)
+    whole = x + 0.5
+    np.floor(whole, out=whole)
+    whole[np.isnan(whole)] = 0
     return np.clip(whole, -SYMBOL_LIMIT, SYMBOL_LIMIT, out=whole).astype(np.int16)
 
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..entropy.exact32 import ExactLayer
+from ..entropy.exact32 import ExactLayer, kept
 from ..entropy.exact_sums import ExactIntegers
 from ..entropy.fixedpoint import CONTEXT_LIMIT, WIDE_LIMIT, quality_level
 from ..entropy.parts import Part, assemble
@@ -89,47 +89,51 @@ class LightIntegers(nn.Module):
         self.register_buffer("known_shift", torch.from_numpy(known_shift(arrays, spec.latents)))
 
     def side(self, z_hat: Tensor, quality: int) -> Tensor:
-        """ẑ int16 [1, H/64, W/64, Z] and quality in thousandths → side int16 [1, H/16, W/16, S]."""
+        """ẑ int16 [1, H/64, W/64, Z] and quality in thousandths → all that the nets are shown, [_, H/16, W/16, S + M].
+
+        First the side, and then what is known of ŷ, so that no pass has to put them together; as `kept` gives it.
+        """
         level = float(quality_level(quality, len(self.spec.lambdas)))
         (height, width), up = z_hat.shape[1:3], STRIDE // 16
-        out = z_hat.new_empty((1, height * up, width * up, self.channels), dtype=torch.int16)
-        for seen, kept in tiles(height, width, HYPER_SIDE, -(-self.reach.side // up)):
+        like = kept(z_hat[:, :0, :0])
+        out = like.new_zeros((len(like), height * up, width * up, self.channels + self.spec.latents))
+        for seen, inner in tiles(height, width, HYPER_SIDE, -(-self.reach.side // up)):
             part = seen.of_last(z_hat).clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT).float()
             x = through(self.h_s, F.pad(part, (0, 1), value=level))
-            kept.scaled(up).of_last(out).copy_(kept.inside(seen).scaled(up).of_last(x))
-            if seen != kept:  # one of several
+            place = inner.scaled(up).of_last(out)[..., : self.channels]
+            place.copy_(kept(inner.inside(seen).scaled(up).of_last(x)))
+            if seen != inner:  # one of several
                 trim()
         return out
 
     def unknown(self, side: Tensor) -> Tensor:
-        """Zeros int16 [1, H/16, W/16, M]."""
-        return side.new_zeros((*side.shape[:3], self.spec.latents))
+        """Zeros [_, H/16, W/16, M]: the end of what the nets are shown."""
+        return side[..., self.channels :]
 
     def parameters_of(self, part: Part, side: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean int16 in 1/64 and table index int8 of every latent of a part, both its block."""
+        """Mean int16 in 1/64 and table index int8 of every latent of a part, both its block; side ends in known."""
         rows, columns = side.shape[1:3]
-        means = side.new_empty(part.shape(1, rows, columns))
+        means = side.new_empty(part.shape(1, rows, columns), dtype=torch.int16)
         indexes = torch.empty_like(means, dtype=torch.int8)
         margin = -(-self.reach.parts[part.number] // 2)
-        for seen, kept in tiles(rows // 2, columns // 2, SLICE_SIDE // 2, margin):  # in squares
-            whole = seen.scaled(2)
-            inputs = torch.cat([whole.of_last(side), whole.of_last(known)[..., : part.seen]], -1)
-            found = means_and_indexes(self.nets[part.number](inputs), part.cells)
-            place, inner = _of_block(part, kept), _of_block(part, kept.inside(seen))
+        for seen, inner in tiles(rows // 2, columns // 2, SLICE_SIDE // 2, margin):  # in squares
+            shown = seen.scaled(2).of_last(side)[..., : self.channels + part.seen]
+            found = means_and_indexes(self.nets[part.number](shown), part.cells)
+            place, within = _of_block(part, inner), _of_block(part, inner.inside(seen))
             for block, tile in zip((means, indexes), found, strict=True):
-                block[place].copy_(tile[inner])
-            if seen != kept:  # one of several
+                block[place].copy_(tile[within])
+            if seen != inner:  # one of several
                 trim()
         return means, indexes
 
     def shown(self, part: Part, y_hat: Tensor) -> Tensor:
-        """ŷ of a part (integers in 1/64) as later parts see it, in 12 bits, int16."""
+        """ŷ of a part (integers in 1/64) as later parts see it, in 12 bits, `kept`."""
         shift = part.of(self.known_shift)
         if part.cells is not None:
             groups = len(part.cells.groups)
             shift = shift.view(-1, groups).t().repeat_interleave(part.cells.corners, 0)[:, None, None]
         up = (y_hat >> (shift - 1).clamp_min(0)) & (shift > 0)  # halves go up; int16 has no room to add them first
-        return ((y_hat >> shift) + up).clamp_(-WIDE_LIMIT, WIDE_LIMIT).to(torch.int16)
+        return kept(((y_hat >> shift) + up).clamp_(-WIDE_LIMIT, WIDE_LIMIT))
 
     def take(self, y: Tensor, part: Part) -> Tensor:
         """The block of a part of y [1, H/16, W/16, M]."""
