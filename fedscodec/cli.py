@@ -1,9 +1,9 @@
-"""The `feds` command, put together from its subcommands.
+"""The `feds` command with its subcommands.
 
-Every subcommand is a file in `commands`: it parses, calls one function and prints one line or one table. Results go
-to a file or to standard output, words to standard error. What is heavy (torch, numpy, Pillow, rich) is imported
-inside the commands, so that `feds --help` and completion answer at once. The exit codes are listed in
-`commands.failures`.
+Every subcommand is a file in `commands`: it parses its arguments, calls one function and prints one line or one table.
+Results go to a file or to standard output, messages to standard error. The commands import heavy packages (torch,
+numpy, Pillow, rich) only when they run, so `feds --help` and completion answer at once. `commands.failures` lists the
+exit codes.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def feds(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """A learned image codec: pictures to .feds files and back, the same on every machine."""
+    """Encode pictures into .feds files and decode them, with a learned codec that is the same on every machine."""
 
 
 def main() -> None:

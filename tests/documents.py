@@ -156,7 +156,7 @@ def _run_in_shell(command: str) -> tuple[int, str]:
 def _in_its_way(work: Callable[[], T], words_of: Callable[[T], str]) -> T:
     """Run, and once more where an older result is in the way: documents list alternatives with the same output."""
     result = work()
-    if found := re.search(r"^feds: (.+): exists already, --force overwrites it$", words_of(result), re.M):
+    if found := re.search(r"^feds: (.+): already exists, use --force to overwrite it$", words_of(result), re.M):
         Path(found[1]).unlink()
         return work()
     return result

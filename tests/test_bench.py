@@ -323,7 +323,7 @@ def test_results_that_are_there_stay_unless_asked(session, tmp_path):
     assert keeping.prepare(tmp_path / "new", force=False, resume=True) is None
     (tmp_path / "decoded").mkdir()
     (tmp_path / "results.json").write_text("{}")
-    with pytest.raises(OutputError, match=r"results\.json: exists already; --resume goes on with it, --force begins"):
+    with pytest.raises(OutputError, match=r"results\.json: already exists; use --resume to continue it or --force"):
         keeping.prepare(tmp_path, force=False, resume=False)
     assert keeping.prepare(tmp_path, force=True, resume=False) is None
     assert not (tmp_path / "decoded").exists()
@@ -390,7 +390,7 @@ def test_the_command_prints_tables_and_keeps_results(photos, tmp_path, monkeypat
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert (
         refused.stderr
-        == f"feds: {out / 'results.json'}: exists already; --resume goes on with it, --force begins anew\n"
+        == f"feds: {out / 'results.json'}: already exists; use --resume to continue it or --force to start again\n"
     )
 
 
@@ -404,14 +404,11 @@ def test_ctrl_c_shows_what_there_is_and_says_how_to_go_on(photos, tmp_path, monk
     out = tmp_path / "results"
     result = feds("bench", photos, "--model", "tiny", "--quality", 4, "--device", "cpu", "-o", out)
     assert result.exit_code == 130
-    assert (
-        result.stderr.splitlines()[-1]
-        == f"feds: stopped; what was measured (1) is kept so far in {out}, --resume goes on"
-    )
+    assert result.stderr.splitlines()[-1] == f"feds: stopped; 1 measurement saved in {out}, --resume continues"
     assert "q4" in result.stdout
     assert len(read_results(out).rows) == 1
     nothing = feds("bench", photos, "--model", "tiny", "--quality", 4, "--device", "cpu")
-    assert nothing.stderr.splitlines()[-1] == "feds: stopped; what was measured (1) is not kept, without --output"
+    assert nothing.stderr.splitlines()[-1] == "feds: stopped; 1 measurement not saved without --output"
 
 
 def test_a_peer_that_is_not_there_is_left_out_in_one_line(photos, monkeypatch):
@@ -427,9 +424,9 @@ def test_a_peer_that_is_not_there_is_left_out_in_one_line(photos, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "give either pictures (or folders of them) or --dataset"),
-        (["a.png", "--dataset", "kodak"], "give either pictures (or folders of them) or --dataset"),
-        (["a.png", "--resume"], "--resume goes on with a folder: give it with --output"),
+        ([], "expected either pictures (or folders of them) or --dataset"),
+        (["a.png", "--dataset", "kodak"], "expected either pictures (or folders of them) or --dataset"),
+        (["a.png", "--resume"], "--resume needs the folder to continue: give it with --output"),
     ],
 )
 def test_wrong_usage(arguments, words):

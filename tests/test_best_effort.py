@@ -34,7 +34,7 @@ def test_a_cut_file_is_shown_and_told_of(tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(image), np.asarray(Image.open(tmp_path / "cut.png")))
     again = CliRunner().invoke(app, ["decode", "--best-effort", str(cut), str(SOUND)])
     assert again.exit_code == 2
-    assert "--best-effort decodes one file at a time" in again.stderr
+    assert "--best-effort takes one file at a time" in again.stderr
 
 
 def test_a_sound_file_is_decoded_as_ever(tmp_path: Path) -> None:

@@ -185,13 +185,13 @@ def test_scripts_for_shells_work_in_them(shell, tmp_path):
         (["encode", "photo.png", "--device", "tpu"], "Invalid value for '--device'"),
         (["encode", "photo.png", "--quality", "good"], "Invalid value for '--quality'"),
         (["encode", "photo.png", "--size", "2 boxes"], "200k, 1.5M or 200KiB, found 2 boxes"),
-        (["encode", "photo.png", "--bpp", "1", "--psnr", "30"], "only one of --quality, --bpp, --size, --psnr, "),
-        (["encode", "photo.png", "--bpp", "1", "--quality", "3"], "only one of --quality, --bpp, --size, --psnr, "),
+        (["encode", "photo.png", "--bpp", "1", "--psnr", "30"], "use only one of --quality, --bpp, --size, --psnr, "),
+        (["encode", "photo.png", "--bpp", "1", "--quality", "3"], "use only one of --quality, --bpp, --size, --psnr, "),
         (["encode", "photo.png", "--max-pixels", "0"], "Invalid value for '--max-pixels'"),
         (["blur", "photo.png"], "No such command 'blur'"),
         (["train", "--data", "."], "Missing option '--out'"),
         (["train", "--data", ".", "--out", "a.safetensors", "--crop", "100"], "multiple of 64, found 100"),
-        (["train", "--data", ".", "--out", "a.pt"], "weights are written as .safetensors, found a.pt"),
+        (["train", "--data", ".", "--out", "a.pt"], "expected a file that ends in .safetensors, found a.pt"),
         (["train", "--data", ".", "--out", "a.safetensors", "--optimizer", "sgd"], "Invalid value"),
     ],
 )
@@ -269,7 +269,7 @@ def test_pictures_over_the_limit(photo):
 def test_outputs_that_are_refused_before_the_work(photo, monkeypatch):
     monkeypatch.setattr(loading, "load_model", None)  # which the work would need
     Path("photo.feds").write_bytes(b"old")
-    refused = "feds: photo.feds: exists already, --force overwrites it\n"
+    refused = "feds: photo.feds: already exists, use --force to overwrite it\n"
     assert told(feds("encode", photo)) == (1, b"", refused)
     assert Path("photo.feds").read_bytes() == b"old"
     refused = "feds: photo.png: is the input, expected another name for the output\n"
@@ -277,13 +277,13 @@ def test_outputs_that_are_refused_before_the_work(photo, monkeypatch):
     refused = "feds: none/a.feds: its folder does not exist\n"
     assert told(feds("encode", photo, "-o", "none/a.feds")) == (1, b"", refused)
     Path("a.feds").write_bytes(a_feds_file())
-    refused = "feds: photo.png: exists already, --force overwrites it\n"
+    refused = "feds: photo.png: already exists, use --force to overwrite it\n"
     assert told(feds("decode", "a.feds", "-o", photo)) == (1, b"", refused)
     code, _, err = told(feds("decode", "a.feds", "-o", "a.xyz"))
     assert code == 2
-    assert "pictures are written as .avif .bmp " in err
+    assert "expected a picture format (.avif .bmp " in err
     Path("a.safetensors").touch()
-    refused = "feds: a.safetensors: exists already, --force overwrites it\n"
+    refused = "feds: a.safetensors: already exists, use --force to overwrite it\n"
     assert told(feds("train", "--data", ".", "--out", "a.safetensors")) == (1, b"", refused)
 
 
@@ -586,7 +586,7 @@ def test_models_lists_what_is_installed():
 def test_no_models_at_all(monkeypatch, tmp_path):
     monkeypatch.setattr(registry, "folders", lambda: [tmp_path])
     code, _, err = told(feds("models"))
-    assert (code, err) == (0, f"feds: no weights files are in {tmp_path}\n")
+    assert (code, err) == (0, f"feds: found no weights files in {tmp_path}\n")
 
 
 def test_all_variants_are_listed_with_their_size(monkeypatch):
@@ -606,6 +606,6 @@ def test_export_writes_what_ships_and_spares_what_is_there(tiny, tmp_path, monke
     assert sizes[0] < sizes[1] / 2
     code, _, err = told(feds("export", "mine.safetensors", "-o", "small.safetensors"))
     assert code != 0
-    assert "small.safetensors: exists already, --force overwrites it" in err
+    assert "small.safetensors: already exists, use --force to overwrite it" in err
     assert "is the input" in told(feds("export", "mine.safetensors", "-o", "mine.safetensors", "--force"))[2]
-    assert "written as .safetensors, found x.bin" in told(feds("export", "mine.safetensors", "-o", "x.bin"))[2]
+    assert "ends in .safetensors, found x.bin" in told(feds("export", "mine.safetensors", "-o", "x.bin"))[2]

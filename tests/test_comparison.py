@@ -153,7 +153,7 @@ def test_the_command_writes_a_page_and_tells_of_it(here):
     refused = feds_compare("photo.png", "--no-peers")
     assert (refused.exit_code, refused.stderr) == (
         1,
-        "feds: photo-compare.html: exists already, --force overwrites it\n",
+        "feds: photo-compare.html: already exists, use --force to overwrite it\n",
     )
 
 
@@ -167,10 +167,10 @@ def test_the_command_writes_a_strip(here):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["photo.png", "--crop", "4x4+0+0"], "--crop is for one picture"),
+        (["photo.png", "--crop", "4x4+0+0"], "--crop needs a picture as OUT"),
         (["photo.png", "--crop", "4x4", "-o", "a.png"], "expected a window such as 320x240+100+0, found 4x4"),
-        (["photo.png", "grey.png", "-o", "a.png"], "for several expected an OUT that ends in .html"),
-        (["photo.png", "-o", "a.xyz"], "pictures are written as"),
+        (["photo.png", "grey.png", "-o", "a.png"], "for several pictures, OUT must end in .html"),
+        (["photo.png", "-o", "a.xyz"], "expected a picture format ("),
     ],
 )
 def test_wrong_usage(here, arguments, complaint):

@@ -273,7 +273,7 @@ def test_ctrl_c_writes_what_was_found_so_far(photo, tmp_path, monkeypatch):
     monkeypatch.setattr(single, "encode_picture", interrupted)
     run = CliRunner().invoke(app, ["encode", str(source), "--model", "tiny", "--effort", "9", "--device", "cpu"])
     assert run.exit_code == 0
-    assert "photo.png: stopped early, with what was found so far\n" in run.stderr
+    assert "photo.png: stopped early, wrote the best result so far\n" in run.stderr
     assert len(steps) < STEPS[9] / 2
     assert fedscodec.decode(target).size == (photo.width, photo.height)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -213,7 +213,7 @@ def test_an_input_that_others_may_not_read(others, unchanged):
     code, words = feds(*ENCODE, "-o", "-", before=as_nobody)
     assert (code, words.count("\n"), "a.png: " in words, "Permission denied" in words) == (1, 1, True, True)
     assert feds(*DECODE, "-o", "-", before=as_nobody) == (1, "feds: a.feds: cannot be read (Permission denied)\n")
-    told = "a.feds: NOT SOUND: cannot be read (Permission denied)\n"
+    told = "a.feds: FAILED: cannot be read (Permission denied)\n"
     assert feds("verify", "a.feds", before=as_nobody) == (1, told)
 
 

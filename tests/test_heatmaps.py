@@ -123,7 +123,7 @@ def test_files(folder):
 def test_what_is_there_is_not_overwritten(folder, tiny_file):
     again = ["entropy", str(folder / "0.png"), "-o", str(folder / "out"), "--model", str(tiny_file)]
     run = CliRunner().invoke(app, again)
-    assert run.exit_code == 1 and run.output.endswith("entropy.html: exists already, --force overwrites it\n")
+    assert run.exit_code == 1 and run.output.endswith("entropy.html: already exists, use --force to overwrite it\n")
 
 
 def test_every_channel_can_be_had(tmp_path):

@@ -86,7 +86,7 @@ def test_a_name_as_long_as_the_file_system_allows(tmp_path):
 def test_an_existing_file_needs_force(tmp_path):
     path = tmp_path / "a.feds"
     path.write_bytes(b"old")
-    assert told(write_file, path, b"new") == f"{path}: exists already, --force overwrites it"
+    assert told(write_file, path, b"new") == f"{path}: already exists, use --force to overwrite it"
     assert path.read_bytes() == b"old"
     write_file(path, b"new", force=True)
     assert path.read_bytes() == b"new"

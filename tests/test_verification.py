@@ -45,19 +45,17 @@ def test_one_line_a_file_and_an_exit_code(files):
     result = feds("verify", "sound.feds", "cut.feds", "flipped.feds", "absent.feds", "--device", "cpu")
     lines = result.stdout.splitlines()
     assert (result.exit_code, result.stderr, len(lines)) == (1, "", 4)
-    assert lines[0] == f"sound.feds: sound, 80x96 pixels, q7 of tiny, symbols {NOISE[:16]}"
-    assert lines[1] == "cut.feds: NOT SOUND: the slice 2 stream needs 228 bytes but only 227 are left"
-    assert lines[2].startswith("flipped.feds: NOT SOUND: ")
-    assert lines[3] == "absent.feds: NOT SOUND: cannot be read (No such file or directory)"
+    assert lines[0] == f"sound.feds: OK, 80x96 pixels, q7 of tiny, symbols {NOISE[:16]}"
+    assert lines[1] == "cut.feds: FAILED: the slice 2 stream needs 228 bytes but only 227 are left"
+    assert lines[2].startswith("flipped.feds: FAILED: ")
+    assert lines[3] == "absent.feds: FAILED: cannot be read (No such file or directory)"
     assert feds("verify", "sound.feds", "sound.feds").exit_code == 0
 
 
 def test_quiet_tells_of_unsound_files_only(files):
     result = feds("verify", "--quiet", "sound.feds", "cut.feds")
     assert result.exit_code == 1
-    assert result.stdout.splitlines() == [
-        "cut.feds: NOT SOUND: the slice 2 stream needs 228 bytes but only 227 are left"
-    ]
+    assert result.stdout.splitlines() == ["cut.feds: FAILED: the slice 2 stream needs 228 bytes but only 227 are left"]
 
 
 def test_json_has_an_object_a_line(files):
@@ -98,7 +96,7 @@ def test_json_has_the_number_of_the_broken_stream(name, stream):
 def test_standard_input(files):
     result = feds("verify", "-", stdin=Path("sound.feds").read_bytes())
     assert result.exit_code == 0
-    assert result.stdout.startswith("standard input: sound, ")
+    assert result.stdout.startswith("standard input: OK, ")
 
 
 def test_a_limit_is_a_fault_like_any_other(files):

@@ -317,7 +317,7 @@ def test_nothing_is_overwritten_without_force(site):
     words = ["web", "-o", str(folder), "--model", str(folder.parent / "light.safetensors")]
     run = CliRunner().invoke(app, words, prog_name="feds")
     assert (run.exit_code, run.stderr.count("\n")) == (1, 1)
-    assert "exists already, --force overwrites it" in run.stderr
+    assert "already exists, use --force to overwrite it" in run.stderr
     assert CliRunner().invoke(app, [*words, "--force"], prog_name="feds").exit_code == 0
 
 

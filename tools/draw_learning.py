@@ -111,8 +111,7 @@ def page() -> str:
     return "\n".join([
         "# How far training has come", "",
         "<!-- written by `python tools/draw_learning.py` from weights/TRAINING.md and docs/learning.json -->", "",
-        "BD-rate over VTM-9.1 on Kodak in PSNR, over the pixels that a network had seen in all its runs. "
-        "Lower is better.",
+        "BD-rate over VTM-9.1 on Kodak in PSNR, over the pixels that a network has seen in all runs. Lower is better.",
         "", "![BD-rate over gigapixels seen](learning.svg)", "",
         "| network | fingerprint | gigapixels | BD-rate |", "| --- | --- | --- | --- |", *rows, "",
         "The other curves:", "", *listed, "",

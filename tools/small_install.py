@@ -55,7 +55,7 @@ def main() -> None:
         os.chdir(folder)
         feds("encode", str(PICTURE), "-o", "a.feds", *network, "--measure", "--verify")
         feds("decode", "a.feds", "-o", "a.png")
-        assert "a.feds: sound, 512x512 pixels" in feds("verify", "a.feds")
+        assert "a.feds: OK, 512x512 pixels" in feds("verify", "a.feds")
         assert "512" in feds("info", "a.feds")
         feds("encode", "a.png", "-o", "out/", *network)
         feds("--help")

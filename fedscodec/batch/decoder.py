@@ -118,7 +118,7 @@ class Decoder:
         if self.how.force or isinstance(file, Salvage) or not task.target.exists() or self._found(task) is None:
             return False
         if self.how.slices is not None:
-            raise OutputError(f"{shown(task.target)}: exists already, --force overwrites it")
+            raise OutputError(f"{shown(task.target)}: already exists, use --force to overwrite it")
         if not resembles(read_picture(task.target, name=shown(task.target), max_pixels=None), file, model):
             source = shown(task.source)
             raise OutputError(f"{shown(task.target)}: exists already and does not show {source}, --force overwrites it")

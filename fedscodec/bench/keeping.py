@@ -37,7 +37,7 @@ def prepare(folder: Path, *, force: bool, resume: bool) -> Results | None:
     if found and resume:
         return read_results(folder)
     if found and not force:
-        raise OutputError(f"{folder / RESULTS}: exists already; --resume goes on with it, --force begins anew")
+        raise OutputError(f"{folder / RESULTS}: already exists; use --resume to continue it or --force to start again")
     try:
         for part in ("compressai", "decoded"):
             if found and (folder / part).is_dir():

@@ -104,7 +104,7 @@ def only_target(given: Mapping[str, float | None], quality: float | None = None)
     wanted = [Target(kind, value) for kind, value in given.items() if value is not None]
     if len(wanted) + (quality is not None) > 1:
         *names, last = ("quality", *SIZES, *FIDELITIES)
-        raise FedsError(f"only one of {', '.join(names)} and {last} can be asked for")
+        raise FedsError(f"use only one of {', '.join(names)} and {last}")
     if not wanted:
         return None
     if not wanted[0].is_size and (how := FIDELITIES[wanted[0].kind].missing()):

@@ -1,4 +1,4 @@
-"""`feds bench`: real files, measured, ours beside those of other codecs."""
+"""`feds bench`: measure feds and other codecs on real files."""
 
 from __future__ import annotations
 
@@ -26,42 +26,41 @@ EXAMPLES = examples(
 
 
 def bench(
-    pictures: Annotated[list[Path] | None, typer.Argument(metavar="[PICTURES]...", help="Or folders of them.")] = None,
+    pictures: Annotated[list[Path] | None, typer.Argument(metavar="[PICTURES]...", help="Pictures or folders.")] = None,
     dataset: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="kodak, tecnick, clic2020, clic2021, graphics (drawn here), or a folder."),
+        str | None, typer.Option(metavar="NAME", help="kodak, tecnick, clic2020, clic2021, graphics, or a folder.")
     ] = None,
     peers: Annotated[
-        str | None, typer.Option(metavar="P", help="all, none, or some: jpeg,avif,vvc.  [default: none; quick: all]")
+        str | None, typer.Option(metavar="P", help="all, none, or a list: jpeg,avif,vvc.  [default: none; quick: all]")
     ] = None,
-    model: Annotated[list[str] | None, typer.Option(metavar="NAME", help="May be given again.  [student]")] = None,
+    model: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Repeatable.  [default: student]")] = None,
     quality: Annotated[
-        list[float] | None, typer.Option(metavar="Q", help="May be given again.  [default: q1, q2, ...]")
+        list[float] | None, typer.Option(metavar="Q", help="Quality; repeatable.  [default: q1, q2, ...]")
     ] = None,
     effort: Annotated[
         list[int] | None,
-        typer.Option(min=1, max=9, metavar="E", help="A codec more, with that effort.  May be given again."),
+        typer.Option(min=1, max=9, metavar="E", help="Also measure feds with this effort; repeatable."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="For results.json and pictures.")
+        Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="For results.json, report and pictures.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A few pictures and settings, under two minutes.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in FOLDER.")] = False,
-    viewer: Annotated[int, typer.Option(min=0, metavar="N", help="Keep N pictures as each codec left them.")] = 4,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the benchmark in FOLDER.")] = False,
+    viewer: Annotated[int, typer.Option(min=0, metavar="N", help="Keep N decoded pictures of each codec.")] = 4,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a short table for a README instead.")] = False,
     device: OnDevice = Device.AUTO,
     force: Force = False,
     debug: Debug = False,
 ) -> None:
-    """Measure real files: bytes, quality, seconds and memory, ours and other codecs' on the same pictures.
+    """Measure bytes, quality, time and memory of feds and other codecs on the same pictures.
 
-    Quality is PSNR, MS-SSIM, SSIMULACRA2 and, where libjxl's tool is there, Butteraugli. A picture that cannot be read
-    is left out by name.
+    Quality is PSNR, MS-SSIM, SSIMULACRA2 and, if libjxl's tool is installed, Butteraugli. Unreadable pictures are named
+    and left out.
     """
     if bool(pictures) == bool(dataset):
-        raise typer.BadParameter("give either pictures (or folders of them) or --dataset")
+        raise typer.BadParameter("expected either pictures (or folders of them) or --dataset")
     if resume and output is None:
-        raise typer.BadParameter("--resume goes on with a folder: give it with --output")
+        raise typer.BadParameter("--resume needs the folder to continue: give it with --output")
     with one_sentence(debug):
         from ..bench import keeping
         from ..bench.peers import chosen
@@ -97,7 +96,7 @@ def _pictures(places: list[Path], dataset: str | None, quick: bool) -> Pictures:
 
 
 def _tell_what_is_missing(has_report: bool) -> None:
-    """Before any picture is coded: what will not be measured, and what there will be no report without."""
+    """Print, before any picture is coded, which metrics will be missing and what the report needs."""
     from ..bench.run import metrics_at_hand
     from ..reports.needs import missing
 
@@ -136,9 +135,11 @@ def _run(session: Session, markdown: bool) -> None:
         with following(jobs) as show:
             session.measure(jobs, show, lambda words: say(f"failed: {words}", quiet=False))
     except KeyboardInterrupt:
+        from .bench_tables import counted
+
         _print(session, markdown)
-        kept = f"kept so far in {session.folder}, --resume goes on" if session.folder else "not kept, without --output"
-        say(f"feds: stopped; what was measured ({len(session.rows)}) is {kept}", quiet=False)
+        kept = f"saved in {session.folder}, --resume continues" if session.folder else "not saved without --output"
+        say(f"feds: stopped; {counted(len(session.rows), 'measurement')} {kept}", quiet=False)
         raise
     _print(session, markdown)
 
@@ -154,7 +155,7 @@ def _report(folder: Path) -> None:
 
     try:
         made = report.write(folder)
-    except FedsError as error:  # its libraries are not there; what was measured is
+    except FedsError as error:  # its libraries are not installed; the measurements are saved
         say(f"no report: {error}", quiet=False)
     else:
         for path in made:
@@ -174,7 +175,7 @@ def _print(session: Session, markdown: bool) -> None:
     elif results.rows:
         print(bench_tables.where_line(results))
         print_table(bench_tables.codecs_table(results))
-        if results.dataset.name == "graphics":  # of which means say little
+        if results.dataset.name == "graphics":  # for which means say little
             for key in [key for key, codec in results.codecs.items() if codec.kind == "feds"]:
                 print_table(bench_tables.pictures_table(results, key))
         print("\n".join([*bench_tables.stage_lines(results), "", *bench_tables.codec_lines(results)]))

@@ -1,4 +1,4 @@
-"""`feds report`: the report of a bench, made anew from its figures."""
+"""`feds report`: write the report of a benchmark from its results."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ EXAMPLES = examples("feds report results/kodak", "feds report results/kodak --an
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where `feds bench` left results.json.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder with the results.json of `feds bench`.")],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="TO", help="Put it there, with results.json and without pictures."),
+        typer.Option(
+            "-o", "--output", metavar="TO", help="Write to folder TO instead, with results.json and without pictures."
+        ),
     ] = None,
     anchor: Annotated[
-        str | None, typer.Option(metavar="CODEC", help="What BD-rates are over.  [default: VTM-9.1 where it is known]")
+        str | None, typer.Option(metavar="CODEC", help="Anchor of BD-rates.  [default: VTM-9.1 if it is known]")
     ] = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Write report.html, tables.md and the plots of a bench, over those that are there."""
+    """Write report.html, tables.md and the plots of a benchmark, replacing existing ones."""
     with one_sentence(debug):
         from ..reports import report as reports
 

@@ -1,4 +1,4 @@
-"""`feds compare`: what the qualities look like, beside other codecs at the same bytes."""
+"""`feds compare`: compare qualities of a picture with other codecs at the same bytes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PAGE = (".html", ".htm")
 
 
 def compare(
-    sources: Annotated[list[Path], typer.Argument(metavar="PICTURES...", help="Pictures, each with its versions.")],
+    sources: Annotated[list[Path], typer.Argument(metavar="PICTURES...", help="Pictures to compare.")],
     output: Annotated[
         Place | None,
         typer.Option(
@@ -39,16 +39,16 @@ def compare(
             "--output",
             parser=Place.named,
             metavar="OUT",
-            help="A page (.html), one picture (.png, ...) or a folder.",
+            help="HTML page, picture (.png, ...) or folder. [default: beside IN]",
         ),
     ] = None,
     model: ModelName = "student",
     quality: Annotated[
-        list[float] | None, typer.Option(metavar="Q", help="May be given again.  [default: 1, 3, 5 and 7]")
+        list[float] | None, typer.Option(metavar="Q", help="Quality; repeatable.  [default: 1, 3, 5 and 7]")
     ] = None,
-    peers: Annotated[bool, typer.Option(help="Also JPEG and AVIF, each at no more bytes.")] = True,
+    peers: Annotated[bool, typer.Option(help="Add JPEG and AVIF, each with at most as many bytes.")] = True,
     crop: Annotated[
-        str | None, typer.Option(metavar="WxH+X+Y", help="The part that one picture shows; figures are of the whole.")
+        str | None, typer.Option(metavar="WxH+X+Y", help="Show only this part in a picture; figures cover the whole.")
     ] = None,
     device: OnDevice = Device.AUTO,
     force: Force = False,
@@ -56,19 +56,19 @@ def compare(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Show a picture at several qualities, with JPEG and AVIF at the same bytes.
+    """Compare a picture at several qualities with JPEG and AVIF at the same bytes.
 
-    OUT is an HTML page that needs nothing beside it: a slider between any two versions, zoom, a map of what differs,
-    bytes and PSNR. With the suffix of a picture it is a strip: original, JPEG, AVIF and feds, a row a quality.
+    OUT is a self-contained HTML page: a slider between any two versions, zoom, a map of differences, bytes and PSNR.
+    If OUT has the suffix of a picture, it shows original, JPEG, AVIF and feds side by side, one row per quality.
     """
     with one_sentence(debug):
         page = f"{sources[0].stem}-compare.html"
         target = output.of(page) if output else sources[0].with_name(page)
         is_page, window = target.suffix.lower() in _PAGE, _window(crop)
         if is_page and window:
-            raise typer.BadParameter("--crop is for one picture, expected an OUT such as strip.png")
+            raise typer.BadParameter("--crop needs a picture as OUT, such as strip.png")
         if not is_page and len(sources) > 1:
-            raise typer.BadParameter("one picture shows one comparison; for several expected an OUT that ends in .html")
+            raise typer.BadParameter("for several pictures, OUT must end in .html")
         for source in sources:
             made = output is not None and output.ends_in_slash
             require_writable(target, force=force, source=source, folder_is_made=made)

@@ -1,4 +1,4 @@
-"""`feds decode`: .feds files become pictures, one or many."""
+"""`feds decode`: decode .feds files into pictures."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ EXAMPLES = examples(
 def decode(
     sources: Annotated[
         list[Path],
-        typer.Argument(readable=False, metavar="IN...", help=".feds files, folders or patterns; - is standard input."),
+        typer.Argument(readable=False, metavar="IN...", help=".feds files, folders or patterns; - for standard input."),
     ],
     output: Output = None,
     format: Format = None,
@@ -56,36 +56,39 @@ def decode(
     ray: OnRay = None,
     as_json: AsJson = False,
     size: Annotated[
-        int | None, typer.Option(min=1, metavar="PIXELS", help="A preview with a longer side of so many, made faster.")
+        int | None,
+        typer.Option(min=1, metavar="PIXELS", help="Decode a smaller preview, PIXELS on its longer side; faster."),
     ] = None,
-    slices: Annotated[int | None, typer.Option(min=1, metavar="K", help="A preview from the first K slices.")] = None,
+    slices: Annotated[
+        int | None, typer.Option(min=1, metavar="K", help="Decode a rough preview from the first K slices.")
+    ] = None,
     preview: Annotated[
-        bool, typer.Option("--preview", help="The small picture that lies ready in the file; needs no network.")
+        bool, typer.Option("--preview", help="Extract the preview stored in the file; needs no network.")
     ] = False,
     device: OnDevice = Device.AUTO,
     backend: OnBackend = Backend.AUTO,
     force: Force = False,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     best_effort: Annotated[
-        bool, typer.Option("--best-effort", help="Of a damaged file, show what is intact; exit code 3.")
+        bool, typer.Option("--best-effort", help="Decode the intact part of a damaged file; exit code 3.")
     ] = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Decode .feds files into pictures.
 
-    Many pictures go to a folder, -o OUT/, or beside their files. One that is not older than its file is passed over,
-    one that is older stays as it is, unless --force is given; a file that fails stops no other.
+    Several pictures go to a folder, -o OUT/, or beside their files. A picture that is not older than its file is
+    skipped, and an older one is reported and kept, unless --force is given. A failure does not stop the others.
     """
     with one_sentence(debug):
         if best_effort and (size or slices):
-            raise typer.BadParameter("--best-effort decodes the whole picture, expected neither --size nor --slices")
+            raise typer.BadParameter("--best-effort cannot be used with --size or --slices")
         if preview and (size or slices or best_effort):
-            raise typer.BadParameter("--preview takes what lies ready: expected no --size, --slices or --best-effort")
+            raise typer.BadParameter("--preview cannot be used with --size, --slices or --best-effort")
         if preview and (is_batch(sources) or as_json or ray):
-            raise typer.BadParameter("--preview shows one file at a time")
+            raise typer.BadParameter("--preview takes one file at a time")
         if best_effort and (is_batch(sources) or as_json or ray):
-            raise typer.BadParameter("--best-effort decodes one file at a time")
+            raise typer.BadParameter("--best-effort takes one file at a time")
         if is_batch(sources) or as_json or ray:
             how = Decoding(
                 writable_format(format or "png"), device.value, max_pixels, force, size, slices, backend=backend.value

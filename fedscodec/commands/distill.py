@@ -1,4 +1,4 @@
-"""`feds distill`: stage 2 of the paper, a student that learns from a teacher."""
+"""`feds distill`: train a student with a teacher; stage 2 of the paper."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EXAMPLES = examples(
 
 @job_command("distill", required=("teacher",))
 def distill(job: Job) -> None:
-    """Train a student on a folder of pictures and on what a teacher makes of them."""
+    """Train a student on pictures with a teacher."""
     from .training import run_job
 
     run_job(job)

@@ -1,4 +1,4 @@
-"""`feds encode`: pictures become .feds files, one or many."""
+"""`feds encode`: encode pictures into .feds files."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ EXAMPLES = examples(
 def encode(
     sources: Annotated[
         list[Path],
-        typer.Argument(readable=False, metavar="IN...", help="Pictures, folders or patterns; - is standard input."),
+        typer.Argument(readable=False, metavar="IN...", help="Pictures, folders or patterns; - for standard input."),
     ],
     output: Output = None,
     model: ModelName = DEFAULT_MODEL,
@@ -68,9 +68,9 @@ def encode(
     bpp: Bpp = None,
     size: Size = None,
     effort: Effort = 0,
-    measure: Annotated[bool, typer.Option("--measure", help="Decode what was encoded and tell its PSNR.")] = False,
+    measure: Annotated[bool, typer.Option("--measure", help="Decode the result and print its PSNR.")] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Decode before writing; compare symbols, alpha and metadata.")
+        bool, typer.Option("--verify", help="Decode and compare symbols, alpha and metadata before writing.")
     ] = False,
     strip: Annotated[bool, typer.Option("--strip", help="Leave out ICC profile, Exif and XMP.")] = False,
     stream_checks: StreamChecks = None,
@@ -89,8 +89,8 @@ def encode(
 ) -> None:
     """Encode pictures into .feds files.
 
-    Many pictures go to a folder, -o OUT/, or beside their sources. Those whose file is up to date (the same network
-    and quality, not older than the picture) are passed over unless --force is given; one that fails stops no other.
+    Several pictures go to a folder, -o OUT/, or beside their sources. A file that is up to date (same network and
+    quality, not older than the picture) is skipped unless --force is given. A failure does not stop the others.
     """
     with one_sentence(debug):
         target = target_of({"bpp": bpp, "size": size, **targets}, quality)
@@ -125,7 +125,7 @@ def _encode_many(
 
 def _encode_one(source: Path, output: Place | None, how: Encoding, *, quiet: bool) -> None:
     target, name = writable_path(source, output, ".feds", force=how.force), name_of(source)
-    from ..images import read_picture, stripped  # before torch, which takes longer to load than a mistake to find
+    from ..images import read_picture, stripped  # before torch, so that mistakes are found before its slow import
 
     picture = read_picture(stream_or_path(source), name=name, max_pixels=how.max_pixels)
     picture = stripped(picture) if how.strip else picture
@@ -140,7 +140,7 @@ def _encode_one(source: Path, output: Place | None, how: Encoding, *, quiet: boo
     with _interrupts(how) as stopped, shown_progress(work, quiet) as progress:
         made = encode_one(picture, network, how, name=name, progress=progress, stopped=stopped)
     if stopped():
-        say(f"feds: {name}: stopped early, with what was found so far", quiet)
+        say(f"feds: {name}: stopped early, wrote the best result so far", quiet)
     if made.note:
         say(f"feds: {name}: {made.note}", quiet)
     write_output(target, made.encoded.data, force=how.force, place=output)
@@ -153,7 +153,7 @@ def _encode_one(source: Path, output: Place | None, how: Encoding, *, quiet: boo
 
 @contextmanager
 def _interrupts(how: Encoding) -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C asked for an end of refining; without effort, it ends all at once as ever."""
+    """Yield whether Ctrl-C has stopped the refinement. Without effort, Ctrl-C ends the command as usual."""
     from ..training.interrupts import Interrupts
 
     interrupts = Interrupts()

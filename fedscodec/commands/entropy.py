@@ -1,4 +1,4 @@
-"""`feds entropy`: where the bits of a picture go."""
+"""`feds entropy`: show where the bits of a picture go."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ EXAMPLES = examples("feds entropy photo.png -o entropy/", "feds entropy photos/*
 
 
 def entropy(
-    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES...", help="Pictures to look into.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Made if it is not there.")],
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES...", help="Pictures to analyse.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Output folder; created if needed.")],
     model: ModelName = "student",
     quality: Quality = None,
     rank: Annotated[
-        list[int] | None, typer.Option(metavar="N", help="May be given again.  [default: 1, 40, 80, 120 and 160]")
+        list[int] | None,
+        typer.Option(metavar="N", help="Rank of a channel to draw; repeatable.  [default: 1, 40, 80, 120 and 160]"),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="A heatmap file of every channel.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Write a heatmap for every channel.")] = False,
     device: OnDevice = Device.AUTO,
     force: Force = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Write entropy maps of pictures (Sec. 8): heatmaps of channels by rank, and how the bits spread over them."""
+    """Write entropy maps of pictures: heatmaps of channels by rank, and how the bits spread over them."""
     with one_sentence(debug):
         require_folder(output)
         if output.exists():

@@ -1,4 +1,4 @@
-"""`feds export`: a checkpoint as the small file that ships."""
+"""`feds export`: convert a checkpoint into a small weights file or ONNX graphs."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ EXAMPLES = examples(
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A weights file of `feds train`.")],
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Weights file of `feds train`.")],
     out: Annotated[
         Place | None,
-        typer.Option("--out", "-o", parser=Place.named, help="The .safetensors file to write, or its folder."),
+        typer.Option("--out", "-o", parser=Place.named, metavar="OUT", help="Output .safetensors file or folder."),
     ] = None,
     onnx: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write a folder of ONNX graphs, and a page on them.")
+        Path | None, typer.Option(metavar="DIR", help="Write ONNX graphs and a README to folder DIR.")
     ] = None,
     force: Force = False,
     debug: Debug = False,
 ) -> None:
-    """Make of a checkpoint the file that ships, a quarter of its size, or a folder of ONNX graphs.
+    """Convert a checkpoint into a small weights file, or into ONNX graphs.
 
-    The file has the same integers and so the same fingerprint: each decodes the files of the other. Transforms are
-    kept in float16, and the float twin of the entropy side is left out; training can start from either. The graphs
-    (g_a, h_a, g_s and the integer networks of a light network) are for other runtimes; they are checked.
+    The weights file is a quarter of the size. It has the same integers and the same fingerprint, so each decodes the
+    files of the other. It keeps the transforms in float16 and leaves out the float twin of the entropy side; training
+    can start from either. The ONNX graphs (g_a, h_a, g_s and the integer networks of a light network) are for other
+    runtimes; they are checked against the network.
     """
     if (out is None) == (onnx is None):
-        raise typer.BadParameter("expected one of --out and --onnx")
+        raise typer.BadParameter("expected either --out or --onnx")
     with one_sentence(debug):
         if onnx is not None:
             from ..codec.onnx_export import export_onnx

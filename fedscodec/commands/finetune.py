@@ -1,4 +1,4 @@
-"""`feds finetune`: stage 3 of the paper, a student on its own again, and on its integers."""
+"""`feds finetune`: train a network further, without a teacher; stage 3 of the paper."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EXAMPLES = examples("feds finetune --init student.safetensors --data photos --ou
 
 @job_command("finetune", without=("teacher", "network", "source"), required=("init",))
 def finetune(job: Job) -> None:
-    """Tune a trained network further, with its entropy side as the integers that ship."""
+    """Train a network further, at the end with the integers that ship."""
     from .training import run_job
 
     run_job(job)

@@ -1,4 +1,4 @@
-"""`feds info`: what a .feds file says of itself."""
+"""`feds info`: show what a .feds file contains."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ EXAMPLES = examples(
 
 def info(
     source: FedsFile,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines: one object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Tell what a .feds file holds, without decoding it."""
+    """Show what a .feds file contains, without decoding it."""
     with one_sentence(debug):
         data = read_feds(source)
         file = unpack(data, name=name_of(source), max_pixels=None)

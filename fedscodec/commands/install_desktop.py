@@ -1,4 +1,4 @@
-"""`feds install-desktop`: file managers know .feds files, show thumbnails of them and open them."""
+"""`feds install-desktop`: make file managers recognise, show and open .feds files."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ EXAMPLES = examples(
 
 
 def install_desktop(
-    remove: Annotated[bool, typer.Option("--remove", help="Take it all away again.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove what was installed.")] = False,
     data_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="By default $XDG_DATA_HOME; for all users, as root: /usr/local/share."),
+        typer.Option(
+            metavar="DIR", help="Data folder; /usr/local/share, as root, is for all users. [default: $XDG_DATA_HOME]"
+        ),
     ] = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Let file managers know .feds files (freedesktop systems, such as GNOME, KDE, Xfce).
+    """Make file managers recognise .feds files (freedesktop systems: GNOME, KDE, Xfce).
 
-    Writes the media type image/x-feds, a thumbnailer, and an entry that opens such files in the usual viewer.
+    Installs the media type image/x-feds, a thumbnailer, and a desktop entry that opens such files in the usual viewer.
     """
     with one_sentence(debug):
         from ..desktop import install as desktop

@@ -1,4 +1,4 @@
-"""`feds models`: the networks at hand, and those that can be trained."""
+"""`feds models`: list installed networks, and the variants that can be trained."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ EXAMPLES = examples("feds models", "feds models --all", "FEDS_WEIGHTS=~/weights 
 
 
 def models(
-    every: Annotated[bool, typer.Option("--all", help="Also every variant that can be trained.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also list every variant that can be trained.")] = False,
     debug: Debug = False,
 ) -> None:
-    """List the networks that are installed.
+    """List installed networks.
 
-    Weights files lie in the folders that FEDS_WEIGHTS names (with : between them), in the package, or in weights/
-    beside it. Of two with the same name the first counts. Wherever a model is asked for, the path of a weights file or
-    of a training checkpoint will do too.
+    feds searches for weights files in the folders of FEDS_WEIGHTS (separated by :), in the package, and in weights/
+    beside it. If two have the same name, the first one is used. Every option that takes a model name also takes the
+    path of a weights file or a training checkpoint.
     """
     with one_sentence(debug):
         from ..registry import folders, installed
@@ -30,7 +30,7 @@ def models(
         found = installed()
         if not found:
             places = ", ".join(str(folder) for folder in folders())
-            say(f"feds: no weights files are in {places}")
+            say(f"feds: found no weights files in {places}")
         report.print_table(report.models_table(found))
         if every:
             from ..networks.spec import VARIANTS

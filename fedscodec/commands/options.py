@@ -1,4 +1,4 @@
-"""The options that several commands share, and how examples stand under a command's help."""
+"""The options that several commands share, and the examples at the end of a command's help."""
 
 from __future__ import annotations
 
@@ -39,10 +39,12 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
-# Paths that cannot be read are told of like everything else that fails, not as wrong usage: hence readable=False.
+# An unreadable path is reported like every other failure, not as wrong usage: hence readable=False.
 Output = Annotated[
     Place | None,
-    typer.Option("-o", "--output", parser=Place.named, metavar="OUT", help="A file or a folder; by default beside IN."),
+    typer.Option(
+        "-o", "--output", parser=Place.named, metavar="OUT", help="Output file or folder. [default: beside IN]"
+    ),
 ]
 
 
@@ -56,74 +58,76 @@ class Backend(StrEnum):
 
 OnBackend = Annotated[
     Backend,
-    typer.Option("--backend", help="auto is ONNX Runtime on a CPU, where the network allows it, else torch."),
+    typer.Option("--backend", help="Runtime. auto: ONNX Runtime on a CPU if the network allows it, else torch."),
 ]
-OnDevice = Annotated[Device, typer.Option("--device", help="auto is a GPU where there is one.")]
+OnDevice = Annotated[Device, typer.Option("--device", help="Device. auto: a GPU if there is one.")]
 ModelName = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="As `feds models` lists it, or a weights file.",
+        help="Name of a network (see `feds models`) or path of a weights file.",
         autocompletion=lambda incomplete: model_names(incomplete),
     ),
 ]
-Quality = Annotated[float | None, typer.Option(metavar="Q", help="1 (small) to 7 (good), in place of NAME's.")]
-Bpp = Annotated[float | None, typer.Option(metavar="BPP", help="At most so many bits per pixel.")]
+Quality = Annotated[
+    float | None,
+    typer.Option(metavar="Q", help="Quality from 1 (smallest file) to 7 (best picture). [default: that of NAME]"),
+]
+Bpp = Annotated[float | None, typer.Option(metavar="BPP", help="Target: at most BPP bits per pixel.")]
 Size = Annotated[
     int | None,
-    typer.Option(parser=bytes_of, metavar="BYTES", help="At most so many bytes: 200000, 200k, 1.5M, 200KiB."),
+    typer.Option(parser=bytes_of, metavar="BYTES", help="Target: at most BYTES, such as 200000, 200k, 1.5M, 200KiB."),
 ]
 StreamChecks = Annotated[
     bool | None,
     typer.Option(
         "--stream-checks/--no-stream-checks",
-        help="Tell which stream broke; by default if that is at most 0.1 % of OUT.",
+        help="Store a check of each stream, to find damage. [default: if it takes at most 0.1 % of OUT]",
     ),
 ]
 Preview = Annotated[
     bool | None,
-    typer.Option(
-        "--preview/--no-preview", help="Put in a small picture to show at once; by default if that is at most 0.5 %."
-    ),
+    typer.Option("--preview/--no-preview", help="Store a small preview. [default: if it takes at most 0.5 % of OUT]"),
 ]
 Effort = Annotated[
     int,
-    typer.Option(
-        min=0, max=9, metavar="E", help="0 (fast) to 9: refine each picture, for fewer bytes at equal quality."
-    ),
+    typer.Option(min=0, max=9, metavar="E", help="Effort from 0 (fastest) to 9 (fewest bytes at equal quality)."),
 ]
-Format = Annotated[str | None, typer.Option(metavar="F", help="png, jpg, webp, ...; by default OUT's suffix.")]
-Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output if it exists.")]
-MaxPixels = Annotated[int, typer.Option(min=1, metavar="N", help="Refuse pictures with more pixels.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
-Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Folders with all that is below them.")]
+Format = Annotated[
+    str | None, typer.Option(metavar="F", help="Picture format: png, jpg, webp, ... [default: suffix of OUT]")
+]
+Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing files.")]
+MaxPixels = Annotated[int, typer.Option(min=1, metavar="N", help="Refuse pictures with more than N pixels.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
+Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Search folders recursively.")]
 Jobs = Annotated[
-    int | None, typer.Option("-j", "--jobs", min=1, metavar="N", help="Files at once; by default all cores.")
+    int | None,
+    typer.Option("-j", "--jobs", min=1, metavar="N", help="Process N files at once. [default: number of cores]"),
 ]
 OnRay = Annotated[
     str | None,
-    typer.Option("--ray", metavar="ADDRESS", help="Share them out on a cluster of Ray: auto, local, or its address."),
+    typer.Option("--ray", metavar="ADDRESS", help="Run on a Ray cluster: auto, local, or its address."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output, and a total.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-FedsFile = Annotated[Path, typer.Argument(readable=False, metavar="IN", help="A .feds file; - is standard input.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, and a total.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")]
+FedsFile = Annotated[Path, typer.Argument(readable=False, metavar="IN", help=".feds file; - for standard input.")]
 
 
 def model_names(incomplete: str = "") -> list[str]:
-    """What a shell may complete a model's name to: the names, and after `student-` those with a quality."""
+    """Completions of a model name: the names, and after `student-` those with a quality."""
     from ..registry import describe, names, resolve
 
     known = names()
     for name in known:
         if incomplete.startswith(f"{name}-"):
-            with suppress(FedsError):  # a damaged file is told of when it is used
+            with suppress(FedsError):  # a damaged file is reported when it is used
                 known += [f"{name}-q{n + 1}" for n in range(len(describe(resolve(name).path).qualities))]
             break
     return known
 
 
 def with_metric_targets(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with its **targets spelt out after its size: an option for every metric that can be asked for."""
+    """Replace the `**targets` of a command by an option for every metric that can be a target, after its size."""
     own = inspect.signature(command, eval_str=True)
     named = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     place = next(number for number, p in enumerate(named) if p.name == "size") + 1
@@ -146,31 +150,31 @@ def with_metric_targets(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def target_of(given: Mapping[str, float | None], quality: float | None) -> Target | None:
-    """The one target that was given by name, if any; wrong usage where there are two, or a quality beside it."""
+    """The target among these options, if any; wrong usage if there are two, or a target and a quality."""
     from ..codec.targets import only_target
 
     if sum(value is not None for value in (*given.values(), quality)) > 1:
         *names, last = (f"--{name.replace('_', '-')}" for name in ("quality", *given))
-        raise typer.BadParameter(f"only one of {', '.join(names)} and {last} can be asked for")
+        raise typer.BadParameter(f"use only one of {', '.join(names)} and {last}")
     return only_target(given, quality)
 
 
 def require_weights(out: Path, *, force: bool, source: Path | None = None, folder_is_made: bool = False) -> None:
-    """Wrong usage unless `out` is named as weights files are, and OutputError unless it could be written."""
+    """Check that `out` ends in .safetensors (else wrong usage) and can be written (else OutputError)."""
     if out.suffix != ".safetensors":
-        raise typer.BadParameter(f"weights are written as .safetensors, found {out}")
+        raise typer.BadParameter(f"expected a file that ends in .safetensors, found {out}")
     require_writable(out, force=force, source=source, folder_is_made=folder_is_made)
 
 
 def writable_format(wanted: str) -> str:
-    """The picture format that was asked for, with or without its dot; wrong usage for one that is not written."""
+    """Return the picture format, given with or without its dot; wrong usage for one that feds cannot write."""
     from ..images import WRITABLE_SUFFIXES
 
     if f".{wanted.lower().removeprefix('.')}" not in WRITABLE_SUFFIXES:
-        raise typer.BadParameter(f"pictures are written as {' '.join(WRITABLE_SUFFIXES)}, found {wanted}")
+        raise typer.BadParameter(f"expected a picture format ({' '.join(WRITABLE_SUFFIXES)}), found {wanted}")
     return wanted
 
 
 def examples(*commands: str) -> str:
-    """The examples of a command, for the end of its help, one a line."""
+    """Format the examples of a command for the end of its help, one per line."""
     return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)

@@ -21,10 +21,10 @@ from .options import Debug, Force, require_weights
 def job_command(
     recipe: str, *, without: Collection[str] = (), required: Collection[str] = ()
 ) -> Callable[[Callable[[Job], None]], Callable[..., None]]:
-    """Make a command of a function of a `Job`: a flag for every field of it and of `Recipe`.
+    """Turn a function of a `Job` into a command, with a flag for every field of `Job` and of `Recipe`.
 
-    recipe: the one whose values stand in the help as defaults. without: fields of the job that are no flags here;
-    required: those that must be given.
+    recipe: name of the recipe with the defaults that the help shows. without: fields of the job that are not flags of
+    this command. required: fields that must be given.
     """
 
     def decorate(command: Callable[[Job], None]) -> Callable[..., None]:
@@ -66,14 +66,14 @@ def _recipe_flag(field: Field[Any], default: object) -> inspect.Parameter:
     kind = _hints(Recipe)[field.name]
     several = isinstance(default, tuple)
     shown = " ".join(map(str, default)) or "none" if isinstance(default, tuple) else default
-    help_text = f"{field.metadata['help']}  [default: {shown}]" + (" May be given again." if several else "")
+    help_text = f"{field.metadata['help']}  [default: {shown}]" + (" Repeatable." if several else "")
     wanted: Any = list[int] | None if several else kind | None
     annotation: Any = Annotated[wanted, typer.Option(help=help_text)]
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 def _job(given: dict[str, Any], *, force: bool) -> Job:
-    """The job that flags describe, once it is known that it can be; before anything heavy is loaded."""
+    """Check the flags and turn them into a job, before anything heavy is loaded."""
     own = {field.name: given[field.name] for field in fields(Job) if field.name in given}
     overrides = {f.name: given[f.name] for f in fields(Recipe) if given.get(f.name) is not None}
     job = Job(**own, overrides=overrides)
@@ -82,7 +82,7 @@ def _job(given: dict[str, Any], *, force: bool) -> Job:
     except FedsError as error:
         raise typer.BadParameter(str(error)) from error
     if job.metric not in (None, *LOSSES):
-        raise typer.BadParameter(f"--metric is {' or '.join(LOSSES)}, found {job.metric}")
+        raise typer.BadParameter(f"expected --metric {' or '.join(LOSSES)}, found {job.metric}")
     if job.workers < 1:
         raise typer.BadParameter(f"--workers must be at least 1, found {job.workers}")
     require_weights(job.out, force=force or job.measure or job.resume)

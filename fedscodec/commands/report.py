@@ -105,11 +105,11 @@ def preview_line(header: Header, picture: Picture) -> str:
 
 
 def verdict_line(verdict: Verdict) -> str:
-    """`a.feds: sound, 768x512 pixels, q3 of student, symbols 0123456789abcdef`, or what is wrong with it."""
+    """`a.feds: OK, 768x512 pixels, q3 of student, symbols 0123456789abcdef`, or what is wrong with it."""
     if verdict.fault is not None:
-        return f"{verdict.file}: NOT SOUND: {' '.join(verdict.fault.split())}"
+        return f"{verdict.file}: FAILED: {' '.join(verdict.fault.split())}"
     size, symbols = f"{verdict.width}x{verdict.height} pixels", f"symbols {(verdict.symbols_sha256 or '')[:16]}"
-    return f"{verdict.file}: sound, {size}, q{verdict.quality:g} of {verdict.model}, {symbols}"
+    return f"{verdict.file}: OK, {size}, q{verdict.quality:g} of {verdict.model}, {symbols}"
 
 
 def version_line(version: Version) -> str:

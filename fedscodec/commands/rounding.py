@@ -1,4 +1,4 @@
-"""`feds rounding`: what the integers of a checkpoint cost."""
+"""`feds rounding`: measure the rate that integer arithmetic costs."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ EXAMPLES = examples(
 
 
 def rounding(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A weights file of `feds train`.")],
-    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES...", help="What to measure on.")],
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Weights file of `feds train`.")],
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES...", help="Pictures to measure.")],
     quality: Annotated[
-        list[float] | None, typer.Option(metavar="Q", help="May be given again.  [default: 1, 4 and 7]")
+        list[float] | None, typer.Option(metavar="Q", help="Quality; repeatable.  [default: 1, 4 and 7]")
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Measure the rate that integers cost a checkpoint.
+    """Measure the rate that integer arithmetic costs.
 
-    Each picture is coded with the integer networks, and its rate compared with that of their float twins.
+    Codes each picture with the integer networks and compares the rate with that of their float twins.
     """
     with one_sentence(debug):
         from ..bench.rounding import measure

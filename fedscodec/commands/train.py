@@ -1,4 +1,4 @@
-"""`feds train`: stage 1 of the paper, and how a student is trained without a teacher."""
+"""`feds train`: train a network; stage 1 of the paper, or a student without a teacher."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXAMPLES = examples(
 
 @job_command("train", without=("teacher",))
 def train(job: Job) -> None:
-    """Train a network on a folder of pictures."""
+    """Train a network on pictures."""
     from .training import run_job
 
     run_job(job)

@@ -1,4 +1,4 @@
-"""`feds verify`: do .feds files decode to the symbols that were written?"""
+"""`feds verify`: check that .feds files decode to the symbols that were written."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 
 EXAMPLES = examples(
     "feds verify photo.feds",
-    "feds verify --quiet archive/*.feds && echo all sound",
+    "feds verify --quiet archive/*.feds && echo all OK",
     "feds verify --json *.feds > here.jsonl",
 )
 
 
 def verify(
     sources: Annotated[
-        list[Path], typer.Argument(readable=False, metavar="FILE...", help=".feds files; - is standard input.")
+        list[Path], typer.Argument(readable=False, metavar="FILE...", help=".feds files; - for standard input.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line in place of words.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     device: OnDevice = Device.AUTO,
     backend: OnBackend = Backend.AUTO,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Decode the symbols of .feds files and compare them with their checksums.
+    """Check that .feds files decode to the symbols that were written.
 
-    One line a file, the stream that broke in it; exit code 1 if any file is not sound. --json gives the SHA-256 of
-    the symbols too, which is the same on every machine.
+    Prints one line per file, with the damaged stream if there is one. The exit code is 1 if any file fails. --json
+    also prints the SHA-256 of the symbols, which is the same on every machine.
     """
     with one_sentence(debug):
         verdicts = _verdicts(sources, _models(device.value, backend.value), max_pixels)
@@ -79,7 +79,7 @@ def _verdicts(sources: list[Path], model_of: ModelOf, max_pixels: int) -> Iterat
 
 
 def _models(device: str, backend: str) -> ModelOf:
-    """Every network that the files need, loaded once."""
+    """Load every network that the files need, once."""
     loaded: dict[bytes, Model] = {}
 
     def model_of(fingerprint: bytes, name: str) -> Model:

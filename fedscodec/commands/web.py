@@ -1,4 +1,4 @@
-"""`feds web`: a page that shows .feds files in the browser."""
+"""`feds web`: write a page that decodes .feds files in the browser."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ EXAMPLES = examples(
 
 
 def web(
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where the page goes.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Output folder.")],
     model: Annotated[
-        list[str] | None, typer.Option("-m", "--model", metavar="NAME", help="A network to put in; may be given again.")
+        list[str] | None,
+        typer.Option("-m", "--model", metavar="NAME", help="Network to include; repeatable. [default: student]"),
     ] = None,
     force: Force = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Write a static page that decodes .feds files in the browser, on the machine of whoever looks.
+    """Write a static page that decodes .feds files in the browser.
 
-    Put the folder on any server: nothing is loaded from elsewhere, and no header is needed.
+    Any web server can serve the folder: it needs no special HTTP headers and loads nothing from other servers.
     """
     with one_sentence(debug):
         from ..web.export import write_page

@@ -96,7 +96,7 @@ def require_writable(
         if source is not None and path.exists() and source.exists() and path.samefile(source):
             raise OutputError(f"{name_of(path)}: is the input, expected another name for the output")
         if path.is_file() and not force:
-            raise OutputError(f"{name_of(path)}: exists already, --force overwrites it")
+            raise OutputError(f"{name_of(path)}: already exists, use --force to overwrite it")
         if fault := _fault_of_place(path, folder_is_made):
             raise OSError(fault, "")
     return None

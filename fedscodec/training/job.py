@@ -1,4 +1,4 @@
-"""`Job`: what one call of `feds train`, `distill` or `finetune` is to do; every field is a flag of the same name."""
+"""`Job`: the arguments of one call of `feds train`, `distill` or `finetune`; every field is a flag of that name."""
 
 from __future__ import annotations
 
@@ -21,42 +21,40 @@ def _required(help_text: str) -> Any:
 
 @dataclass(frozen=True)
 class Job:
-    """What one call of a command is to do."""
+    """The arguments of one call of a command that trains."""
 
-    data: list[Path] = _required("A folder or .tar of pictures; may be given again.")
-    out: Path = _required("The .safetensors file to write; log, curve and state stand beside it.")
-    recipe: str = _flag("train", f"Where the fields below start from: {', '.join(RECIPES)}.", metavar="NAME")
+    data: list[Path] = _required("Folder or .tar file of pictures; repeatable.")
+    out: Path = _required("Output .safetensors file; log, curve and state go beside it.")
+    recipe: str = _flag("train", f"Defaults of the options below: {', '.join(RECIPES)}.", metavar="NAME")
     overrides: dict[str, Any] = field(default_factory=dict)  # fields of the recipe, each a flag of its own
-    network: str | None = _flag(None, "A variant that `feds models --all` lists.  [default: student]")
-    init: Path | None = _flag(None, "Weights to start from.")
+    network: str | None = _flag(None, "Network to train (see `feds models --all`).  [default: student]")
+    init: Path | None = _flag(None, "Start from these weights.")
     source: Path | None = _flag(
-        None, "The state of a run to start from: weights, averages, moments, pixels seen.", "--from", "STATE"
+        None, "Start from the state of another run: weights, averages, moments, pixels seen.", "--from", "STATE"
     )
-    teacher: Path | None = _flag(None, "Weights of the teacher, a checkpoint or as shipped.")
-    lam: float | None = _flag(None, "Train for this λ alone, in place of q1 … q7.", "--lambda")
-    metric: str | None = _flag(None, "What distortion is.  [default: mse]", metavar="|".join(LOSSES))
-    cache: Path | None = _flag(None, "A folder that keeps the decoded pictures for the next run.", metavar="FOLDER")
+    teacher: Path | None = _flag(None, "Weights of the teacher: a checkpoint or an exported file.")
+    lam: float | None = _flag(None, "Train for this λ only, instead of q1 … q7.", "--lambda")
+    metric: str | None = _flag(None, "Distortion to minimise.  [default: mse]", metavar="|".join(LOSSES))
+    cache: Path | None = _flag(None, "Keep the decoded pictures in this folder for the next run.", metavar="FOLDER")
     sharpness: float = _flag(0.0, "Leave out pictures softer than this (mean absolute Laplacian; Kodak has 20).")
-    halves: float = _flag(0.0, "Take pictures sharper than this at half their size, too; 0: none.")
-    workers: int = _flag(1, "Processes of one thread each that share a step, on a CPU.", metavar="N")
-    device: Literal["auto", "cpu", "cuda"] = _flag("auto", "auto is a GPU where there is one.")
-    resume: bool = _flag(
-        False, "Go on with the run that left OUT's state; if there is none, begin from --init or --from."
-    )
-    stop_after: float = _flag(math.inf, "Leave after so long, in a state that --resume goes on from.", None, "MINUTES")
-    measure: bool = _flag(False, "Only time some steps: pixels a second, share of the device.")
+    halves: float = _flag(0.0, "Also use half-size copies of pictures sharper than this; 0: none.")
+    workers: int = _flag(1, "Number of single-threaded processes that share each step, on a CPU.", metavar="N")
+    device: Literal["auto", "cpu", "cuda"] = _flag("auto", "Device. auto: a GPU if there is one.")
+    resume: bool = _flag(False, "Continue the run of OUT; if there is none, start from --init or --from.")
+    stop_after: float = _flag(math.inf, "Stop after this time; --resume continues.", None, "MINUTES")
+    measure: bool = _flag(False, "Only time some steps: pixels per second, share of the device's peak.")
 
     @property
     def state(self) -> Path:
-        """The state of the trajectory: of the run before its learning rate falls. It stays when the run is over."""
+        """Path of the state before the learning rate falls. The file stays when the run is over."""
         return self.out.with_suffix(".state.safetensors")
 
     @property
     def falling(self) -> Path:
-        """The state of a run whose learning rate falls, until it is over."""
+        """Path of the state while the learning rate falls. The file is removed when the run is over."""
         return self.out.with_suffix(".falling.safetensors")
 
     @property
     def newest(self) -> Path:
-        """What `resume` goes on from."""
+        """Path of the state that `resume` continues from."""
         return self.falling if self.falling.exists() else self.state

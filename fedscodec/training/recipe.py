@@ -1,7 +1,7 @@
 """`Recipe`: how a network is trained, as one frozen value; every field is a flag of `feds train` of the same name.
 
-`RECIPES` holds the recipes that have names: ours, which fit into a number of minutes, and those of the paper, which
-count steps. A `Phase` is a part of a run.
+`RECIPES` has the named recipes: ours, which last a number of minutes, and those of the paper, which count steps. A
+`Phase` is a part of a run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..errors import FedsError
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of a run: what it trains, and how the entropy side stands meanwhile."""
+    """A part of a run: what it trains, and whether the entropy side is quantised."""
 
     name: str
     trains: Literal["shortcut", "all", "g_s"]  # shortcut: the linear one, and the entropy side
@@ -40,59 +40,63 @@ def option(default: Any, help_text: str) -> Any:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training run that fits into `minutes`, or that is over after `steps` where these are given.
+    """A training run of `minutes`, or of `steps` if that is given.
 
-    Shares are parts of the whole run. In the first `linear_share` only the linear shortcut and the entropy side are
-    trained, which costs a quarter of a full step. In the last `quantised_share` the entropy side runs with fake
-    quantisation, so that the integers that ship were tuned. A `decoder_share` after that trains g_s alone, which
-    changes no file and costs half a step.
+    Shares are parts of the whole run. The first `linear_share` trains only the linear shortcut and the entropy side,
+    which costs a quarter of a full step. In the last `quantised_share` the entropy side runs with fake quantisation,
+    so that the integers that ship are tuned. A `decoder_share` after that trains g_s alone, which changes no file and
+    costs half a step.
 
     The learning rate rises for `warm_up`, stays, and falls to zero along a cosine after `decay_from` (or in the last
-    `decay_minutes`); with `milestones`, it falls to a tenth at each of these steps instead. Before it falls the run is
-    a trajectory that can go on for ever; what follows is what ships.
+    `decay_minutes`); with `milestones`, it falls to a tenth at each of these steps instead. Until it falls, the run
+    is a trajectory that can continue without end; the fall produces the weights that ship.
 
-    alpha, beta, gamma and delta weigh what a student learns from a teacher (Eq. 3), where there is one.
+    alpha, beta, gamma and delta are the weights of what a student learns from a teacher (Eq. 3), if there is one.
     """
 
-    minutes: float = option(30.0, "How long the run is.")
-    steps: int = option(0, "How many steps the run has, in place of minutes.")
-    batch: int = option(8, "Crops a step, over all processes together.")
+    minutes: float = option(30.0, "Length of the run.")
+    steps: int = option(0, "Length of the run in steps, instead of minutes.")
+    batch: int = option(8, "Crops per step, over all processes.")
     crop: int = option(192, "Side of a crop in pixels, a multiple of 64.")
-    crops: tuple[int, ...] = option((), "Larger crops for the last part of the run, one after the other.")
-    crops_share: float = option(0.2, "Share of the run that has the larger crops.")
-    optimizer: Literal["adam", "soap", "muon"] = option("adam", "soap: of g_a and g_s. muon: of matrices.")
+    crops: tuple[int, ...] = option((), "Sides of larger crops for the last part of the run, one after the other.")
+    crops_share: float = option(0.2, "Share of the run with the larger crops.")
+    optimizer: Literal["adam", "soap", "muon"] = option("adam", "soap: for g_a and g_s; muon: for matrices.")
     precondition_every: int = option(10, "Steps between SOAP's decompositions.")
     lr: float = option(1.5e-3, "Peak learning rate of g_a and g_s.")
-    side_lr: float = option(1.5e-3, "Of the entropy side, h_a and the gains.")
-    rest_lr: float = option(1e-3, "Of all that is no matrix: biases, depthwise filters, gains. 0: that of its part.")
-    shortcut_lr: float = option(1e-4, "Of the linear shortcut.")
-    prior_lr: float = option(2e-2, "Of the prior of z.")
+    side_lr: float = option(1.5e-3, "Learning rate of the entropy side, h_a and the gains.")
+    rest_lr: float = option(1e-3, "Learning rate of biases, depthwise filters and gains; 0: that of their part.")
+    shortcut_lr: float = option(1e-4, "Learning rate of the linear shortcut.")
+    prior_lr: float = option(2e-2, "Learning rate of the prior of z.")
     warm_up: float = option(0.02, "Share of the run in which the learning rate rises.")
-    decay_from: float = option(0.7, "Where in the run the learning rate begins to fall; 1: never.")
-    decay_minutes: float = option(0.0, "Minutes at the end in which it falls, in place of decay-from.")
-    milestones: tuple[int, ...] = option((), "Steps at which the learning rate falls to a tenth instead.")
-    linear_share: float = option(0.0, "First share of the run, for the linear shortcut and the entropy side alone.")
-    quantised_share: float = option(0.12, "Last share, with the entropy side as the integers that ship.")
-    decoder_share: float = option(0.0, "Share at the very end for g_s alone; files stay as they are.")
-    free_z: float = option(0.05, "Share of the run in which z costs nothing; its price then rises for as long.")
-    balance: float = option(0.5, "Samples weigh (λ/λ of q4)^-balance.")
-    graphics: float = option(0.02, "Share of crops that are graphics while the learning rate falls.")
-    graphics_before: float = option(0.0, "The same before it falls.")
-    jitter: float = option(0.02, "Share of crops whose colours are moved, while the learning rate falls.")
+    decay_from: float = option(0.7, "Share of the run after which the learning rate falls; 1: never.")
+    decay_minutes: float = option(0.0, "Minutes at the end in which the learning rate falls, instead of --decay-from.")
+    milestones: tuple[int, ...] = option(
+        (), "Steps at which the learning rate falls to a tenth, instead of a smooth fall."
+    )
+    linear_share: float = option(0.0, "First share of the run; trains only the linear shortcut and the entropy side.")
+    quantised_share: float = option(0.12, "Last share of the run; the entropy side is fake-quantised.")
+    decoder_share: float = option(0.0, "Share at the very end; trains only g_s, so files do not change.")
+    free_z: float = option(0.05, "Share of the run in which z costs nothing; its cost then rises over an equal share.")
+    balance: float = option(0.5, "Exponent of the sample weights (λ/λ of q4)^-balance.")
+    graphics: float = option(0.02, "Share of crops that are graphics, while the learning rate falls.")
+    graphics_before: float = option(0.0, "Share of crops that are graphics, before the learning rate falls.")
+    jitter: float = option(0.02, "Share of crops with random colours, while the learning rate falls.")
     alpha: float = option(1.0, "Weight of L_output (Eq. 4).")
     beta: float = option(0.5, "Weight of L_feature (Eq. 5).")
     gamma: float = option(0.5, "Weight of L_latent (Eq. 8).")
-    delta: float = option(0.0, "Weight of what FU2024KD adds to L_output.")
+    delta: float = option(0.0, "Weight of the probability distribution (FU2024KD).")
     taps: tuple[int, ...] = option((0, 1, 2, 3, 4, 5), "Maps of g_a and g_s that L_feature compares.")
     latent_order: Literal["entropy", "teacher"] = option("entropy", "Order of the channels that L_latent compares.")
-    relative: bool = option(False, "L_feature and L_latent in units of the teacher's spread.")
-    precision: Literal["auto", "float32", "bfloat16"] = option("auto", "Of g_a and g_s; auto: the device's fastest.")
-    compile: bool = option(False, "Put g_a and g_s through torch.compile.")
-    clip: float = option(1.0, "Largest norm of the gradient.")
-    ema: float = option(0.998, "Decay of the moving average of the weights, which is what is kept.")
+    relative: bool = option(False, "Measure L_feature and L_latent in units of the teacher's spread.")
+    precision: Literal["auto", "float32", "bfloat16"] = option(
+        "auto", "Precision of g_a and g_s; auto: the fastest on the device."
+    )
+    compile: bool = option(False, "Run g_a and g_s through torch.compile.")
+    clip: float = option(1.0, "Clip the gradient to this norm.")
+    ema: float = option(0.998, "Decay of the moving average of the weights; the average is saved.")
     save_every: float = option(4.0, "Minutes between checkpoints.")
-    shapes_every: float = option(0.02, "Share of the run after which tables are fitted anew; 0: Gaussians.")
-    seed: int = option(1, "Of all that is drawn at random.")
+    shapes_every: float = option(0.02, "Share of the run between fits of the tables; 0: Gaussian tables.")
+    seed: int = option(1, "Random seed.")
 
     def __post_init__(self) -> None:
         for side in (self.crop, *self.crops):
