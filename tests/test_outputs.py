@@ -17,6 +17,7 @@ from fedscodec.files.outputs import (
     STANDARD,
     Place,
     output_path,
+    replacing,
     require_writable,
     write_file,
     write_output,
@@ -162,6 +163,39 @@ def test_a_failure_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypatch, 
     monkeypatch.setattr(os, step, fail)
     assert told(write_file, path, b"new", force=True) == f"{path}: {sentence}"
     assert os.listdir(tmp_path) == ["a.feds"]
+    assert path.read_bytes() == b"old"
+
+
+def test_what_is_written_piece_by_piece_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    path, steps, flush, rename = tmp_path / "a.state", [], os.fsync, os.replace
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    monkeypatch.setattr(os, "fsync", lambda handle: (steps.append(os.pread(handle, 99, 0)), flush(handle)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (steps.append(paths[1]), rename(*paths)))
+    with replacing(path) as part, part.open("wb") as stream:
+        stream.write(b"new ")
+        assert path.read_bytes() == b"old"
+        stream.write(b"pieces")
+    assert steps == [b"new pieces", path]
+    assert path.read_bytes() == b"new pieces"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert os.listdir(tmp_path) == ["a.state"]
+
+
+@pytest.mark.parametrize("step", ["block", "fsync", "replace"])
+def test_what_is_not_written_to_its_end_leaves_the_old_file(tmp_path, monkeypatch, step):
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    path = tmp_path / "a.state"
+    path.write_bytes(b"old")
+    if step != "block":
+        monkeypatch.setattr(os, step, fail)
+    with pytest.raises(KeyboardInterrupt), replacing(path) as part:
+        part.write_bytes(b"half")
+        if step == "block":
+            fail()
+    assert os.listdir(tmp_path) == ["a.state"]
     assert path.read_bytes() == b"old"
 
 

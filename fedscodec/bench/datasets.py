@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -204,24 +204,24 @@ def check(source: Source, folder: Path) -> list[Path]:
         raise FedsError(f"{folder}: expected {source.title}, found that it lacks {_some(absent)}")
     paths = [folder / name for name in source.names] or pictures_in([folder])
     for path in paths:
-        check_picture(source, path)
+        check_picture(source, path, path)
     return paths
 
 
-def check_picture(source: Source, path: Path) -> None:
-    """FedsError unless a file is the picture that a dataset has under its name, as far as that is known."""
+def check_picture(source: Source, path: Path, file: Path) -> None:
+    """FedsError, about `path`, unless `file` holds the picture that a dataset has there, as far as that is known."""
     sums = source.sums.get(path.name)
-    if sums and hashlib.sha256(path.read_bytes()).hexdigest() != sums["sha256"]:
-        found = hashlib.sha256(read_picture(path).pixels.tobytes()).hexdigest()
+    if sums and hashlib.sha256(file.read_bytes()).hexdigest() != sums["sha256"]:
+        found = hashlib.sha256(read_picture(file).pixels.tobytes()).hexdigest()
         if found != sums["pixels_sha256"]:
             raise FedsError(f"{path}: is not the picture of that name in {source.title} (its pixels have other sums)")
     if source.size:
-        picture = read_picture(path)
+        picture = read_picture(file)
         if (picture.width, picture.height) != source.size:
             expected = f"{source.size[0]}x{source.size[1]}"
             raise FedsError(f"{path}: expected {expected} pixels, found {picture.width}x{picture.height}")
     if source.longest:
-        picture = read_picture(path)
+        picture = read_picture(file)
         if max(picture.width, picture.height) > source.longest:
             found = f"{picture.width}x{picture.height}"
             raise FedsError(f"{path}: expected sides of at most {source.longest} pixels, found {found}")
@@ -232,7 +232,7 @@ def _download(source: Source, folder: Path, progress: Progress) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if source.url.endswith("/"):
             for name in missing(source, folder):
-                fetch_file(source.url + name, folder / name, progress, lambda path: check_picture(source, path))
+                fetch_file(source.url + name, folder / name, progress, partial(check_picture, source, folder / name))
         else:
             fetch_archive(source.url, folder, source.inside, picture_suffixes(), progress)
     except OSError as error:  # URLError and timeouts are of this kind

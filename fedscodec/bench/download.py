@@ -1,8 +1,8 @@
-"""Files from the web, whole or not at all: into a part file first, renamed when it is there and checked."""
+"""Files from the web, whole or not at all, and checked before they are there."""
 
 from __future__ import annotations
 
-import os
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Collection, Iterator
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Protocol
 from urllib.request import Request, urlopen
 
+from ..files.outputs import replacing
 from ..version import __version__
 
 SECONDS = 30  # without a byte, after which a server is given up
@@ -29,16 +30,15 @@ def silent(name: str, done: int, total: int | None) -> None:
 
 
 def fetch_file(url: str, path: Path, progress: Progress = silent, check: Callable[[Path], None] | None = None) -> None:
-    """Download a file to `path`; `check` sees it first, under the same name, and keeps it away by raising.
+    """Download a file to `path`; `check` sees it first, under another name, and keeps it away by raising.
 
     Raises OSError (URLError is one) where it cannot be had.
     """
-    with tempfile.TemporaryDirectory(prefix=".feds-", dir=path.parent) as part:
-        with (Path(part) / path.name).open("wb") as stream:
+    with replacing(path) as part:
+        with part.open("wb") as stream:
             _pour(url, stream, progress)
         if check:
-            check(Path(part) / path.name)
-        os.replace(Path(part) / path.name, path)
+            check(part)
 
 
 def fetch_archive(url: str, folder: Path, inside: str, suffixes: Collection[str], progress: Progress = silent) -> None:
@@ -57,11 +57,8 @@ def fetch_archive(url: str, folder: Path, inside: str, suffixes: Collection[str]
 
 def fetch_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:
     """Unpack one file of an archive to `path`, whole or not at all."""
-    with tempfile.TemporaryDirectory(prefix=".feds-", dir=path.parent) as part:
-        with archive.open(entry) as source, (Path(part) / path.name).open("wb") as stream:
-            while chunk := source.read(_CHUNK):
-                stream.write(chunk)
-        os.replace(Path(part) / path.name, path)
+    with replacing(path) as part, archive.open(entry) as source, part.open("wb") as stream:
+        shutil.copyfileobj(source, stream, _CHUNK)
 
 
 def _pour(url: str, stream: IO[bytes], progress: Progress) -> None:

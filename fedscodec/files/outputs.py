@@ -167,13 +167,30 @@ def write_file(path: Path, data: bytes, *, force: bool = False) -> None:
             with path.open("wb") as stream:
                 _pour(stream, data, name_of(path))
         else:
-            _replace(Path(os.path.realpath(path)), data)
+            with _part_of(path) as part:
+                _write_new(part, data)
 
 
-def _replace(path: Path, data: bytes) -> None:
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """The name of a new file, for the block to write, which then takes the place of `path`, once it is on the disk.
+
+    For what is written piece by piece, or by a library. A link is followed and the permissions of an overwritten file
+    are kept. An error in the block leaves the old file and nothing new.
+    """
+    with _part_of(path) as part:
+        yield part
+        with part.open("rb") as stream:
+            os.fsync(stream.fileno())
+
+
+@contextmanager
+def _part_of(path: Path) -> Iterator[Path]:
+    """The name of a new file, for the block to bring to the disk, which then takes the place of `path`."""
+    path = Path(os.path.realpath(path))
     part = _part_beside(path)
     try:
-        _write_new(part, data)
+        yield part
         if path.exists():
             shutil.copymode(path, part)
         os.replace(part, path)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FedsError, ImageError, is_lack_of_memory
-from ..files.outputs import write_file
+from ..files.outputs import replacing, write_file
 from .data import Reading, decoded, files_of
 
 
@@ -90,10 +89,9 @@ def _found(words: Path) -> Pixels:
 def _decode_all(
     roots: Sequence[Path], reading: Reading, words: Path, progress: Callable[[int], None] | None
 ) -> Pixels:  # fmt: skip
-    place, sizes, skipped, digest = words.with_suffix(".pixels"), list[tuple[int, int]](), list[str](), hashlib.sha256()
-    draft = place.with_name(f".{place.name}.{os.getpid()}")
+    sizes, skipped, digest = list[tuple[int, int]](), list[str](), hashlib.sha256()
     try:
-        with draft.open("wb") as file:
+        with replacing(words.with_suffix(".pixels")) as part, part.open("wb") as file:
             for found in decoded(roots, reading, skipped):
                 if isinstance(found, str):
                     skipped.append(found)
@@ -104,12 +102,10 @@ def _decode_all(
                 file.write(data)
                 if progress:
                     progress(len(sizes))
-        if not sizes:
-            names, side = ", ".join(map(str, roots)), reading.smallest
-            raise ImageError(f"{names}: no picture of at least {side}x{side} pixels was found")
-        draft.replace(place)
-    except BaseException as failure:
-        draft.unlink(missing_ok=True)
+            if not sizes:
+                names, side = ", ".join(map(str, roots)), reading.smallest
+                raise ImageError(f"{names}: no picture of at least {side}x{side} pixels was found")
+    except Exception as failure:
         if is_lack_of_memory(failure):  # never a smaller set
             raise FedsError(f"not enough memory to read the training pictures (at number {len(sizes) + 1})") from None
         raise

@@ -10,7 +10,6 @@ exactly only if its tensors also lie in memory as they did: sums come out otherw
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,23 +19,17 @@ from safetensors.torch import load, save, save_file
 from torch import Tensor
 
 from ..errors import WeightsError
+from ..files.outputs import replacing
 
 FORMAT = "feds-training-1"
 
 
 def write_state(path: Path, state: Any) -> None:
-    """Write a state beside its final place and rename it."""
+    """Write a state, whole or not at all."""
     tensors: dict[str, Tensor] = {}
     words = {"format": FORMAT, "state": json.dumps(_without_tensors(state, tensors))}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save_file(tensors, temporary, metadata=words)
-        with temporary.open("rb") as stream:  # on the disk before it takes the old one's place
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path) as part:
+        save_file(tensors, part, metadata=words)
 
 
 def read_state(path: Path) -> Any:

@@ -29,10 +29,12 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 from settings import PRECISION, Setting, chosen  # noqa: E402
 from table import Hashes, as_json, as_text, judge  # noqa: E402
+
+from fedscodec.files.outputs import write_file  # noqa: E402
 
 CORPUS = HERE.parents[1] / "tests" / "conformance"
 
@@ -106,9 +108,7 @@ class Matrix:
         if not path.exists():
             earlier = json.loads(before.read_text()) if before.exists() else {"found": {}}
             said = work(setting, task, path.parent, self.pattern) if "found" in earlier else earlier
-            temporary = path.with_suffix(".tmp")
-            temporary.write_text(json.dumps(said))
-            temporary.replace(path)
+            write_file(path, json.dumps(said).encode())
             sys.stderr.write(f"{setting.name}: {task}d\n" if "found" in said else f"{setting.name}: {said}\n")
         found: dict[str, Any] = json.loads(path.read_text())
         return found
