@@ -141,6 +141,13 @@ def test_networks_know_no_coder():
         assert not {name for name in imported(path) if name.startswith("fedscodec.entropy.coders")}, path
 
 
+@pytest.mark.parametrize(
+    ("call", "home"), {"torch.autocast": "entropy/precision.py", "os.replace": "files/outputs.py"}.items()
+)
+def test_some_calls_have_one_home(call, home):
+    assert [place(path) for path in SOURCES if f"{call}(" in path.read_text(encoding="utf-8")] == [home]
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=place)
 def test_nothing_is_unpickled(path):
     calls = {ast.unparse(node.func) for node in ast.walk(tree(path)) if isinstance(node, ast.Call)}

@@ -9,7 +9,7 @@ import copy
 import functools
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,11 +129,9 @@ class Model:
 
     def autocast(self) -> AbstractContextManager[object]:
         """The precision of the transforms."""
-        import torch
+        from ..entropy.precision import in_precision
 
-        if self.precision == torch.float32:
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=self.precision)
+        return in_precision(self.device, self.precision)
 
     def check_quality(self, quality: float) -> None:
         """FedsError for a quality outside 1 … Q."""

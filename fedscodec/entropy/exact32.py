@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from .exact_matmul import Prepared, choose_exact_backend, left_side, prepare, sliding_product
 from .exact_sums import ExactIntegers, ExactSpec
 from .fixedpoint import INT8_LIMIT, RELU_LIMIT
+from .precision import in_float32
 
 _PLANE = 256  # a wide input is 256 · hi + lo, both int8
 
@@ -94,7 +95,7 @@ class ExactLayer(nn.Module):
             batch //= 1 + self._given_planes(x)
             out = torch.addcmul(how.bias, self._sums(flat, how.matrix), how.scale)
         else:
-            with torch.autocast(x.device.type, enabled=False):
+            with in_float32(x):
                 out = torch.addmm(how.bias, flat.to(how.matrix.dtype), how.matrix).float()
         return self._whole(out).view(batch, *x.shape[1:-1], -1)
 
@@ -162,7 +163,7 @@ def _depthwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """float32 [B, H, W, C] by [C, k, k], zeros around the map, and [C] added."""
     kernel = weight.shape[-1]
     if is_depthwise_exact(str(x.device)):
-        with torch.autocast(x.device.type, enabled=False):
+        with in_float32(x):
             maps = F.conv2d(x.permute(0, 3, 1, 2), weight[:, None], bias, padding=kernel // 2, groups=len(weight))
         return maps.permute(0, 2, 3, 1).contiguous()
     return _by_shifts(x, weight).add_(bias)
@@ -187,7 +188,7 @@ def is_depthwise_exact(device: str) -> bool:
         weight = torch.randint(-127, 128, (32, kernel, kernel), generator=random).to(device, torch.int8)
         weight[:16] = 127
         try:
-            with torch.autocast(x.device.type, enabled=False):
+            with in_float32(x):
                 found = F.conv2d(x.permute(0, 3, 1, 2), weight[:, None].float(), padding=kernel // 2, groups=32)
         except RuntimeError:
             return False

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fedscodec.entropy.precision import in_float32
 from fedscodec.errors import FedsError
 
 EXACT_BACKENDS = ("int_mm", "float32", "float64")
@@ -106,7 +107,7 @@ def sliding_product(buffer: Tensor, rows: int, step: int, right: Prepared) -> Te
     height = max(rows + -rows % _INT_MM_MULTIPLE, _INT_MM_ROWS) if right.backend == "int_mm" else rows
     multiply = torch._int_mm if right.backend == "int_mm" else torch.mm
     parts: list[Tensor] = []
-    with torch.autocast(buffer.device.type, enabled=False):  # it would make bfloat16 of sums in float32
+    with in_float32(buffer):  # it would make bfloat16 of sums in float32
         for chunk in right.chunks:
             blocks = [buffer[p.block * step : p.block * step + height, p.start : p.stop] for p in chunk]
             part = multiply(blocks[0], chunk[0].matrix)

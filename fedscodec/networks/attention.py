@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .precision import in_float32
+from ..entropy.precision import in_float32
 
 Version = Literal["swin-v1", "swin-v2"]
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..entropy.exact_sums import LIMIT, ExactIntegers, ExactSpec
 from ..entropy.fixedpoint import FINE_MEAN_UNIT, INT8_LIMIT
-from .precision import in_float32
+from ..entropy.precision import in_float32
 from .twins import HEADROOM, EntropyLayer, Signal, Trace, clamp, straight_through_round
 
 _MARGIN = 0.97  # of the largest sum, which rounding may still raise

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..entropy.precision import in_float32
 from .attention import WindowAttentionModule
 from .blocks import kind_of
 from .blocks.layers import add, grain_of, interpolated, leaky_relu, reach_of, scaled
-from .precision import in_float32
 from .shortcuts import shortcut_down, shortcut_up
 from .spec import ModelSpec, Stage
 from .stages import Plan, analysis, pixels_beyond, synthesis, through_stages

@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..entropy.fixedpoint import MEAN_LIMIT, MEAN_UNIT
-from .precision import in_float32
+from ..entropy.precision import in_float32
 
 HEADROOM = 1.1
 """Calibrated ranges go beyond the peak that was seen: clipping costs far more rate than coarser steps."""

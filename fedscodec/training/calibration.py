@@ -6,6 +6,7 @@ Both are measured on the averaged network, which is the one that is kept, and sh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import torch
 
@@ -33,7 +34,7 @@ class Calibration:
 
     def __init__(
         self, model: FedsModel, average: FedsModel, crops: Crops, recipe: Recipe, team: Team,
-        autocast: Callable[[], torch.autocast],
+        autocast: Callable[[], AbstractContextManager[object]],
     ) -> None:  # fmt: skip
         self.model, self.average, self.crops, self.recipe = model, average, crops, recipe
         self.team, self.autocast = team, autocast

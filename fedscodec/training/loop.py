@@ -9,13 +9,14 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..codec.devices import choose_precision
+from ..entropy.precision import in_precision
 from ..networks.model import FedsModel
 from .calibration import BATCHES, FINAL_BATCHES, Calibration, spread
 from .compiling import compile_transforms
@@ -166,8 +167,8 @@ class Trainer:
         x = self.crops.batch(size, crop, part=part)
         return self.mixture.mixed(x, self.step, part, self.progress)
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
+    def _autocast(self) -> AbstractContextManager[object]:
+        return in_precision(self.device, self.precision)
 
     @torch.no_grad()
     def _update_average(self) -> None:

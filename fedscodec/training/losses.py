@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..entropy.precision import in_float32
 from ..metrics.table import LOSSES
-from ..networks.precision import in_float32
 
 
 class RateDistortion(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..precision import in_float32
+from ...entropy.precision import in_float32
 from .layers import bands, pointwise
 
 

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...entropy.precision import in_float32
 from ..light_layers import SLOPE
-from ..precision import in_float32
 
 BAND = 2**20
 """Values that pointwise layers treat at once where no gradient is needed: fresh memory costs more than the work."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..precision import in_float32
+from ...entropy.precision import in_float32
 from ..stages import Kind, require_factor
 from .gdn import GDN
 from .layers import ToPixels, add, leaky_relu, pointwise

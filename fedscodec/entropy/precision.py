@@ -1,4 +1,4 @@
-"""The one switch for precision: what must be computed in float32 wherever autocast would take bfloat16."""
+"""In which precision torch computes: autocast is switched on and off here, and nowhere else."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
+
+
+def in_precision(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
+    """A region in which layers compute in that precision: float32, or bfloat16 by autocast."""
+    return nullcontext() if precision == torch.float32 else torch.autocast(device.type, dtype=precision)
 
 
 def in_float32(x: Tensor) -> AbstractContextManager[object]:
