@@ -10,7 +10,7 @@
     "XMP "  an XMP packet                                                                    refuses the file
     "xmpz"  an XMP packet, deflated                                                          skips the box
     "ALPH"  the alpha plane: a PNG (8-bit grey, not interlaced) or a lossless WebP (VP8L,    refuses the file
-            no alpha, grey) of the picture's size, without other chunks or bytes behind it
+            no alpha, grey) of the picture's size, without other chunks or bytes after it
     "PIXL"  all pixels without loss, as alpha is: grey, or RGB where the picture is not grey.  refuses the file
             Then all streams are empty, and there are no symbols
     "sums"  the low 16 bits of the CRC-32 of each stream, z first, 2 bytes each              skips the box
@@ -109,7 +109,7 @@ def _take_box(cursor: Cursor) -> tuple[bytes, bytes, bytes]:
     """Type, payload and check of the next box; FormatError where what comes cannot be told apart."""
     kind = cursor.take(4, "the boxes")
     if not all(0x20 <= byte <= 0x7E for byte in kind):
-        raise cursor.error(f"a box type is four printable letters, found the bytes {kind.hex()}")
+        raise cursor.error(f"expected a box type of four printable letters, found the bytes {kind.hex()}")
     length = cursor.varint("the boxes")
     if length + 4 > cursor.left:
         raise cursor.error(f"the {kind.decode()} box needs {length + 4} bytes but only {cursor.left} are left")
@@ -121,7 +121,7 @@ def _accept(
 ) -> None:
     """Add a box to those that are known; FormatError where it is damaged, unsound, or not to be there."""
     if check != _check(stored, payload):
-        raise cursor.error(f"the {stored.decode()} box is damaged (its check does not fit its bytes)")
+        raise cursor.error(f"the {stored.decode()} box is damaged (its checksum is wrong)")
     kind = _INFLATED.get(stored, stored)
     if kind in boxes:
         raise cursor.error(f"expected one {kind.decode()} box, found a second")

@@ -317,7 +317,7 @@ def _unpack_header(cursor: Cursor) -> tuple[Header, bool]:
     expected = _header_check(cursor.data[: cursor.at])
     found = cursor.take(2, where)
     if found != expected:
-        raise cursor.error(f"the header is damaged (its bytes give the check {expected.hex()}, found {found.hex()})")
+        raise cursor.error(f"the header is damaged (its checksum should be {expected.hex()}, found {found.hex()})")
     header = Header(fingerprint, quality, width, height, bool(layout & _GREY_BIT), lengths, checksum)
     if fault := _fault(header):
         raise cursor.error(fault)

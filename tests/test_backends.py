@@ -334,13 +334,13 @@ def test_graphs_that_give_something_else_are_noticed():
     with pytest.raises(FedsError, match="the exported graphs give other symbols"):
         check(weights, files | {"net3": other["net3"]})
     brighter = replace(weights, floats=weights.floats | {"g_s.last.bias": weights.floats["g_s.last.bias"] + 0.02})
-    with pytest.raises(FedsError, match="more than a level"):
+    with pytest.raises(FedsError, match="more than one level"):
         check(weights, files | {"g_s": onnx_files(brighter)["g_s"]})
 
 
 def test_what_has_no_graphs_is_refused(tmp_path):
     result = CliRunner().invoke(app, ["export", str(NETWORKS / "mini-teacher.safetensors"), "--onnx", str(tmp_path)])
-    assert (result.exit_code, "has parts of which no ONNX graph is made" in result.stderr) == (1, True)
+    assert (result.exit_code, "cannot be exported to ONNX" in result.stderr) == (1, True)
     assert CliRunner().invoke(app, ["export", str(NETWORKS / "mini-teacher.safetensors")]).exit_code == 2
 
 

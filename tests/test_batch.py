@@ -248,7 +248,7 @@ def test_after_a_halt_nothing_is_written(tmp_path):
         batch.halt()
         work.release.set()
         last = next(results)
-    assert (last.status, str(last.error)) == ("failed", "was stopped before it could be written")
+    assert (last.status, str(last.error)) == ("failed", "stopped before the result was written")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.feds"]
 
 
@@ -390,7 +390,7 @@ def test_what_is_no_feds_file_is_left_alone(photos):
     with Batch(photos, tiny()) as batch:
         done = {one.source.stem: one for one in batch}
     assert [done[name].status for name in "abc"] == ["failed", "encoded", "encoded"]
-    told = f"{photos[0].target}: exists already and is no .feds file, --force overwrites it"
+    told = f"{photos[0].target}: already exists and is not a .feds file, use --force to overwrite it"
     assert (type(done["a"].error), str(done["a"].error)) == (OutputError, told)
     assert photos[0].target.read_bytes() == b"a diary"
     assert run(photos[:1], tiny(force=True)) == ["encoded"]
@@ -401,7 +401,8 @@ def test_pictures_older_than_their_files_are_left_alone(photos):
     back = [Task(task.target, task.source) for task in photos]  # over what they were made from
     with Batch(back, Decoder(Decoding(device="cpu"))) as batch:
         assert [str(one.error) for one in batch] == [
-            f"{task.source}: exists already and is older than {task.target}, --force overwrites it" for task in photos
+            f"{task.source}: already exists and is older than {task.target}, use --force to overwrite it"
+            for task in photos
         ]
     assert run(back, Decoder(Decoding(device="cpu", force=True))) == ["decoded"] * 3
     assert run(back, Decoder(Decoding(device="cpu"))) == ["skipped"] * 3

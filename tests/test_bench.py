@@ -173,7 +173,7 @@ def test_a_quality_that_the_network_lacks_is_an_error(codec):
 def test_our_settings_are_all_whole_qualities_and_three_for_a_quick_look(codec):
     assert our_coders([codec], [])["tiny"].settings == [1, 2, 3, 4, 5, 6, 7]
     assert our_coders([codec], [], quick=True)["tiny"].settings == [1, 4, 7]
-    with pytest.raises(FedsError, match="^tiny: expected networks with different names, found two of this one$"):
+    with pytest.raises(FedsError, match="^tiny: expected networks with different names, found this name twice$"):
         our_coders([codec, codec], [])
 
 
@@ -280,7 +280,7 @@ def test_another_machine_or_other_pictures_are_not_mixed_in(session):
     finish(session, until=None)
     earlier = session.results()
     slower = Session(session.pictures, session.coders, replace(session.here, threads=session.here.threads + 7))
-    with pytest.raises(FedsError, match=r"^was measured with threads \d+, and this is \d+; --force measures"):
+    with pytest.raises(FedsError, match=r"^measured with threads \d+, this run has \d+; use --force to measure"):
         slower.take_up(earlier)
     others = Session(Pictures("kodak", session.pictures.paths), session.coders, session.here)
     with pytest.raises(FedsError, match="^expected results of kodak, found those of photos$"):
@@ -439,7 +439,7 @@ def test_what_is_wrong_is_told_before_a_network_is_loaded(photos, tmp_path, monk
     monkeypatch.setattr(loading, "load_model", None)
     result = feds("bench", tmp_path)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith(f"feds: {tmp_path}: no pictures here ")
+    assert result.stderr.startswith(f"feds: {tmp_path}: expected pictures that Pillow reads, found none")
     result = feds("bench", photos, "--peers", "gif")
     assert result.stderr.startswith("feds: gif: no such peer; there are jpeg, jpegli, jpeg2000, webp, avif, ")
 

@@ -85,7 +85,7 @@ def test_no_picture_at_all_is_an_error(tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
     with pytest.raises(ImageError) as caught:
         pictures_in([tmp_path, tmp_path / "notes.txt"])
-    assert str(caught.value) == f"{tmp_path}, {tmp_path / 'notes.txt'}: no pictures here that Pillow reads"
+    assert str(caught.value) == f"{tmp_path}, {tmp_path / 'notes.txt'}: expected pictures that Pillow reads, found none"
 
 
 def test_two_pictures_of_one_name_are_an_error(served, tmp_path):
@@ -131,7 +131,7 @@ def test_what_has_other_pixels_is_not_kept(served, cache, picture):
     folder, url = served
     sums = sums_of(folder)
     Image.fromarray(picture(width=40, height=30, seed=9).pixels).save(folder / "two.png")
-    with pytest.raises(FedsError, match=r"two\.png: is not the picture of that name in a pair"):
+    with pytest.raises(FedsError, match=r"two\.png: is not the picture with that name in a pair"):
         obtain(source(url, sums))
     assert [path.name for path in (cache / "pair").iterdir()] == ["one.png"]
 
@@ -153,7 +153,7 @@ def test_ones_own_folder_comes_first_and_is_checked(served, cache, tmp_path, mon
     (mine / "one.png").write_bytes((folder / "one.png").read_bytes())
     with pytest.raises(FedsError) as caught:
         obtain(source(url))
-    assert str(caught.value) == f"{mine}: expected a pair, found that it lacks two.png"
+    assert str(caught.value) == f"{mine}: expected a pair, but these are missing: two.png"
     (mine / "two.png").write_bytes((folder / "two.png").read_bytes())
     found = obtain(source(url, size=(40, 30)))
     assert (found.paths, found.checked) == (
@@ -178,13 +178,13 @@ def test_an_archive_gives_the_pictures_below_its_folder_and_nothing_else(served,
     assert [path.name for path in found.paths] == ["evil.png", "one.png", "two.png"]
     assert {path.parent for path in found.paths} == {cache / "pair"}
     assert found.checked == "the number of pictures, 3; no sums are known"
-    with pytest.raises(FedsError, match="expected a pair, found that it lacks 3 pictures in place of 2"):
+    with pytest.raises(FedsError, match="expected a pair, but these are missing: 3 pictures in place of 2"):
         obtain(Source("pair", "a pair", url + "all.zip", 2, inside="RGB/"))
 
 
 def test_what_is_no_archive_is_told(served, cache):
     _, url = served
-    with pytest.raises(FedsError, match="is no sound zip archive"):
+    with pytest.raises(FedsError, match="is not a valid zip archive"):
         obtain(Source("pair", "a pair", url + "one.png", 2))
 
 
@@ -220,7 +220,7 @@ def test_a_download_that_ends_early_leaves_nothing(served, tmp_path, monkeypatch
             return self.parts.pop(0)
 
     monkeypatch.setattr(download, "urlopen", lambda *_, **__: Cut())
-    with pytest.raises(ConnectionError, match=rf"one\.png: 10 bytes came of {size}"):
+    with pytest.raises(ConnectionError, match=rf"one\.png: got 10 of {size} bytes"):
         download.fetch_file(url + "one.png", tmp_path / "one.png")
     assert list(tmp_path.glob("*.png")) == list(tmp_path.glob(".feds-*")) == []
 

@@ -73,7 +73,7 @@ def test_psnr_is_of_the_mean_over_all_samples():
 @pytest.mark.parametrize("of", [psnr, ms_ssim])
 def test_pictures_of_two_sizes_are_an_error(of, pair):
     with pytest.raises(
-        FedsError, match=r"^pictures of one size are compared, found \(176, 192, 3\) and \(175, 192, 3\)$"
+        FedsError, match=r"^expected pictures of the same size, found \(176, 192, 3\) and \(175, 192, 3\)$"
     ):
         of(pair[0], pair[1][1:])
 

@@ -94,7 +94,7 @@ def test_pictures_that_nobody_published_are_told(tmp_path):
     assert 'id="pictures"' not in html and "−33.3 %" in html
     run = runner.invoke(app, ["report", str(tmp_path), "--anchor", "vtm-9.1"])
     assert run.exit_code == 1
-    assert run.output.endswith("no curve is called vtm-9.1 here; there are student, jpeg, webp\n")
+    assert run.output.endswith("expected an anchor among student, jpeg, webp, found vtm-9.1\n")
 
 
 def test_a_run_of_peers_alone_has_a_report(tmp_path):

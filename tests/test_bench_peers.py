@@ -115,7 +115,7 @@ def test_an_ffmpeg_without_the_codec_is_told(monkeypatch):
         ffmpeg, "_listing", lambda path, what: "ffmpeg version 7.0 libx264" if what == "-version" else ""
     )
     with pytest.raises(
-        MissingPeerError, match=r"^the ffmpeg at hand \(7\.0\) has no libvvenc; pip install imageio-ffmpeg"
+        MissingPeerError, match=r"^the installed ffmpeg \(7\.0\) has no libvvenc; pip install imageio-ffmpeg"
     ):
         ffmpeg.vvc((32,), 1)
 
@@ -142,7 +142,7 @@ def test_a_network_of_the_zoo_is_measured_where_its_weights_are_at_hand(tmp_path
 
     name = "bmshj2018-hyperprior"
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
-    with pytest.raises(MissingPeerError, match=r"^no weights of it are in the cache of torch\.hub; compressai\.zoo"):
+    with pytest.raises(MissingPeerError, match=r"^found no weights in the torch\.hub cache; compressai\.zoo"):
         peers.PEERS[name].open((1, 2), 1)
     (tmp_path / "checkpoints").mkdir()
     torch.manual_seed(0)

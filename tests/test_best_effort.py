@@ -90,7 +90,7 @@ def test_a_damaged_box_is_left_out_and_told_of(tmp_path: Path, kind: bytes, with
     cut.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
     result = CliRunner().invoke(app, ["decode", "--best-effort", str(cut)])
     assert result.exit_code == 3
-    words = f"the {kind.decode()} box is damaged (its check does not fit its bytes); {without}"
+    words = f"the {kind.decode()} box is damaged (its checksum is wrong); {without}"
     assert f"feds: {cut}: {words}; shown are 2 of 2 slices\n" in result.stderr
     sound, image = fedscodec.decode(data), Image.open(tmp_path / "cut.png")
     assert np.array_equal(np.asarray(image)[..., :3], np.asarray(sound)[..., :3])

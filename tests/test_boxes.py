@@ -170,7 +170,7 @@ def test_a_damaged_box_costs_no_stream_and_no_other_box(kind: bytes, without: st
     found = salvage(damaged, name="f")
     assert (found.whole, found.file.streams) == (3, STREAMS)
     assert found.file.boxes == {k: v for k, v in whole.boxes.items() if k != kind}
-    assert found.faults == (f"the {kind.decode()} box is damaged (its check does not fit its bytes); {without}",)
+    assert found.faults == (f"the {kind.decode()} box is damaged (its checksum is wrong); {without}",)
 
 
 def test_what_salvage_says_of_other_boxes_that_are_not_sound() -> None:

@@ -215,7 +215,7 @@ def test_memory_that_runs_out_stops_the_reading(tmp_path, monkeypatch):
         try:
             raise MemoryError
         except MemoryError as failure:
-            raise ImageError(f"{name}: expected a sound picture, found: MemoryError") from failure
+            raise ImageError(f"{name}: expected a valid picture, found: MemoryError") from failure
 
     monkeypatch.setattr("fedscodec.training.data.read_picture", hungry)
     with pytest.raises(FedsError, match=r"^not enough memory to read the training pictures \(at number 1\)$"):

@@ -63,8 +63,8 @@ def test_one_way_after_the_other_with_a_word_each(failure):
     with pytest.warns(LackOfMemoryWarning) as words:
         assert work("x", Stub("gpu", "small", "cpu"), more=3) == ("x", "cpu", 3)
     assert [str(word.message) for word in words] == [
-        "memory ran out, going on as small",
-        "memory ran out, going on as cpu",
+        "out of memory, continuing as small",
+        "out of memory, continuing as cpu",
     ]
 
 
@@ -99,10 +99,10 @@ def test_a_picture_is_encoded_and_decoded_in_smaller_tiles(codec, picture, monke
     assert codec.tile_side == 64
     for name in ("analyse", "synthesise"):
         short_of_memory(monkeypatch, name, enough=16)
-    with pytest.warns(LackOfMemoryWarning, match="^memory ran out, going on in smaller tiles$"):
+    with pytest.warns(LackOfMemoryWarning, match="^out of memory, continuing in smaller tiles$"):
         small = encode_picture(picture(width=150, height=130), codec, Encoding(quality=5.0))
     assert sum(int((a != b).sum()) for a, b in zip(whole.symbols, small.symbols, strict=True)) <= 2
-    with pytest.warns(LackOfMemoryWarning, match="^memory ran out, going on in smaller tiles$"):
+    with pytest.warns(LackOfMemoryWarning, match="^out of memory, continuing in smaller tiles$"):
         decoded = decode_file(file, codec)
     assert all(np.array_equal(a, b) for a, b in zip(expected.symbols, decoded.symbols, strict=True))
     assert np.abs(decoded.picture.pixels.astype(int) - expected.picture.pixels).max() <= 1
@@ -140,7 +140,7 @@ def test_then_it_goes_on_on_the_cpu(codec, tiny_weights, picture, monkeypatch):
     monkeypatch.setattr(decoding, "_read_latents", lambda *_: (encoded.y_hat, encoded.symbols))
     with pytest.warns(LackOfMemoryWarning) as words:
         found = decode_file(unpack(encoded.data), gpu).picture
-    ways = [str(word.message).removeprefix("memory ran out, going on ") for word in words]
+    ways = [str(word.message).removeprefix("out of memory, continuing ") for word in words]
     assert ways == ["in smaller tiles", "on the CPU"]
     assert np.abs(found.pixels.astype(int) - codec.decode(encoded.data).pixels).max() <= 1
 
@@ -201,7 +201,7 @@ def test_whatever_runs_a_network_ends_up_on_the_cpu(work, full, codec, picture):
     expected = work(given, codec)
     with pytest.warns(LackOfMemoryWarning) as words:
         found = work(given, full)
-    ways = [str(word.message).removeprefix("memory ran out, going on ") for word in words]
+    ways = [str(word.message).removeprefix("out of memory, continuing ") for word in words]
     assert ways[:2] == ["in smaller tiles", "on the CPU"]
     assert np.array_equal(np.frombuffer(found, np.uint8) if isinstance(found, bytes) else found,
                           np.frombuffer(expected, np.uint8) if isinstance(expected, bytes) else expected)  # fmt: skip
@@ -214,7 +214,7 @@ def test_a_network_that_does_not_fit_is_loaded_on_the_cpu(monkeypatch):
         return torch.device("cpu")
 
     monkeypatch.setattr(loading, "choose_device", no_room)
-    with pytest.warns(LackOfMemoryWarning, match="^memory ran out, going on on the CPU$"):
+    with pytest.warns(LackOfMemoryWarning, match="^out of memory, continuing on the CPU$"):
         assert loading.load_model("tiny", "cuda").device.type == "cpu"
 
 
@@ -223,7 +223,7 @@ def test_the_command_line_says_it_in_a_line(tmp_path, monkeypatch):
     target = tmp_path / "a.png"
     result = CliRunner().invoke(app, ["decode", str(CORPUS / "noise-q7.feds"), "-o", str(target), "--device", "cpu"])
     assert result.exit_code == 0
-    assert result.stderr.splitlines()[0] == "feds: memory ran out, going on in smaller tiles"
+    assert result.stderr.splitlines()[0] == "feds: out of memory, continuing in smaller tiles"
     assert target.exists()
 
 
@@ -232,7 +232,7 @@ def test_of_many_files_each_says_it(tmp_path, monkeypatch):
     files = [str(CORPUS / f"{name}.feds") for name in ("noise-q7", "flat-q4")]
     result = CliRunner().invoke(app, ["decode", *files, "-o", str(tmp_path), "--device", "cpu", "--jobs", "1"])
     assert result.exit_code == 0, result.stderr
-    assert result.stderr.splitlines().count("feds: memory ran out, going on in smaller tiles") == 2
+    assert result.stderr.splitlines().count("feds: out of memory, continuing in smaller tiles") == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["flat-q4.png", "noise-q7.png"]
 
 

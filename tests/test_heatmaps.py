@@ -66,7 +66,7 @@ def test_ranks_beyond_a_network_are_left_out():
     assert heatmaps.require_ranks((1, 40, 80), 64) == (1, 40)
     with pytest.raises(FedsError, match=r"^ranks must lie between 1 and 16, found 40, 80$"):
         heatmaps.require_ranks((40, 80), 16)
-    with pytest.raises(FedsError, match=r"^ranks count from 1, found 0$"):
+    with pytest.raises(FedsError, match=r"^expected ranks from 1 on, found 0$"):
         heatmaps.require_ranks((1, 0), 16)
 
 

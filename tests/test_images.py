@@ -210,8 +210,8 @@ def test_only_the_first_frame_is_read_with_a_warning(format: str) -> None:
 @pytest.mark.parametrize(
     ("data", "found"),
     [
-        (WHOLE_PNG[:-60], "expected a sound picture, found: .*truncated"),
-        (WHOLE_JPEG[: len(WHOLE_JPEG) // 2], "expected a sound picture, found: .*[Tt]runcated"),
+        (WHOLE_PNG[:-60], "expected a valid picture, found: .*truncated"),
+        (WHOLE_JPEG[: len(WHOLE_JPEG) // 2], "expected a valid picture, found: .*[Tt]runcated"),
         (WHOLE_PNG[:20], "expected a"),
         (b"A shopping list, and no picture.", "expected a picture, found a file in no format"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "expected a picture, found a file in no"),

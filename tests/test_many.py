@@ -79,12 +79,12 @@ def test_failures_are_listed_at_the_end_and_stop_nothing(photos):
     assert err.splitlines()[2].startswith("1 done, 0 up to date, 2 failed: ")
     assert err.splitlines()[3:] == [
         "feds: 2 of 3 files failed:",
-        "  photos/none.png: expected a sound picture, found: No such file or directory",
+        "  photos/none.png: expected a valid picture, found: No such file or directory",
         "  photos/b.png: expected a picture, found a file in no format that Pillow reads",
     ] or err.splitlines()[3:] == [
         "feds: 2 of 3 files failed:",
         "  photos/b.png: expected a picture, found a file in no format that Pillow reads",
-        "  photos/none.png: expected a sound picture, found: No such file or directory",
+        "  photos/none.png: expected a valid picture, found: No such file or directory",
     ]  # fmt: skip
 
 
@@ -133,8 +133,8 @@ def test_quiet_says_nothing_of_many(photos):
 def test_where_many_cannot_come_from_or_go_to(photos):
     for arguments in (["-", "photos/a.png", "-o", "out"], [photos, "-o", "-"]):
         code, _, err = told(feds("encode", *arguments))
-        assert (code, "- stands for one file and cannot be among many" in err) == (2, True)
-    refused = "feds: photos/a.png: is a file, expected a folder for many outputs\n"
+        assert (code, "- cannot be used with several files" in err) == (2, True)
+    refused = "feds: photos/a.png: is a file, expected a folder for several outputs\n"
     assert told(feds("encode", photos, "-o", "photos/a.png")) == (1, b"", refused)
     Path("empty").mkdir()
     code, _, err = told(feds("decode", "empty", "-o", "out"))

@@ -175,7 +175,7 @@ def test_a_file_without_one_says_so(photo, tmp_path):
     out = tmp_path / "photo.feds"
     feds("encode", photo, "-o", out, "--model", "tiny")
     run = feds("decode", out, "--preview", "-o", tmp_path / "small.png")
-    assert run.stderr == f"feds: {out}: holds no preview (--size 64 makes one from its streams)\n"
+    assert run.stderr == f"feds: {out}: has no preview (use --size 64 to make one from its streams)\n"
     assert run.exit_code == 1
     assert fedscodec.preview(out) is None
     assert json.loads(feds("info", out, "--json").stdout)["preview"] is None

@@ -52,20 +52,20 @@ def test_what_is_no_file_is_named_once_and_passed_over(photos):
         server.bind("photos/socket.png")
         code, _, err = told(feds("encode", photos, "-o", "out", *TINY))
     assert (code, results()) == (0, ["a.feds", "linked.feds"])
-    assert sorted(line for line in err.splitlines() if "passed over" in line) == [
-        "feds: photos/nowhere.png: is a link to nothing, passed over",
-        "feds: photos/null.png: is a device, passed over",
-        "feds: photos/pipe.png: is a named pipe, passed over",
-        "feds: photos/socket.png: is a socket, passed over",
+    assert sorted(line for line in err.splitlines() if "skipped" in line) == [
+        "feds: photos/nowhere.png: is a dangling link, skipped",
+        "feds: photos/null.png: is a device, skipped",
+        "feds: photos/pipe.png: is a named pipe, skipped",
+        "feds: photos/socket.png: is a socket, skipped",
     ]
     code, out, err = told(feds("encode", "photos/*.png", "-o", "two", "--json", "-q", *TINY))
     assert (code, results("two"), err) == (0, ["a.feds", "linked.feds"], "")
     total = json.loads(out.splitlines()[-1])["total"]
     assert total["notes"] == [
-        "photos/nowhere.png: is a link to nothing, passed over",
-        "photos/null.png: is a device, passed over",
-        "photos/pipe.png: is a named pipe, passed over",
-        "photos/socket.png: is a socket, passed over",
+        "photos/nowhere.png: is a dangling link, skipped",
+        "photos/null.png: is a device, skipped",
+        "photos/pipe.png: is a named pipe, skipped",
+        "photos/socket.png: is a socket, skipped",
     ]
 
 
@@ -74,7 +74,7 @@ def test_pipes_among_files_to_decode_and_where_results_go(photos):
     os.mkfifo("out/pipe.feds")
     code, _, err = told(feds("decode", "out", "-o", "back", "--device", "cpu"))
     assert (code, results("back")) == (0, ["a.png"])
-    assert "feds: out/pipe.feds: is a named pipe, passed over\n" in err
+    assert "feds: out/pipe.feds: is a named pipe, skipped\n" in err
     Path("out/a.feds").unlink()
     os.mkfifo("out/a.feds")  # in the way of a result
     code, _, err = told(feds("encode", photos, "-o", "out", *TINY))
@@ -159,10 +159,8 @@ def test_other_kinds_are_counted_and_named(photos):
     for name in ("a.txt", "b.TXT", "c.heic", "d", "e.xmp", "f.txt", ".hidden", "old.feds"):
         (photos / name).write_bytes(b"x")
     code, _, err = told(feds("encode", photos, "-o", "out", *TINY))
-    words = "feds: 6 files were passed over, being of other kinds: 3 .txt, 1 .heic, 1 without a suffix, 1 .xmp"
-    counted = sorted(
-        err.splitlines()[0].removeprefix("feds: 6 files were passed over, being of other kinds: ").split(", ")
-    )
+    words = "feds: 6 files were skipped, of other kinds: 3 .txt, 1 .heic, 1 without a suffix, 1 .xmp"
+    counted = sorted(err.splitlines()[0].removeprefix("feds: 6 files were skipped, of other kinds: ").split(", "))
     assert (code, counted) == (0, ["1 .heic", "1 .xmp", "1 without a suffix", "3 .txt"]), words
     code, out, _ = told(feds("encode", photos, "-o", "out", "--json", "-q", *TINY))
     assert json.loads(out.splitlines()[-1])["total"]["left"] == {".txt": 3, ".heic": 1, "": 1, ".xmp": 1}
@@ -182,11 +180,11 @@ def test_folders_that_are_not_entered_are_told(photos):
     (photos / "link").symlink_to(Path("elsewhere").absolute())
     code, _, err = told(feds("encode", photos, "-o", "out", *TINY))
     assert (code, err.splitlines()[:2]) == (0, [
-        "feds: photos/link: is a link to a folder, passed over",
+        "feds: photos/link: is a link to a folder, skipped",
         "feds: photos: 2 folders in it were not entered, --recursive does that",
     ])  # fmt: skip
     code, _, err = told(feds("encode", photos, "-o", "deep", "-r", *TINY))
-    assert (code, err.splitlines()[0]) == (0, "feds: photos/link: is a link to a folder, passed over")
+    assert (code, err.splitlines()[0]) == (0, "feds: photos/link: is a link to a folder, skipped")
     assert (results("deep"), "not entered" in err) == (["a.feds"], False)
     assert told(feds("encode", photos / "link", "-o", "named", *TINY))[0] == 0  # named, it is entered
     assert results("named") == ["b.feds"]

@@ -114,7 +114,7 @@ def test_a_long_alpha_is_packed_as_png() -> None:
         (b"GIF89a", "should hold a PNG or WebP, found the bytes 47494638"),
         (pack_alpha(ROUND[:, :50]), "should hold 60x40 pixels, found 50x40"),
         (saved(Image.fromarray(np.dstack([COLOURS, ROUND])), "PNG"), "not interlaced, found 8 bits of colour type 6"),
-        (saved(Image.fromarray(COLOURS[..., 0]), "PNG")[:-200], "should hold a sound PNG, found: "),
+        (saved(Image.fromarray(COLOURS[..., 0]), "PNG")[:-200], "should hold a valid PNG, found: "),
     ],
 )
 def test_hostile_alpha(payload: bytes, sentence: str) -> None:

@@ -137,12 +137,15 @@ def test_a_picture_of_another_size_or_kind_stays(photos):
     there = Path("back/a.png").read_bytes()
     outcome, words = decode()
     sizes = "has 40x27 pixels, expected 96x64 of out/a.feds"
-    assert (outcome, f"back/a.png: exists already and {sizes}; --force overwrites it\n" in words) == ([0, 0, 1], True)
+    assert (outcome, f"back/a.png: already exists and {sizes}; use --force to overwrite it\n" in words) == (
+        [0, 0, 1],
+        True,
+    )
     assert Path("back/a.png").read_bytes() == there
     assert decode("--force")[0] == [1, 0, 0]
     Path("back/a.png").write_bytes(b"no picture at all, but somebody's")
     outcome, words = decode()
-    assert (outcome, "back/a.png: exists already and is no picture, --force overwrites it\n" in words) == (
+    assert (outcome, "back/a.png: already exists and is not a picture, use --force to overwrite it\n" in words) == (
         [0, 0, 1],
         True,
     )
@@ -163,5 +166,5 @@ def test_an_older_file_in_the_place_of_another(photos):
     os.utime("new.feds", (EARLY, EARLY))
     os.replace("new.feds", "out/a.feds")
     outcome, words = decode()
-    told_of = "back/a.png: exists already and does not show out/a.feds, --force overwrites it\n"
+    told_of = "back/a.png: already exists and does not show out/a.feds, use --force to overwrite it\n"
     assert (outcome, told_of in words, Path("back/a.png").read_bytes()) == ([0, 0, 1], True, there)

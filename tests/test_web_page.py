@@ -324,5 +324,5 @@ def test_nothing_is_overwritten_without_force(site):
 def test_a_network_of_another_kind_is_refused(tmp_path):
     run = CliRunner().invoke(app, ["web", "-o", str(tmp_path / "x"), "--model", "tiny"], prog_name="feds")
     assert run.exit_code == 1
-    assert "tiny: the page runs light networks without attention" in run.stderr
+    assert "tiny: expected a light network without attention" in run.stderr
     assert not (tmp_path / "x").exists()

@@ -69,8 +69,8 @@ def test_without_a_step_the_file_is_that_of_the_network(network: int, networks: 
         (ARRAYS, step(6, 0), "must have the shape"),
         (ARRAYS, step(224, 0, 9, 0), "expected a weights file of format feds-weights-1, found 9"),
         (ARRAYS, step(224, 0, 9, 1), "have the fingerprint"),
-        (ARRAYS, step(224, 0, 9, 2), "its description of the network cannot be used (a spec is a set of named values"),
-        (ARRAYS, step(128, 0, 9, 2), "its description of the network cannot be used"),
+        (ARRAYS, step(224, 0, 9, 2), "its description of the network is not valid (a spec is a set of named values"),
+        (ARRAYS, step(128, 0, 9, 2), "its description of the network is not valid"),
         (HEADER, step(0, 0, 0, 14), "not a readable weights file"),  # a type of no name
         (HEADER, step(2, 0, 0, 2), "not a readable weights file"),  # another shape than there are bytes
         (HEADER, step(3, 0, 4, 1), "not a readable weights file"),  # offsets that overlap

@@ -150,7 +150,7 @@ class Cluster:
         self.processes.pop(worker, None)
         self.lost += 1
         if self.lost > RETRIES * (self._count + len(self.tasks)):
-            raise FedsError(f"workers die as fast as they are hired: {error}")
+            raise FedsError(f"the workers keep dying: {error}")
         self._attempts.update(tasks)
         given_up = [task for task in tasks if self._attempts[task] > RETRIES]
         self._waiting.extend([task] for task in tasks if task not in given_up)
@@ -185,7 +185,7 @@ def _connected(address: str) -> tuple[Any, bool]:
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise FedsError(f"no cluster of Ray at {address}: {error}") from error
+        raise FedsError(f"no Ray cluster at {address}: {error}") from error
     return ray, True
 
 
@@ -193,7 +193,7 @@ def _groups(ray: Any, device: str, jobs: int | None) -> tuple[int, int, int]:
     """Cores of a worker, how many workers the cluster has room for, and GPUs of each."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
     if not nodes:
-        raise FedsError("the cluster of Ray has no machine with a core to spare")
+        raise FedsError("the Ray cluster has no free core")
     gpus = 0 if device == "cpu" else sum(int(node.get("GPU", 0)) for node in nodes)
     if gpus:
         return jobs or 1, gpus, 1

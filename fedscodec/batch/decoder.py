@@ -48,13 +48,13 @@ class Decoder:
         if kind := odd_kind(task.target):
             raise OutputError(f"{target}: is {kind}, expected a file")
         if task.target.stat().st_mtime_ns < task.source.stat().st_mtime_ns:
-            raise OutputError(f"{target}: exists already and is older than {source}, --force overwrites it")
+            raise OutputError(f"{target}: already exists and is older than {source}, use --force to overwrite it")
         found = self._found(task)
         if found is None or self.how.slices is not None:
             return False
         if found != (wanted := self._size_of(task)):
             sizes = f"has {found[0]}x{found[1]} pixels, expected {wanted[0]}x{wanted[1]} of {source}"
-            raise OutputError(f"{target}: exists already and {sizes}; --force overwrites it")
+            raise OutputError(f"{target}: already exists and {sizes}; use --force to overwrite it")
         return not may_have_been_replaced(task)
 
     def _found(self, task: Task) -> tuple[int, int] | None:
@@ -65,7 +65,7 @@ class Decoder:
             return size_if_whole(task.target)
         except ImageError:
             raise OutputError(
-                f"{shown(task.target)}: exists already and is no picture, --force overwrites it"
+                f"{shown(task.target)}: already exists and is not a picture, use --force to overwrite it"
             ) from None
 
     def _size_of(self, task: Task) -> tuple[int, int]:
@@ -121,7 +121,9 @@ class Decoder:
             raise OutputError(f"{shown(task.target)}: already exists, use --force to overwrite it")
         if not resembles(read_picture(task.target, name=shown(task.target), max_pixels=None), file, model):
             source = shown(task.source)
-            raise OutputError(f"{shown(task.target)}: exists already and does not show {source}, --force overwrites it")
+            raise OutputError(
+                f"{shown(task.target)}: already exists and does not show {source}, use --force to overwrite it"
+            )
         return True
 
     def finish(self, task: Task, payload: Picture) -> bytes:

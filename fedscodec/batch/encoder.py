@@ -177,4 +177,6 @@ def _header(path: Path) -> Header | None:
     except FormatError:
         if MAGIC.startswith(head[: len(MAGIC)]):  # an empty one too
             return None
-        raise OutputError(f"{shown(path)}: exists already and is no .feds file, --force overwrites it") from None
+        raise OutputError(
+            f"{shown(path)}: already exists and is not a .feds file, use --force to overwrite it"
+        ) from None

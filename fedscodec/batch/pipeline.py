@@ -195,7 +195,7 @@ class Batch:
     def _while_writing(self) -> Iterator[None]:
         with self._writers:
             if self._stopped:
-                raise FedsError("was stopped before it could be written")
+                raise FedsError("stopped before the result was written")
             self._writing += 1
         try:
             yield

@@ -50,7 +50,7 @@ class Plan:
             return self.notes
         kinds = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in self.left.most_common())
         files = "1 file was" if self.left.total() == 1 else f"{self.left.total()} files were"
-        return [*self.notes, f"{files} passed over, being of other kinds: {shown(kinds)}"]
+        return [*self.notes, f"{files} skipped, of other kinds: {shown(kinds)}"]
 
 
 def is_batch(sources: list[Path]) -> bool:
@@ -142,7 +142,7 @@ class _Search:
         """Leave of the folders in a place those that are entered, and note down the others."""
         seen = sorted(name for name in folders if not name.startswith("."))
         links = [name for name in seen if (place / name).is_symlink()]
-        self.plan.notes += [f"{shown(place / name)}: is a link to a folder, passed over" for name in links]
+        self.plan.notes += [f"{shown(place / name)}: is a link to a folder, skipped" for name in links]
         folders[:] = [name for name in seen if name not in links] if self.recursive else []
         if not self.recursive and (count := len(seen) - len(links)):
             what = "1 folder in it was" if count == 1 else f"{count} folders in it were"
@@ -151,7 +151,7 @@ class _Search:
     def _is_file(self, path: Path) -> bool:
         """Whether it is a regular file or a link to one; all else is noted down, as a pipe would hold up all others."""
         if kind := odd_kind(path):
-            self.plan.notes.append(f"{shown(path)}: is {kind}, passed over")
+            self.plan.notes.append(f"{shown(path)}: is {kind}, skipped")
         return kind is None
 
 

@@ -131,7 +131,7 @@ def pictures_in(places: Iterable[Path]) -> list[Path]:
         inside = sorted(filter(Path.is_file, place.iterdir())) if place.is_dir() else [place]
         found.update(dict.fromkeys(path for path in inside if path.suffix.lower() in wanted))
     if not found:
-        raise ImageError(f"{', '.join(map(str, places))}: no pictures here that Pillow reads")
+        raise ImageError(f"{', '.join(map(str, places))}: expected pictures that Pillow reads, found none")
     by_name: dict[str, Path] = {}
     for path in found:
         if (other := by_name.setdefault(path.name, path)) != path:
@@ -201,7 +201,7 @@ def missing(source: Source, folder: Path) -> list[str]:
 def check(source: Source, folder: Path) -> list[Path]:
     """The pictures of a dataset in a folder, in order; FedsError for the first that is missing or another one."""
     if absent := missing(source, folder):
-        raise FedsError(f"{folder}: expected {source.title}, found that it lacks {_some(absent)}")
+        raise FedsError(f"{folder}: expected {source.title}, but these are missing: {_some(absent)}")
     paths = [folder / name for name in source.names] or pictures_in([folder])
     for path in paths:
         check_picture(source, path, path)
@@ -214,7 +214,9 @@ def check_picture(source: Source, path: Path, file: Path) -> None:
     if sums and hashlib.sha256(file.read_bytes()).hexdigest() != sums["sha256"]:
         found = hashlib.sha256(read_picture(file).pixels.tobytes()).hexdigest()
         if found != sums["pixels_sha256"]:
-            raise FedsError(f"{path}: is not the picture of that name in {source.title} (its pixels have other sums)")
+            raise FedsError(
+                f"{path}: is not the picture with that name in {source.title} (its pixels have another checksum)"
+            )
     if source.size:
         picture = read_picture(file)
         if (picture.width, picture.height) != source.size:

@@ -72,7 +72,7 @@ def _pour(url: str, stream: IO[bytes], progress: Progress) -> None:
             done += len(chunk)
             progress(name, done, total)
     if total is not None and done != total:
-        raise ConnectionError(f"{name}: {done} bytes came of {total}")
+        raise ConnectionError(f"{name}: got {done} of {total} bytes")
 
 
 @contextmanager
@@ -80,4 +80,4 @@ def _as_os_error(url: str) -> Iterator[None]:
     try:
         yield
     except zipfile.BadZipFile as error:
-        raise ConnectionError(f"{url} is no sound zip archive: {error}") from error
+        raise ConnectionError(f"{url} is not a valid zip archive: {error}") from error

@@ -135,7 +135,7 @@ class _Watch:
 def _require(encoder: str, decoder: str) -> None:
     for kind, name in (("-encoders", encoder), ("-decoders", decoder)):
         if f" {name} " not in _listing(binary(), kind):
-            raise MissingPeerError(f"the ffmpeg at hand ({version()}) has no {name}; {_HOW_TO_GET} --upgrade")
+            raise MissingPeerError(f"the installed ffmpeg ({version()}) has no {name}; {_HOW_TO_GET} --upgrade")
 
 
 def hevc(settings: Sequence[float], threads: int) -> Coder:

@@ -223,7 +223,9 @@ def resumed(
     for field in ("device", "precision", "threads", "cpu", "torch"):
         now, then = getattr(here, field), getattr(earlier.where, field)
         if now != then:
-            raise FedsError(f"was measured with {field} {then}, and this is {now}; --force measures everything anew")
+            raise FedsError(
+                f"measured with {field} {then}, this run has {now}; use --force to measure everything again"
+            )
     same = {key for key, codec in earlier.codecs.items() if codecs.get(key, codec) == codec}
     rows = [row for row in earlier.rows if row.codec in same and set(metrics) <= set(row.quality)]
     return replace(

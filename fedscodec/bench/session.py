@@ -127,7 +127,7 @@ def our_coders(
     coders: dict[str, Coder] = {}
     for model in models:
         if model.name in coders:
-            raise FedsError(f"{model.name}: expected networks with different names, found two of this one")
+            raise FedsError(f"{model.name}: expected networks with different names, found this name twice")
         count = len(model.spec.lambdas)
         own = sorted({1, (count + 1) // 2, count}) if quick else range(1, count + 1)
         for effort in sorted({0, *efforts}):

@@ -97,7 +97,7 @@ def open_network(architecture: str, settings: Sequence[float]) -> Coder:
     found = at_hand(architecture, settings)
     if not found:
         raise MissingPeerError(
-            "no weights of it are in the cache of torch.hub; compressai.zoo.image_models[NAME](quality=1, "
+            "found no weights in the torch.hub cache; compressai.zoo.image_models[NAME](quality=1, "
             "pretrained=True) downloads those of a quality"
         )
     codec = Codec(f"{architecture} (CompressAI)", "peer", f"compressai {version('compressai')}", "RGB",

@@ -70,7 +70,7 @@ def add_preview(file: FedsFile, make: Callable[[], bytes | None], wanted: bool |
 def preview_of(file: FedsFile, *, name: str = "the file") -> Picture:
     """The small picture that lies in a file ready to be shown; FormatError where there is none, or no sound one."""
     if PREVIEW not in file.boxes:
-        raise FormatError(f"{name}: holds no preview (--size 64 makes one from its streams)")
+        raise FormatError(f"{name}: has no preview (use --size 64 to make one from its streams)")
     try:
         return unpack_thumbnail(file.boxes[PREVIEW])
     except FormatError as error:

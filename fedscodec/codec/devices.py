@@ -75,6 +75,6 @@ def sparing(work: Callable[Concatenate[S, M, P], T]) -> Callable[Concatenate[S, 
             way, current = following
             if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            warnings.warn(f"memory ran out, going on {way}", LackOfMemoryWarning, stacklevel=2)
+            warnings.warn(f"out of memory, continuing {way}", LackOfMemoryWarning, stacklevel=2)
 
     return run

@@ -79,7 +79,7 @@ def exact_picture(file: FedsFile) -> Picture | None:
         return None
     header = file.header
     if any(file.streams):
-        raise FormatError("holds its pixels, and should have empty streams beside them")
+        raise FormatError("has a PIXL box, expected empty streams")
     if fileformat.symbol_checksum(header, []) != header.checksum:
         raise FormatError("the checksum of its symbols is wrong: the file is damaged")
     pixels = unpack_pixels(file.boxes[PIXELS], header.width, header.height, grey=header.grey)

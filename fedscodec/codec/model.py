@@ -233,5 +233,5 @@ def _load(found: registry.Resolved, device: str, backend: str) -> Model:
     except Exception as error:
         if not is_lack_of_memory(error) or device == "cpu":
             raise
-        warnings.warn("memory ran out, going on on the CPU", LackOfMemoryWarning, stacklevel=2)
+        warnings.warn("out of memory, continuing on the CPU", LackOfMemoryWarning, stacklevel=2)
     return Model(weights, name=found.network, quality=quality, device="cpu")

@@ -41,7 +41,7 @@ def export_onnx(found: registry.Resolved, folder: Path, *, force: bool) -> dict[
     """
     weights = read_weights(found.path)
     if not can_be_exported(weights.spec):
-        raise FedsError(f"{found.path}: has parts of which no ONNX graph is made: expected light stages, no attention")
+        raise FedsError(f"{found.path}: cannot be exported to ONNX: expected light stages without attention")
     files = onnx_files(weights)
     check(weights, files)
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def check(weights: Weights, files: dict[str, bytes], quality: float = 3.5) -> No
     shown = Session(files["g_s"]).run(latents, level)[0]
     picture = decode_file(file, model).picture
     if np.abs(shown[: picture.height, : picture.width].astype(int) - picture.pixels).max() > 1:
-        raise FedsError("the exported g_s gives pixels that are more than a level from those of the network")
+        raise FedsError("the exported g_s gives pixels that differ by more than one level from those of the network")
     padded = np.pad(_picture().pixels, ((0, -picture.height % 64), (0, -picture.width % 64), (0, 0)), mode="edge")
     y = Session(files["g_a"]).run(padded, level)[0]
     z = Session(files["h_a"]).run(y)[0]

@@ -64,7 +64,7 @@ def decode_preview(
     file is damaged (which all slices tell for sure, and the first ones for themselves), FedsError for a size below 1.
     """
     if size is not None and size < 1:
-        raise FedsError(f"a preview has at least 1 pixel on its longer side, found a size of {size}")
+        raise FedsError(f"expected a preview of at least 1 pixel on its longer side, found {size}")
     if size is None or size >= max(file.header.width, file.header.height):
         return decode_file(file, model, slices=slices, progress=progress)
     if (exact := exact_picture(file)) is not None:

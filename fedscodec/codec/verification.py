@@ -93,7 +93,7 @@ def require_same(encoded: Encoded, picture: Picture, model: Model, *, name: str 
         file = unpack(encoded.data, name=name, max_pixels=None)
         found, changed = read_symbols(file, model), changed_beside(picture, file)
     except FormatError as error:
-        raise FormatError(f"{name}: what was encoded does not decode again ({error}); nothing was written") from error
+        raise FormatError(f"{name}: the encoded file does not decode ({error}); nothing was written") from error
     for number, (written, read) in enumerate(zip(encoded.symbols, found, strict=True)):
         if not np.array_equal(written, read):
             stream = f"slice {number}" if number else "z"

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 def folder_of(sources: Iterable[Path], output: Place | None) -> Path | None:
     """Where many results go; refuses what they cannot come from or go to: standard streams, or a file."""
     if STANDARD in sources or (output is not None and output.path == STANDARD):
-        raise typer.BadParameter("- stands for one file and cannot be among many")
+        raise typer.BadParameter("- cannot be used with several files")
     if output is None:
         return None
     if output.path.exists() and not output.path.is_dir():
-        raise OutputError(f"{name_of(output.path)}: is a file, expected a folder for many outputs")
+        raise OutputError(f"{name_of(output.path)}: is a file, expected a folder for several outputs")
     return output.path
 
 
@@ -111,7 +111,7 @@ def _list_failures(failures: list[Done], files: int) -> None:
     say(f"feds: {len(failures)} of {files} files failed:")
     worst = 1
     for done in failures:
-        sentence, code = explained(done.error or RuntimeError("for no reason that is known"))
+        sentence, code = explained(done.error or RuntimeError("unknown reason"))
         name = shown(done.source)
         named = sentence if sentence.startswith(name) else f"{name}: {sentence}"
         say(f"  {' '.join(named.split())}")

@@ -68,7 +68,7 @@ def open_picture(path: Path) -> None:
     """Hand a picture to the program that shows pictures; OutputError where there is none."""
     opener = shutil.which("xdg-open")
     if opener is None:
-        raise OutputError(f"{path}: xdg-open, which would show it, is not installed")
+        raise OutputError(f"{path}: cannot be shown, because xdg-open is not installed")
     subprocess.Popen([opener, str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
 

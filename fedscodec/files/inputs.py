@@ -17,17 +17,17 @@ _KINDS = {
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
-    stat.S_IFLNK: "a link to nothing",
+    stat.S_IFLNK: "a dangling link",
     stat.S_IFDIR: "a folder",
 }
 
 
 def odd_kind(path: Path) -> str | None:
-    """What a path leads to if it is no regular file: `a named pipe`, `a link to nothing`; None if it is one."""
+    """What a path leads to if it is no regular file: `a named pipe`, `a dangling link`; None if it is one."""
     try:
         mode = path.stat().st_mode
     except OSError:
-        return "a link to nothing" if path.is_symlink() else "nothing"
+        return "a dangling link" if path.is_symlink() else "nothing"
     return None if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "no file")
 
 

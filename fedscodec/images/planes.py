@@ -135,10 +135,10 @@ def _png_chunks(payload: bytes) -> Iterator[tuple[bytes, bytes]]:
         if end + 4 > len(payload):
             raise _unsound("PNG", f"its end after {len(payload)} bytes, inside a chunk")
         if zlib.crc32(payload[at + 4 : end]) != int.from_bytes(payload[end : end + 4], "big"):
-            raise _unsound("PNG", f"a check that does not fit the chunk {kind!r}")
+            raise _unsound("PNG", f"a wrong checksum in the chunk {kind!r}")
         at = end + 4
         if kind == b"IEND" and at != len(payload):
-            raise _unsound("PNG", f"{len(payload) - at} bytes behind it")
+            raise _unsound("PNG", f"{len(payload) - at} bytes after it")
         yield kind, payload[end - length : end]
 
 
@@ -180,4 +180,4 @@ def _fault(text: str) -> _PayloadError:
 
 
 def _unsound(kind: str, found: str) -> _PayloadError:
-    return _fault(f"a sound {kind}, found: {found}")
+    return _fault(f"a valid {kind}, found: {found}")

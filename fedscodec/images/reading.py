@@ -71,7 +71,7 @@ def read_picture(
         if is_lack_of_memory(error):
             raise
         found = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise ImageError(f"{name}: expected a sound picture, found: {found}") from error
+        raise ImageError(f"{name}: expected a valid picture, found: {found}") from error
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def read_beside(path: Path) -> Beside:
     except MemoryError:
         raise
     except Exception as error:  # Pillow's readers meet damage with anything
-        raise ImageError(f"{path}: expected a sound picture, found: {error}") from error
+        raise ImageError(f"{path}: expected a valid picture, found: {error}") from error
 
 
 def expected_pixels(path: Path, max_pixels: int | None) -> int:

@@ -50,7 +50,7 @@ def unpack_thumbnail(payload: bytes) -> Picture:
             raise ValueError(f"{image.width}x{image.height} pixels where {size[0]}x{size[1]} are promised")
         samples = np.array(image.convert("RGBA"))
     except Exception as error:  # each of Pillow's readers has its own way to say no
-        raise FormatError(f"the prev box should hold a sound WebP, found: {error}") from error
+        raise FormatError(f"the prev box should hold a valid WebP, found: {error}") from error
     alpha = samples[:, :, 3] if "A" in image.getbands() else None
     return Picture(np.ascontiguousarray(samples[:, :, :3]), alpha=alpha)
 

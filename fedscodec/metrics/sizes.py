@@ -11,4 +11,4 @@ from ..errors import FedsError
 def require_one_size(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> None:
     """FedsError unless two arrays have one shape."""
     if a.shape != b.shape:
-        raise FedsError(f"pictures of one size are compared, found {a.shape} and {b.shape}")
+        raise FedsError(f"expected pictures of the same size, found {a.shape} and {b.shape}")

@@ -34,7 +34,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 def spec_of(metadata: Mapping[str, str], path: Path) -> ModelSpec:
     """The spec that a weights file carries."""
     if "spec" not in metadata:
-        raise WeightsError(f"{path}: holds no description of its network")
+        raise WeightsError(f"{path}: has no description of its network")
     try:
         return ModelSpec.from_dict(json.loads(metadata["spec"]))
     except json.JSONDecodeError:
@@ -43,4 +43,4 @@ def spec_of(metadata: Mapping[str, str], path: Path) -> ModelSpec:
         fault = "it is nested too deeply"
     except (TypeError, ValueError) as error:
         fault = str(error)
-    raise WeightsError(f"{path}: its description of the network cannot be used ({fault})")
+    raise WeightsError(f"{path}: its description of the network is not valid ({fault})")

@@ -110,7 +110,7 @@ def split(arrays: Arrays, path: Path) -> dict[str, Arrays]:
         elif head in parts and rest:
             parts[head][rest] = array
         else:
-            raise WeightsError(f"{path}: holds a tensor of no known part, {name}")
+            raise WeightsError(f"{path}: has an unknown tensor, {name}")
     return parts
 
 

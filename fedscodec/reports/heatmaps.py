@@ -83,7 +83,7 @@ class Entropy:
 def require_ranks(ranks: tuple[int, ...], channels: int) -> tuple[int, ...]:
     """The ranks that a network has; FedsError for those below 1, and where none is left."""
     if any(rank < 1 for rank in ranks):
-        raise FedsError(f"ranks count from 1, found {min(ranks)}")
+        raise FedsError(f"expected ranks from 1 on, found {min(ranks)}")
     there = tuple(rank for rank in ranks if rank <= channels)
     if not there:
         raise FedsError(f"ranks must lie between 1 and {channels}, found {', '.join(map(str, ranks))}")

@@ -27,7 +27,7 @@ def write(folder: Path, destination: Path | None = None, *, anchor: str | None =
     chosen = choose_anchor(curves, anchor)
     if anchor and chosen is None:
         known = ", ".join(curve.name for curve in curves) or "none"
-        raise FedsError(f"{folder}: no curve is called {anchor} here; there are {known}")
+        raise FedsError(f"{folder}: expected an anchor among {known}, found {anchor}")
     html = page.render(results, curves, chosen, views(results, folder) if destination is None else [])
     tables = "\n".join(markdown(table) for table in page.tables(results, curves, chosen))
     made = {

@@ -75,7 +75,7 @@ def _require_known(spec: ModelSpec, name: str) -> None:
     light = all(stage.kind == "light" and stage.attention is None for stage in spec.stages)
     if not light or spec.shortcut == "haar" or spec.stages[-1].at != 16:
         kinds = ", ".join(sorted({stage.kind for stage in spec.stages}))
-        raise FedsError(f"{name}: the page runs light networks without attention, and this one is of: {kinds}")
+        raise FedsError(f"{name}: expected a light network without attention, found: {kinds}")
 
 
 def _write(folder: Path, files: Mapping[str, bytes], *, force: bool) -> dict[Path, int]:

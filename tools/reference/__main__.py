@@ -30,7 +30,7 @@ def symbols_of(file: Container, weights: Weights) -> bytes:
     if not 1000 <= file.quality <= 1000 * len(weights.spec["lambdas"]):
         raise RefusedError(f"asks for quality {file.quality}, which its network does not have")
     if "PIXL" in file.boxes and any(file.streams):
-        raise RefusedError("holds its pixels, and should have empty streams beside them")
+        raise RefusedError("has a PIXL box, expected empty streams")
     parts = () if "PIXL" in file.boxes else (light if is_light else paper).symbols(file, weights)
     data = b"".join(np.ascontiguousarray(part, "<i2").tobytes() for part in parts)
     if zlib.crc32(data, file.seed) != file.checksum:

@@ -42,7 +42,7 @@ class Directory:
 
     @property
     def end(self) -> int:
-        """Where the bytes behind it begin."""
+        """Where the bytes after it begin."""
         return self.at + 2 + ENTRY * len(self.entries) + 4
 
 
@@ -50,7 +50,7 @@ def order_of(block: Block) -> str:
     """`<` or `>` by the first bytes of a block; ValueError where they are no header."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(block[:4]))
     if order is None or len(block) < 8:
-        raise ValueError("no header of TIFF")
+        raise ValueError("no TIFF header")
     return order
 
 

@@ -45,7 +45,7 @@ def to_utf8(packet: bytes) -> bytes:
         except (UnicodeDecodeError, LookupError):
             continue
     else:
-        raise ValueError("XMP in no encoding of text")
+        raise ValueError("XMP in an unknown text encoding")
     text = text.removeprefix("\ufeff")
     if _DECLARED.match(text):  # which would now be wrong
         text = _DECLARATION.sub("", text, count=1)
@@ -100,7 +100,7 @@ def joined(packet: bytes, extension: bytes) -> bytes:
     text, more = _EXTENDED.sub("", packet.decode()), to_utf8(extension).decode()
     ours, theirs = _RDF_OPEN.search(text), _RDF_OPEN.search(more)
     if ours is None or theirs is None or not is_sound(more.encode()) or ours["prefix"] != theirs["prefix"]:
-        raise ValueError("an extension that is no XMP")
+        raise ValueError("an extension that is not XMP")
     inner = more[theirs.end() : more.rindex(f"</{theirs['prefix']}:RDF")]
     known = dict(_NAMES.findall(text[: ours.end()]))
     added = {name: uri for name, uri in _NAMES.findall(more[: theirs.end()]) if name not in known}
@@ -124,7 +124,7 @@ def with_description(packet: bytes | None, properties: str, names: dict[str, str
     prefix = ours["prefix"]
     made = _with(text, f'<{prefix}:Description {prefix}:about=""{declared}>{properties}</{prefix}:Description>', {})
     if not is_sound(made):
-        raise ValueError("properties that are no XML")
+        raise ValueError("properties that are not XML")
     return made
 
 
@@ -158,7 +158,7 @@ def _with(text: str, inner: str, names: dict[str, str]) -> bytes:
         end = text.rindex(f"</{prefix}:RDF")
         made = f"{text[: ours.start()]}{head}{text[ours.end() : end]}{inner}{text[end:]}"
     if not is_sound(made.encode()):
-        raise ValueError("parts that make no XML")
+        raise ValueError("parts that are not valid XML")
     return made.encode()
 
 

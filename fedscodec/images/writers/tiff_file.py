@@ -24,7 +24,7 @@ def tiff_bytes(samples: NDArray[np.uint8], exif: bytes | None, icc: bytes | None
     """
     height, width, channels = samples.shape
     if samples.nbytes > _FILE_AT_MOST:
-        raise OutputError(f"a TIFF holds 4 GB, found {samples.nbytes:,} bytes of pixels")
+        raise OutputError(f"expected at most 4 GB for a TIFF, found {samples.nbytes:,} bytes of pixels")
     block, order, words = bytearray(b"II*\0" + bytes(4)), "<", list[Entry]()
     if exif:
         edited = ExifBlock(exif)

@@ -132,7 +132,7 @@ function readHeader(cursor) {
   const found = cursor.take(2, where);
   if (found[0] + 256 * found[1] !== check) {
     const expected = hex([check & 0xff, check >> 8]);
-    throw new FormatError(`the header is damaged (its bytes give the check ${expected}, found ${hex(found)})`);
+    throw new FormatError(`the header is damaged (its checksum should be ${expected}, found ${hex(found)})`);
   }
   const header = {
     fingerprint: hex(fixed.subarray(6, 14)), quality: fixed[14] + 256 * fixed[15], width, height,
@@ -160,7 +160,7 @@ async function readBoxes(cursor) {
   for (let number = 0; number < count; number++) {
     const type = cursor.take(4, "the boxes");
     if (!type.every((byte) => byte >= 0x20 && byte <= 0x7e)) {
-      throw new FormatError(`a box type is four printable letters, found the bytes ${hex(type)}`);
+      throw new FormatError(`expected a box type of four printable letters, found the bytes ${hex(type)}`);
     }
     const stored = letters(type);
     const length = cursor.varint("the boxes");
@@ -169,7 +169,7 @@ async function readBoxes(cursor) {
     }
     const payload = cursor.take(length, "the boxes");
     if (cursor.number(4, "the boxes") !== crc32(payload, crc32(type))) {
-      throw new FormatError(`the ${stored} box is damaged (its check does not fit its bytes)`);
+      throw new FormatError(`the ${stored} box is damaged (its checksum is wrong)`);
     }
     await keep(stored, payload, boxes);
   }
@@ -220,7 +220,7 @@ async function inflated(blob, kind, length) {
       at += value.length;
     }
   } catch {
-    return null; // no deflate stream, or bytes behind it
+    return null; // no deflate stream, or bytes after it
   } finally {
     reader.cancel().catch(() => {});
   }

@@ -157,7 +157,7 @@ export class Decoder {
 
 /** Pixels that lie in a file as they are: it has no symbols, and its checksum is that of none. */
 function exactPixels({ header, streams }, samples) {
-  if (streams.some((stream) => stream.length)) throw new FormatError("holds its pixels, and should have empty streams beside them");
+  if (streams.some((stream) => stream.length)) throw new FormatError("has a PIXL box, expected empty streams");
   if (header.seed !== header.checksum) throw new FormatError("the checksum of its symbols is wrong: the file is damaged");
   const rgba = new Uint8ClampedArray(4 * header.width * header.height);
   const channels = samples.length / (header.width * header.height);

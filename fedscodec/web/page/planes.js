@@ -6,7 +6,7 @@ import { FormatError, crc32, hex, inflate } from "./container.js";
 const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const RIFF = [0x52, 0x49, 0x46, 0x46];
 const fault = (text) => new FormatError(text);
-const unsound = (kind, found) => fault(`a sound ${kind}, found: ${found}`);
+const unsound = (kind, found) => fault(`a valid ${kind}, found: ${found}`);
 const begins = (data, bytes) => bytes.every((byte, place) => data[place] === byte);
 
 /** Bytes as Python shows them, so that sentences are the same. */
@@ -80,10 +80,10 @@ function* pngChunks(payload) {
     const end = at + 8 + length;
     if (end + 4 > payload.length) throw unsound("PNG", `its end after ${payload.length} bytes, inside a chunk`);
     if (crc32(payload.subarray(at + 4, end)) !== view.getUint32(end)) {
-      throw unsound("PNG", `a check that does not fit the chunk ${shown(type)}`);
+      throw unsound("PNG", `a wrong checksum in the chunk ${shown(type)}`);
     }
     at = end + 4;
-    if (kind === "IEND" && at !== payload.length) throw unsound("PNG", `${payload.length - at} bytes behind it`);
+    if (kind === "IEND" && at !== payload.length) throw unsound("PNG", `${payload.length - at} bytes after it`);
     yield [kind, payload.subarray(end - length, end), type];
   }
 }
