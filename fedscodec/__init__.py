@@ -1,4 +1,4 @@
-"""feds, a learned image codec: pictures to .feds files and back.
+"""feds, a learned image codec: encodes pictures into .feds files and decodes them.
 
     data = fedscodec.encode("photo.png", quality=3.5)      # bytes
     image = fedscodec.decode(data)                         # a Pillow image
@@ -51,21 +51,21 @@ def encode(
     effort: int = 0,
     **metric: float | None,
 ) -> bytes:
-    """The bytes of a .feds file that holds a picture.
+    """Encode a picture; return the bytes of a .feds file.
 
-    `image` is a path, the bytes of a picture file, an open binary file, a Pillow image, or uint8 samples
-    [H, W, 3] or [H, W]. `model` is a name, the path of a weights file, or what `load_model` gave, which saves
-    loading it for every picture (`device` is then its own). `quality` runs from 1 (small) to 7 (good), by
-    default as the name says. In its place one limit can be given, for which the quality is searched: at most so many
-    bits per pixel (`bpp`) or bytes (`size`), or a `metric` by name: at least so many decibels (`psnr=36`), this MS-SSIM
-    (`ms_ssim=0.98`) or SSIMULACRA2 score (`ssimulacra2=80`), at most this Butteraugli distance (`butteraugli=1`). ICC
-    profile, Exif and XMP go along unless `strip` is set; `stream_checks` let a damaged file tell which of its streams
-    is (22 bytes of a student's file, by default where that is at most a thousandth of it). `preview` adds a small
-    picture that is shown without a network (some 600 bytes, by default where that is at most a two-hundredth).
-    `effort` from 0 to 9 refines this one picture before it is coded, for fewer bytes at equal fidelity; see
-    docs/effort.md for what a level takes and gives. Raises children of `FedsError`, of which TargetError tells what can
-    be reached instead. What a picture had and is not kept (more than 8 bits, HDR, further frames, ...) is told in a
-    `NotKeptWarning` for each.
+    `image` is a path, the bytes of a picture file, an open binary file, a Pillow image, or uint8 samples [H, W, 3] or
+    [H, W]. `model` is a name, the path of a weights file, or the result of `load_model`, which saves loading it for
+    every picture (its own `device` then applies). `quality` runs from 1 (smallest file) to 7 (best picture); its
+    default is that of the name. Instead of a quality, one target can be given, for which the quality is searched: at
+    most a number of bits per pixel (`bpp`) or bytes (`size`), or a `metric` by name: at least a number of decibels
+    (`psnr=36`), an MS-SSIM (`ms_ssim=0.98`) or a SSIMULACRA2 score (`ssimulacra2=80`), or at most a Butteraugli
+    distance (`butteraugli=1`). The file gets ICC profile, Exif and XMP unless `strip` is set. `stream_checks` let a
+    reader find the damaged stream of a file (22 bytes for the student, by default if that is at most a thousandth of
+    the file). `preview` adds a small picture that needs no network (about 600 bytes, by default if that is at most a
+    two-hundredth of the file). `effort` from 0 to 9 refines the picture before it is coded, for fewer bytes at equal
+    fidelity; docs/effort.md has the cost and the gain of each level. Raises children of `FedsError`, of which
+    TargetError names the nearest value that can be reached. Warns with one `NotKeptWarning` for each thing that is not
+    kept (more than 8 bits, HDR, further frames, ...).
     """
     import numpy as np
 
@@ -104,12 +104,12 @@ def decode(
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
     best_effort: bool = False,
 ) -> Image.Image:
-    """The picture in the bytes, at the path or in the open binary file of a .feds file: a Pillow image, RGB or L.
+    """Decode a .feds file, given as bytes, path or open binary file; return a Pillow image, RGB or L.
 
-    In its info is what there is of icc_profile, exif and xmp; `numpy.asarray` of it are its samples. `model`, of
-    `load_model`, saves finding and loading the network that the file names (`device` is then its own). `size` asks for
-    a preview with a longer side of so many pixels, `slices` for one from the first so many slices. With `best_effort` a
-    damaged or cut file gives what its intact slices show, all of it, and a `DamageWarning`. Raises children of
+    Its info has icc_profile, exif and xmp if the file has them; `numpy.asarray` gives its samples. `model`, from
+    `load_model`, saves finding and loading the network that the file names (its own `device` then applies). `size` asks
+    for a preview with this many pixels on its longer side, `slices` for one from this many first slices. With
+    `best_effort`, a damaged or cut file gives what its intact slices show, and a `DamageWarning`. Raises children of
     `FedsError`.
     """
     from . import images
@@ -128,9 +128,9 @@ def decode(
 
 
 def preview(data: bytes | bytearray | memoryview | str | Path | BinaryIO) -> Image.Image | None:
-    """The small picture that lies ready in a .feds file (at most 64x64 pixels, sRGB), or None where there is none.
+    """The preview stored in a .feds file (at most 64x64 pixels, sRGB), or None if there is none.
 
-    No network is loaded. Raises FormatError for a file that is not sound; `decode(data, size=64)` always gives one.
+    Loads no network. Raises FormatError for a damaged file; `decode(data, size=64)` always gives a preview.
     """
     from . import fileformat, images
     from .boxes import PREVIEW
@@ -142,7 +142,7 @@ def preview(data: bytes | bytearray | memoryview | str | Path | BinaryIO) -> Ima
 
 
 def _bytes_of(data: bytes | bytearray | memoryview | str | Path | BinaryIO) -> tuple[bytes, str]:
-    """What is in a file however it is given, and what messages call it."""
+    """The bytes of a file given in any of the allowed ways, and its name in messages."""
     if isinstance(data, bytes | bytearray | memoryview):
         return bytes(data), "the file"
     name = str(data if isinstance(data, str | Path) else getattr(data, "name", "the file"))
@@ -153,12 +153,12 @@ def _bytes_of(data: bytes | bytearray | memoryview | str | Path | BinaryIO) -> t
 
 
 def load_model(name: str = DEFAULT_MODEL, device: str = "auto", backend: str = "auto") -> Model:
-    """The network of a name (student, student-q3, teacher-q4.5) or of a weights file, ready to run.
+    """Load the network of a name (student, student-q3, teacher-q4.5) or of a weights file.
 
-    `device` is "cpu", "cuda", or "auto": a GPU where there is one. `backend` is "onnx", "torch", or "auto", which
-    $FEDS_BACKEND may set: ONNX Runtime on a CPU where the network allows it and torch is not loaded, else torch; the
-    symbols of files are the same. Its `encode` and `decode` work on
-    `fedscodec.images.Picture`. Raises UnknownModelError or WeightsError.
+    `device` is "cpu", "cuda", or "auto": a GPU if there is one. `backend` is "onnx", "torch", or "auto", which
+    $FEDS_BACKEND may set: ONNX Runtime on a CPU if the network allows it and torch is not loaded, else torch. Both give
+    files with the same symbols. Its `encode` and `decode` work on `fedscodec.images.Picture`. Raises UnknownModelError
+    or WeightsError.
     """
     from .codec import model
 

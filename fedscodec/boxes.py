@@ -52,7 +52,7 @@ _INFLATED = {deflated: plain for plain, deflated in _DEFLATED.items()}
 
 
 def pack_boxes(boxes: Mapping[bytes, bytes]) -> bytes:
-    """The bytes of boxes of known types, nothing for none; each in the smaller of the two ways it can be written."""
+    """The bytes of boxes of known types, empty for none; each box in the smaller of its two forms."""
     if not boxes:
         return b""
     parts = [varint(len(boxes))]
@@ -72,9 +72,9 @@ def _stored(kind: bytes, payload: bytes) -> tuple[bytes, bytes]:
 
 
 def unpack_boxes(cursor: Cursor) -> tuple[dict[bytes, bytes], dict[bytes, int]]:
-    """Payloads by known type, and how many bytes each takes in the file as it is written there.
+    """Payloads by known type, and the size of each in the file.
 
-    Unknown boxes that may be skipped are left out; FormatError for any other fault.
+    Leaves out unknown boxes that may be skipped. Raises FormatError for any other fault.
     """
     boxes: dict[bytes, bytes] = {}
     sizes: dict[bytes, int] = {}
@@ -87,7 +87,7 @@ def unpack_boxes(cursor: Cursor) -> tuple[dict[bytes, bytes], dict[bytes, int]]:
 
 
 def salvage_boxes(cursor: Cursor) -> tuple[dict[bytes, bytes], dict[bytes, int], list[str]]:
-    """What `unpack_boxes` gives, of boxes of which some may be damaged; and of those what is wrong and what is lost."""
+    """What `unpack_boxes` gives when some boxes may be damaged, and a sentence for each fault and what is lost."""
     boxes: dict[bytes, bytes] = {}
     sizes: dict[bytes, int] = {}
     faults: list[str] = []
@@ -106,7 +106,7 @@ def salvage_boxes(cursor: Cursor) -> tuple[dict[bytes, bytes], dict[bytes, int],
 
 
 def _take_box(cursor: Cursor) -> tuple[bytes, bytes, bytes]:
-    """Type, payload and check of the next box; FormatError where what comes cannot be told apart."""
+    """Type, payload and check of the next box. Raises FormatError if there is no box to read."""
     kind = cursor.take(4, "the boxes")
     if not all(0x20 <= byte <= 0x7E for byte in kind):
         raise cursor.error(f"expected a box type of four printable letters, found the bytes {kind.hex()}")
@@ -119,7 +119,7 @@ def _take_box(cursor: Cursor) -> tuple[bytes, bytes, bytes]:
 def _accept(
     stored: bytes, payload: bytes, check: bytes, boxes: dict[bytes, bytes], sizes: dict[bytes, int], cursor: Cursor
 ) -> None:
-    """Add a box to those that are known; FormatError where it is damaged, unsound, or not to be there."""
+    """Add a box to the known ones. Raises FormatError if it is damaged, invalid, or not allowed."""
     if check != _check(stored, payload):
         raise cursor.error(f"the {stored.decode()} box is damaged (its checksum is wrong)")
     kind = _INFLATED.get(stored, stored)
@@ -135,7 +135,7 @@ def _accept(
 
 
 def _inflated(kind: bytes, payload: bytes, name: str) -> bytes:
-    """What was deflated; its length is known, and limited, before anything is inflated."""
+    """The inflated payload; its length is known, and limited, before anything is inflated."""
     inner = Cursor(payload, f"{name}: inside the {kind.decode()} box")
     length = inner.varint("its length")
     if not 1 <= length <= INFLATED_AT_MOST:
@@ -160,7 +160,7 @@ def stream_sums(streams: tuple[bytes, ...]) -> bytes:
 
 
 def damaged_streams(streams: tuple[bytes, ...], boxes: Mapping[bytes, bytes]) -> list[int]:
-    """Numbers of the streams, 0 for z, that do not fit their sums; none where there are no sums."""
+    """Numbers of the streams, 0 for z, that do not match their sums; none if there are no sums."""
     if SUMS not in boxes:
         return []
     sums, found = boxes[SUMS], stream_sums(streams)
@@ -168,9 +168,9 @@ def damaged_streams(streams: tuple[bytes, ...], boxes: Mapping[bytes, bytes]) ->
 
 
 def preview_size(payload: bytes) -> tuple[int, int] | None:
-    """Width and height that the payload of a "prev" box claims; None for one that no such box may hold.
+    """Width and height in the payload of a "prev" box, or None if no such box may hold this payload.
 
-    Looked at before anything is decoded, as a WebP of a few bytes can claim 268 megapixels.
+    Checked before anything is decoded, because a WebP of a few bytes can claim 268 megapixels.
     """
     if len(payload) > PREVIEW_AT_MOST or payload[:4] != b"RIFF" or payload[8:12] != b"WEBP" or len(payload) < 30:
         return None
@@ -191,12 +191,12 @@ def preview_size(payload: bytes) -> tuple[int, int] | None:
 
 
 def uint32(value: int) -> bytes:
-    """Four bytes, little-endian."""
+    """A number as four bytes, little-endian."""
     return value.to_bytes(4, "little")
 
 
 def varint(value: int) -> bytes:
-    """1 to 5 bytes, see `fileformat`; ValueError for a number outside 0 … 2**32 - 1."""
+    """A number as a varint of 1 to 5 bytes, see `fileformat`. Raises ValueError for a number outside 0 … 2**32 - 1."""
     if not 0 <= value < UINT32_END:
         raise ValueError(f"a varint is 0 or more and below 2**32, found {value}")
     out = bytearray()
@@ -209,7 +209,7 @@ def varint(value: int) -> bytes:
 
 @dataclass(slots=True)
 class Cursor:
-    """A place in the bytes of a file; it never hands out more than there is."""
+    """A position in the bytes of a file; it never returns more bytes than there are."""
 
     data: bytes
     name: str
@@ -217,22 +217,22 @@ class Cursor:
 
     @property
     def left(self) -> int:
-        """How many bytes are left."""
+        """The number of bytes left."""
         return len(self.data) - self.at
 
     def error(self, text: str) -> FormatError:
-        """What to raise, about this file."""
+        """The exception for a fault of this file."""
         return FormatError(f"{self.name}: {text}")
 
     def take(self, count: int, where: str) -> bytes:
-        """The next bytes; FormatError if there are fewer."""
+        """The next bytes. Raises FormatError if there are fewer."""
         if count > self.left:
             raise self.error(f"ends after {len(self.data)} bytes inside {where}")
         self.at += count
         return self.data[self.at - count : self.at]
 
     def varint(self, where: str) -> int:
-        """The next number; FormatError unless it is a varint in its shortest form."""
+        """The next number. Raises FormatError unless it is a varint in its shortest form."""
         start, value = self.at, 0
         for place in range(VARINT_BYTES):
             byte = self.take(1, where)[0]

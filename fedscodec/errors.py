@@ -1,14 +1,14 @@
-"""What can go wrong, as one tree of exceptions; every message is a sentence for the person at the other end.
+"""The exceptions of feds, as one tree; every message is a sentence for the user.
 
 FedsError
-├── FormatError        the bytes are not a sound .feds file (or stop too early, or were changed)
-│   └── StreamError    it is one of its streams that is not sound
-├── UnknownModelError  no network of that name or fingerprint is at hand
-├── WeightsError       a weights file is not what it claims to be
-├── TooLargeError      a picture is larger than the limit in force
-├── ImageError         a picture cannot be read, or not without loss that was not asked for
-├── TargetError        no quality of the network reaches the size or fidelity that was asked for
-└── OutputError        the result cannot be put where it was asked for
+├── FormatError        the bytes are not a valid .feds file (or stop too early, or were changed)
+│   └── StreamError    one of its streams is damaged
+├── UnknownModelError  no network of that name or fingerprint is installed
+├── WeightsError       a weights file is not valid
+├── TooLargeError      a picture is larger than the limit
+├── ImageError         a picture cannot be read, or only with a loss that was not requested
+├── TargetError        no quality of the network reaches the requested size or fidelity
+└── OutputError        the result cannot be written
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ class FedsError(Exception):
 
 
 class FormatError(FedsError):
-    """The bytes are not a sound .feds file: wrong magic, truncated, damaged, or from a later version."""
+    """The bytes are not a valid .feds file: wrong magic, truncated, damaged, or from a later version."""
 
 
 class StreamError(FormatError):
-    """A stream of a .feds file is not sound: number `stream`, 0 for z."""
+    """A stream of a .feds file is damaged: number `stream`, 0 for z."""
 
     def __init__(self, text: str, stream: int = 0) -> None:
         super().__init__(text)
@@ -31,7 +31,7 @@ class StreamError(FormatError):
 
 
 class DamageWarning(UserWarning):
-    """A damaged file was decoded as far as it was intact, as was asked for."""
+    """A damaged file was decoded as far as it was intact, as requested."""
 
 
 class UnknownModelError(FedsError):
@@ -51,7 +51,7 @@ class ImageError(FedsError):
 
 
 class TargetError(FedsError):
-    """Even the smallest file is too large, or the best one not good enough; the text names the nearest there is."""
+    """Even the smallest file is too large, or the best one not good enough; the text names the nearest value."""
 
 
 class OutputError(FedsError):
@@ -59,14 +59,14 @@ class OutputError(FedsError):
 
 
 class NotKeptWarning(UserWarning):
-    """Something that a picture had is not in what was made of it, or is there in another form; one warning for each."""
+    """Something in the picture was not kept, or was kept in another form; one warning for each."""
 
 
 class LackOfMemoryWarning(UserWarning):
-    """Memory ran out, and the work goes on in a way that needs less of it and takes longer."""
+    """Memory ran out, and the work continues in a way that needs less memory and more time."""
 
 
 def is_lack_of_memory(failure: BaseException) -> bool:
-    """Whether that is what a failure tells of; torch, which need not be loaded, has two ways of its own to say it."""
+    """Whether a failure means that memory ran out; torch, which may not be loaded, reports this in two other ways."""
     kinds = {kind.__name__ for kind in type(failure).__mro__}
     return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(failure)

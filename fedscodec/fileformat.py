@@ -100,7 +100,7 @@ class Header:
 class FedsFile:
     """A whole file: its header, its streams (z first) and its boxes (type to payload, of `KNOWN_BOXES`).
 
-    `box_sizes` are the bytes that payloads take in the file, where it was read from one: less, if deflated.
+    `box_sizes` are the sizes of the payloads in the file, if it was read from one; less than the payload if deflated.
     """
 
     header: Header
@@ -111,7 +111,7 @@ class FedsFile:
 
 @dataclass(frozen=True, slots=True)
 class Salvage:
-    """What `salvage` found: a file, how many of its first streams are whole, and a sentence for each fault."""
+    """The result of `salvage`: a file, the number of its intact first streams, and a sentence for each fault."""
 
     file: FedsFile
     whole: int
@@ -119,7 +119,7 @@ class Salvage:
 
     @property
     def header(self) -> Header:
-        """That of the file."""
+        """The header of the file."""
         return self.file.header
 
 
@@ -135,10 +135,10 @@ def assemble(
     boxes: Mapping[bytes, bytes] | None = None,
     stream_checks: bool | None = False,
 ) -> FedsFile:
-    """A file for `pack`; its stream lengths and checksum follow from `streams` (z first) and `symbols`.
+    """Make a file for `pack`; its stream lengths and checksum follow from `streams` (z first) and `symbols`.
 
-    With `stream_checks` it also gets a box with a check of every stream, so that damage can be told where it is; with
-    None, where that takes at most a thousandth of the file. Raises ValueError for values that no file can hold.
+    With `stream_checks` it also gets a box with a check of every stream, which locates damage; with None, only if the
+    box takes at most a thousandth of the file. Raises ValueError for values that no file can hold.
     """
     kept = tuple(streams)
     header = Header(fingerprint, quality, width, height, grey, tuple(map(len, kept)), checksum=0)
@@ -158,9 +158,9 @@ def _sums_are_cheap(file: FedsFile) -> bool:
 def symbol_checksum(header: Header, chunks: Iterable[bytes | memoryview]) -> int:
     """CRC-32 of the decoded symbols, seeded with the CRC-32 of the header before its checksum field.
 
-    `chunks` are the symbols as bytes in coding order, z first; where they are cut makes no difference.
-    Through the seed a changed quality or size is a mismatch too. `header.checksum` is not read.
-    Raises ValueError for a header that no file can hold.
+    `chunks` are the symbols as bytes in coding order, z first; it does not matter where they are cut. Because of the
+    seed, a changed quality or size is a mismatch too. `header.checksum` is not read. Raises ValueError for a header
+    that no file can hold.
     """
     _require_possible(header)
     checksum = zlib.crc32(_before_checksum(header, has_boxes=False))
@@ -172,8 +172,8 @@ def symbol_checksum(header: Header, chunks: Iterable[bytes | memoryview]) -> int
 def pack(file: FedsFile) -> bytes:
     """The bytes of `file`.
 
-    Raises ValueError for what no file can hold, for stream lengths that are not those of the streams, and for
-    boxes of an unknown type.
+    Raises ValueError for what no file can hold, for stream lengths that do not match the streams, and for boxes of an
+    unknown type.
     """
     _require_possible(file.header)
     if tuple(map(len, file.streams)) != file.header.stream_lengths:
@@ -187,10 +187,10 @@ def pack(file: FedsFile) -> bytes:
 
 
 def unpack(data: bytes, *, name: str = "the file", max_pixels: int | None = DEFAULT_MAX_PIXELS) -> FedsFile:
-    """The file that `data` holds, with everything checked that can be checked without decoding.
+    """Unpack a file from its bytes, and check everything that can be checked without decoding.
 
-    Errors start with `name`. Raises TooLargeError for more than `max_pixels` pixels (None: no limit but the
-    format's), FormatError for anything else that is wrong. Unknown boxes that may be skipped are left out.
+    Errors start with `name`. Raises TooLargeError for more than `max_pixels` pixels (None: no limit except that of the
+    format), FormatError for any other fault. Leaves out unknown boxes that may be skipped.
     """
     cursor = Cursor(data, name)
     header, has_boxes = _unpack_header(cursor)
@@ -208,10 +208,10 @@ def unpack(data: bytes, *, name: str = "the file", max_pixels: int | None = DEFA
 
 
 def salvage(data: bytes, *, name: str = "the file", max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Salvage:
-    """What is left of a damaged or cut file whose header is whole; raises as `unpack` does where it is not.
+    """Unpack what is intact of a damaged or cut file; raises like `unpack` if the header is damaged.
 
-    Streams that are not whole are empty; without sums only those that are cut are known, and the others are for the
-    decoder to find. Boxes that are not sound are left out.
+    Damaged streams become empty. Without sums only cut streams are known to be damaged; the decoder must find the
+    others. Damaged boxes are left out.
     """
     cursor = Cursor(data, name)
     header, has_boxes = _unpack_header(cursor)
@@ -248,10 +248,10 @@ def _stream(number: int) -> str:
 
 
 def excess(width: int, height: int, max_pixels: int | None) -> str | None:
-    """What is too large about a picture of that size, or None; a limit of None allows everything.
+    """A sentence if a picture of that size is too large, else None; a limit of None allows everything.
 
-    Networks see pictures whose sides are multiples of 64, so one row of a million pixels is as much work as 64 rows:
-    from a megapixel of such work on, a side below 64 counts as 64.
+    Networks see pictures whose sides are multiples of 64, so one row of a million pixels is as much work as 64 rows.
+    From a megapixel of such work on, a side below 64 counts as 64.
     """
     thick = max(width, _COUNTED_SIDE) * max(height, _COUNTED_SIDE)
     counted = thick if thick > _SMALL_WORK else width * height
@@ -271,7 +271,7 @@ def read_header(data: bytes, *, name: str = "the file") -> Header:
 
 
 def _fault(header: Header) -> str | None:
-    """What makes the header impossible, or None; the one list of rules, for writing and for reading."""
+    """What makes the header invalid, or None; the one list of rules, for writing and for reading."""
     if len(header.fingerprint) != 8:
         return f"a fingerprint has 8 bytes, found {len(header.fingerprint)}"
     if not 1 <= header.quality <= 0xFFFF:

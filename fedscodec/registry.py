@@ -1,7 +1,7 @@
-"""The one table of networks, and which weights file a name, a path or a fingerprint stands for.
+"""Find the weights file for a name, a path or a fingerprint.
 
-Names are `network` or `network-qN` (student, student-q3, teacher-q4.5), or the path of a weights file. Weights are
-looked for in the folders of $FEDS_WEIGHTS, then inside the package, then in the repository's `weights/`.
+Names are `network` or `network-qN` (student, student-q3, teacher-q4.5), or the path of a weights file. The search goes
+through the folders of $FEDS_WEIGHTS, then the package, then the repository's `weights/`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DEFAULT_QUALITY = 4.0
 _SUFFIXES_OF_WEIGHTS = (
     ".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".pkl", ".onnx", ".h5", ".keras", ".gguf", ".npz", ".tar",
 )  # fmt: skip
-"""By these a name is that of a file, of which `networks.foreign` then tells what it is."""
+"""Suffixes that mark a name as that of a file; `networks.foreign` then says what kind of file it is."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ NETWORKS: dict[str, Network] = {
 
 @dataclass(frozen=True)
 class Resolved:
-    """Where a model name leads."""
+    """What a model name stands for."""
 
     path: Path
     network: str
@@ -58,7 +58,7 @@ class Resolved:
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """What the header of a weights file says."""
+    """The facts in the header of a weights file."""
 
     name: str
     path: Path
@@ -74,14 +74,14 @@ class WeightsInfo:
 
 
 def folders() -> list[Path]:
-    """Where weights are looked for, first to last."""
+    """The folders to search for weights, in order."""
     here = Path(__file__).parent
     own = [Path(p) for p in os.environ.get("FEDS_WEIGHTS", "").split(os.pathsep) if p]
     return [*own, here / "weights", here.parent / "weights"]
 
 
 def _files() -> list[Path]:
-    """Every weights file at hand; of two with the same name the first folder's counts."""
+    """Every weights file found; if two have the same name, the one in the first folder."""
     found: dict[str, Path] = {}
     for folder in folders():
         for path in sorted(folder.glob("*.safetensors")):
@@ -91,12 +91,12 @@ def _files() -> list[Path]:
 
 
 def names() -> list[str]:
-    """The names of the weights files at hand, none of which is opened."""
+    """The names of the weights files found, without opening them."""
     return [path.stem for path in _files()]
 
 
 def resolve(name: str) -> Resolved:
-    """The weights file behind a model name or path; UnknownModelError says which names there are."""
+    """The weights file for a model name or path. Raises UnknownModelError, which lists the known names."""
     if Path(name).suffix.lower() in _SUFFIXES_OF_WEIGHTS or os.sep in name:
         path = Path(name)
         if not path.is_file():
@@ -117,7 +117,7 @@ def resolve(name: str) -> Resolved:
 
 
 def installed() -> list[WeightsInfo]:
-    """Every weights file at hand that can be read, by its header alone."""
+    """Every readable weights file found, described by its header alone."""
     infos = []
     for path in _files():
         try:
@@ -128,7 +128,7 @@ def installed() -> list[WeightsInfo]:
 
 
 def describe(path: Path) -> WeightsInfo:
-    """What a weights file says of itself; WeightsError where it cannot be read."""
+    """What a weights file says about itself. Raises WeightsError if it cannot be read."""
     from .networks.metadata import read_metadata, spec_of
 
     metadata = read_metadata(path)
@@ -137,7 +137,7 @@ def describe(path: Path) -> WeightsInfo:
 
 
 def by_fingerprint(fingerprint: bytes, *, name: str = "the file") -> Resolved:
-    """The installed weights that wrote a file; UnknownModelError names the fingerprint that is missing."""
+    """The installed weights that wrote a file. Raises UnknownModelError, which names the missing fingerprint."""
     found = installed()
     for info in found:
         if info.fingerprint == fingerprint.hex():

@@ -1,4 +1,4 @@
-"""From pictures to files and back, for one and for many: what a command does once its words are understood.
+"""Encode and decode one file or many: the work behind the commands.
 
     tasks = plan([Path("photos")], Path("out"), ".feds", picture_suffixes(), recursive=True).tasks
     with Batch(tasks, Encoder(Encoding(quality=5))) as batch:

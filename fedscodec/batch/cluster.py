@@ -1,8 +1,8 @@
-"""A batch on many machines, shared out by Ray: one worker for each GPU or group of cores, each with its own network.
+"""Run a batch on many machines with Ray: one worker for each GPU or group of cores, each with its own network.
 
-Files are read and written by the workers, so all machines see them under the same paths, and have this package and
-the same weights. Workers get a handful of files at a time. Where one dies, what it had in hand is given out again,
-file by file, and a new worker is asked for; results that it had written already are up to date and not made again.
+The workers read and write the files, so all machines must see them under the same paths, and must have this package and
+the same weights. A worker gets a few files at a time. If it dies, its files are given out again one by one, and a new
+worker is started. Results that it had written are up to date and are not made again.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from .pipeline import Batch, Work, known, writable
 from .plan import Task
 
 RETRIES = 3
-"""Times that a file is given out again after its worker died."""
+"""How often a file is given out again after its worker died."""
 
 CORES = 4
-"""Cores of a worker that has no GPU, where nothing else is asked for."""
+"""Default number of cores of a worker without a GPU."""
 
 MOST_AT_ONCE = 32
-"""Files that a worker is given at a time: what is lost with it at the most."""
+"""Files that a worker gets at a time, which is also the most that is lost if it dies."""
 
 
 def work_of(how: Encoding | Decoding) -> Work:
-    """The stages that settings stand for."""
+    """The stages for these settings."""
     return Encoder(how) if isinstance(how, Encoding) else Decoder(how)
 
 
 class Worker:
-    """What runs in each process of the cluster; an actor of Ray."""
+    """What runs in each process of the cluster: a Ray actor."""
 
     def __init__(self, how: Encoding | Decoding, cores: int) -> None:
         self._how, self._cores = how, cores
@@ -48,29 +48,29 @@ class Worker:
         self._batch: Batch | None = None
 
     def ready(self) -> int:
-        """Load what is needed; the number of the process."""
+        """Load the network; return the process number."""
         self._work = work_of(self._how)  # here, where what goes wrong is told; in a constructor it is a dead worker
         self._work.open()
         return os.getpid()
 
     def do(self, tasks: list[Task]) -> list[Done]:
-        """What became of some files."""
+        """Process some files and return what became of each."""
         if self._work is None:
             raise RuntimeError("a worker begins with ready()")
         with Batch(tasks, self._work, jobs=self._cores, cores=self._cores) as self._batch:
             return [_portable(done) for done in self._batch]
 
     def halt(self) -> None:
-        """Let no file be written any more."""
+        """Stop writing files."""
         if self._batch is not None:
             self._batch.halt()
 
 
 class Cluster:
-    """Files in work on a cluster of Ray; to be used as `Batch` is.
+    """Files in work on a Ray cluster; use it like `Batch`.
 
     address: of the cluster ("auto" finds the one that runs here, "local" starts one on this machine). jobs: cores of a
-    worker. `lost` counts the workers that died, `processes` has the process numbers of those that live.
+    worker. `lost` counts the workers that died, `processes` has the process numbers of the living ones.
     """
 
     def __init__(
@@ -115,18 +115,18 @@ class Cluster:
                 yield done
 
     def halt(self) -> None:
-        """Let no file be written any more, and wait for those that are being written."""
+        """Stop writing files, and wait for those that are being written."""
         halts = [worker.halt.remote() for worker in self.processes]
         self._ray.wait(halts, num_returns=len(halts), timeout=10)
 
     def _hire(self) -> None:
-        """Ask for one more worker; it gets something to do once it is ready."""
+        """Start one more worker; it gets files once it is ready."""
         remote = self._ray.remote(num_cpus=self._cores, num_gpus=self._gpus, max_concurrency=2)(Worker)
         worker = remote.remote(self._how, self._cores)
         self._running[worker.ready.remote()] = (worker, [])
 
     def _next(self) -> list[Done]:
-        """Wait for one worker and give it more to do; what it has done, or what is given up."""
+        """Wait for one worker and give it more files; return what it has done, or what was given up."""
         (reference,), _ = self._ray.wait(list(self._running), num_returns=1)
         worker, tasks = self._running.pop(reference)
         try:
@@ -146,7 +146,7 @@ class Cluster:
         return done
 
     def _without(self, worker: Any, tasks: list[Task], error: Exception) -> list[Done]:
-        """A worker has died: hire another, and give out again what it had in hand, or give it up."""
+        """Replace a dead worker and give out its files again; return those that are given up."""
         self.processes.pop(worker, None)
         self.lost += 1
         if self.lost > RETRIES * (self._count + len(self.tasks)):
@@ -159,7 +159,7 @@ class Cluster:
         return [Done(task.source, task.target, FAILED, error=died) for task in given_up]
 
     def _own(self, task: Task, done: Done) -> Done:
-        """A result under the names that were asked for; what a dead worker had done is done, and not passed over."""
+        """Give a result the paths of its task. A file that a dead worker had finished counts as done, not skipped."""
         by_the_dead = done.status == SKIPPED and self._attempts[task] > 0
         status = self._work.status if by_the_dead else done.status
         error = done.error
@@ -174,7 +174,7 @@ class Cluster:
 
 
 def _connected(address: str) -> tuple[Any, bool]:
-    """Ray, and whether it was this call that connected to it."""
+    """Ray, and whether this call connected to it."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
@@ -190,7 +190,7 @@ def _connected(address: str) -> tuple[Any, bool]:
 
 
 def _groups(ray: Any, device: str, jobs: int | None) -> tuple[int, int, int]:
-    """Cores of a worker, how many workers the cluster has room for, and GPUs of each."""
+    """Number of cores of a worker, number of workers that fit into the cluster, and GPUs of each."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
     if not nodes:
         raise FedsError("the Ray cluster has no free core")
@@ -211,14 +211,14 @@ def _absolute(task: Task) -> Task:
 
 
 def _anywhere(how: Encoding | Decoding) -> Encoding | Decoding:
-    """Settings without a relative path; workers run in folders of their own."""
+    """Make relative paths in the settings absolute, because workers run in their own folders."""
     if isinstance(how, Encoding) and Path(how.model).is_file():
         return replace(how, model=str(Path(how.model).absolute()))
     return how
 
 
 def _portable(done: Done) -> Done:
-    """A result whose error is sure to survive the way: of a bug, kind and words are kept."""
+    """Make sure that the error of a result can be sent; an error of an unknown kind becomes its text."""
     if done.error is None or isinstance(done.error, FedsError | OSError):
         return done
     return replace(done, error=RuntimeError(f"{type(done.error).__name__}: {done.error}"))

@@ -1,4 +1,4 @@
-"""Files .feds to pictures, for a batch: what is up to date, and the stages of one file."""
+"""Decode a batch of .feds files: which pictures are up to date, and the stages of one file."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 class Decoder:
     """The stages of decoding one file of a batch. Each network that the files need is loaded once.
 
-    A whole picture of the right size that is not older than its file is up to date; where the file was put there later,
-    with an older time, if it shows the same. A picture that is cut short is made anew. One that is older, of another
-    size, or shows something else is not replaced unless `force` is set: it may be what the file was made from.
+    A picture is up to date if it is complete, has the right size and is not older than its file. If the file was put
+    there later with an older time, the picture must also show the same. A picture that is cut short is made again. One
+    that is older, has another size, or shows something else is replaced only with `force`: it may be what the file was
+    made from.
     """
 
     status = DECODED
@@ -38,10 +39,10 @@ class Decoder:
         self._loading = threading.Lock()
 
     def open(self) -> None:
-        """Nothing: which networks are needed is in the files."""
+        """Do nothing: the files say which networks they need."""
 
     def is_up_to_date(self, task: Task) -> bool:
-        """Whether the picture is there, and of now; OutputError where an older one is."""
+        """Whether the picture is up to date. Raises OutputError if an older one exists."""
         if self.how.force or not os.path.lexists(task.target):
             return False
         target, source = shown(task.target), shown(task.source)
@@ -58,7 +59,9 @@ class Decoder:
         return not may_have_been_replaced(task)
 
     def _found(self, task: Task) -> tuple[int, int] | None:
-        """Width and height of the picture that is there, None where it is cut; OutputError where there is none."""
+        """Width and height of the existing picture, or None if it is cut short. Raises OutputError if it is not a
+        picture.
+        """
         from ..images import size_if_whole
 
         try:
@@ -69,7 +72,7 @@ class Decoder:
             ) from None
 
     def _size_of(self, task: Task) -> tuple[int, int]:
-        """Width and height of the picture that is asked for."""
+        """Width and height of the picture that this task makes."""
         with task.source.open("rb") as stream:
             header = read_header(stream.read(HEADER_BYTES_AT_MOST), name=shown(task.source))
         if self.how.size is None:
@@ -96,7 +99,7 @@ class Decoder:
         return file.header.width * file.header.height
 
     def work(self, task: Task, file: FedsFile | Salvage) -> Worked | None:
-        """Decode; None where the picture that is there turns out to be of this file."""
+        """Decode; return None if the existing picture turns out to be up to date."""
         from ..codec.single import decode_one
         from ..images import not_kept
 
@@ -114,7 +117,7 @@ class Decoder:
         return Worked(decoded.picture, sum(decoded.seconds.values()), facts)
 
     def _is_there(self, task: Task, file: FedsFile | Salvage, model: Model) -> bool:
-        """Whether there is a picture, and of this file; OutputError where it shows another."""
+        """Whether a picture of this file exists. Raises OutputError if the picture shows something else."""
         if self.how.force or isinstance(file, Salvage) or not task.target.exists() or self._found(task) is None:
             return False
         if self.how.slices is not None:
@@ -127,7 +130,7 @@ class Decoder:
         return True
 
     def finish(self, task: Task, payload: Picture) -> bytes:
-        """The picture as the bytes of its file."""
+        """Encode the picture in its output format."""
         from ..images import encode_picture
 
         return encode_picture(payload, self.how.format or "png", name=shown(task.target))

@@ -1,4 +1,4 @@
-"""What became of the files of a batch: one `Done` each, and the sum of all."""
+"""The results of a batch: one `Done` for each file, and their total."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ENCODED, DECODED, SKIPPED, FAILED = "encoded", "decoded", "skipped", "failed"
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a file once it is done; `measured` has what was asked for, by name of the metric."""
+    """Facts about a file that is done; `measured` has the measured metrics by name."""
 
     width: int
     height: int
@@ -26,7 +26,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Worked:
-    """What the network and the coder made of a file, and the seconds that took; the payload is not yet on the disk."""
+    """The output of network and coder for one file, and the seconds they took; the payload is not yet on the disk."""
 
     payload: Any
     seconds: float
@@ -37,7 +37,7 @@ class Worked:
 class Done:
     """One file: encoded or decoded, skipped because it was up to date, or failed with an error.
 
-    Bytes are those of the source and of the result; seconds are those of the network and the coder.
+    Bytes are the sizes of the source and of the result; seconds are those of network and coder.
     """
 
     source: Path
@@ -52,7 +52,7 @@ class Done:
 
 @dataclass
 class Total:
-    """The sum of a batch so far. `megapixels` counts what was done, not what was skipped."""
+    """The total of a batch so far. `megapixels` counts files that were done, not those that were skipped."""
 
     files: int = 0
     done: int = 0
@@ -63,7 +63,7 @@ class Total:
     megapixels: float = 0.0
 
     def add(self, done: Done) -> None:
-        """Count one more file; bytes are counted of those that were done."""
+        """Add one more file; bytes count only for files that were done."""
         self.files += 1
         if done.status in (SKIPPED, FAILED):
             self.skipped += done.status == SKIPPED
@@ -77,7 +77,7 @@ class Total:
 
 
 def as_record(done: Done) -> dict[str, Any]:
-    """A file as plain values, for JSON; `error` is the sentence."""
+    """A file as plain values for JSON; `error` is the message."""
     record: dict[str, Any] = {"source": str(done.source), "output": str(done.target), "status": done.status}
     if done.error is not None:
         return record | {"error": str(done.error) or type(done.error).__name__}

@@ -1,4 +1,4 @@
-"""Pictures to .feds files, for a batch: what is up to date, and the stages of one file."""
+"""Encode a batch of pictures: which .feds files are up to date, and the stages of one picture."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 
 class Encoder:
-    """The stages of encoding one file of a batch. The network is loaded once, by `open`, and shared by all threads.
+    """The stages of encoding one picture of a batch. `open` loads the network once, for all threads.
 
-    A target is up to date if it is a whole .feds file of the same network and quality, of as many pixels as its source
-    and not older, with the profile, Exif, XMP and checks that this would now write; with a size as target, if it is
-    within it as a search would leave it. A source that was put there later, with an older time, is compared with what
-    the file shows (see `resemblance`). A .feds file that is not up to date is replaced, as it can be made again;
-    whatever else lies there stays, unless `force` is set, with which everything is done anew.
+    A .feds file is up to date if it is complete, of the same network and quality, of as many pixels as its source and
+    not older, with the profile, Exif, XMP and checks that this run would write. With a target size it must be within
+    the limit and where a search would leave it. If the source was put there later with an older time, it is compared
+    with what the file shows (see `resemblance`). A .feds file that is not up to date is replaced, because it can be
+    made again. Any other file is replaced only with `force`, which makes everything again.
     """
 
     status = ENCODED
@@ -48,7 +48,7 @@ class Encoder:
         self._model: Model | None = None
 
     def open(self) -> None:
-        """Load the network. Raises here, once, what would fail every file: a missing network, a quality it lacks."""
+        """Load the network. Raises here, once, what would fail for every file: a missing network or quality."""
         from ..codec.model import load_model
 
         if self._model is None:
@@ -57,11 +57,11 @@ class Encoder:
             self._model = model
 
     def is_up_to_date(self, task: Task) -> bool:
-        """Whether nothing is to be done; OutputError where something else lies in the way."""
+        """Whether the file is up to date. Raises OutputError if something else exists at its place."""
         return self._seems_up_to_date(task) and not may_have_been_replaced(task)
 
     def _seems_up_to_date(self, task: Task) -> bool:
-        """Whether all is as it should be that can be told without pixels."""
+        """Whether the file is up to date, as far as that shows without decoding pixels."""
         if self.how.force or not os.path.lexists(task.target):
             return False
         header = _header(task.target)
@@ -74,7 +74,7 @@ class Encoder:
         return same and self._holds_what_was_asked_for(task)
 
     def _holds_what_was_asked_for(self, task: Task) -> bool:
-        """Whether profile, Exif, XMP and checks in a file are those that it would get now: with --strip, none."""
+        """Whether a file has the profile, Exif, XMP and checks that it would get now (none with --strip)."""
         try:
             file = unpack(task.target.read_bytes(), max_pixels=None)
             wanted = Beside(None, None, None) if self.how.strip else read_beside(task.source)
@@ -89,7 +89,7 @@ class Encoder:
         return newer and as_many and header.fingerprint.hex() == self._fingerprint
 
     def _fills(self, target: Target, header: Header, cost: float) -> bool:
-        """Whether a search would have left a file of that cost."""
+        """Whether a search for the target would have left a file of that cost."""
         limit, last = target.limit(header.width * header.height), self._highest if target.is_size else 1000
         return close(cost, limit) or (cost <= limit and header.quality == last)
 
@@ -109,7 +109,7 @@ class Encoder:
         return pixels + refining // BYTES_PER_PIXEL
 
     def work(self, task: Task, picture: Picture) -> Worked | None:
-        """Encode; None where the file that is there turns out to reach its target already."""
+        """Encode; return None if the existing file turns out to reach its target already."""
         from ..codec.single import encode_one
 
         if self._reaches_target(task, picture):
@@ -126,7 +126,7 @@ class Encoder:
         return Worked(made.encoded.data, made.seconds, self._facts(made, notes))
 
     def _reaches_target(self, task: Task, picture: Picture) -> bool:
-        """Whether there is a file which reaches a fidelity; only its picture can tell."""
+        """Whether the existing file reaches a target fidelity, which only its decoded picture can show."""
         target = self.how.target
         if target is None or target.is_size or self.how.force or not task.target.exists():
             return False
@@ -153,7 +153,7 @@ class Encoder:
         )
 
     def finish(self, task: Task, payload: bytes) -> bytes:
-        """The file, which `work` made already."""
+        """The bytes of the file, which `work` has made already."""
         return payload
 
     @property
@@ -164,9 +164,9 @@ class Encoder:
 
 
 def _header(path: Path) -> Header | None:
-    """The header of a file that lies where one is to be written, None where it is damaged.
+    """The header of the file at an output path, or None if it is damaged.
 
-    OutputError where it is no .feds file.
+    Raises OutputError if it is not a .feds file.
     """
     if kind := odd_kind(path):
         raise OutputError(f"{shown(path)}: is {kind}, expected a file")

@@ -1,11 +1,11 @@
-"""All files of a batch at the same time: reading, network, coder and writing overlap, memory stays bounded.
+"""Process all files of a batch at the same time: reading, network, coder and writing overlap, and memory stays bounded.
 
-Each thread takes one file through all its stages, so no queue is needed. Of two gates the outer one is passed before a
-picture is read and left when its result is written; it lets in as many pictures as there are threads, and no more
-pixels than fit into some of the memory. The inner one is that of the network, where a pixel costs most, and lets in as
-many as there are jobs, and fewer pixels; the others meanwhile read the next pictures and write what is done. Through
-either a picture that is larger than all the room goes alone. Torch, Pillow and zlib give up the interpreter's lock
-while they work.
+Each thread takes one file through all its stages, so no queue is needed. Two gates limit the pictures in memory. A
+picture passes the outer gate before it is read and leaves it when its result is written; this gate admits as many
+pictures as there are threads, up to a number of pixels. The inner gate is for the network, where a pixel costs most
+memory; it admits as many pictures as there are jobs, and fewer pixels. Meanwhile the other threads read the next
+pictures and write results. A picture larger than a gate's limit passes it alone. Torch, Pillow and zlib release the
+interpreter's lock while they work.
 """
 
 from __future__ import annotations
@@ -26,47 +26,49 @@ from .done import FAILED, SKIPPED, Done, Worked
 from .plan import Task
 
 BYTES_PER_PIXEL = 150
-"""Of memory while a picture is in the network: 4 megapixels take 535 MiB to decode with the student, 134 a pixel."""
+"""Bytes of memory per pixel in the network: 4 megapixels take 535 MiB to decode with the student, 134 a pixel."""
 
 BYTES_OUTSIDE = 15
-"""Of memory while a picture is read, waits or is written: 3 to wait, 10 to be read (14 with alpha), 20 as WebP."""
+"""Bytes of memory per pixel while a picture is read, waits or is written: 3 to wait, 10 to read (14 with alpha), 20 as
+WebP.
+"""
 
 ON_A_GPU = 3
-"""Files at once where there is a GPU: one in the network, one in the coder, one on its way. Not measured yet."""
+"""Files at once with a GPU: one in the network, one in the coder, one on its way. Not measured yet."""
 
 
 class Work(Protocol):
-    """The stages of one file; `Encoder` and `Decoder` are the two. All but `open` may run in several threads."""
+    """The stages of one file, implemented by `Encoder` and `Decoder`. All but `open` may run in several threads."""
 
     status: str
     device: str
 
     def open(self) -> None:
-        """Load what all files need; whatever it raises ends the batch before it begins."""
+        """Load what all files need; an exception here ends the batch before it begins."""
 
     def is_up_to_date(self, task: Task) -> bool:
-        """Whether nothing is to be done."""
+        """Whether there is nothing to do."""
 
     def expected(self, task: Task) -> int:
-        """How many pixels there will be to read; 0 if `read` will refuse, which then tells why."""
+        """Number of pixels that `read` will return; 0 if it will refuse the file, which then says why."""
 
     def read(self, task: Task) -> Any:
-        """What is in the source."""
+        """The content of the source."""
 
     def pixels(self, content: Any) -> int:
-        """How much of the network's room it takes."""
+        """How much of the limit on pixels in the network the content takes."""
 
     def work(self, task: Task, content: Any) -> Worked | None:
-        """Network and coder; None if the target proves to be up to date."""
+        """Run network and coder; return None if the target turns out to be up to date."""
 
     def finish(self, task: Task, payload: Any) -> bytes:
-        """The bytes to be written."""
+        """The bytes to write."""
 
 
 class Gate:
-    """Lets so many threads in at once, and so many pixels; one picture alone is let in whatever its size.
+    """Admits a number of threads and of pixels at once; admits a single picture of any size alone.
 
-    First come, first served, so that a large picture waits no longer than those before it need.
+    First come, first served, so that a large picture waits only for those before it.
     """
 
     def __init__(self, threads: int, pixels: int) -> None:
@@ -76,7 +78,7 @@ class Gate:
 
     @contextmanager
     def inside(self, pixels: int) -> Iterator[None]:
-        """Wait for room; it is given back at the end."""
+        """Wait for room, and release it at the end."""
         with self._turn, self._change:
             self._change.wait_for(lambda: self._has_room(pixels))
             self._inside, self._taken = self._inside + 1, self._taken + pixels
@@ -92,7 +94,7 @@ class Gate:
 
 
 class Batch:
-    """Files in work. Iterate over it for one `Done` a file, in the order in which they come to their end.
+    """Files in work. Iterate over it to get one `Done` per file, in the order in which files finish.
 
     with Batch(tasks, Encoder(Encoding(quality=5))) as batch:
         for done in batch:
@@ -138,9 +140,9 @@ class Batch:
                 yield self._results.get()
 
     def halt(self) -> None:
-        """Let no file be written any more, and wait for those that are being written: what is there is whole.
+        """Stop writing files, and wait for those that are being written, so that all files are complete.
 
-        Threads that are in the network stay there; for who ends the process next.
+        Threads that are in the network stay there; call this just before the process ends.
         """
         self._stop()
         with self._writers:
@@ -206,7 +208,7 @@ class Batch:
 
 
 def known(task: Task, work: Work) -> Done | None:
-    """What became of a file where that takes no work to tell: it is up to date, or cannot be done."""
+    """The result of a file that needs no work: it is up to date, or cannot be done."""
     try:
         if task.fault:
             raise FedsError(task.fault)
@@ -218,7 +220,7 @@ def known(task: Task, work: Work) -> Done | None:
 
 
 def writable(tasks: list[Task]) -> tuple[list[Task], list[Done]]:
-    """The tasks whose results can be written, and what became of the others; OutputError where there are only those."""
+    """The tasks whose results can be written, and the results of the others. Raises OutputError if all are refused."""
     faults: dict[Path, FedsError] = {}
     folders = {task.target.parent for task in tasks}
     for folder in folders:
@@ -249,7 +251,7 @@ def room() -> int:
 
 
 def waiting_room() -> int:
-    """How many more pixels may be read, wait and be written meanwhile: as many as fit into an eighth of the memory."""
+    """How many more pixels may be read, wait or be written meanwhile: as many as fit into an eighth of the memory."""
     return _memory() // 8 // BYTES_OUTSIDE
 
 

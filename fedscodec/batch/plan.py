@@ -1,4 +1,4 @@
-"""Which files a batch is about, and where each result goes: folders, globs and single names become tasks.
+"""Turn folders, patterns and names into tasks: which files to process, and where each result goes.
 
     photos/            the pictures in it (recursive: below it), mirrored under the output folder
     'photos/**/*.jpg'  those that match, mirrored from the last folder without a wildcard on
@@ -25,7 +25,7 @@ from ..files.names import shown
 
 @dataclass(frozen=True)
 class Task:
-    """One file and where its result goes; `fault` says why it cannot be done, where that is known beforehand."""
+    """One file and where its result goes; `fault` says why it cannot be done, if that is known beforehand."""
 
     source: Path
     target: Path
@@ -34,9 +34,9 @@ class Task:
 
 @dataclass
 class Plan:
-    """The tasks of a batch in order, each source once, and what was passed over.
+    """The tasks of a batch in order, each source once, and what was skipped.
 
-    `left` counts files of other kinds by their suffix, in lower case; `notes` are sentences on all else.
+    `left` counts files of other kinds by their suffix, in lower case; `notes` has a sentence for everything else.
     """
 
     tasks: list[Task] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Plan:
 
     @property
     def sentences(self) -> list[str]:
-        """All that was passed over, for people."""
+        """Sentences on everything that was skipped."""
         if not self.left:
             return self.notes
         kinds = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in self.left.most_common())
@@ -54,17 +54,17 @@ class Plan:
 
 
 def is_batch(sources: list[Path]) -> bool:
-    """Whether these are many files, or may be: more than one input, a folder, or a pattern."""
+    """Whether these may be several files: more than one input, a folder, or a pattern."""
     return len(sources) > 1 or any(source.is_dir() or _is_pattern(source) for source in sources)
 
 
 def plan(
     sources: list[Path], output: Path | None, suffix: str, wanted: Collection[str], *, recursive: bool = False
 ) -> Plan:
-    """The tasks of all inputs, whose results get a suffix.
+    """The tasks of all inputs; their results get the given suffix.
 
-    In folders files whose suffix is in `wanted` (lower case) are taken. Of two sources with one target both have a
-    fault. FedsError where nothing is found at all.
+    Takes files from folders if their suffix is in `wanted` (lower case). If two sources have the same target, both get
+    a fault. Raises FedsError if nothing is found.
     """
     made, sources_of = Plan(), dict[Path, list[Path]]()
     for source, place in dict(_Search(wanted, suffix, recursive, made).found(sources)).items():
@@ -84,7 +84,7 @@ def _nothing(sources: list[Path], wanted: Collection[str], made: Plan) -> str:
 
 
 def _bracket_hint(source: Path) -> str | None:
-    """Why nothing was found for a name with brackets: they make a pattern of it."""
+    """Why a name with brackets matches nothing: the brackets make it a pattern."""
     if not _is_pattern(source) or "[" not in str(source):
         return None
     literal = str(source).replace("[", "[[]")
@@ -106,7 +106,7 @@ def _is_pattern(source: Path) -> bool:
 
 @dataclass
 class _Search:
-    """Looks for sources, and notes down in a plan what it passes over."""
+    """Searches for sources, and notes in a plan what it skips."""
 
     wanted: Collection[str]
     made: str
@@ -139,7 +139,7 @@ class _Search:
                     self.plan.left[suffix] += 1
 
     def _folders(self, place: Path, folders: list[str]) -> None:
-        """Leave of the folders in a place those that are entered, and note down the others."""
+        """Keep only the folders to enter, and note the others."""
         seen = sorted(name for name in folders if not name.startswith("."))
         links = [name for name in seen if (place / name).is_symlink()]
         self.plan.notes += [f"{shown(place / name)}: is a link to a folder, skipped" for name in links]
@@ -149,7 +149,9 @@ class _Search:
             self.plan.notes.append(f"{shown(place)}: {what} not entered, --recursive does that")
 
     def _is_file(self, path: Path) -> bool:
-        """Whether it is a regular file or a link to one; all else is noted down, as a pipe would hold up all others."""
+        """Whether this is a regular file or a link to one. Notes everything else, because a pipe would block all
+        others.
+        """
         if kind := odd_kind(path):
             self.plan.notes.append(f"{shown(path)}: is {kind}, skipped")
         return kind is None

@@ -1,8 +1,8 @@
-"""Is a result still that of its source, where the times of the files leave it open?
+"""Check whether a result still belongs to its source if the file times leave that open.
 
-A picture that takes the place of another may be older than what was made of the other one. Then all that tells is that
-the file itself was changed later than its result (its ctime), which copying a whole folder with its times does too. So
-it is looked at: what the result shows in small is compared with its source.
+A picture that replaces another one may be older than the result of that other one. The only sign is then that the file
+itself was changed later than its result (its ctime). But copying a whole folder with its times has the same effect. So
+the small picture that the result shows is compared with its source.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 _SIDE = 64
 _ALIKE = 28.0
-"""Decibels between two small pictures from which on they show the same."""
+"""PSNR in decibels from which on two small pictures show the same."""
 
 
 def may_have_been_replaced(task: Task) -> bool:
-    """Whether the source was changed, or put where it is, after the result was written."""
+    """Whether the source was changed or put in place after the result was written."""
     return task.source.stat().st_ctime_ns > task.target.stat().st_mtime_ns
 
 
 def resembles(picture: Picture, file: FedsFile, model: Model) -> bool:
-    """Whether a file shows a picture, as far as 64 pixels a side can tell."""
+    """Whether a file shows a picture, as far as 64 pixels a side can show."""
     from ..codec.previews import decode_preview
     from ..metrics.psnr import psnr
 
@@ -42,6 +42,6 @@ def resembles(picture: Picture, file: FedsFile, model: Model) -> bool:
 
 
 def note_that_it_is_of_now(target: Path) -> None:
-    """Give a result the time of this look at it, so that it is not looked at again."""
+    """Set the time of a result to now, so that it is not checked again."""
     with suppress(OSError):  # in a folder of somebody else
         os.utime(target)

@@ -1,1 +1,1 @@
-"""Pixels ↔ bytes: the room where pictures, networks, coder and file format meet."""
+"""Pictures to .feds bytes and back: brings together pictures, networks, coder and file format."""

@@ -1,4 +1,6 @@
-"""What runs a network: ONNX Runtime, which starts in a tenth of a second, or torch, which also trains and has GPUs."""
+"""Choose what runs a network: ONNX Runtime, which starts in a tenth of a second, or torch, which also trains and uses
+GPUs.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,10 @@ _GPU = Path("/dev/nvidiactl")  # there where a GPU of Nvidia's can be used; torc
 
 
 def choose_backend(wanted: str, device: str, spec: ModelSpec, name: str) -> str:
-    """ "onnx" or "torch"; of a network called `name`. FedsError, in one sentence, for what is not possible here.
+    """Return "onnx" or "torch" for a network called `name`. Raises FedsError if the choice is not possible here.
 
-    "auto", which $FEDS_BACKEND may narrow, is torch where a GPU is asked for or (device "auto") there, where the
-    network has parts that graphs are not made of, where torch is loaded already, and where only torch is installed.
+    "auto", which $FEDS_BACKEND may set, is torch if a GPU is requested or (device "auto") present, if the network has
+    parts that cannot be exported to ONNX, if torch is already loaded, and if only torch is installed.
     """
     wanted = os.environ.get("FEDS_BACKEND", "") or wanted if wanted == "auto" else wanted
     if wanted not in BACKENDS:
@@ -46,7 +48,7 @@ def choose_backend(wanted: str, device: str, spec: ModelSpec, name: str) -> str:
 
 
 def gpu_is_wanted(device: str) -> bool:
-    """Whether a device is a GPU, or "auto" where there is one."""
+    """Whether a device is a GPU; "auto" is one if a GPU is present."""
     return device not in ("auto", "cpu") or (device == "auto" and _GPU.exists() and has_torch())
 
 
@@ -56,12 +58,12 @@ def has_torch() -> bool:
 
 
 def need_of_torch() -> str:
-    """How to come by torch, in half a sentence."""
+    """How to install torch, as part of a sentence."""
     return "--backend torch, or auto, takes it" if has_torch() else f"torch is not installed: {TORCH_EXTRA}"
 
 
 def share_cores(threads: int) -> Callable[[], None]:
-    """Let networks that run side by side use so many threads each, as of now; returns what takes that back."""
+    """Limit the threads of each network that runs beside others; return a function that undoes this."""
     before = os.environ.get("OMP_NUM_THREADS")  # read by sessions of ONNX Runtime, and by torch when it is loaded
     os.environ["OMP_NUM_THREADS"] = str(threads)
     torch = sys.modules.get("torch")

@@ -1,4 +1,4 @@
-"""What stands beside the colours of a picture (alpha, ICC profile, Exif, XMP) as boxes of a file, and back."""
+"""Alpha, ICC profile, Exif and XMP of a picture as boxes of a file, and back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SMALLEST_PREVIEW = 100  # bytes, of a picture of one colour
 
 
 def boxes_of(picture: Picture) -> dict[bytes, bytes]:
-    """The boxes that keep what stands beside a picture's colours."""
+    """The boxes for what a picture has besides its colours."""
     is_srgb = bool(picture.icc) and means_srgb(picture.icc or b"")
     alpha = None if picture.alpha is None else pack_alpha(picture.alpha)
     boxes = {ICC: None if is_srgb else picture.icc, EXIF: picture.exif, XMP: picture.xmp, ALPHA: alpha}
@@ -25,7 +25,7 @@ def boxes_of(picture: Picture) -> dict[bytes, bytes]:
 
 
 def is_as_asked(file: FedsFile, wanted: Beside, *, stream_checks: bool | None, preview: bool | None) -> bool:
-    """Whether a file has the profile, Exif and XMP of a picture and no others, and the boxes that were asked for."""
+    """Whether a file has exactly the profile, Exif and XMP of a picture, and the requested boxes."""
     boxes = boxes_of(Picture(np.zeros((1, 1, 3), np.uint8), icc=wanted.icc, exif=wanted.exif, xmp=wanted.xmp))
     same = all(file.boxes.get(kind) == boxes.get(kind) for kind in (ICC, SRGB, EXIF, XMP))
     asked = ((SUMS, stream_checks), (PREVIEW, preview))
@@ -33,9 +33,9 @@ def is_as_asked(file: FedsFile, wanted: Beside, *, stream_checks: bool | None, p
 
 
 def with_boxes(colours: Picture, file: FedsFile, faults: list[str] | None = None) -> Picture:
-    """The picture with what stands beside its colours in a file; FormatError where its alpha is not sound.
+    """The picture with the alpha and metadata of a file. Raises FormatError if its alpha is damaged.
 
-    With `faults` it is then opaque, and a sentence on that is added to them.
+    With `faults`, it is opaque instead, and a sentence about that is added to them.
     """
     icc, exif, xmp = (file.boxes.get(kind) for kind in (ICC, EXIF, XMP))
     icc = srgb_profile() if SRGB in file.boxes else icc
@@ -50,15 +50,15 @@ def with_boxes(colours: Picture, file: FedsFile, faults: list[str] | None = None
 
 
 def alpha_of(file: FedsFile) -> np.ndarray | None:
-    """The alpha plane uint8 [H, W] of a file, None if all is opaque; FormatError where it is not sound."""
+    """The alpha plane uint8 [H, W] of a file, or None if all is opaque. Raises FormatError if it is damaged."""
     packed = file.boxes.get(ALPHA)
     return None if packed is None else unpack_alpha(packed, file.header.width, file.header.height)
 
 
 def add_preview(file: FedsFile, make: Callable[[], bytes | None], wanted: bool | None) -> None:
-    """Give a file the preview that `make` makes: with None, only where it takes at most 1/PREVIEW_SHARE of the file.
+    """Add the preview from `make` to a file; with None, only if it takes at most 1/PREVIEW_SHARE of the file.
 
-    It is not made at all where it could not fit.
+    `make` is not called if the preview could not fit.
     """
     most = PREVIEW_AT_MOST if wanted else len(pack(file)) // PREVIEW_SHARE
     if wanted is False or most < _SMALLEST_PREVIEW or (payload := make()) is None:
@@ -68,7 +68,7 @@ def add_preview(file: FedsFile, make: Callable[[], bytes | None], wanted: bool |
 
 
 def preview_of(file: FedsFile, *, name: str = "the file") -> Picture:
-    """The small picture that lies in a file ready to be shown; FormatError where there is none, or no sound one."""
+    """The preview stored in a file. Raises FormatError if there is none, or a damaged one."""
     if PREVIEW not in file.boxes:
         raise FormatError(f"{name}: has no preview (use --size 64 to make one from its streams)")
     try:
@@ -78,9 +78,9 @@ def preview_of(file: FedsFile, *, name: str = "the file") -> Picture:
 
 
 def changed_beside(picture: Picture, file: FedsFile) -> list[str]:
-    """What of a picture's size, grey, alpha, ICC profile, Exif and XMP does not come back from the file it became.
+    """Which of a picture's size, grey, alpha, ICC profile, Exif and XMP do not come back from its file.
 
-    Raises FormatError where its alpha is not even sound. A profile that means sRGB may come back as another that does.
+    Raises FormatError if its alpha is damaged. A profile that means sRGB may come back as an equivalent one.
     """
     header = file.header
     found = with_boxes(Picture(picture.pixels, header.grey), file)

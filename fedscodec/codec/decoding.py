@@ -1,4 +1,4 @@
-"""The bytes of a .feds file become a picture: unpack → walk with a StreamReader → checksum → 1/gain → g_s → crop."""
+"""Decode the bytes of a .feds file: unpack → walk with a StreamReader → checksum → 1/gain → g_s → crop."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from .outcomes import Clock, Decoded, Encoded, Progress, separate_coder
 def decode_file(
     file: FedsFile, model: Model, *, slices: int | None = None, progress: Progress | None = None
 ) -> Decoded:
-    """Decode an unpacked file with the network that wrote it; FormatError where its streams are damaged.
+    """Decode an unpacked file with the network that wrote it. Raises FormatError if its streams are damaged.
 
-    With slices, from 1 to the network's number, only the first so many are read and the others taken as zero, which
-    gives a preview. The checksum covers all symbols, so then only the streams' own checks stand against damage.
+    With slices, from 1 to the network's number, it reads only that many slices and takes the others as zero, which
+    gives a preview. The checksum covers all symbols, so only the checks of the streams then protect against damage.
     """
     if (exact := exact_picture(file)) is not None:
         _require_fit(file, model)
@@ -43,10 +43,10 @@ def decode_file(
 
 @sparing
 def decode_salvaged(found: Salvage, model: Model, *, progress: Progress | None = None) -> Decoded:
-    """What the intact slices of a damaged file give; the picture's warnings say what is wrong and what is shown.
+    """Decode the intact slices of a damaged file; the picture's warnings say what is damaged and what is shown.
 
-    The slices are those before the first that is known or turns out to be damaged, as each needs all before it.
-    Without sound alpha the picture is opaque. FormatError where not even the first slice is intact.
+    These are the slices before the first damaged one, because each needs all before it. With damaged alpha the picture
+    is opaque. Raises FormatError if not even the first slice is intact.
     """
     faults, most = list(found.faults), model.spec.streams
     if (exact := exact_picture(found.file)) is not None:
@@ -72,7 +72,7 @@ def decode_salvaged(found: Salvage, model: Model, *, progress: Progress | None =
 
 @sparing
 def read_symbols(file: FedsFile, model: Model) -> list[np.ndarray]:
-    """The symbols of an unpacked file, z first, as `decode_file` reads and checks them; no pixel is made."""
+    """The symbols of an unpacked file, z first, read and checked as in `decode_file`; makes no pixels."""
     if exact_picture(file) is not None:
         _require_fit(file, model)
         return []
@@ -87,7 +87,7 @@ def read_latents(file: FedsFile, model: Model, slices: int, clock: Clock) -> Any
 def _read_latents(
     file: FedsFile, model: Model, clock: Clock, slices: int | None = None, *, checked: bool = True
 ) -> tuple[Any, list[np.ndarray]]:
-    """ŷ in 1/16 [1, H/16, W/16, M] and all symbols; FormatError unless they have the file's checksum."""
+    """ŷ in 1/16 [1, H/16, W/16, M] and all symbols. Raises FormatError unless the symbols match the file's checksum."""
     header = file.header
     _require_fit(file, model)
     most = model.spec.streams
@@ -112,7 +112,7 @@ def _read_latents(
 
 
 def _require_fit(file: FedsFile, model: Model) -> None:
-    """FormatError unless the file is of this network, and asks for what it has."""
+    """Raise FormatError unless the file belongs to this network and asks only for what it has."""
     header = file.header
     if header.fingerprint != model.fingerprint:
         raise FormatError(
@@ -126,7 +126,7 @@ def _require_fit(file: FedsFile, model: Model) -> None:
 
 @sparing
 def reconstruct(encoded: Encoded, model: Model) -> Picture:
-    """The picture that a decoder will show, without reading the file: its ŷ are at hand."""
+    """The picture that a decoder will show, made from ŷ without reading the file."""
     file = fileformat.unpack(encoded.data, max_pixels=None)
     if (exact := exact_picture(file)) is not None:
         return exact

@@ -1,4 +1,4 @@
-"""Where networks run, in which precision, and what is done where there is too little memory."""
+"""Choose device and precision, and save memory when it runs out."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ T = TypeVar("T")
 
 
 class Sparing(Protocol):
-    """A network that can do the same work in less memory."""
+    """A network that can do the same work with less memory."""
 
     def cheaper(self: M) -> Iterator[tuple[str, M]]:
-        """Networks equal to this one that need less memory of its device, and words on how they differ."""
+        """Equal networks that need less memory of the device, each with words on how it differs."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device of that name; "auto" is the first GPU where there is one. FedsError for one that is not there."""
+    """The device of that name; "auto" is the first GPU if there is one. Raises FedsError if there is no such device."""
     import torch
 
     if name == "auto":
@@ -41,7 +41,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def choose_precision(device: torch.device) -> torch.dtype:
-    """bfloat16 where the device multiplies it natively, else float32; $FEDS_PRECISION overrides."""
+    """bfloat16 if the device multiplies it natively, else float32; $FEDS_PRECISION overrides this."""
     import torch
 
     wanted = os.environ.get("FEDS_PRECISION", "")
@@ -57,9 +57,9 @@ def choose_precision(device: torch.device) -> torch.dtype:
 
 
 def sparing(work: Callable[Concatenate[S, M, P], T]) -> Callable[Concatenate[S, M, P], T]:
-    """`work(subject, network, ...)`, done again and more sparingly where memory runs out, with a LackOfMemoryWarning.
+    """Call `work(subject, network, ...)`; if memory runs out, warn with LackOfMemoryWarning and try again with less.
 
-    What the last way raises is raised. What is read from a file is the same whichever way it is read.
+    An error of the last attempt is raised. Every attempt reads the same from a file.
     """
 
     @functools.wraps(work)

@@ -1,4 +1,4 @@
-"""A picture becomes the bytes of a .feds file.
+"""Encode a picture into the bytes of a .feds file.
 
     pad → g_a │ gain → h_a → walk with a StreamWriter → pack    (in some networks g_a sees the quality, in others not)
 
@@ -30,10 +30,10 @@ from .settings import Encoding
 def encode_picture(
     picture: Picture, model: Model, how: Encoding, *, progress: Progress | None = None, stopped: Stopped = never
 ) -> Encoded:
-    """Encode a picture at a quality from 1 to the number of the model's λs; in between, gains are interpolated.
+    """Encode a picture at a quality from 1 to the number of the model's λs; gains are interpolated in between.
 
-    A target in `how` is not searched for; `targets.encode_to_target` does that. `stopped` is asked in the course of a
-    refinement whether it should end with what there is.
+    Does not search for a target in `how`; `targets.encode_to_target` does that. Calls `stopped` during a refinement; if
+    it is true, the refinement ends with the best result so far.
     """
     thousandths = _thousandths(model, how)  # before the work
     _require_fit(picture)
@@ -43,10 +43,10 @@ def encode_picture(
 
 @sparing
 def analyse_picture(picture: Picture, model: Model) -> Analysed:
-    """The part of encoding that knows no quality; TooLargeError for what no file can hold.
+    """The part of encoding that does not depend on the quality. Raises TooLargeError for what no file can hold.
 
-    `encode_analysed` does the rest, as often as there are qualities to try. Where g_a knows no quality, it is done here
-    and takes most of the time; elsewhere all of it is left to be done.
+    `encode_analysed` does the rest for each quality. If g_a does not depend on the quality, it runs here and takes most
+    of the time; otherwise all of it runs there.
     """
     _require_fit(picture)
     clock = Clock(model.wait)
@@ -68,14 +68,14 @@ def _require_fit(picture: Picture) -> None:
 def encode_analysed(
     analysed: Analysed, model: Model, how: Encoding, *, progress: Progress | None = None, stopped: Stopped = never
 ) -> Encoded:
-    """The file of an analysed picture at a quality; its seconds are those of both halves."""
+    """The file of an analysed picture at a quality; its seconds include those of both halves."""
     thousandths, clock = _thousandths(model, how), Clock(model.wait, progress)
     clock.seconds.update(analysed.seconds)
     return _encode(analysed, thousandths, model, how, clock, stopped)
 
 
 def _thousandths(model: Model, how: Encoding) -> int:
-    """The quality asked for in thousandths: what the header holds, and therefore what both sides use."""
+    """The requested quality in thousandths, as in the header, so that both sides use the same value."""
     quality = model.quality if how.quality is None else how.quality
     model.check_quality(quality)
     return round(quality * 1000)
@@ -94,7 +94,7 @@ def gained(analysed: Analysed, model: Model, quality: float, progress: Progress 
 def _encode(
     analysed: Analysed, thousandths: int, model: Model, how: Encoding, clock: Clock, stopped: Stopped
 ) -> Encoded:
-    """The file of an analysed picture, of its latents as they are or refined."""
+    """The file of an analysed picture, with its latents as they are or refined."""
     whole, steps = clock.progress, STEPS[how.effort]
     first = 1 / (1 + steps)  # a step costs about what an encoding does
     clock.progress = within(whole, 0.0, first)

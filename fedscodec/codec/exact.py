@@ -1,11 +1,11 @@
-"""Pictures that are no photographs: kept without loss, where that takes no more bytes than the streams would.
+"""Store pictures that are not photographs without loss, if that takes no more bytes than the streams would.
 
-Networks see photographs, and code flat colours, text and patterns of single pixels at great cost and badly. So what
-looks drawn, or is thinner than the network sees, is also packed as a lossless file (the PIXL box), and that is taken
-where it is not larger. Photographs are not tried: of theirs it would be ten times as large.
+Networks are made for photographs. They code flat colours, text and patterns of single pixels badly and at great cost.
+So a picture that looks drawn, or is thinner than the network sees, is also packed as a lossless file (the PIXL box),
+which is used if it is not larger. Photographs are not tried, because their lossless file would be ten times as large.
 
-What no lossless file makes small and no network codes well, as noise is, is at least told: where a decoder will show a
-picture that is worse than one flat colour would be.
+Some pictures, such as noise, are neither small as a lossless file nor coded well by a network. If a decoder will show a
+picture worse than one flat colour would be, feds says so.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ROUGH = 0.5  # of the squares of differences of neighbours to twice the varianc
 
 
 def looks_drawn(picture: Picture) -> bool:
-    """Whether a lossless file may be small: many pixels are as their neighbours, few colours, or a short side."""
+    """Whether a lossless file may be small: many pixels equal their neighbours, few colours, or a short side."""
     if min(picture.width, picture.height) < _THIN:
         return True
     rows = picture.pixels[:: max(picture.height // _ROWS, 1)]
@@ -52,7 +52,7 @@ def is_rough(picture: Picture) -> bool:
 
 
 def encode_exactly(picture: Picture, model: Model, how: Encoding, quality: float) -> Encoded:
-    """A file that holds the pixels themselves; quality is what its header names."""
+    """A file that holds the pixels themselves; quality is what its header says."""
     file = fileformat.assemble(
         fingerprint=model.fingerprint,
         quality=round(1000 * quality),
@@ -74,7 +74,7 @@ def is_exact(encoded: Encoded) -> bool:
 
 
 def exact_picture(file: FedsFile) -> Picture | None:
-    """The picture of a file that holds its pixels, None of others; FormatError where that is not sound."""
+    """The picture of a file that holds its pixels, None for other files. Raises FormatError if it is damaged."""
     if PIXELS not in file.boxes:
         return None
     header = file.header
@@ -87,7 +87,7 @@ def exact_picture(file: FedsFile) -> Picture | None:
 
 
 def worse_than_flat(original: Picture, shown: Picture) -> str:
-    """A sentence where a picture is further from the original than one flat colour is; else nothing."""
+    """A sentence if a picture is further from the original than one flat colour is; else an empty string."""
     mean = original.pixels.reshape(-1, 3).mean(axis=0)
     flat = np.broadcast_to(np.floor(mean + 0.5).astype(np.uint8), original.pixels.shape)
     reached, plain = psnr(original.pixels, shown.pixels), psnr(original.pixels, flat)

@@ -1,6 +1,6 @@
-"""Pictures ↔ latents, tile by tile: g_a, h_a and g_s of a network, in bounded memory.
+"""Pictures to latents and back, tile by tile: g_a, h_a and g_s of a network in bounded memory.
 
-A picture stays what it is, a byte a sample; floats of it exist only of the tile at work.
+A picture stays in bytes; only the tile being processed exists in floats.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from .outcomes import Progress
 
 T = TypeVar("T")
 TRANSFORM_SHARE = 0.8
-"""Of the time of encoding and decoding, about what g_a and g_s take."""
+"""Share of the time of encoding and decoding that g_a and g_s take, roughly."""
 
 
 class Network(Protocol):
-    """What is needed here of a network that is ready to run (`codec.Model`).
+    """What this module needs of a network that is ready to run (`codec.Model`).
 
-    Latents are what its backend works on, tensors of torch or arrays of numpy; pictures are numpy's.
+    Latents are tensors of torch or arrays of numpy, depending on the backend; pictures are arrays of numpy.
     """
 
     spec: ModelSpec
@@ -42,7 +42,7 @@ class Network(Protocol):
         """The precision of the transforms."""
 
     def empty(self, channels: int, rows: int, columns: int) -> Any:
-        """Room for latents [1, C, H, W]."""
+        """Uninitialised latents [1, C, H, W]."""
 
     def g_a(self, pixels: np.ndarray, quality: float) -> Any:
         """Latents [1, M, H/16, W/16] of samples uint8 [H, W, 3]."""
@@ -101,12 +101,12 @@ def synthesise(network: Network, y_hat: Any, header: Header, progress: Progress 
 
 
 def last(x: Any) -> Any:
-    """[B, C, H, W] with its channels last, a view."""
+    """[B, C, H, W] with its channels last, as a view."""
     return x.transpose(0, 2, 3, 1) if isinstance(x, np.ndarray) else x.permute(0, 2, 3, 1)
 
 
 def _told(items: list[T], progress: Progress | None, first: float, last: float) -> Iterable[T]:
-    """The items, telling after each how far the work has come from first to last."""
+    """Yield the items and report progress after each, from first to last."""
     for number, item in enumerate(items, start=1):
         yield item
         if progress is not None:
@@ -114,7 +114,7 @@ def _told(items: list[T], progress: Progress | None, first: float, last: float) 
 
 
 def streams_told(progress: Progress | None, model: Network, first: float, last: float) -> Callable[[int], None] | None:
-    """What a coder tells of the streams it is done with, as progress from first to last."""
+    """A function that reports finished streams of a coder as progress from first to last."""
     if progress is None:
         return None
     return lambda streams: progress(first + (last - first) * streams / (1 + model.spec.streams))

@@ -1,4 +1,4 @@
-"""`Model`: a network with its tables, ready to encode and decode, and where it is loaded from.
+"""`Model`: a network with its tables, ready to encode and decode, and how it is loaded.
 
 A model runs on torch (`Model` itself) or on ONNX Runtime (`OnnxModel`, without torch); the symbols are the same.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Model:
-    """A network that is ready to encode and decode, on torch. name and quality are those it was asked for by."""
+    """A network that is ready to encode and decode on torch. name and quality are those that the caller asked for."""
 
     backend = "torch"
 
@@ -56,7 +56,7 @@ class Model:
         self._weights = weights
 
     def _describe(self, weights: Weights, name: str, quality: float) -> None:
-        """All that does not depend on what runs the network."""
+        """Set everything that does not depend on the backend."""
         self.name, self.quality, self.tile_shrink = name, quality, 1
         self.spec, self.fingerprint, self.metadata = weights.spec, weights.fingerprint, weights.metadata
         self.z_tables, self.y_tables = weights.z_tables, weights.table_sets
@@ -78,12 +78,12 @@ class Model:
 
     @property
     def tensors_on(self) -> Any:
-        """The device of what a coder reads."""
+        """The device of the tensors that a coder reads."""
         return self.device
 
     @functools.cached_property
     def twin(self) -> FloatSide:
-        """The entropy side in float, made of the integers, for gradients. WeightsError where it cannot be made."""
+        """The float twin of the entropy side, made from its integers, for gradients. Raises WeightsError on failure."""
         import torch
 
         from ..networks.weights import trainable
@@ -94,11 +94,11 @@ class Model:
         return side.eval().requires_grad_(False).to(self.device)
 
     def with_gradients(self) -> Model:
-        """The same network where gradients can be had."""
+        """The same network with gradients."""
         return self
 
     def cheaper(self) -> Iterator[tuple[str, Model]]:
-        """The same network in tiles of a quarter of the side, and then on the CPU, where it is not there already."""
+        """The same network with tiles of a quarter of the side, and then on the CPU if it is not there already."""
         small = copy.copy(self)
         small.tile_shrink = 4 * self.tile_shrink
         yield "in smaller tiles", small
@@ -113,7 +113,7 @@ class Model:
         stream_checks: bool | None = None,
         preview: bool | None = None,
     ) -> bytes:
-        """The picture as the bytes of a .feds file, at the model's quality unless another is given."""
+        """Encode a picture into the bytes of a .feds file, by default at the model's quality."""
         from .encoding import encode_picture
         from .settings import Encoding
 
@@ -122,7 +122,7 @@ class Model:
         ).data
 
     def decode(self, data: bytes, *, max_pixels: int | None = fileformat.DEFAULT_MAX_PIXELS) -> Picture:
-        """The picture in the bytes of a .feds file that this network wrote."""
+        """Decode the bytes of a .feds file that this network wrote."""
         from .decoding import decode_file
 
         return decode_file(fileformat.unpack(data, max_pixels=max_pixels), self).picture
@@ -134,7 +134,7 @@ class Model:
         return in_precision(self.device, self.precision)
 
     def check_quality(self, quality: float) -> None:
-        """FedsError for a quality outside 1 … Q."""
+        """Raise FedsError for a quality outside 1 … Q."""
         most = len(self.spec.lambdas)
         if not 1 <= quality <= most:  # so is nothing that is not a number
             raise FedsError(f"quality must lie between 1 and {most} for {self.name}, found {quality:g}")
@@ -152,7 +152,7 @@ class Model:
         return torch.tensor([quality], device=self.device)
 
     def own(self, latents: Any) -> Any:
-        """Latents, where this network works on them."""
+        """Latents in the form that this network works on."""
         return latents.to(self.device)
 
     def as_array(self, latents: Any) -> np.ndarray:
@@ -160,14 +160,14 @@ class Model:
         return np.asarray(latents.numpy(force=True))
 
     def wait(self) -> None:
-        """Until the device has done what it was given to do."""
+        """Wait until the device has finished its work."""
         if self.device.type == "cuda":
             import torch
 
             torch.cuda.synchronize(self.device)
 
     def empty(self, channels: int, rows: int, columns: int) -> Any:
-        """Room for latents [1, C, H, W], channels last."""
+        """Uninitialised latents [1, C, H, W], channels last."""
         import torch
 
         return torch.empty((1, rows, columns, channels), device=self.device).permute(0, 3, 1, 2)
@@ -186,7 +186,7 @@ class Model:
             return self.transforms.h_a(y)
 
     def g_s(self, y_hat: Any, quality: float, *, grey: bool) -> np.ndarray:
-        """Samples uint8 [1, 3, H, W] of ŷ [1, H/16, W/16, M], integers in 1/unit; grey makes channels alike."""
+        """Samples uint8 [1, 3, H, W] of ŷ [1, H/16, W/16, M], integers in 1/unit; grey makes the channels equal."""
         import torch
 
         _, inverse = self.gains(quality)
@@ -204,7 +204,7 @@ def _no_gradients() -> AbstractContextManager[object]:
 
 
 def load_model(name: str = registry.DEFAULT_MODEL, device: str = "auto", backend: str = "auto") -> Model:
-    """The network behind a name or a path, ready to encode and decode.
+    """Load the network for a name or a path.
 
     device: "auto", "cpu" or "cuda"; backend: "auto", "onnx" or "torch", see `backends.choose_backend`.
     """
@@ -214,7 +214,7 @@ def load_model(name: str = registry.DEFAULT_MODEL, device: str = "auto", backend
 def model_by_fingerprint(
     fingerprint: bytes, device: str = "auto", *, backend: str = "auto", name: str = "the file"
 ) -> Model:  # fmt: skip
-    """The installed network that wrote a file; UnknownModelError names the fingerprint that is missing."""
+    """Load the installed network that wrote a file. Raises UnknownModelError, which names the missing fingerprint."""
     return _load(registry.by_fingerprint(fingerprint, name=name), device, backend)
 
 

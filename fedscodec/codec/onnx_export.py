@@ -1,6 +1,6 @@
-"""A light network as a folder of ONNX files, for those who run it elsewhere, with a page on how they go together.
+"""Export a light network as a folder of ONNX files for other runtimes, with a page on how they work together.
 
-What was written is read again and compared with the network before anybody is told that it is there.
+The files are read back and compared with the network before they are reported as written.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ TABLES = "tables.npz"
 
 
 def export_onnx(found: registry.Resolved, folder: Path, *, force: bool) -> dict[str, int]:
-    """Write and check the graphs of a network; the bytes of each file by its name. OutputError for what is there.
+    """Write and check the graphs of a network; return the bytes of each file by its name. Raises OutputError if files
+    exist.
 
-    FedsError where the network has parts of which no graph is made, or where the files do not give what it gives.
+    Raises FedsError if the network cannot be exported, or if the files do not give the same results.
     """
     weights = read_weights(found.path)
     if not can_be_exported(weights.spec):
@@ -54,7 +55,7 @@ def export_onnx(found: registry.Resolved, folder: Path, *, force: bool) -> dict[
 
 
 def onnx_files(weights: Weights) -> dict[str, bytes]:
-    """g_a, h_a, g_s, h_s and the net of each part, as ONNX files; the fingerprint is in their metadata."""
+    """g_a, h_a, g_s, h_s and the network of each part as ONNX files; their metadata has the fingerprint."""
     words = {"fingerprint": weights.fingerprint.hex(), "format": "feds-onnx-1"}
     spec, floats = weights.spec, weights.floats
     graphs = [
@@ -65,7 +66,7 @@ def onnx_files(weights: Weights) -> dict[str, bytes]:
 
 
 def check(weights: Weights, files: dict[str, bytes], quality: float = 3.5) -> None:
-    """FedsError unless the files give the symbols of the network, and its pixels within a level."""
+    """Raise FedsError unless the files give the symbols of the network, and its pixels within one level."""
     model = _reference(weights)
     encoded = encode_picture(_picture(), model, Encoding(quality=quality))
     file, level = unpack(encoded.data), np.array([quality], dtype=np.float32)
@@ -94,7 +95,7 @@ def check(weights: Weights, files: dict[str, bytes], quality: float = 3.5) -> No
 
 
 def _reference(weights: Weights) -> Model:
-    """The network on torch, if that is there."""
+    """The network on torch, if torch is installed."""
     if not has_torch():
         return OnnxModel(weights, name="the network", quality=1.0)
     import torch
@@ -103,7 +104,7 @@ def _reference(weights: Weights) -> Model:
 
 
 def _picture() -> Picture:
-    """Waves and some noise, 150×100, the same every time."""
+    """Waves with some noise, 150×100, the same every time."""
     rows, columns, channels = np.mgrid[0:100, 0:150, 0:3]
     waves = 128 + 60 * np.sin(rows / 9 + channels) + 40 * np.cos(columns / 5 + rows / 30)
     noise = np.random.default_rng(1).normal(0, 6, waves.shape)
@@ -111,7 +112,7 @@ def _picture() -> Picture:
 
 
 def _tables(weights: Weights) -> bytes:
-    """Frequency tables and shifts: all that is not a graph."""
+    """Frequency tables and shifts: everything that is not a graph."""
     arrays = {f"z_{k}": v for k, v in weights.z_tables.to_arrays().items()}
     arrays |= {f"y_{k}": v for k, v in weights.y_tables.to_arrays().items()}
     out = io.BytesIO()

@@ -1,4 +1,4 @@
-"""`OnnxModel`: a light network that ONNX Runtime runs on the CPU; torch is not loaded."""
+"""`OnnxModel`: a light network that ONNX Runtime runs on the CPU, without loading torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .model import Model
 
 
 class OnnxModel(Model):
-    """The same as `Model`, with latents in arrays of numpy. Sessions are made when they are first needed."""
+    """Like `Model`, with latents in arrays of numpy. Sessions are created when first needed."""
 
     backend = "onnx"
     tensors_on = None
@@ -56,19 +56,19 @@ class OnnxModel(Model):
         return Model(self._weights, name=self.name, quality=self.quality, device="cpu")
 
     def with_gradients(self) -> Model:
-        """The same network on torch; FedsError where that is not installed."""
+        """The same network on torch. Raises FedsError if torch is not installed."""
         if not has_torch():
             raise FedsError(f"effort needs torch, which is not installed: {TORCH_EXTRA}")
         return self._on_torch
 
     def cheaper(self) -> Iterator[tuple[str, Model]]:
-        """The same network in tiles of a quarter of the side."""
+        """The same network with tiles of a quarter of the side."""
         small = copy.copy(self)
         small.tile_shrink = 4 * self.tile_shrink
         yield "in smaller tiles", small
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Everything is float32."""
+        """No autocast: everything is float32."""
         return nullcontext()
 
     def gains(self, quality: float) -> tuple[np.ndarray, np.ndarray]:
@@ -78,18 +78,18 @@ class OnnxModel(Model):
         return gain, inverse
 
     def own(self, latents: Any) -> np.ndarray:
-        """Latents as an array of numpy: those that were refined are torch's."""
+        """Latents as an array of numpy; refined latents come from torch."""
         return np.asarray(latents)
 
     def as_array(self, latents: np.ndarray) -> np.ndarray:
-        """Latents as they are."""
+        """Latents unchanged."""
         return latents
 
     def wait(self) -> None:
-        """Nothing is left undone."""
+        """Do nothing: all work is already done."""
 
     def empty(self, channels: int, rows: int, columns: int) -> np.ndarray:
-        """Room for latents [1, C, H, W]."""
+        """Uninitialised latents [1, C, H, W]."""
         return np.empty((1, channels, rows, columns), dtype=np.float32)
 
     @cached_property
@@ -109,7 +109,7 @@ class OnnxModel(Model):
         return self._hyper_analysis.run(y)[0]
 
     def g_s(self, y_hat: np.ndarray, quality: float, *, grey: bool) -> np.ndarray:
-        """Samples uint8 [1, 3, H, W] of ŷ [1, H/16, W/16, M], integers in 1/unit; grey makes channels alike."""
+        """Samples uint8 [1, 3, H, W] of ŷ [1, H/16, W/16, M], integers in 1/unit; grey makes the channels equal."""
         if grey not in self._syntheses:
             self._syntheses[grey] = Session(synthesis(self.spec, self._floats, grey=grey))
         latents = y_hat.transpose(0, 3, 1, 2).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What encoding and decoding return, and the clock of their stages."""
+"""The results of encoding and decoding, and the clock of their stages."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import numpy as np
 from ..images import Picture, pack_thumbnail
 
 Progress = Callable[[float], None]
-"""Told, in the course of the work, how much of it is done, 0 to 1."""
+"""Called during the work with the share that is done, 0 to 1."""
 Stopped = Callable[[], bool]
-"""Asked, in the course of long work, whether it should end with what there is."""
+"""Called during long work; true means: end with the result so far."""
 
 
 def never() -> bool:
-    """Work is done to its end."""
+    """Never stop early."""
     return False
 
 
 def within(progress: Progress | None, first: float, last: float) -> Progress | None:
-    """Who tells of a part of the work as of a whole, for who is told of all of it: the part goes from first to last."""
+    """Scale the progress of a part of the work, from first to last, to that of the whole."""
     if progress is None:
         return None
     return lambda done: progress(first + (last - first) * done)
@@ -33,9 +33,9 @@ def within(progress: Progress | None, first: float, last: float) -> Progress | N
 
 @dataclass(frozen=True)
 class Analysed:
-    """A picture and its latents g_a(x) [1, M, H/16, W/16] before any gain: what every quality has in common.
+    """A picture and its latents g_a(x) [1, M, H/16, W/16] before any gain, shared by all qualities.
 
-    latents is None where g_a sees the quality.
+    latents is None if g_a depends on the quality.
     """
 
     picture: Picture
@@ -50,9 +50,9 @@ class Analysed:
 
 @dataclass
 class Encoded:
-    """A picture as a file: its bytes, seconds of each stage, −log₂ p of its symbols (if counted), and the symbols.
+    """An encoded picture: the bytes, seconds of each stage, −log₂ p of its symbols (if counted), and the symbols.
 
-    y_hat are the latents that a decoder finds in the file, integers in 1/16 [1, H/16, W/16, M].
+    y_hat are the latents that a decoder gets from the file, integers in 1/16 [1, H/16, W/16, M].
     """
 
     data: bytes
@@ -64,7 +64,7 @@ class Encoded:
 
 @dataclass
 class Decoded:
-    """A picture from a file, seconds of each stage, and the symbols that were read."""
+    """A decoded picture, the seconds of each stage, and the symbols."""
 
     picture: Picture
     seconds: dict[str, float]
@@ -72,7 +72,7 @@ class Decoded:
 
 
 class Clock:
-    """How the work goes: seconds of each stage, and who is told of its progress. `wait` waits for the GPU."""
+    """Seconds of each stage, and the function for progress. `wait` waits for the GPU."""
 
     def __init__(self, wait: Callable[[], None], progress: Progress | None = None) -> None:
         self.wait, self.progress, self.seconds = wait, progress, dict[str, float]()
@@ -87,6 +87,6 @@ class Clock:
 
 
 def separate_coder(clock: Clock, coder: float) -> None:
-    """Move the coder's seconds out of those of the walk that called it."""
+    """Subtract the coder's seconds from those of the walk that called it."""
     clock.seconds["entropy nets"] -= coder
     clock.seconds["coder"] = clock.seconds.get("coder", 0.0) + coder

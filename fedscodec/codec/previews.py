@@ -1,8 +1,8 @@
 """Previews: a picture from its first slices, or a small one without most of the work.
 
-A small picture needs neither all slices nor g_s over the whole picture. The mean colour of a block of pixels is very
-nearly a linear function of the latents of that place, for every network at hand: so g_s runs on some patches only, a
-linear readout is fitted to the means of what it gives there, and the readout alone makes the whole small picture.
+A small picture needs neither all slices nor g_s over the whole picture. The mean colour of a block of pixels is nearly
+a linear function of the latents of that place, for every network. So g_s runs on some patches only, a linear readout is
+fitted to the means of its output there, and the readout makes the whole small picture.
 
     reduced by      slices read     readout, for each latent position
        16           1/5             1 pixel
@@ -47,7 +47,7 @@ _FEW = 4 * _PATCH**2  # latents, of which g_s on all is no more work than is wor
 _RIDGE = 1e-3
 Floats = NDArray[np.float64]
 FAITHFUL = 28.0
-"""Decibels that a readout must reach against what g_s gives in the patches."""
+"""PSNR in decibels that a readout must reach against the output of g_s in the patches."""
 
 
 def decode_preview(
@@ -58,10 +58,10 @@ def decode_preview(
     slices: int | None = None,
     progress: Progress | None = None,
 ) -> Decoded:
-    """Decode an unpacked file: from its first `slices`, and with a longer side of `size` pixels; never enlarged.
+    """Decode an unpacked file from its first `slices`, or with a longer side of `size` pixels; never enlarged.
 
-    With size, slices is chosen by it unless given. symbols are empty for small pictures. Raises FormatError where the
-    file is damaged (which all slices tell for sure, and the first ones for themselves), FedsError for a size below 1.
+    With size, slices follows from it unless given. symbols are empty for small pictures. Raises FormatError if the file
+    is damaged (all slices show that for certain, the first ones only for themselves), and FedsError for a size below 1.
     """
     if size is not None and size < 1:
         raise FedsError(f"expected a preview of at least 1 pixel on its longer side, found {size}")
@@ -93,9 +93,9 @@ def preview_size(width: int, height: int, size: int) -> tuple[int, int]:
 
 
 def _reduction(ratio: float) -> tuple[int, float]:
-    """How much smaller a picture is read out and from which share of the slices, to be made smaller by `ratio`.
+    """The reduction of the readout, and the share of the slices, for a picture to be made smaller by `ratio`.
 
-    Twice the size that was asked for leaves something to filter; where there is no such, once will do.
+    Twice the requested size leaves something to filter; if that is not possible, the requested size is used.
     """
     twice = [choice for choice in _REDUCTIONS if ratio >= 2 * choice[0]]
     once = [choice for choice in _REDUCTIONS[-1:] if ratio >= choice[0]]
@@ -109,7 +109,7 @@ def _to_size(picture: Picture, by: int, file: FedsFile, size: int) -> Picture:
 
 
 def _read_out(y_hat: Any, slices: int, by: int, file: FedsFile, model: Model) -> np.ndarray | None:
-    """The picture reduced `by` 16, 8 or 4, without what padding added; None where no readout can be trusted."""
+    """The picture reduced `by` 16, 8 or 4, without padding; None if no readout is good enough."""
     rows, columns = y_hat.shape[1:3]
     if rows * columns < _FEW or min(rows, columns) < _PATCH:
         return None
@@ -133,7 +133,7 @@ def _read_out(y_hat: Any, slices: int, by: int, file: FedsFile, model: Model) ->
 
 
 def _patches(y_hat: Any, count: int) -> list[Any]:
-    """Patches [1, P, P, M] of [1, H/16, W/16, M], spread over the picture along a line that visits every part of it."""
+    """Patches [1, P, P, M] of [1, H/16, W/16, M], spread over all parts of the picture."""
     rows, columns = (side - _PATCH for side in y_hat.shape[1:3])
     golden = (math.sqrt(5) - 1) / 2
     corners = [(round(rows * (i + 0.5) / count), round(columns * ((i + 0.5) * golden % 1))) for i in range(count)]
@@ -141,7 +141,7 @@ def _patches(y_hat: Any, count: int) -> list[Any]:
 
 
 def _means(patch: Any, by: int, file: FedsFile, model: Model) -> Floats:
-    """What g_s makes of a patch, as means of blocks: [P, P, 3·(16/by)²], places outermost."""
+    """Block means of the output of g_s for a patch: [P, P, 3·(16/by)²], positions first."""
     with model.autocast():
         pixels = model.g_s(patch, file.header.quality / 1000, grey=file.header.grey)
     side = 16 // by
@@ -150,13 +150,13 @@ def _means(patch: Any, by: int, file: FedsFile, model: Model) -> Floats:
 
 
 def _features(latents: np.ndarray) -> Floats:
-    """Latents in 1/16 [..., channels] as float [positions, channels + 1], with a one beside them."""
+    """Latents in 1/16 [..., channels] as float [positions, channels + 1], with a column of ones."""
     values: Floats = latents.reshape(-1, latents.shape[-1]) / MEAN_UNIT
     return np.concatenate([values, np.ones((len(values), 1))], 1)
 
 
 def _fit(x: Floats, targets: Floats) -> Floats | None:
-    """Weights [channels + 1, targets] by ridge regression; None if they miss the targets by too much."""
+    """Weights [channels + 1, targets] by ridge regression; None if the fit is too bad."""
     y = targets.reshape(len(x), -1)
     scale = np.sqrt(np.square(x).mean(0)).clip(1e-6)
     scaled = x / scale

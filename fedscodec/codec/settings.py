@@ -1,4 +1,4 @@
-"""What a command line says of all its files, as values that can travel to other processes."""
+"""The settings for all files of a command, as values that can be sent to other processes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ MOST_EFFORT = 9
 
 @dataclass(frozen=True)
 class Encoding:
-    """How to encode. quality None: that of the model's name; target: in place of a quality; force: do all anew.
+    """How to encode. quality None: that of the model's name; target: instead of a quality; force: encode everything
+    again.
 
-    strip: leave out ICC profile, Exif and XMP; stream_checks: add a check of every stream, preview: a small picture
-    that is shown at once (None for either: where they cost little); count_bits: sum up −log₂ p of the symbols; effort,
-    0 to 9: how long the latents are refined before they are coded.
+    strip: leave out ICC profile, Exif and XMP; stream_checks: add a check of every stream, preview: add a small picture
+    (None for either: if it is cheap); count_bits: add up −log₂ p of the symbols; effort, 0 to 9: how long to refine the
+    latents before they are coded.
     """
 
     model: str = DEFAULT_MODEL
@@ -37,16 +38,18 @@ class Encoding:
     backend: str = "auto"
 
     def __post_init__(self) -> None:
-        """FedsError for an effort that does not exist."""
+        """Raise FedsError for an effort that does not exist."""
         if type(self.effort) is not int or not 0 <= self.effort <= MOST_EFFORT:
             raise FedsError(f"effort must be a whole number from 0 to {MOST_EFFORT}, found {self.effort}")
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How to decode. format: the suffix of the pictures, by default that of the output or png; force: do all anew.
+    """How to decode. format: the suffix of the pictures, by default that of the output or png; force: decode everything
+    again.
 
-    size and slices ask for previews, see `previews.decode_preview`; best_effort: show what is intact of a damaged file.
+    size and slices ask for previews, see `previews.decode_preview`; best_effort: show the intact part of a damaged
+    file.
     """
 
     format: str | None = None
@@ -59,5 +62,5 @@ class Decoding:
     backend: str = "auto"
 
     def unpack(self, data: bytes, *, name: str = "the file") -> FedsFile | Salvage:
-        """The file in some bytes, or with best_effort what is left of it; raises as `fileformat.unpack` does."""
+        """Unpack a file, or with best_effort the intact part of it; raises like `fileformat.unpack`."""
         return (salvage if self.best_effort else unpack)(data, name=name, max_pixels=self.max_pixels)

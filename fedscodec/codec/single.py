@@ -1,6 +1,6 @@
-"""One picture, encoded or decoded as asked for: at a quality or to a target, checked and measured where that is wanted.
+"""Encode or decode one picture: at a quality or to a target, checked and measured on request.
 
-Every command, the library, Pillow's plugin and the batch go through `encode_one` and `decode_one`.
+Every command, the library, Pillow's plugin and the batch use `encode_one` and `decode_one`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .verification import require_same
 
 @dataclass(frozen=True)
 class Made:
-    """A file, the seconds of all that it took, what was measured (by name of the metric), and a note on its target."""
+    """A file, the seconds of all stages, the measured metrics by name, and a note on its target."""
 
     encoded: Encoded
     seconds: float
@@ -42,10 +42,10 @@ def encode_one(
     progress: Progress | None = None,
     stopped: Stopped = never,
 ) -> Made:
-    """Encode as asked for, with a network at hand; TargetError names the picture and the nearest there is.
+    """Encode with a loaded network. Raises TargetError, which names the picture and the nearest reachable value.
 
-    `progress` is told of a single pass and of refinements, not of the search for a target; `stopped` is asked whether
-    refining should end with what there is.
+    Reports a single pass and refinements to `progress`, but not the search for a target. If `stopped` is true, the
+    refinement ends with the best result so far.
     """
     with threads_for(picture.width * picture.height):
         return _encode(picture, model, how, name, progress, stopped)
@@ -82,14 +82,14 @@ def _pixels(picture: Picture) -> int:
 
 
 def _exact(picture: Picture, model: Model, how: Encoding) -> Encoded:
-    """A file of the pixels themselves; at the quality that a search for the target would end with, if there is one."""
+    """A file of the pixels themselves, at the quality that a search for the target would end with."""
     highest = float(len(model.spec.lambdas))
     asked = model.quality if how.quality is None else how.quality
     return encode_exactly(picture, model, how, asked if how.target is None else highest if how.target.is_size else 1.0)
 
 
 def _finished(picture: Picture, model: Model, how: Encoding, made: Made, name: str) -> Made:
-    """What was made, measured and checked as asked for; with a note where it is shown worse than one flat colour."""
+    """Measure and check the result on request; add a note if it will look worse than one flat colour."""
     encoded, measured, note = made.encoded, dict(made.measured), made.note
     if not is_exact(encoded) and (looks_drawn(picture) or is_rough(picture)):
         note = "; ".join(filter(None, (note, worse_than_flat(picture, reconstruct(encoded, model)))))
@@ -110,7 +110,7 @@ def decode_one(
     name: str = "the file",
     progress: Progress | None = None,
 ) -> Decoded:
-    """Decode what `how.unpack` gave, with the network that wrote it; FormatError starts with `name`."""
+    """Decode the result of `how.unpack` with the network that wrote it; FormatError starts with `name`."""
     try:
         with threads_for(found.header.width * found.header.height):
             if isinstance(found, Salvage):

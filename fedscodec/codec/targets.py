@@ -1,15 +1,15 @@
-"""Encode to a target: the quality at which a file has the size, or its picture the fidelity, that was asked for.
+"""Encode to a target: find the quality at which a file has the requested size, or its picture the requested fidelity.
 
-Qualities are continuous, and what a file costs runs nearly straight over them on a logarithmic scale, its bytes
-upwards, its error downwards. So a few steps of false position find the place, and each needs only the second half of
-an encoding: the analysis of the picture is the same for all.
+Qualities are continuous. On a logarithmic scale, the bytes of a file grow nearly linearly with the quality, and the
+error falls nearly linearly. So a few steps of false position find the quality. Each step needs only the second half of
+an encoding: the analysis of the picture is shared.
 
-Effort comes last, as refining takes many times as long as encoding: the quality that was found is refined, which makes
-what is limited smaller or larger by some share, and then, twice at most, the quality that is within the limit by it.
+Effort comes last, because refining takes many times as long as encoding. The quality that was found is refined, which
+changes the limited value by some share. Then, at most twice, the quality that should just meet the limit after refining
+is refined too.
 
-A target is a limit that holds: a size is never exceeded, a fidelity never missed. What is found is within 1 % of it
-(of the bytes, or of the cost of a metric: the mean squared error, 1 − MS-SSIM, ...) or one thousandth of a quality
-short of crossing it.
+A target is a limit: a size is never exceeded, a fidelity never missed. The result is within 1 % of it (of the bytes, or
+of the cost of a metric: the mean squared error, 1 − MS-SSIM, ...) or one thousandth of a quality more would cross it.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
 
 TOLERANCE = -math.log(0.99)
 SLOPE = 0.26 / 1000
-"""How much the logarithm of bytes or error changes in a thousandth of a quality: a first guess (Kodak, the student)."""
+"""Change of the logarithm of bytes or error per thousandth of a quality: a first guess (Kodak, the student)."""
 
 REFINEMENTS = 3
 """How often a picture is refined for a target, at most."""
 
 
 SIZES = ("bpp", "size")
-"""Targets that limit bytes; all others are metrics, and limit what is lost."""
+"""Targets that limit bytes; all others are metrics, which limit the loss."""
 FIDELITIES = {name: metric for name, metric in METRICS.items() if metric.target}
-"""Metrics that can be asked for."""
+"""Metrics that can be targets."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be reached: bytes or bits per pixel at most, or a metric at least (at most, where less is better)."""
+    """A target: at most a number of bytes or bits per pixel, or at least a metric (at most, where less is better)."""
 
     kind: str  # size, bpp, or the name of a metric
     value: float
@@ -57,11 +57,11 @@ class Target:
 
     @property
     def is_size(self) -> bool:
-        """Whether bytes are limited, and not what is lost."""
+        """Whether the target limits bytes, and not the loss."""
         return self.kind in SIZES
 
     def limit(self, pixels: int) -> float:
-        """The most that may be spent on a picture: bytes, or the cost of a metric."""
+        """The highest cost allowed for a picture: bytes, or the cost of a metric."""
         if self.is_size:
             return math.floor(self.value if self.kind == "size" else self.value * pixels / 8)
         return FIDELITIES[self.kind].cost(self.value)
@@ -87,7 +87,7 @@ class Target:
         return FIDELITIES[self.kind].told(value)
 
     def error(self, original: Picture, decoded: Picture) -> float:
-        """The cost of a decoded picture, where the target is a metric."""
+        """The cost of a decoded picture, if the target is a metric."""
         metric = FIDELITIES[self.kind]
         return metric.cost(metric.measure(original.pixels, decoded.pixels))
 
@@ -97,9 +97,9 @@ def _option(name: str) -> str:
 
 
 def only_target(given: Mapping[str, float | None], quality: float | None = None) -> Target | None:
-    """The one target that was given by name, if any; FedsError where there are two, or a quality beside it.
+    """The target among the arguments, if any. Raises FedsError for two targets, or a target and a quality.
 
-    FedsError, too, where a metric needs what is not installed.
+    Also raises FedsError if a metric needs a package that is not installed.
     """
     wanted = [Target(kind, value) for kind, value in given.items() if value is not None]
     if len(wanted) + (quality is not None) > 1:
@@ -114,10 +114,10 @@ def only_target(given: Mapping[str, float | None], quality: float | None = None)
 
 @dataclass(frozen=True)
 class Hit:
-    """What a search ended with: a file within the target, and what it cost to find.
+    """The result of a search: a file within the target, and the cost of the search.
 
-    `value` is in the unit of the target, `reached` the same in words; `note` is a sentence where the target leaves
-    room that no quality can use.
+    `value` is in the unit of the target, `reached` the same in words; `note` is a sentence if no quality can use all
+    that the target allows.
     """
 
     encoded: Encoded
@@ -137,10 +137,10 @@ def encode_to_target(
     progress: Progress | None = None,
     stopped: Stopped | None = None,
 ) -> Hit:
-    """The best file within a target; TargetError where there is none, which names the nearest that there is.
+    """The best file within a target. Raises TargetError if there is none, which names the nearest reachable value.
 
-    All but the quality and the target is as `how` says. `progress` is told of refinements, not of the search before;
-    `stopped` is asked whether they should end with what there is.
+    `how` has all settings except the quality and the target. Reports refinements to `progress`, but not the search. If
+    `stopped` is true, the refinement ends with the best result so far.
     """
     pixels, limit = picture.width * picture.height, target.limit(picture.width * picture.height)
     trials = _Trials(picture, model, target, how, progress, stopped)
@@ -172,7 +172,7 @@ def encode_to_target(
 
 
 def _metadata_hint(data: bytes, limit: float) -> str:
-    """What to do where it is what stands beside the picture that makes its smallest file too large."""
+    """A hint if the metadata makes even the smallest file too large."""
     from ..boxes import EXIF, ICC, XMP
     from ..fileformat import unpack
 
@@ -184,7 +184,7 @@ def _metadata_hint(data: bytes, limit: float) -> str:
 
 
 def _refined(trials: _Trials, found: int, limit: float, ends: tuple[int, int]) -> tuple[float, Encoded]:
-    """The best file within a limit, with its cost: that of the quality that was found, or a refined one near it."""
+    """The best file within a limit, with its cost: the quality that was found, or a refined one near it."""
     choice, tried, aim, at = [(trials.cost(found), trials.encoded(found))], set[int](), limit, found
     for _ in range(REFINEMENTS):
         tried.add(at)
@@ -208,10 +208,10 @@ def close(cost: float, limit: float) -> bool:
 
 
 def search(cost: Callable[[int], float], limit: float, first: int, last: int, *, rising: bool) -> int | None:
-    """The whole number in first … last whose cost comes nearest to a limit without being over it; None: all are over.
+    """The whole number in first … last with the highest cost within a limit, or None if all costs are above it.
 
-    The cost must rise or fall with the number, roughly. Ends within `TOLERANCE` below the limit, at the end of the
-    range, or where the next number is over.
+    The cost must roughly rise or fall with the number. Ends within `TOLERANCE` below the limit, at the end of the
+    range, or where the next number is over the limit.
     """
     turn = 1 if rising else -1  # from here on the cost rises with turn · number
     low_end, high_end = sorted((turn * first, turn * last))
@@ -251,7 +251,7 @@ def _log(cost: float) -> float:
 
 
 class _Trials:
-    """Encodes one picture at the qualities that a search asks for, and keeps the costs and the last files."""
+    """Encodes one picture at the qualities of a search, and keeps the costs and the last files."""
 
     def __init__(
         self,
@@ -274,7 +274,7 @@ class _Trials:
         self.seconds = sum(self._analysed.seconds.values())
 
     def cost(self, thousandths: int) -> float:
-        """What the file of a quality costs, in the unit of `Target.limit`."""
+        """The cost of the file of a quality, in the unit of `Target.limit`."""
         if thousandths not in self.costs:
             self.costs[thousandths] = self.cost_of(self.encoded(thousandths))
         return self.costs[thousandths]
@@ -299,11 +299,11 @@ class _Trials:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether refining should end with what there is."""
+        """Whether to end the refinement with the best result so far."""
         return self._stopped()
 
     def what_is_left(self, encoded: Encoded) -> float:
-        """What is not limited and should be little: the distortion of a file, or its bytes."""
+        """The value that is not limited and should be low: the distortion of a file, or its bytes."""
         if not self.is_size:
             return len(encoded.data)
         from .effort.judging import distortion
@@ -311,7 +311,7 @@ class _Trials:
         return distortion(encoded, self._analysed.picture, self._model)
 
     def cost_of(self, encoded: Encoded) -> float:
-        """What a file costs, in the unit of `Target.limit`."""
+        """The cost of a file, in the unit of `Target.limit`."""
         if self._target.is_size:
             return len(encoded.data)
         from .decoding import reconstruct

@@ -1,8 +1,9 @@
-"""How many threads a picture gets: one if it is small, and then nobody waits for anybody.
+"""The number of threads for a picture: one if it is small.
 
-With two cores that others use too, threads wait for each other longer than they work. 128×96 pixels there and back
-took 5.3 s with two threads that spin, 0.25 s with two that sleep; 384×256 took 7.0 s and 1.7 s, and 0.9 s with one
-(student, load of 8 on 2 cores). So `fedscodec` has threads sleep (see `PASSIVE`), and small pictures get one.
+With two cores that other programs use too, threads wait for each other longer than they work. Encoding and decoding
+128×96 pixels took 5.3 s with two threads that spin, 0.25 s with two that sleep; 384×256 took 7.0 s and 1.7 s, and 0.9 s
+with one (student, load of 8 on 2 cores). So `fedscodec` makes threads sleep (see `PASSIVE`), and small pictures get
+one.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SMALL = 2**17
-"""Pixels up to which a picture is done by one thread."""
+"""Pixels up to which one thread does a picture."""
 PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
-"""How OpenMP's threads, GNU's and LLVM's, are told to sleep while they wait; read once, when torch is loaded."""
+"""The setting that makes the threads of OpenMP, GNU's and LLVM's, sleep while they wait; read once, when torch is
+loaded.
+"""
 
 _lock = threading.Lock()
 _inside, _before = 0, 1
 
 
 def wait_passively() -> None:
-    """Have torch's threads sleep while they wait, unless the environment says otherwise or torch is loaded already."""
+    """Make torch's threads sleep while they wait, unless the environment sets it or torch is already loaded."""
     if "torch" not in sys.modules:
         for name, value in PASSIVE.items():
             os.environ.setdefault(name, value)
@@ -31,9 +34,9 @@ def wait_passively() -> None:
 
 @contextmanager
 def threads_for(pixels: int) -> Iterator[None]:
-    """One thread of torch within the block if there are few pixels, and afterwards as many as before.
+    """Use one thread of torch within the block if there are few pixels, and restore the number afterwards.
 
-    Several threads may be in such blocks at once; the last one to leave gives the number back to all.
+    Several threads may be in such blocks at once; the last one to leave restores the number.
     """
     global _inside, _before
     torch = sys.modules.get("torch")

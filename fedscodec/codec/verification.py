@@ -1,8 +1,8 @@
-"""Is a .feds file sound? Its symbols are read and compared with the checksum that it carries; no colour is made.
-An alpha plane, which has no symbols, is read as a decoder reads it.
+"""Check a .feds file: decode its symbols and compare them with its checksum, without making colours. An alpha plane,
+which has no symbols, is read as a decoder reads it.
 
-Symbols are what feds promises to be the same everywhere. Their SHA-256 is in every verdict, so that two machines can be
-compared by more than the 32 bits that a file has room for.
+feds promises that symbols are the same everywhere. Every verdict has their SHA-256, so that two machines can compare
+more than the 32 bits in the file.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from .model import Model
 from .outcomes import Encoded
 
 ModelOf = Callable[[bytes, str], Model]
-"""The network of a fingerprint, for the file of that name."""
+"""The network for a fingerprint, for the file of that name."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found of a file; `fault` is None where it is sound, and then all other fields but `stream` are known.
+    """The result for a file; `fault` is None if it is intact, and then all other fields but `stream` are known.
 
-    `stream` is the number, 0 for z, of the stream that is not sound, where it is one and can be told.
+    `stream` is the number, 0 for z, of the damaged stream, if one is known.
     """
 
     file: str
@@ -47,12 +47,12 @@ class Verdict:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is wrong with the file."""
+        """Whether the file is intact."""
         return self.fault is None
 
 
 def verify(data: bytes, name: str, model_of: ModelOf, *, max_pixels: int | None = None) -> Verdict:
-    """The verdict on the bytes of a file; whatever `FedsError` stands in its way is its fault, without its name."""
+    """Check the bytes of a file; a `FedsError` becomes its fault, without the file's name."""
     try:
         file = unpack(data, name=name, max_pixels=max_pixels)
         header = file.header
@@ -74,7 +74,7 @@ def verify(data: bytes, name: str, model_of: ModelOf, *, max_pixels: int | None 
 
 
 def unsound(name: str, error: FedsError) -> Verdict:
-    """The verdict on a file that ended in `error`."""
+    """The result for a file that ended in `error`."""
     stream = error.stream if isinstance(error, StreamError) else None
     return Verdict(name, str(error).removeprefix(f"{name}: "), stream)
 
@@ -85,9 +85,9 @@ def symbols_sha256(symbols: list[np.ndarray]) -> str:
 
 
 def require_same(encoded: Encoded, picture: Picture, model: Model, *, name: str = "the picture") -> None:
-    """FormatError, starting with `name`, unless the bytes give back all that is to be kept of a picture.
+    """Raise FormatError, starting with `name`, unless the file gives back everything that is to be kept of a picture.
 
-    That is every symbol that was encoded, and beside them alpha, ICC profile, Exif and XMP.
+    That is every symbol that was encoded, and alpha, ICC profile, Exif and XMP.
     """
     try:
         file = unpack(encoded.data, name=name, max_pixels=None)

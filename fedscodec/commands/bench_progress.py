@@ -1,4 +1,4 @@
-"""What `feds bench` says while it works: a bar on a terminal, else a line for every picture, on standard error."""
+"""Progress of `feds bench` on standard error: a bar on a terminal, else a line for every picture."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 class Show(Protocol):
-    """Told before each job what it is, and at the end."""
+    """Called before each job, and at the end."""
 
     def __call__(self, done: int) -> None:
-        """So many jobs are done."""
+        """Show that this many jobs are done."""
 
 
 @contextmanager
 def following(jobs: Sequence[Job]) -> Iterator[Show]:
-    """Show how far these jobs are and how long the others will take; call what it yields after every job."""
+    """Show how many of these jobs are done and the time left; call the yielded function after every job."""
     from ..bench.pace import Pace, in_words
 
     pace, last = Pace(), time.monotonic()
@@ -76,7 +76,7 @@ class _Advance(Protocol):
 
 @contextmanager
 def downloading() -> Iterator[_Download]:
-    """A bar for what comes from the web; without a terminal, a line for every file."""
+    """Show a bar for downloads; without a terminal, a line for every file."""
     from rich.console import Console
     from rich.progress import DownloadColumn, Progress, TimeRemainingColumn
 

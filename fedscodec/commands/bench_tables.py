@@ -1,4 +1,4 @@
-"""What `feds bench` prints: every codec at every setting, where our seconds went, and what each was asked for."""
+"""The tables of `feds bench`: every codec at every setting, the time of each stage, and the settings of each codec."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHORT = {"quality": "q{:g}", "ratio": "{:g}:1"}  # 80 columns have to do
 
 
 def codecs_table(results: Results) -> Table:
-    """Means over the pictures, codec by codec, in order of rate; how many pictures, where some lack some.
+    """Means over the pictures, codec by codec, in order of rate; with the number of pictures if some codecs lack some.
 
     PSNR and MS-SSIM are in decibels.
     """
@@ -79,7 +79,7 @@ def pictures_table(results: Results, key: str) -> Table:
 
 
 def stage_lines(results: Results) -> Iterator[str]:
-    """For our networks: bytes over what the integer tables promise, and the seconds of every stage."""
+    """For our networks: bytes relative to the estimate of the integer tables, and the seconds of every stage."""
     for row in results.summaries:
         codec = results.codecs[row.codec]
         if codec.kind == "feds":
@@ -93,14 +93,14 @@ def _stages(seconds: dict[str, float]) -> str:
 
 
 def codec_lines(results: Results) -> Iterator[str]:
-    """What each codec was asked for, a line each: version, colours, options, and what its memory is."""
+    """One line per codec: version, colours, options, and what its memory figure covers."""
     for codec in results.codecs.values():
         told = (codec.version, codec.colour, codec.options, codec.memory and f"peak: {codec.memory}")
         yield f"{codec.title}: {', '.join(word for word in told if word)}"
 
 
 def where_line(results: Results) -> str:
-    """The machine and the pictures, in a line."""
+    """One line on the machine and the pictures."""
     where, dataset = results.where, results.dataset
     on = f"{where.cpu}, {where.cpu_capability}, {counted(where.threads, 'thread')}, torch {where.torch}"
     device = "" if where.device == "cpu" else f", {where.device}"

@@ -1,11 +1,11 @@
-"""How a command fails: in one sentence on standard error, and with an exit code that tells the kind.
+"""How a command fails: with one sentence on standard error, and an exit code for the kind of failure.
 
 * 1: a failure that feds foresees, or that the system reports
-* 3: a damaged file of which `feds decode --best-effort` showed what is intact
-* 2: wrong usage, which Typer tells by itself
+* 3: a damaged file of which `feds decode --best-effort` showed the intact part
+* 2: wrong usage, reported by Typer itself
 * 70: a bug in feds
 * 130: Ctrl-C
-* 141: the reader of a pipe has left
+* 141: the reader of a pipe has closed it
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from .streams import say
 
 DAMAGED = 3
 EXTRAS = {"torch": "torch", "pytorch_optimizer": "train", "jinja2": "bench", "compressai": "bench", "timm": "bench"}
-"""What is not installed with the package alone, and the extra that brings it."""
+"""Packages that the package alone does not install, and the extra that brings each."""
 
 
 @contextmanager
 def one_sentence(debug: bool = False) -> Iterator[None]:
-    """Whatever goes wrong inside ends the process by `typer.Exit`; only with `debug` is there a traceback.
+    """Turn every exception inside into a sentence and `typer.Exit`; show a traceback only with `debug`.
 
-    Python's own warnings, which speak to developers, are shown with `debug` only too; that memory ran out and the work
-    goes on in another way is for everybody.
+    Python's own warnings are for developers and are shown only with `debug`. The warning that memory ran out is always
+    shown.
     """
     try:
         with warnings.catch_warnings():
@@ -62,7 +62,7 @@ def _say(message: Warning | str, *_: object, **__: object) -> None:
 
 
 def explained(failure: BaseException) -> tuple[str, int]:
-    """A failure as a sentence for people, and its exit code."""
+    """The sentence and the exit code for a failure."""
     match failure:
         case KeyboardInterrupt():
             return "", 130

@@ -1,4 +1,4 @@
-"""What `encode` and `decode` show of many files: a bar with totals, a line or a JSON object a file, the failures."""
+"""The output of `encode` and `decode` for many files: a bar with totals, a line or object per file, the failures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def folder_of(sources: Iterable[Path], output: Place | None) -> Path | None:
-    """Where many results go; refuses what they cannot come from or go to: standard streams, or a file."""
+    """The output folder for several results. Refuses standard streams, and a file as output."""
     if STANDARD in sources or (output is not None and output.path == STANDARD):
         raise typer.BadParameter("- cannot be used with several files")
     if output is None:
@@ -43,9 +43,9 @@ def folder_of(sources: Iterable[Path], output: Place | None) -> Path | None:
 def show(
     plan: Plan, how: Encoding | Decoding, *, ray: str | None, jobs: int | None, as_json: bool, quiet: bool
 ) -> None:
-    """Do all files, here or on a cluster, and tell of each as it is done; ends with the exit code of the failures.
+    """Process all files, here or on a cluster, and report each; ends with the exit code of the failures.
 
-    Ctrl-C leaves at once, and only whole files behind.
+    Ctrl-C ends at once and leaves only complete files.
     """
     for sentence in plan.sentences:
         say(f"feds: {sentence}", quiet)
@@ -69,7 +69,7 @@ def _do(
     quiet: bool,
     write: Callable[[object], None] | None,
 ) -> tuple[Total, list[Done], float]:
-    """Do all files and tell of them; their sum, those that failed, and the seconds it took."""
+    """Process all files and report them; return the total, the failures and the seconds."""
     total, failures, begin = Total(), list[Done](), time.monotonic()
     with _opened(tasks, how, ray, jobs) as batch:
         try:
@@ -121,7 +121,7 @@ def _list_failures(failures: list[Done], files: int) -> None:
 
 @contextmanager
 def _bar(files: int, quiet: bool) -> Iterator[Progress | None]:
-    """A bar on standard error, where that is a terminal."""
+    """A progress bar on standard error, if that is a terminal."""
     if quiet or not sys.stderr.isatty():
         with nullcontext():
             yield None

@@ -24,7 +24,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "
 
 
 def bytes_of(text: str) -> int:
-    """The number in `200000`, `200k`, `1.5M` or `200KiB`; wrong usage for others."""
+    """The number in `200000`, `200k`, `1.5M` or `200KiB`; anything else is wrong usage."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*((?:[kmg]i?)?)b?", text.strip().lower())
     if match is None:
         raise typer.BadParameter(f"expected bytes such as 200000, 200k, 1.5M or 200KiB, found {text}")

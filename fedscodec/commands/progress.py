@@ -1,4 +1,4 @@
-"""Progress of one large picture, on standard error where that is a terminal."""
+"""Progress of one large picture, on standard error if that is a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LARGE = 2**22  # pixels; smaller pictures take a second or two
 
 @contextmanager
 def shown_progress(pixels: int, quiet: bool) -> Iterator[Callable[[float], None] | None]:
-    """What to tell how much of the work is done, 0 to 1; None for pictures that are soon done and where none looks."""
+    """Yield a function to call with the share of work done, 0 to 1; None for small pictures and without a terminal."""
     if quiet or pixels < _LARGE or not sys.stderr.isatty():
         yield None
         return

@@ -1,4 +1,4 @@
-"""What the commands print: lines and tables made from values, with no work of their own."""
+"""The lines and tables that the commands print, made from values."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _FIGURES = (
     "bpp", "bytes", "px", "parameters", "cost", "latents", "slices", "dB", " s", "MiB", "PSNR", "SSIM", "SSIMU2",
     "butter", "error",
 )  # fmt: skip
-"""How the names of columns end that hold figures."""
+"""Endings of the names of columns that hold figures."""
 _COLUMNS_OF_A_PIPE = 200  # where there is no terminal, no table is squeezed
 
 
 def encoded_line(data: bytes, model: str, seconds: float, measured: Mapping[str, float] | None = None) -> str:
-    """What was written: `23,456 bytes, 0.477 bpp, 50.3:1, q3 of student, 0.61 s` (`, 34.21 dB`)."""
+    """The line of a file that was written: `23,456 bytes, 0.477 bpp, 50.3:1, q3 of student, 0.61 s` (`, 34.21 dB`)."""
     header = read_header(data)
     exact = PIXELS in unpack(data, max_pixels=None).boxes
     quality = "without loss" if exact else f"q{header.quality / 1000:g} of {model}"
@@ -44,7 +44,7 @@ def _fidelity(measured: Mapping[str, float]) -> Iterator[str]:
 
 
 def done_line(done: Done) -> str:
-    """A file of many that is done: as `encoded_line` has it, or `decoded_line`."""
+    """The line of one file of many, like `encoded_line` or `decoded_line`."""
     facts = done.facts
     if facts is None:
         return done.status
@@ -56,7 +56,9 @@ def done_line(done: Done) -> str:
 
 
 def total_line(total: Total, seconds: float) -> str:
-    """All files: `98 done, 4 up to date, 1 failed: 45,678 bytes became 2,345, 3.93 megapixels in 5.2 s, ...`."""
+    """The line of all files: `98 done, 4 up to date, 1 failed: 45,678 bytes became 2,345, 3.93 megapixels in 5.2 s,
+    ...`.
+    """
     counts = f"{total.done} done, {total.skipped} up to date, {total.failed} failed"
     if not total.done:
         return counts
@@ -66,14 +68,14 @@ def total_line(total: Total, seconds: float) -> str:
 
 
 def running_words(total: Total, seconds: float) -> str:
-    """What stands beside the bar: bytes so far, and how fast."""
+    """The text beside the bar: bytes so far, and the speed."""
     pace = f"{total.megapixels / max(seconds, 1e-9):.3g} MP/s"
     failed = f", {total.failed} failed" if total.failed else ""
     return f"{_short(total.bytes_in)} -> {_short(total.bytes_out)}, {pace}{failed}"
 
 
 def total_record(total: Total, seconds: float) -> dict[str, float]:
-    """All files as plain values, for JSON."""
+    """The total as plain values for JSON."""
     return {**asdict(total), "megapixels": round(total.megapixels, 6), "seconds": round(seconds, 3)}
 
 
@@ -86,26 +88,28 @@ def _short(size: float) -> str:
 
 
 def larger_line(source: str, before: float, after: int) -> str | None:
-    """A warning where a file has become larger than its source, of `before` bytes."""
+    """A warning if a file is larger than its source of `before` bytes."""
     if after <= before:
         return None
     return f"feds: {source}: became larger, {after:,} bytes from {before:,}"
 
 
 def decoded_line(header: Header, picture: Picture, model: str, seconds: float) -> str:
-    """What was read: `768x512 pixels, q3 of student, 0.40 s`, or `256x171 of 768x512 pixels, ...`."""
+    """The line of a picture that was decoded: `768x512 pixels, q3 of student, 0.40 s`, or `256x171 of 768x512 pixels,
+    ...`.
+    """
     whole, size = f"{header.width}x{header.height}", f"{picture.width}x{picture.height}"
     pixels = whole if size == whole else f"{size} of {whole}"
     return f"{pixels} pixels, q{header.quality / 1000:g} of {model}, {seconds:.2f} s"
 
 
 def preview_line(header: Header, picture: Picture) -> str:
-    """What lay ready in a file: `64x43 of 768x512 pixels, the preview in the file`."""
+    """The line of an extracted preview: `64x43 of 768x512 pixels, the preview in the file`."""
     return f"{picture.width}x{picture.height} of {header.width}x{header.height} pixels, the preview in the file"
 
 
 def verdict_line(verdict: Verdict) -> str:
-    """`a.feds: OK, 768x512 pixels, q3 of student, symbols 0123456789abcdef`, or what is wrong with it."""
+    """The line of `feds verify`: `a.feds: OK, 768x512 pixels, q3 of student, symbols 0123456789abcdef`, or a fault."""
     if verdict.fault is not None:
         return f"{verdict.file}: FAILED: {' '.join(verdict.fault.split())}"
     size, symbols = f"{verdict.width}x{verdict.height} pixels", f"symbols {(verdict.symbols_sha256 or '')[:16]}"
@@ -113,7 +117,7 @@ def verdict_line(verdict: Verdict) -> str:
 
 
 def version_line(version: Version) -> str:
-    """What one codec made of a picture: `JPEG 41: 23,456 bytes, 0.477 bpp, 30.10 dB`."""
+    """The line of a version of a picture: `JPEG 41: 23,456 bytes, 0.477 bpp, 30.10 dB`."""
     beyond = "" if version.fits else ", and cannot be smaller"
     return f"{version.label}: {len(version.data):,} bytes, {version.bpp:.3f} bpp, {version.psnr:.2f} dB{beyond}"
 
@@ -125,7 +129,7 @@ def _rate(width: int, height: int, grey: bool, size: int) -> str:
 
 
 def info_lines(file: FedsFile, size: int, models: list[str]) -> Iterator[str]:
-    """What a file of `size` bytes says of itself, and the installed models that decode it."""
+    """The lines of `feds info` for a file of `size` bytes, with the installed models that decode it."""
     header = file.header
     yield f"size     {_rate(header.width, header.height, header.grey, size)}"
     yield f"picture  {header.width}x{header.height} pixels, {'grey' if header.grey else 'colour'}"
@@ -138,7 +142,7 @@ def info_lines(file: FedsFile, size: int, models: list[str]) -> Iterator[str]:
 
 
 def info_record(file: FedsFile, size: int, models: list[str]) -> dict[str, object]:
-    """The same as plain values, for JSON; `parts` are bytes, in the order of the file, and add up to `bytes`."""
+    """The same as plain values for JSON; `parts` are bytes, in the order of the file, and add up to `bytes`."""
     header, pixels = file.header, file.header.width * file.header.height
     return {
         "bytes": size, "bpp": 8 * size / pixels, "width": header.width, "height": header.height, "grey": header.grey,
@@ -161,7 +165,7 @@ def _parts(file: FedsFile, size: int) -> dict[str, int]:
 
 
 def models_table(found: Iterable[WeightsInfo]) -> Table:
-    """Networks that are installed: what they are called, what they cost, where they lie."""
+    """A table of the installed networks: name, cost and path."""
     from ..networks.counts import kmacs_per_pixel, parameters
 
     table = new_table("name", "qualities", "lambda", "parameters", "kMAC/px", "bytes", "fingerprint", "file")
@@ -181,7 +185,7 @@ def models_table(found: Iterable[WeightsInfo]) -> Table:
 
 
 def variants_table(variants: Mapping[str, ModelSpec]) -> Table:
-    """Networks that can be trained: what they cost."""
+    """A table of the networks that can be trained, and their cost."""
     from ..networks.counts import kmacs_per_pixel, parameters
 
     table = new_table("variant", "latents", "slices", "parameters", "kMAC/px")
@@ -192,7 +196,7 @@ def variants_table(variants: Mapping[str, ModelSpec]) -> Table:
 
 
 def rounding_table(rows: Iterable[Row]) -> Table:
-    """Rate of the floats, of the integers made from them and of the file, and the mean cost at the end."""
+    """A table of the rate of the floats, of their integers and of the file; the mean cost comes last."""
     table = new_table("picture", "quality", "float bpp", "integer bpp", "file bpp", "cost")
     costs = []
     for row in rows:
@@ -206,7 +210,7 @@ def rounding_table(rows: Iterable[Row]) -> Table:
 
 
 def new_table(*names: str) -> Table:
-    """A table in the style of all, with columns of these names; those of figures are to the right."""
+    """A table with these columns in the common style; figures are right-aligned."""
     from rich import box
     from rich.table import Table
 
@@ -218,7 +222,7 @@ def new_table(*names: str) -> Table:
 
 
 def print_table(table: Table) -> None:
-    """Print a table to standard output, as wide as the terminal if it is one."""
+    """Print a table to standard output, as wide as the terminal if there is one."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else _COLUMNS_OF_A_PIPE

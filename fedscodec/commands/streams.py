@@ -1,6 +1,6 @@
-"""Where a command's bytes come from and its words go: files, standard input, output and error.
+"""Standard streams and files of a command: where its bytes come from and its messages go.
 
-Words are lines: what would break one, or what a terminal would obey, is escaped.
+A message is one line: characters that would break the line or control a terminal are escaped.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ __all__ = ["json_lines", "name_of", "read_feds", "say", "stream_or_path", "tell"
 
 
 def say(text: str, quiet: bool = False) -> None:
-    """A line on standard error, unless `quiet`."""
+    """Print a line to standard error, unless `quiet`."""
     if not quiet:
         typer.echo(printable(text), err=True)
 
 
 def tell(text: str) -> None:
-    """A line on standard output."""
+    """Print a line to standard output."""
     typer.echo(printable(text))
 
 
 def stream_or_path(source: Path) -> BinaryIO | Path:
-    """What to read from: the path, or standard input for -."""
+    """The source to read: the path, or standard input for -."""
     if source != STANDARD:
         return source
     require_input()
@@ -43,9 +43,10 @@ def stream_or_path(source: Path) -> BinaryIO | Path:
 
 @contextmanager
 def json_lines() -> Iterator[Callable[[object], None]]:
-    """What writes values on standard output, an object a line; whatever else is printed goes to standard error.
+    """Yield a function that writes values to standard output, one JSON object per line.
 
-    Even what libraries and their processes print: standard output is another descriptor meanwhile.
+    Everything else goes to standard error, even what libraries and their processes print: meanwhile, standard output
+    has another descriptor.
     """
     require_output()
     with _kept_for_itself(sys.stdout) as stream, redirect_stdout(sys.stderr):
@@ -59,7 +60,7 @@ def json_lines() -> Iterator[Callable[[object], None]]:
 
 @contextmanager
 def _kept_for_itself(stream: TextIO) -> Iterator[TextIO]:
-    """A stream of the same, while the descriptor of standard output leads to standard error."""
+    """A copy of a stream, while the descriptor of standard output leads to standard error."""
     number = -1
     with suppress(OSError, ValueError, AttributeError):  # one in memory has no number
         stream.flush()

@@ -1,4 +1,4 @@
-"""How the commands that train speak to people: sentences, and a line that shows how far a run is."""
+"""The messages of the commands that train: sentences, and a progress bar."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..training.session import run
 
 
 def run_job(job: Job) -> None:
-    """Run a job and tell of it on standard error."""
+    """Run a job and report it on standard error."""
     with ExitStack() as stack:
         run(job, _Terminal(stack))
 
 
 class _Terminal:
-    """Standard error, with one moving line at its end where it is a terminal."""
+    """Standard error, with a moving last line if it is a terminal."""
 
     def __init__(self, stack: ExitStack) -> None:
         self.console, self._stack = Console(stderr=True), stack
@@ -27,17 +27,17 @@ class _Terminal:
         self._bar: Progress | None = None
 
     def say(self, sentence: str, *, warning: bool = False) -> None:
-        """A sentence of its own, in yellow if it is a warning."""
+        """Print a sentence, in yellow if it is a warning."""
         self.console.print(sentence, style="yellow" if warning else None, soft_wrap=True, markup=False)
 
     def reading(self, pictures: int) -> None:
-        """A line that counts pictures."""
+        """Show the number of pictures read so far."""
         if self._status is None:
             self._status = self._stack.enter_context(self.console.status("reading pictures"))
         self._status.update(f"reading pictures: {pictures}")
 
     def progress(self, share: float, words: str) -> None:
-        """A bar and what the last report says."""
+        """Show a bar with the latest report."""
         if self._status is not None:
             self._status.stop()
         if self._bar is None:

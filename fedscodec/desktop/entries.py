@@ -1,4 +1,4 @@
-"""What a freedesktop system is told of .feds files: three small texts, and where they go below its data folder.
+"""The three files that register .feds on a freedesktop system, and their places below its data folder.
 
 The media type: https://specifications.freedesktop.org/shared-mime-info-spec, the entry of the program that opens them:
 https://specifications.freedesktop.org/desktop-entry-spec, the thumbnailer: what GNOME Files, Nemo, Caja, Thunar (by

@@ -1,4 +1,4 @@
-"""Tells a freedesktop system of .feds files, or takes that back."""
+"""Register .feds files on a freedesktop system, or remove the registration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REFRESH = (("update-mime-database", "mime"), ("update-desktop-database", "appli
 
 
 def data_folder() -> Path:
-    """Where a user's own entries go: $XDG_DATA_HOME, else ~/.local/share."""
+    """The data folder of the user: $XDG_DATA_HOME, else ~/.local/share."""
     own = os.environ.get("XDG_DATA_HOME", "")
     return Path(own) if os.path.isabs(own) else Path.home() / ".local" / "share"
 
@@ -26,8 +26,8 @@ def data_folder() -> Path:
 def install(folder: Path) -> tuple[list[Path], list[str]]:
     """Write the entries below a data folder and refresh its caches.
 
-    Returns what was written, and sentences on programs that refresh caches and are not there. Entries of an earlier
-    installation are replaced. Raises OutputError.
+    Returns the files that were written, and a sentence for each missing program that refreshes a cache. Replaces the
+    entries of an earlier installation. Raises OutputError.
     """
     written = []
     for place, text in entries(sys.executable).items():
@@ -42,7 +42,7 @@ def install(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 def remove(folder: Path) -> list[Path]:
-    """Take the entries away again and refresh the caches; returns what was there. Raises OutputError."""
+    """Remove the entries and refresh the caches; return the files that were removed. Raises OutputError."""
     gone = []
     for place in entries(sys.executable):
         path = folder / place
@@ -58,7 +58,7 @@ def remove(folder: Path) -> list[Path]:
 
 
 def refresh(folder: Path, programs: Iterable[tuple[str, str]] = _REFRESH) -> list[str]:
-    """Have the caches of media types and of programs made anew; sentences where that could not be done."""
+    """Rebuild the caches of media types and programs; return a sentence for each that could not be rebuilt."""
     notes = []
     for program, part in programs:
         if not (folder / part).is_dir():

@@ -1,6 +1,6 @@
-"""What a desktop calls to open a .feds file: decode it, and hand it as a PNG to whatever shows pictures there.
+"""Open a .feds file on a desktop: decode it to a PNG and pass that to the picture viewer.
 
-The PNG lies in a folder that only the user may read, below the cache folder, and is gone a day after it was last shown.
+The PNG is in a folder that only the user may read, below the cache folder. It is removed a day after it was last shown.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _KEPT = 24 * 3600  # seconds
 
 
 def main() -> int:
-    """Show the files that the arguments of this process name."""
+    """Show the files in the arguments of this process."""
     if not sys.argv[1:]:
         print("usage: python -m fedscodec.desktop.show FILE.feds...", file=sys.stderr)
         return 2
@@ -36,13 +36,13 @@ def main() -> int:
 
 
 def cache_folder() -> Path:
-    """Where decoded pictures lie for a while: $XDG_CACHE_HOME/feds, else ~/.cache/feds."""
+    """The folder for decoded pictures: $XDG_CACHE_HOME/feds, else ~/.cache/feds."""
     own = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(own) if os.path.isabs(own) else Path.home() / ".cache") / "feds"
 
 
 def decoded(source: Path, folder: Path) -> Path:
-    """The PNG of a .feds file in a folder, from before if it is there already. Raises FedsError or OSError."""
+    """The PNG of a .feds file in a folder; an existing one is used again. Raises FedsError or OSError."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for old in folder.glob("*.png"):
         with suppress(OSError):
@@ -65,7 +65,7 @@ def decoded(source: Path, folder: Path) -> Path:
 
 
 def open_picture(path: Path) -> None:
-    """Hand a picture to the program that shows pictures; OutputError where there is none."""
+    """Open a picture in the picture viewer. Raises OutputError if there is none."""
     opener = shutil.which("xdg-open")
     if opener is None:
         raise OutputError(f"{path}: cannot be shown, because xdg-open is not installed")
@@ -73,7 +73,7 @@ def open_picture(path: Path) -> None:
 
 
 def _tell(sentence: str) -> None:
-    """Who clicked on a file sees no terminal: say it where notifications are shown, too."""
+    """Print a message, and also show it as a notification, because a user who clicked on a file sees no terminal."""
     print(sentence, file=sys.stderr)
     if program := shutil.which("notify-send"):
         with suppress(OSError, subprocess.TimeoutExpired):

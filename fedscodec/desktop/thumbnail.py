@@ -1,7 +1,7 @@
-"""What a file manager calls for the thumbnail of a .feds file: `feds-thumbnail IN OUT.png SIZE`.
+"""Make the thumbnail of a .feds file for a file manager: `feds-thumbnail IN OUT.png SIZE`.
 
-The small picture that lies ready in the file is enough, and comes in a tenth of a second: nothing heavy is imported
-before it is known to be missing. Files without one are small, and are decoded.
+The preview stored in the file is enough and takes a tenth of a second. Heavy packages are imported only if there is no
+preview; such files are small, and are decoded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SIZE = 256  # pixels, where nothing is said
 
 
 def main() -> int:
-    """Write the thumbnail that the arguments of this process ask for; one sentence and 1 where that fails."""
+    """Write the thumbnail for the arguments of this process; print one sentence and return 1 on failure."""
     try:
         source, target, size = sys.argv[1], sys.argv[2], int((sys.argv[3:] or [str(_SIZE)])[0])
         if len(sys.argv) > 4 or size < 1:
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 def thumbnail(data: bytes, size: int, *, name: str = "the file") -> bytes:
-    """A PNG of a .feds file with a longer side of at most `size` pixels; FedsError where the file is not sound."""
+    """A PNG of a .feds file with a longer side of at most `size` pixels. Raises FedsError for a damaged file."""
     file = unpack(data, name=name)
     payload = file.boxes.get(PREVIEW, b"")
     if (claimed := preview_size(payload)) is None:
@@ -68,7 +68,7 @@ def _decoded(data: bytes, size: int, name: str) -> bytes:
 
 
 def _png(width: int, height: int, samples: bytes) -> bytes:
-    """A PNG of samples R, G, B, A, row by row. Pillow's way to one loads three formats more: a fifth of the time."""
+    """A PNG of samples R, G, B, A, row by row. Pillow would load three more formats, a fifth of the time."""
     rows = b"".join(b"\0" + samples[at : at + 4 * width] for at in range(0, len(samples), 4 * width))
     head = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
     chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))

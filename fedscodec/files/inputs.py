@@ -1,4 +1,4 @@
-"""Where .feds files come from: paths and standard input. Nothing is read to its end that is no .feds file."""
+"""Read .feds files from paths and standard input. A file that is not a .feds file is not read to its end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _KINDS = {
 
 
 def odd_kind(path: Path) -> str | None:
-    """What a path leads to if it is no regular file: `a named pipe`, `a dangling link`; None if it is one."""
+    """What a path is if it is not a regular file: `a named pipe`, `a dangling link`; None if it is one."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -32,7 +32,7 @@ def odd_kind(path: Path) -> str | None:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a path has no place beside which a result could lie: -, a pipe (<(command), /dev/stdin), a device."""
+    """Whether no result can be written beside a path: -, a pipe (<(command), /dev/stdin), a device."""
     if path == STANDARD:
         return True
     with suppress(OSError, ValueError):
@@ -46,7 +46,7 @@ def _is_descriptor(path: Path) -> bool:
 
 
 def read_feds(source: Path) -> bytes:
-    """The bytes of a .feds file; its header is checked before the rest is read, so that no film ever is."""
+    """The bytes of a .feds file. The header is checked before the rest is read, so that a film is never read whole."""
     if source == STANDARD:
         require_input()
     try:

@@ -1,4 +1,4 @@
-"""Names of files as people are shown them: a name may hold any byte, a line of text may not."""
+"""File names as messages show them: a name may hold any byte, but a message is one line of text."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import unicodedata
 from pathlib import Path
 
 STANDARD = Path("-")
-"""What stands for standard input, and for standard output."""
+"""The path that means standard input or standard output."""
 
 _TURNS = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # which change where text runs to
 _WORDS = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def printable(text: str) -> str:
-    r"""A text in one line that no terminal obeys: control characters as \x1b or \n, bytes that are no UTF-8 as \xff."""
+    r"""A text on one line without control codes: control characters as \x1b or \n, bytes that are not UTF-8 as \xff."""
     return text if text.isascii() and text.isprintable() else "".join(map(_shown, text))
 
 
@@ -29,10 +29,10 @@ def _shown(letter: str) -> str:
 
 
 def shown(path: Path | str) -> str:
-    """A path as messages have it."""
+    """A path as messages show it."""
     return printable(str(path))
 
 
 def name_of(path: Path, stream: str = "input") -> str:
-    """What messages call a path: itself, or the standard stream that - stands for."""
+    """What messages call a path: the path itself, or the name of the standard stream."""
     return f"standard {stream}" if path == STANDARD else shown(path)

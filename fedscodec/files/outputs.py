@@ -1,7 +1,7 @@
-"""Putting results where they were asked for: whole or not at all, and over nothing that should stay.
+"""Write results completely or not at all, and never over a file that should stay.
 
-A file is written beside its final place, brought to the disk and renamed, so that whoever looks sees the old
-file or the whole new one. The path "-" is standard output, which takes no bytes while it is a terminal or closed.
+A file is written beside its final place, flushed to the disk and renamed, so that readers see either the old file or
+the complete new one. The path "-" is standard output, which is refused if it is a terminal or closed.
 """
 
 from __future__ import annotations
@@ -36,34 +36,38 @@ _SENTENCES = {
 
 @dataclass(frozen=True)
 class Place:
-    """What -o names: a file, standard output (-), or a folder, as `cp` has it: what is one, or ends in a slash."""
+    """The argument of -o: a file, standard output (-), or a folder. As with `cp`, a folder exists already or ends in a
+    slash.
+    """
 
     path: Path
     ends_in_slash: bool = False
 
     @staticmethod
     def named(text: str) -> Place:
-        """The place of a command line's words."""
+        """The place for an argument of the command line."""
         return Place(Path(text), text.endswith(("/", os.sep)))
 
     @property
     def is_folder(self) -> bool:
-        """Whether results go into it, each under a name of its own."""
+        """Whether this is a folder for results."""
         return self.ends_in_slash or (self.path != STANDARD and self.path.is_dir())
 
     def of(self, name: str) -> Path:
-        """Where a result goes that would be called `name` in a folder."""
+        """The path of a result called `name`."""
         return self.path / name if self.is_folder else self.path
 
     def make(self) -> None:
-        """Make the folder, if it is meant as one and is not there; OutputError where that is impossible."""
+        """Create the folder if this is one and it does not exist. Raises OutputError if that is impossible."""
         if self.ends_in_slash:
             with _errors_as_sentences(self.path):
                 self.path.mkdir(parents=True, exist_ok=True)
 
 
 def output_path(source: Path, output: Place | None, suffix: str) -> Path:
-    """Where the result of `source` goes: to `output` if given, to standard output from a stream, else beside it."""
+    """Where the result of `source` goes: to `output` if given, to standard output from a stream, else beside the
+    source.
+    """
     name = f"{source.stem}{suffix}"
     if output is None:
         return STANDARD if is_stream(source) else source.parent / name
@@ -73,7 +77,7 @@ def output_path(source: Path, output: Place | None, suffix: str) -> Path:
 
 
 def writable_path(source: Path, output: Place | None, suffix: str, *, force: bool = False) -> Path:
-    """The `output_path`, once it is known that it can be written (see `require_writable`)."""
+    """The `output_path`, after checking that it can be written (see `require_writable`)."""
     target = output_path(source, output, suffix)
     made = output is not None and output.ends_in_slash
     require_writable(target, force=force, source=source, folder_is_made=made)
@@ -83,11 +87,10 @@ def writable_path(source: Path, output: Place | None, suffix: str, *, force: boo
 def require_writable(
     path: Path, *, force: bool = False, source: Path | None = None, folder_is_made: bool = False
 ) -> None:
-    """Find out before the work whether its result could be written; raises OutputError if not.
+    """Check before the work that its result can be written. Raises OutputError if not.
 
-    Refused are folders, existing files unless `force` is set, the `source` the work starts from even then,
-    places without a folder (unless `folder_is_made`) or permission, and standard output while it is a terminal
-    or closed.
+    Refuses folders, existing files unless `force` is set, the `source` itself in any case, places without a folder
+    (unless `folder_is_made`) or permission, and standard output if it is a terminal or closed.
     """
     if path == STANDARD:
         require_output()
@@ -103,7 +106,7 @@ def require_writable(
 
 
 def require_folder(folder: Path) -> None:
-    """OutputError, before the work, where no file could be put into a folder that is there or would be made."""
+    """Check before the work that files can be written into a folder, existing or not. Raises OutputError if not."""
     with _errors_as_sentences(folder):
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"{name_of(folder)}: is a file, expected a folder")
@@ -113,7 +116,7 @@ def require_folder(folder: Path) -> None:
 
 
 def _try_to_write(folder: Path) -> None:
-    """OSError where the system lets no file be made in a folder, for whatever reason; nothing is left of it."""
+    """Create and remove a file in a folder. Raises OSError if the system does not allow it."""
     with suppress(AttributeError):  # a system without files that have no name
         try:
             return os.close(os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600))
@@ -143,7 +146,7 @@ def _fault_of_place(path: Path, folder_is_made: bool = False) -> int | None:
 
 
 def write_output(path: Path, data: bytes, *, force: bool = False, place: Place | None = None) -> None:
-    """Write `data` to a file (see `write_file`) or, for "-", to standard output; the folder of `place` is made."""
+    """Write `data` to a file (see `write_file`) or, for "-", to standard output; create the folder of `place`."""
     if place is not None:
         place.make()
     if path == STANDARD:
@@ -155,11 +158,11 @@ def write_output(path: Path, data: bytes, *, force: bool = False, place: Place |
 
 
 def write_file(path: Path, data: bytes, *, force: bool = False) -> None:
-    """Write a whole file or none; one that was there stays as it was until the new one is on the disk.
+    """Write a complete file or none; an existing file stays until the new one is on the disk.
 
-    A link is followed, the permissions of an overwritten file are kept, and what is no plain file (a device,
-    a named pipe) gets the bytes as they are. Raises OutputError as `require_writable` does, for a full disk
-    and for whatever else the system refuses.
+    Follows links, keeps the permissions of an overwritten file, and writes straight to what is not a plain file (a
+    device, a named pipe). Raises OutputError as `require_writable` does, for a full disk, and for whatever else the
+    system refuses.
     """
     require_writable(path, force=force)
     with _errors_as_sentences(path):
@@ -173,10 +176,10 @@ def write_file(path: Path, data: bytes, *, force: bool = False) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """The name of a new file, for the block to write, which then takes the place of `path`, once it is on the disk.
+    """Yield the name of a new file for the block to write; the file then replaces `path` once it is on the disk.
 
-    For what is written piece by piece, or by a library. A link is followed and the permissions of an overwritten file
-    are kept. An error in the block leaves the old file and nothing new.
+    For files that are written piece by piece, or by a library. Follows links and keeps the permissions of an
+    overwritten file. An error in the block leaves the old file and nothing new.
     """
     with _part_of(path) as part:
         yield part
@@ -186,7 +189,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _part_of(path: Path) -> Iterator[Path]:
-    """The name of a new file, for the block to bring to the disk, which then takes the place of `path`."""
+    """Yield the name of a new file for the block to flush to the disk; the file then replaces `path`."""
     path = Path(os.path.realpath(path))
     part = _part_beside(path)
     try:
@@ -200,16 +203,16 @@ def _part_of(path: Path) -> Iterator[Path]:
 
 
 def _write_new(path: Path, data: bytes) -> None:
-    """Bring `data` to the disk under a new name; where the system can, it has none before it is whole."""
+    """Write `data` to the disk under a new name; if the system can, the file has no name until it is complete."""
     if not _written_before_named(path, data):
         with path.open("xb") as stream:
             _to_disk(stream, data)
 
 
 def _written_before_named(path: Path, data: bytes) -> bool:
-    """Write a file that has no name, which is gone if the process is killed, and then give it its name.
+    """Write a file without a name, which vanishes if the process is killed, and then give it its name.
 
-    False where the system or the file system has no such files; then nothing is left of the attempt.
+    Returns False if the system or the file system has no such files; then nothing is left of the attempt.
     """
     try:
         handle = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666)

@@ -1,9 +1,8 @@
-"""The three standard streams, of which a process may have been started without any.
+"""The three standard streams, which a process may be started without.
 
-Python then has None in their place, and the next file that is opened gets their number: what was meant for people
-would land in it. So each is opened on the null device, in the direction that refuses to be used: to read from a
-closed standard input and to write to a closed standard output are errors, as they should be. Standard error swallows
-what is said.
+Python then has None in their place, and the next file that is opened gets their number, so messages would be written
+into it. So each closed stream is opened on the null device in the wrong direction: reading from a closed standard input
+and writing to a closed standard output are errors, as they should be. Standard error discards messages.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from ..errors import FedsError, OutputError
 
 
 def reopen_closed() -> None:
-    """Open what is closed of standard input, output and error; let names of files that are not UTF-8 be printed."""
+    """Open closed standard streams on the null device, and let file names that are not UTF-8 be printed."""
     ways = (("stdin", os.O_WRONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w"))
     for number, (name, flags, mode) in enumerate(ways):
         if getattr(sys, name) is None:
@@ -32,13 +31,13 @@ def reopen_closed() -> None:
 
 
 def require_input() -> None:
-    """FedsError if nothing can be read from standard input because it is closed."""
+    """Raise FedsError if standard input is closed."""
     if _refuses(sys.stdin, lambda handle: os.read(handle, 0)):
         raise FedsError("standard input: is closed, expected a file or a pipe to read from")
 
 
 def require_output() -> None:
-    """OutputError if nothing can be written to standard output because it is closed."""
+    """Raise OutputError if standard output is closed."""
     if _refuses(sys.stdout, lambda handle: os.write(handle, b"")):
         raise OutputError("standard output: is closed, expected a file or a pipe to write to")
 

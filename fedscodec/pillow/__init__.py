@@ -1,1 +1,1 @@
-"""Pillow opens and saves .feds files."""
+"""Lets Pillow open and save .feds files."""

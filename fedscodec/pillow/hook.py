@@ -1,7 +1,7 @@
-"""Pillow knows .feds as soon as both are imported, in whatever order, and neither makes the other be imported.
+"""Register .feds with Pillow once both are imported, in either order, without importing Pillow.
 
-Pillow finds plugins of others only where somebody imports them. So `import fedscodec` registers ours where Pillow is
-there already, and else watches for its import: a finder that finds nothing itself, and goes when it has done its work.
+Pillow does not search for plugins. So `import fedscodec` registers ours if Pillow is imported already. Otherwise it
+waits for that import with an import finder, which finds nothing itself and removes itself afterwards.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..fileformat import MAGIC
 
 FORMAT, WATCHED = "FEDS", "PIL.Image"
 SAVE_DEFAULTS: dict[str, Any] = {}
-"""Options of `Image.save` for .feds files where a call does not give them; see `register_feds_opener`."""
+"""Defaults for the options of `Image.save` for .feds files; see `register_feds_opener`."""
 
 
 def install() -> None:
@@ -38,10 +38,10 @@ def register_feds_opener(
     preview: bool | None = None,
     effort: int | None = None,
 ) -> None:
-    """Register .feds with Pillow now, and set what `Image.save` does where it is not told.
+    """Register .feds with Pillow now, and set the defaults of `Image.save`.
 
-    `import fedscodec` registers it too, with the defaults of `fedscodec.encode`; those come back with a call without
-    options. A quality or target given to `save` goes before the `quality` here.
+    `import fedscodec` registers it too, with the defaults of `fedscodec.encode`; a call without options restores those.
+    A quality or target given to `save` overrides the `quality` here.
     """
     told = {
         "model": model, "quality": quality, "device": device,
@@ -78,12 +78,12 @@ def _save(image: Any, stream: Any, filename: str | bytes) -> None:
 
 
 class _Watcher:
-    """Lets the other finders find Pillow, and has the format registered after it."""
+    """Lets the other finders find Pillow, and registers the format after its import."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """What the other finders find for Pillow, with a loader that registers the format at its end."""
+        """The spec that the other finders give for Pillow, with a loader that registers the format at its end."""
         if name != WATCHED:
             return None
         sys.meta_path.remove(self)

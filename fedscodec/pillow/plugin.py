@@ -1,18 +1,18 @@
 """`.feds` in Pillow: `Image.open("x.feds")`, `im.save("x.feds", model="student-q4")`.
 
-`import fedscodec` registers the format, at once or as soon as Pillow is imported (see `pillow_hook`). This module is
-loaded with the first .feds file that Pillow meets, numpy and torch with the first pixels.
+`import fedscodec` registers the format, at once or as soon as Pillow is imported (see `pillow.hook`). Pillow loads this
+module with the first .feds file, and numpy and torch with the first pixels.
 
-Opening reads the header, and the rest only if the file says that there is something beside the picture (icc_profile,
-exif and xmp are then in `info`, as are `quality` and the `fingerprint` of the network). Pixels are decoded by `load`,
-on the device that FEDS_DEVICE names (auto, cpu, cuda); `thumbnail` decodes a preview. Pillow checks MAX_IMAGE_PIXELS in
-between. What is wrong with a file is an OSError at the latest when it is loaded, as with Pillow's own formats.
+Opening reads the header, and the rest only if the file has boxes (icc_profile, exif and xmp are then in `info`, as are
+`quality` and the `fingerprint` of the network). `load` decodes the pixels on the device in FEDS_DEVICE (auto, cpu,
+cuda); `thumbnail` decodes a preview. Pillow checks MAX_IMAGE_PIXELS in between. A fault in a file is an OSError at the
+latest when it is loaded, as with Pillow's own formats.
 
-Options of `save`: model (a name, a weights file, or what `fedscodec.load_model` gave), quality or in its place one of
-bpp, size, psnr, ms_ssim, ssimulacra2 and butteraugli, stream_checks, preview and effort (see `fedscodec.encode`),
-device; icc_profile, exif and xmp replace those of the image, b"" drops them; `register_feds_opener` sets what holds
-where nothing is told. The picture is turned as its Exif says. What is not kept (more than 8 bits, HDR, further frames
-of save_all, ...) is told in a NotKeptWarning for each.
+Options of `save`: model (a name, a weights file, or the result of `fedscodec.load_model`), quality or one of bpp, size,
+psnr, ms_ssim, ssimulacra2 and butteraugli, stream_checks, preview and effort (see `fedscodec.encode`), device;
+icc_profile, exif and xmp replace those of the image, b"" drops them. `register_feds_opener` sets their defaults. `save`
+turns the picture as its Exif says, and reports everything that is not kept (more than 8 bits, HDR, further frames of
+save_all, ...) with a NotKeptWarning.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class FedsImageFile(ImageFile.ImageFile):
         return unpack(stream.read(), name=os.fsdecode(self.filename) or "the file", max_pixels=None)
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
-        """Have `load` make a preview that is at least as large as size, which is what Image.thumbnail asks for."""
+        """Let `load` make a preview that is at least as large as size, which is what Image.thumbnail asks for."""
         if not self.tile or size is None or min(size) < 1:
             return None
         from ..codec.previews import preview_size
@@ -102,10 +102,10 @@ class FedsImageFile(ImageFile.ImageFile):
         return self.mode, (0, 0, float(self.width), float(self.height))
 
     def load_seek(self, pos: int) -> None:
-        """Never called: that there is one tells Pillow's Parser to wait for the whole file."""
+        """Never called; it exists so that Pillow's Parser waits for the whole file."""
 
     def verify(self) -> None:
-        """Check the file as far as that goes without decoding its streams; OSError if it is damaged."""
+        """Check the file without decoding its streams. Raises OSError if it is damaged."""
         try:
             self._file()
         except FedsError as error:
@@ -113,7 +113,7 @@ class FedsImageFile(ImageFile.ImageFile):
         super().verify()
 
     def load(self) -> Any:
-        """Decode the pixels, the first time; OSError if the file is damaged or its network is not installed."""
+        """Decode the pixels once. Raises OSError if the file is damaged or its network is not installed."""
         if self.tile:
             try:
                 image = _decode(self._file(), self._preview)
@@ -135,7 +135,7 @@ def _decode(file: FedsFile, size: int | None) -> Image.Image:
 
 
 def save(image: Image.Image, stream: IO[bytes], filename: str | bytes) -> None:
-    """Encode an image, with the options in its encoderinfo, into a stream; OSError where it cannot be done."""
+    """Encode an image into a stream, with the options in its encoderinfo. Raises OSError on failure."""
     from ..codec.model import Model
     from ..codec.settings import Encoding
     from ..codec.single import encode_one
@@ -167,7 +167,7 @@ def save(image: Image.Image, stream: IO[bytes], filename: str | bytes) -> None:
 
 
 def _with_defaults(options: dict[str, Any]) -> dict[str, Any]:
-    """What `save` was told, and for the rest what `register_feds_opener` was; one that asks how good is enough."""
+    """The options of `save`, with defaults from `register_feds_opener`; a single target is enough."""
     asked = any(options.get(key) is not None for key in _HOW_GOOD)
     return {key: value for key, value in SAVE_DEFAULTS.items() if not (asked and key in _HOW_GOOD)} | options
 

@@ -1,4 +1,4 @@
-"""The viewer as a folder: the page, and of each network what a decoder needs.
+"""Export the viewer: the page, and for each network what a decoder needs.
 
     index.html viewer.css *.js kernels.wasm       as they lie in page/
     NAME-FINGERPRINT.net.gz                       a weights file without what only an encoder or a trainer needs
@@ -29,9 +29,9 @@ _NEEDED = ("g_s.", "gains.log_inverse")
 
 
 def write_page(folder: Path, models: Iterable[str], *, force: bool = False) -> dict[Path, int]:
-    """Write the viewer with these networks into a folder; returns the files and their bytes.
+    """Write the viewer with these networks into a folder; return the files and their bytes.
 
-    Raises FedsError for a network that the page cannot run, OutputError where something is in the way.
+    Raises FedsError for a network that the page cannot run, and OutputError if something is in the way.
     """
     files = {path.name: path.read_bytes() for path in sorted(PAGE.iterdir()) if path.is_file()}
     listed = []
@@ -48,7 +48,7 @@ def write_page(folder: Path, models: Iterable[str], *, force: bool = False) -> d
 
 
 def network_bytes(weights: Weights, name: str) -> bytes:
-    """The file of a network for the page."""
+    """The network file for the page."""
     floats = {key: value.astype(np.float16) for key, value in weights.floats.items() if key.startswith(_NEEDED)}
     integers = {f"side.{key}": value for key, value in weights.side.items()}
     tables = {"z": weights.z_tables, "y": weights.y_tables}
@@ -71,7 +71,7 @@ def _entry(weights: Weights, name: str, file: str, size: int) -> Mapping[str, ob
 
 
 def _require_known(spec: ModelSpec, name: str) -> None:
-    """FedsError unless g_s is made of what `page/synthesis.js` computes."""
+    """Raise FedsError unless `page/synthesis.js` can compute this g_s."""
     light = all(stage.kind == "light" and stage.attention is None for stage in spec.stages)
     if not light or spec.shortcut == "haar" or spec.stages[-1].at != 16:
         kinds = ", ".join(sorted({stage.kind for stage in spec.stages}))

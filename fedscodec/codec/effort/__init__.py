@@ -1,1 +1,1 @@
-"""Effort: the latents of one picture, refined against R + λ·D before they are coded. Decoders know nothing of it."""
+"""Effort: refine the latents of one picture for R + λ·D before they are coded. Decoders do not change."""

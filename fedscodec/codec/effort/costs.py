@@ -1,4 +1,4 @@
-"""What symbols cost by the tables of a network, as a function that has a gradient."""
+"""The cost of symbols under the tables of a network, as a function with a gradient."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor
 from ...entropy.tables import Tables
 
 FORBIDDEN = 1e4
-"""Bits of a symbol that cannot be coded: a table that is skipped has but one."""
+"""Bits of a symbol that cannot be coded; a skipped table has only one symbol."""
 
 
 BEYOND = 256
-"""How far symbols beyond all tables are told apart: by then, twice as far is two bits more."""
+"""Distance up to which symbols outside all tables are distinguished; there, twice the distance costs two more bits."""
 
 
 class Costs:
-    """Bits of every symbol within `radius` of zero by every table; those beyond count as the outermost."""
+    """Bits of every symbol within `radius` of zero by every table; symbols further out count as the outermost."""
 
     def __init__(self, tables: Tables, device: torch.device) -> None:
         self.radius = int(np.maximum(tables.high, -tables.low).max()) + BEYOND
@@ -32,22 +32,22 @@ class Costs:
         self._bits = torch.from_numpy(bits).float().to(device)
 
     def of(self, symbols: Tensor, index: Tensor) -> Tensor:
-        """Bits of symbols by the tables of (real) indices; its gradient is the slope between their neighbours.
+        """Bits of symbols by the tables of (real) indices; the gradient is the slope between neighbouring tables.
 
-        So what moves a mean or a scale a little is told what it does on average, however it comes to be rounded.
+        So whatever moves a mean or a scale a little gets the average effect, however it is rounded.
         """
         bits: Tensor = _Bits.apply(symbols, index, self)
         return bits
 
     def at(self, symbols: Tensor, index: Tensor) -> Tensor:
-        """Bits of whole symbols by the tables of whole indices, int64 both; beyond either end, those at the end."""
+        """Bits of whole symbols by the tables of whole indices, both int64; beyond either end, those at the end."""
         column = (symbols + self.radius).clamp(0, 2 * self.radius)
         return self._bits.view(-1)[index.clamp(0, len(self._bits) - 1) * self._bits.shape[1] + column]
 
 
 @functools.lru_cache(64)
 def costs_of(tables: Tables, device: torch.device) -> Costs:
-    """The costs of a table, made once."""
+    """The costs of a table, computed once."""
     return Costs(tables, device)
 
 

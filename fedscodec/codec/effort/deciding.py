@@ -1,9 +1,8 @@
-"""The coder of a refinement: decides nothing itself, but tells what every other decision would cost.
+"""The coder of a refinement: it makes no decision itself, but computes what every other decision would cost.
 
-Latents are whole from the first step to the last: a residual is rounded as it will be when the file is written, and R
-is what the tables in the weights file say. The gradient of all that follows, of later parts through what they expect
-and of the picture, reaches y as if nothing were rounded. What a latent's own symbol costs is no matter of a gradient:
-the costs of its neighbours are at hand.
+Latents are whole from the first step to the last: a residual is rounded as in the file, and R follows from the tables
+in the weights file. The gradient of everything that depends on a latent, of later parts and of the picture, reaches y
+as if nothing were rounded. The cost of a latent's own symbol needs no gradient: the costs of its neighbours are known.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from .costs import Costs
 
 
 class Change(NamedTuple):
-    """Bits that every symbol would take more if it were one less, and one more; of the shape of y or z."""
+    """Extra bits if each symbol were one less, and one more; in the shape of y or z."""
 
     down: Tensor
     up: Tensor

@@ -1,4 +1,4 @@
-"""Which of two files of a picture is the better one: by its real bytes and the picture that decoders will show."""
+"""Choose the better of two files of a picture, by real bytes and by the picture that decoders will show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .refining import lambda_of
 
 
 def cost(encoded: Encoded, picture: Picture, model: Model) -> float:
-    """R + λ·D of a file, in bits: all that its streams take, and D of the pixels that come back."""
+    """R + λ·D of a file in bits: the size of all streams, and D of the decoded pixels."""
     file = fileformat.unpack(encoded.data, max_pixels=None)
     bits = 8 * sum(len(stream) for stream in file.streams)
     weight = lambda_of(model, file.header.quality / 1000) * picture.width * picture.height
@@ -20,6 +20,6 @@ def cost(encoded: Encoded, picture: Picture, model: Model) -> float:
 
 
 def distortion(encoded: Encoded, picture: Picture, model: Model) -> float:
-    """D of the pixels that a decoder will show, as the network was trained for: 255²·MSE, 1 − MS-SSIM, ..."""
+    """D of the pixels that a decoder will show, in the measure of the network's training: 255²·MSE, 1 − MS-SSIM, ..."""
     metric = next(one for one in METRICS.values() if one.loss and one.loss.name == model.spec.metric)
     return metric.cost(metric.measure(picture.pixels, reconstruct(encoded, model).pixels))

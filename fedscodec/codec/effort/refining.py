@@ -1,4 +1,4 @@
-"""The latents of one picture, made cheaper: symbols of y are moved up or down by one where that lessens R + λ·D.
+"""Make the latents of one picture cheaper: move symbols of y up or down by one where that lowers R + λ·D.
 
     y ─► round ─► ŷ ─┬─► float twin of the entropy side, costs of the tables ─► R ─┐
          ▲           └─► 1/gain ─► g_s ─► λ · D ──────────────────────────────────┴─► gradient g of y
@@ -39,17 +39,17 @@ TILE_SIDE, TILE_MARGIN = 8, 2
 CELLS = STRIDE // 16
 """Latents a side under one element of z."""
 FIRST_SHARE, LAST_SHARE = 0.7, 0.3
-"""How much of what promises to gain is moved in the first step and in the last."""
+"""Share of the promising latents that moves in the first step and in the last."""
 REST, COOLING = 4.0, 0.85
-"""Bits that a latent must promise more once it was moved, and what is left of them a step later."""
+"""Extra bits that a latent must promise after it was moved, and the share of these left after each step."""
 LONG, BOLD = 40, 0.9
-"""Refinements of so many steps take only that share of the curvature: there is time to take back what was wrong."""
+"""Refinements of at least this many steps use only this share of the curvature: they have time to undo mistakes."""
 PROBE = 0.5
 """How far latents are moved to measure curvature, in quantisation steps."""
 
 
 class Latents(NamedTuple):
-    """What a picture is coded as."""
+    """The latents from which a picture is coded."""
 
     y: Tensor  # [1, M, H/16, W/16], gained
     z: Tensor  # [1, H/64, W/64, Z]
@@ -65,10 +65,10 @@ def refine(
     progress: Progress | None = None,
     stopped: Stopped = never,
 ) -> Latents:
-    """Latents of less R + λ·D by the float twin; the same for the same steps, picture, device and threads.
+    """Latents with lower R + λ·D by the float twin; the same for the same steps, picture, device and threads.
 
-    `stopped` is asked before every step; then what has been refined so far comes back. Whether it is cheaper as a file
-    is for the caller to see.
+    Calls `stopped` before every step; if it is true, returns what has been refined so far. The caller must check
+    whether the file is really cheaper.
     """
     with torch.inference_mode(False), torch.enable_grad():
         y, z = latents.y.clone(), latents.z.clone()
@@ -103,13 +103,13 @@ class _State(NamedTuple):
     change: Change
 
     def promised(self, way: int, curvature: Tensor) -> Tensor:
-        """By how much R + λ·D would change if a symbol were one more (way 1) or less (way -1)."""
+        """How much R + λ·D would change if a symbol were one more (way 1) or one less (way -1)."""
         bits = self.change.up if way > 0 else self.change.down
         return bits + way * self.slope + curvature / 2
 
 
 class _Tile:
-    """Latents of a tile and of what surrounds it; the latter stay as they are."""
+    """Latents of a tile and of its surroundings; the latter do not change."""
 
     def __init__(
         self,
@@ -130,13 +130,13 @@ class _Tile:
         self._original = self._pixels()
 
     def _pixels(self) -> Tensor:
-        """The picture under the tile [1, 3, H, W], without what is only padding."""
+        """The picture under the tile [1, 3, H, W], without padding."""
         box = self._tile.seen.scaled(STRIDE)
         bottom, right = min(box.bottom, self._picture.height), min(box.right, self._picture.width)
         return region(self._picture, box.top, bottom, box.left, right).to(self._model.device)
 
     def refined(self, steps: int, told: Progress | None, stopped: Stopped) -> Tensor:
-        """y [1, M, H/16, W/16] of what the tile keeps, after so many steps."""
+        """y [1, M, H/16, W/16] of the kept part of the tile, after this many steps."""
         generator = torch.Generator(self._model.device).manual_seed(0)
         first = best = now = self._assessed(self._y)
         curvature = (BOLD if steps >= LONG else 1.0) * self._curvature(now.y_hat, generator)
@@ -157,7 +157,7 @@ class _Tile:
         return self._kept.of(best.y)
 
     def _drawn(self, share: float, y_hat: Tensor, generator: torch.Generator) -> Tensor:
-        """A share of the latents that the tile keeps, by chance."""
+        """A random share of the latents that the tile keeps."""
         inside = torch.zeros(y_hat.shape, dtype=torch.bool, device=y_hat.device)
         self._kept.of(inside).fill_(True)
         return inside & (torch.rand(y_hat.shape, generator=generator, device=y_hat.device) < share)
@@ -182,9 +182,9 @@ class _Tile:
         return (self._lambda * pixels * distortion(self._model.spec.metric, self._original, x_hat)).sum()
 
     def _curvature(self, y_hat: Tensor, generator: torch.Generator) -> Tensor:
-        """Second derivative of λ·D along every latent, the mean of each channel [1, M, 1, 1].
+        """Second derivative of λ·D along every latent, averaged for each channel [1, M, 1, 1].
 
-        All latents are moved at once, each up or down by chance: what they do to each other cancels in the mean.
+        All latents move at once, each up or down at random, so their effects on each other cancel on average.
         """
         drawn = torch.rand(y_hat.shape, generator=generator, device=y_hat.device)
         probe = torch.where(drawn < 0.5, -PROBE, PROBE)
@@ -199,20 +199,20 @@ class _Tile:
 
 
 def lambda_of(model: Model, quality: float) -> float:
-    """λ of a quality, geometric between neighbours, as the gains are."""
+    """λ of a quality, interpolated geometrically between neighbours, like the gains."""
     logarithms = torch.tensor(model.spec.lambdas).log()[:, None]
     return float(interpolated(logarithms, torch.tensor([quality])))
 
 
 def distortion(metric: str, x: Tensor, x_hat: Tensor) -> Tensor:
-    """D as a network of that metric was trained for, of pictures [1, 3, H, W] in 0..1; [1]."""
+    """D in the metric of a network, of pictures [1, 3, H, W] in 0..1; [1]."""
     loss = LOSSES[metric]
     least = 1 if metric == "mse" else loss.crop
     return loss.of(_large_enough(x, least), _large_enough(x_hat, least))
 
 
 def _large_enough(x: Tensor, least: int) -> Tensor:
-    """A picture [1, 3, H, W] continued by mirroring where a side is too small to be measured."""
+    """A picture [1, 3, H, W] extended by mirroring if a side is too small to measure."""
     for axis, side in enumerate(x.shape[2:], start=2):
         if side < least:
             places = np.pad(np.arange(side), (0, least - side), mode="symmetric")
