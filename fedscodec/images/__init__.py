@@ -1,4 +1,4 @@
-"""Pictures on their way in and out: Pillow, numpy and torch (imported only where it is needed), and no codec.
+"""Read and write pictures with Pillow, numpy and torch (imported only when needed); no codec.
 
 reading       what Pillow opens → Picture         account     what a picture had, and what is told of it
 writing       Picture → files, Pillow images      samples     8 bits out of any depth

@@ -1,14 +1,14 @@
-"""What a picture had, and what became of it: every sentence on something that was lost or converted comes from here.
+"""List what a picture had and what became of it; all messages about loss and conversion come from this list.
 
-Whoever finds something in a file enters it. Whoever keeps it strikes it out, whoever makes something else of it says
-what. At the end all that was not struck out is told, so that nothing can vanish without a word.
+Code that finds something in a file adds it to the list. Code that keeps it removes it again, and code that converts it
+replaces its message. At the end everything left is reported, so that nothing is lost silently.
 """
 
 from __future__ import annotations
 
 
 class Account:
-    """A list of what there was, and for each the sentence that is told unless it is kept.
+    """A list of what the picture had, each with the message to report unless it is kept.
 
     account.had("Exif")                                    "Exif was not kept."
     account.had("IPTC", "IPTC was damaged.")               that sentence
@@ -20,22 +20,22 @@ class Account:
         self._told: dict[str, str] = {}
 
     def had(self, what: str, lost: str = "") -> None:
-        """Enter something; unless it is struck out, `lost` is told of it."""
+        """Add something; unless it is kept, `lost` is reported."""
         self._told.setdefault(what, lost or f"{what} was not kept.")
 
     def kept(self, what: str) -> None:
-        """Strike something out, as it is all there in what was read."""
+        """Remove something, because all of it was kept."""
         self._told.pop(what, None)
 
     def became(self, what: str, sentence: str) -> None:
-        """Tell of something what became of it."""
+        """Replace the message for something that was converted."""
         self._told[what] = sentence
 
     def has(self, what: str) -> bool:
-        """Whether something was entered and is not kept so far."""
+        """Whether something was added and is not kept so far."""
         return what in self._told
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """What there is to tell, in the order in which it was found."""
+        """The messages, in the order of discovery."""
         return tuple(self._told.values())

@@ -1,7 +1,7 @@
-"""Pictures that are no photographs, drawn from a seed: flat colours, gradients, patterns, text, charts and screens.
+"""Draw pictures that are not photographs from a seed: flat colours, gradients, patterns, text, charts and screens.
 
-Training takes some as crops, and `pictures` is the fixed set that the bench measures. A photograph never holds them:
-areas of one value, edges without blur, and colours in the corners of the RGB cube.
+Training takes some as crops, and `pictures` is the fixed set that the bench measures. They have what photographs do
+not: areas of one value, edges without blur, and colours in the corners of the RGB cube.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TEXT = (
 
 
 def colour(random: np.random.Generator) -> Colour:
-    """A colour from anywhere in the cube; every other one from a corner, an edge or a face of it."""
+    """A random colour from the cube; half of them from a corner, an edge or a face."""
     values = random.integers(0, 256, 3)
     if random.random() < 0.5:
         extremes = random.random(3) < 0.75
@@ -46,7 +46,7 @@ def _two(random: np.random.Generator) -> tuple[Colour, Colour]:
 
 
 def _either(first: Pixels, random: np.random.Generator) -> Pixels:
-    """Two colours: one where `first` [H, W] holds, the other elsewhere."""
+    """An image of two colours: one where `first` [H, W] holds, the other elsewhere."""
     one, other = np.array(_two(random), np.uint8)
     chosen: Pixels = np.where(first[..., None], one, other)
     return chosen
@@ -65,7 +65,7 @@ def patches(random: np.random.Generator, height: int, width: int) -> Pixels:
 
 
 def gradient(random: np.random.Generator, height: int, width: int) -> Pixels:
-    """From one colour to another, straight or in rings."""
+    """A gradient from one colour to another, straight or in rings."""
     first, second = (np.array(c, float) for c in _two(random))
     rows, columns = np.mgrid[:height, :width] / max(height, width)
     angle = random.uniform(0, 2 * math.pi)
@@ -118,7 +118,7 @@ def shapes(random: np.random.Generator, height: int, width: int) -> Pixels:
 
 
 def text(random: np.random.Generator, height: int, width: int) -> Pixels:
-    """Lines of words in one size; black on white as often as anything else."""
+    """Lines of words in one size; half of the time black on white."""
     paper, ink = _two(random)
     if random.random() < 0.5:
         paper, ink = CORNERS["white"], CORNERS["black"]
@@ -170,7 +170,7 @@ KINDS: dict[str, Draw] = {
 
 
 def draw(random: np.random.Generator, height: int, width: int) -> Pixels:
-    """A picture of a kind drawn at random."""
+    """A picture of a random kind."""
     return KINDS[str(random.choice(list(KINDS)))](random, height, width)
 
 

@@ -1,4 +1,4 @@
-"""`Picture`: samples, and what travels with them."""
+"""`Picture`: samples and metadata."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..errors import ImageError
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A decoded picture and what travels with it.
+    """A decoded picture and its metadata.
 
-    `pixels` is uint8 [H, W, 3], 0..255. `grey`: there is no colour, `pixels` has one channel three times.
-    `exif` starts with its TIFF header (II or MM). `warnings` are sentences on what was not kept. `alpha` is uint8
-    [H, W], 255 where opaque, or None; colours are straight.
+    `pixels` is uint8 [H, W, 3], 0..255. `grey`: the picture has no colour, `pixels` has one channel three times. `exif`
+    starts with its TIFF header (II or MM). `warnings` are sentences about what was not kept. `alpha` is uint8 [H, W],
+    255 for opaque, or None; colours are straight.
     """
 
     pixels: NDArray[np.uint8]
@@ -39,9 +39,9 @@ class Picture:
 
 
 def from_array(array: NDArray[np.uint8]) -> Picture:
-    """A picture of uint8 samples [H, W, 3], not copied, or [H, W], which is grey; ImageError for others.
+    """A picture of uint8 samples [H, W, 3], not copied, or [H, W], which is grey. Raises ImageError for others.
 
-    What is transparent comes in by `read_picture`, as a Pillow image of mode RGBA or LA.
+    Transparent pictures come from `read_picture`, as Pillow images of mode RGBA or LA.
     """
     shape, dtype = np.shape(array), getattr(array, "dtype", type(array).__name__)
     if not isinstance(array, np.ndarray) or dtype != np.uint8:
@@ -55,7 +55,7 @@ def from_array(array: NDArray[np.uint8]) -> Picture:
 
 
 def is_neutral(pixels: NDArray[np.uint8]) -> bool:
-    """Whether red, green and blue [H, W, 3] are the same everywhere; a few rows tell of most that are not."""
+    """Whether red, green and blue [H, W, 3] are equal everywhere; for most pictures a few rows are enough to tell."""
     return all(
         np.array_equal(some[:, :, 0], some[:, :, 1]) and np.array_equal(some[:, :, 0], some[:, :, 2])
         for some in (pixels[:: max(len(pixels) // 16, 1)], pixels)

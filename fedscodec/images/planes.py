@@ -1,4 +1,4 @@
-"""The alpha plane as the bytes of an ALPH box, and all pixels as those of a PIXL box, and back without trust in them.
+"""Store the alpha plane in an ALPH box, or all pixels in a PIXL box, and read untrusted ones back.
 
 A payload is one of two files, with no other chunk in it and nothing behind it:
 
@@ -40,17 +40,17 @@ class _PayloadError(Exception):
 
 
 def pack_alpha(alpha: NDArray[np.uint8]) -> bytes:
-    """The plane [H, W] as PNG or as lossless WebP, whichever is smaller; PNG where Pillow might not read a WebP."""
+    """The plane [H, W] as PNG or lossless WebP, whichever is smaller; PNG if Pillow might not read the WebP."""
     return _packed(alpha)
 
 
 def pack_pixels(pixels: NDArray[np.uint8], *, grey: bool) -> bytes:
-    """All pixels [H, W, 3], of grey one channel, likewise."""
+    """All pixels [H, W, 3] in the same way; one channel for grey."""
     return _packed(np.ascontiguousarray(pixels[:, :, 0]) if grey else pixels)
 
 
 def unpack_alpha(payload: bytes, width: int, height: int) -> NDArray[np.uint8]:
-    """The plane uint8 [H, W] in a payload; FormatError, before it is decoded, unless it is of that size and kind."""
+    """The plane uint8 [H, W] in a payload. Raises FormatError, before decoding, for another size or kind."""
     try:
         return _unpacked(payload, width, height, grey=True)
     except _PayloadError as fault:
@@ -58,7 +58,7 @@ def unpack_alpha(payload: bytes, width: int, height: int) -> NDArray[np.uint8]:
 
 
 def unpack_pixels(payload: bytes, width: int, height: int, *, grey: bool) -> NDArray[np.uint8]:
-    """The pixels uint8 [H, W, 3] in a payload; FormatError likewise."""
+    """The pixels uint8 [H, W, 3] in a payload. Raises FormatError in the same way."""
     try:
         found = _unpacked(payload, width, height, grey=grey)
     except _PayloadError as fault:
@@ -143,7 +143,7 @@ def _png_chunks(payload: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _require_rows(stream: bytes, width: int, height: int) -> None:
-    """FormatError unless a zlib stream is exactly the filtered rows; inflated in pieces, none of which is kept."""
+    """Raise FormatError unless a zlib stream is exactly the filtered rows; inflates in pieces and keeps none."""
     coder, row, total = zlib.decompressobj(), width + 1, 0
     with suppress(zlib.error):  # whose words are not the same everywhere
         while not coder.eof and total <= row * height:

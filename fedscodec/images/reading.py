@@ -1,4 +1,4 @@
-"""Whatever Pillow reads becomes a `Picture`: 8 bits, upright, and a sentence for all that was not kept.
+"""Read whatever Pillow reads into a `Picture`: 8 bits, upright, and a sentence for everything that was not kept.
 
 bytes ─► containers: what there is beside the samples ─► an account of it
   └────► samples: 8 bits, at full depth, by their white and curve ─► colours and alpha, upright ─► Picture
@@ -49,11 +49,11 @@ def read_picture(
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
     beside: Mapping[str, bytes] | None = None,
 ) -> Picture:
-    """The picture in a file, in bytes, in what is left of an open binary file, or in a Pillow image.
+    """Read a picture from a file, bytes, the rest of an open binary file, or a Pillow image.
 
-    Errors call it `name` (by default its path). `beside`: of a Pillow image, icc_profile, exif and xmp that replace its
-    own; b"" drops one. Raises ImageError if there is no sound picture, and
-    TooLargeError, before any pixel is decoded, if there are more than `max_pixels` (None: no limit).
+    Errors call it `name` (by default its path). `beside`: icc_profile, exif and xmp that replace those of a Pillow
+    image; b"" drops one. Raises ImageError if there is no valid picture, and TooLargeError, before decoding pixels, if
+    there are more than `max_pixels` (None: no limit).
     """
     name = name or str(source if isinstance(source, str | Path) else getattr(source, "name", "the picture"))
     try:
@@ -76,7 +76,7 @@ def read_picture(
 
 @dataclass(frozen=True)
 class Beside:
-    """The profile, Exif and XMP of a picture, as `Picture` has them."""
+    """The profile, Exif and XMP of a picture, as in `Picture`."""
 
     icc: bytes | None
     exif: bytes | None
@@ -84,7 +84,9 @@ class Beside:
 
 
 def read_beside(path: Path) -> Beside:
-    """What `read_picture` would keep beside the pixels of a file, of which none is decoded; ImageError likewise."""
+    """What `read_picture` would keep besides the pixels of a file, without decoding any. Raises ImageError in the same
+    way.
+    """
     try:
         with own_limit(), path.open("rb") as file:
             opened = _Opened.of_file(file, None)
@@ -97,9 +99,9 @@ def read_beside(path: Path) -> Beside:
 
 
 def expected_pixels(path: Path, max_pixels: int | None) -> int:
-    """How many pixels `read_picture` will decode of a file, by its header; 0 where it will refuse.
+    """How many pixels `read_picture` will decode of a file, by its header; 0 if it will refuse.
 
-    And where that cannot be told without taking away what is to be read, as of a pipe.
+    Also 0 if that cannot be known without consuming the input, as with a pipe.
     """
     with suppress(Exception), own_limit():
         if path.is_file():
@@ -113,7 +115,7 @@ def expected_pixels(path: Path, max_pixels: int | None) -> int:
 
 @dataclass
 class _Opened:
-    """An image that is not loaded yet, what its file has beside it, and how to open it once more."""
+    """An image that is not loaded yet, what its file has besides it, and how to open it again."""
 
     image: Image.Image
     contents: Contents
@@ -121,7 +123,7 @@ class _Opened:
 
     @classmethod
     def in_memory(cls, image: Image.Image, max_pixels: int | None, beside: Mapping[str, bytes]) -> _Opened:
-        """What a program has opened or made."""
+        """An image that a program has opened or made."""
         _require_size(image.size, max_pixels)
         again = _once_more(image)
         opened = again() if again else image  # as looking for Exif may load it
@@ -129,7 +131,7 @@ class _Opened:
 
     @classmethod
     def of_file(cls, stream: BinaryIO, max_pixels: int | None) -> _Opened:
-        """What is in a file from its first byte on."""
+        """The content of a file, read from its first byte."""
         start = stream.read(32)
         stream.seek(0)
         if size := _size_of_png(start):
@@ -212,7 +214,7 @@ def _flattened(image: Image.Image, colour: Choice, contents: Contents) -> tuple[
 
 
 def _once_more(image: Image.Image) -> Callable[[], Image.Image] | None:
-    """How to open an image again that a program has opened and not loaded; None where there is no way."""
+    """A function that opens again an image that a program has opened and not loaded; None if that is impossible."""
     stream, kind = getattr(image, "fp", None), image.format
     if not getattr(image, "tile", None) or stream is None or kind not in ("PNG", "TIFF") or image.tell():
         return None

@@ -1,4 +1,4 @@
-"""Pictures in other sizes."""
+"""Resize pictures."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .picture import Picture
 
 
 def resize(picture: Picture, width: int, height: int, of: tuple[float, float] | None = None) -> Picture:
-    """The picture in another size, by Lanczos; `of` is the part that counts, from the upper left, in its own pixels.
+    """Resize a picture by Lanczos; `of` is the part that counts, from the upper left, in its own pixels.
 
-    The alpha counts as a whole, whatever its size.
+    The alpha always counts completely, whatever its size.
     """
     image = Image.fromarray(picture.pixels)
     right, bottom = of or image.size

@@ -1,7 +1,7 @@
-"""Samples become 8 bits a channel: at their full depth, by their true white, and through the curve of their colours.
+"""Convert samples to 8 bits per channel: at full depth, with their true white, through the curve of their colours.
 
-Pillow gives colour of 16 bits as its upper halves alone. So such files are decoded twice, once for each half, by the
-raw modes that it has for either order of bytes; what is then rounded has lost nothing before.
+Pillow gives only the upper halves of 16-bit colour. So such files are decoded twice, once for each half, with Pillow's
+raw modes for either byte order. The result is then rounded from the full depth.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HALVED = tuple(f"{mode};16{order}" for mode in ("RGB", "RGBA", "RGBX", "RGBa", 
 
 @dataclass(frozen=True)
 class Scale:
-    """What samples of a file mean: bits, the value that is white, and that which is black; `kind` for sentences."""
+    """The meaning of samples of a file: bits, the value of white, and the value of black; `kind` is for messages."""
 
     bits: int
     white: float
@@ -34,7 +34,7 @@ class Scale:
 
     @property
     def is_plain(self) -> bool:
-        """Whether they are what 8 bits are everywhere."""
+        """Whether they are plain 8-bit samples."""
         return (self.white, self.black) == (255.0, 0.0)
 
 
@@ -47,9 +47,9 @@ def to_8_bits(
     reopen: Reopen | None,
     chosen: Sequence[Curve] | None,
 ) -> Image.Image:
-    """An image that is not loaded yet, loaded, in a mode of 8 bits a channel.
+    """Load an image in a mode of 8 bits per channel.
 
-    `chosen` is what colours are put through on the way, one curve for all channels or one for each.
+    `chosen` has the curves for the colours, one for all channels or one for each.
     """
     scale = _scale_of(image, contents)
     if scale.bits > 8:
@@ -67,7 +67,7 @@ def to_8_bits(
 
 
 def bits_of(image: Image.Image, contents: Contents) -> int:
-    """Bits of a sample in the file of an image that is not loaded yet."""
+    """Bits per sample in the file of an image that is not loaded yet."""
     return _scale_of(image, contents).bits
 
 
@@ -133,7 +133,7 @@ _Deep = tuple[NDArray[Any], NDArray[np.uint8] | None, str]
 
 
 def _deep(image: Image.Image, reopen: Reopen | None) -> _Deep | None:
-    """Samples [H, W, C] (or their upper halves, and the lower ones) and the mode they are to have; None for 8 bits."""
+    """Samples [H, W, C] (or their upper and lower halves) and the target mode; None for 8 bits."""
     if image.mode == "F" or image.mode.startswith("I"):
         whole = np.asarray(_loaded(image))
         return whole[:, :, None], None, "L"
@@ -160,7 +160,7 @@ def _deep(image: Image.Image, reopen: Reopen | None) -> _Deep | None:
 
 
 def _is_in_planes(image: Image.Image) -> bool:
-    """Whether an uncompressed TIFF has a plane of 16 bits for each channel, of which Pillow would make noise."""
+    """Whether an uncompressed TIFF has a 16-bit plane for each channel, which Pillow would decode to noise."""
     tags = getattr(image, "tag_v2", None) or {}
     return (
         image.format == "TIFF"
@@ -275,7 +275,7 @@ def _require_range(values: NDArray[Any], image: Image.Image, scale: Scale) -> No
 
 
 def _eight(image: Image.Image, scale: Scale, curves: Sequence[Curve] | None) -> Image.Image:
-    """An image of 8 bits by its white and through curves; alpha stays as it is."""
+    """An 8-bit image with its white and curves applied; alpha does not change."""
     if image.mode in ("P", "PA") or (image.mode == "RGB" and "transparency" in image.info):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     elif image.mode == "1":

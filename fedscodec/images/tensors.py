@@ -1,4 +1,4 @@
-"""Pictures as tensors and back; torch is imported only when one is made."""
+"""Convert pictures to tensors and back; torch is imported only when needed."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def to_tensor(picture: Picture) -> torch.Tensor:
 
 
 def pixels_of(picture: Picture, top: int, bottom: int, left: int, right: int) -> NDArray[np.uint8]:
-    """That part of the samples [H, W, 3]; beyond the picture's end its last row and column are repeated."""
+    """A part of the samples [H, W, 3]; beyond the picture's end its last row and column are repeated."""
     part = picture.pixels[min(top, picture.height - 1) : bottom, min(left, picture.width - 1) : right]
     more = bottom - top - part.shape[0], right - left - part.shape[1]
     return np.pad(part, ((0, more[0]), (0, more[1]), (0, 0)), mode="edge") if any(more) else part
 
 
 def region(picture: Picture, top: int, bottom: int, left: int, right: int) -> torch.Tensor:
-    """That part of the picture as `to_tensor` gives it; beyond its end the last row and column are repeated."""
+    """A part of the picture as in `to_tensor`; beyond its end the last row and column are repeated."""
     part = picture.pixels[min(top, picture.height - 1) : bottom, min(left, picture.width - 1) : right]
     return _extend(to_tensor(Picture(part)), bottom - top, right - left)
 

@@ -1,4 +1,4 @@
-"""Thumbnails: the few bytes of a picture that a file manager or a browser shows without any network."""
+"""Thumbnails: a small picture that file managers and browsers can show without a network."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _ROWS = 32  # reduced at once, so that no copy of a large picture is made
 
 
 def pack_thumbnail(picture: Picture) -> bytes | None:
-    """A WebP with a longer side of at most 64 pixels, in sRGB; None where that takes more than 2048 bytes.
+    """A WebP with a longer side of at most 64 pixels, in sRGB; None if it takes more than 2048 bytes.
 
-    Or where Pillow was built without WebP.
+    Also None if Pillow was built without WebP.
     """
     if not features.check("webp"):
         return None
@@ -41,7 +41,7 @@ def pack_thumbnail(picture: Picture) -> bytes | None:
 
 
 def unpack_thumbnail(payload: bytes) -> Picture:
-    """The picture in the payload of a preview box; FormatError where it is not one that such a box may hold."""
+    """The picture in the payload of a preview box. Raises FormatError if such a box may not hold it."""
     if (size := preview_size(payload)) is None:
         raise FormatError(f"the prev box should hold a WebP of at most {PREVIEW_SIDE}x{PREVIEW_SIDE} pixels")
     try:
@@ -56,7 +56,7 @@ def unpack_thumbnail(payload: bytes) -> Picture:
 
 
 def _reduced(plane: np.ndarray, by: int) -> np.ndarray:
-    """Samples [H, W] or [H, W, 3], each side divided by a whole number and rounded up."""
+    """Samples [H, W] or [H, W, 3], with each side divided by an integer and rounded up."""
     if by == 1:
         return plane
     rows = by * _ROWS

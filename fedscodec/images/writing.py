@@ -1,4 +1,4 @@
-"""Pictures as Pillow images and as files of the formats that Pillow writes, and what each of these has no place for."""
+"""Write pictures as Pillow images and as files of Pillow's formats, and report what a format cannot hold."""
 
 from __future__ import annotations
 
@@ -45,8 +45,9 @@ WRITABLE_SUFFIXES = tuple(sorted((*_WRITERS, *_ALIASES)))
 
 
 def to_pil(picture: Picture) -> Image.Image:
-    """A Pillow image of mode L (grey) or RGB, with alpha LA or RGBA; in its info is what there is of icc_profile, exif
-    and xmp. Grey with a profile for colour is RGB, as the profile would not fit else."""
+    """A Pillow image of mode L (grey) or RGB, with alpha LA or RGBA; its info has icc_profile, exif and xmp if present.
+    Grey with a colour profile becomes RGB, because the profile would not fit otherwise.
+    """
     image = Image.fromarray(picture.pixels[:, :, 0] if is_written_grey(picture) else picture.pixels)
     if picture.alpha is not None:
         image.putalpha(Image.fromarray(picture.alpha))
@@ -57,14 +58,14 @@ def to_pil(picture: Picture) -> Image.Image:
 
 
 def is_written_grey(picture: Picture) -> bool:
-    """Whether files and images of a picture have one channel of colour."""
+    """Whether the picture is written with one channel of colour."""
     return picture.grey and not (picture.icc and is_for_colour(picture.icc))
 
 
 def encode_picture(picture: Picture, format: str = "png", *, name: str = "the picture") -> bytes:
-    """The bytes of a file whose suffix would be `format`: one of WRITABLE_SUFFIXES, with or without the dot.
+    """Encode a picture as a file of `format`: one of WRITABLE_SUFFIXES, with or without the dot.
 
-    ICC, Exif, XMP and alpha go along where the format has them (see `not_kept`). JPEG and AVIF lose a little. Raises
+    Includes ICC, Exif, XMP and alpha if the format has them (see `not_kept`). JPEG and AVIF are lossy. Raises
     OutputError, about `name`, for an unknown format and for a picture that the format cannot hold.
     """
     suffix = f".{format.lower().removeprefix('.')}"
@@ -83,7 +84,7 @@ def encode_picture(picture: Picture, format: str = "png", *, name: str = "the pi
 
 
 def not_kept(picture: Picture, format: str) -> tuple[str, ...]:
-    """Sentences on what there is in the picture for which a format, named as in `encode_picture`, has no place."""
+    """Sentences about what a format, named as in `encode_picture`, cannot hold of the picture."""
     suffix = f".{format.lower().removeprefix('.')}"
     kind, _ = _WRITERS.get(_ALIASES.get(suffix, suffix), ("", {}))
     account = Account()
@@ -92,12 +93,12 @@ def not_kept(picture: Picture, format: str) -> tuple[str, ...]:
 
 
 def _fitted(picture: Picture, kind: str, account: Account) -> Picture:
-    """What of a picture a format can hold; the account gets what it cannot."""
+    """What a format can hold of a picture; the rest goes to the account."""
     return _with_what_fits(_without_damaged(picture, kind, account), kind, account)
 
 
 def _without_damaged(picture: Picture, kind: str, account: Account) -> Picture:
-    """Without Exif and XMP that are no such thing, where a format's writer would fail on them."""
+    """The picture without damaged Exif and XMP, which would make a format's writer fail."""
     if kind == "AVIF" and picture.exif and not _is_exif(picture.exif):
         account.had("exif", "Its Exif is damaged: it was left out.")
         picture = replace(picture, exif=None)
@@ -143,7 +144,7 @@ def _with_what_fits(picture: Picture, kind: str, account: Account) -> Picture:
 
 
 def _with_fitting_profile(picture: Picture, account: Account) -> Picture:
-    """A profile for grey where the file has colour: the same curve for colour, or none."""
+    """Replace a grey profile for a colour file: by the same curve for colour, or by none."""
     if picture.icc is None or space_of(picture.icc) != "GRAY":
         return picture
     made = colour_of_grey(picture.icc) if picture.grey else None
@@ -194,7 +195,7 @@ def _png_texts(xmp: bytes | None, texts: list[tuple[str, str]]) -> PngImagePlugi
 
 
 def _with_ratio(png: bytes, density: Density | None) -> bytes:
-    """A PNG that says the ratio of the sides of its pixels, which Pillow cannot be told."""
+    """Add the aspect ratio of the pixels to a PNG, which Pillow cannot write."""
     if density is None or density.unit != 1:
         return png
     ratio = density.across / density.down

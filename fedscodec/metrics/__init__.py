@@ -1,1 +1,1 @@
-"""How near one picture is to another: a table of metrics, and a file for each."""
+"""Metrics for the difference between two pictures: a table of them, and a file for each."""

@@ -1,4 +1,4 @@
-"""Butteraugli by libjxl's own tool, `butteraugli_main`: Debian has it in libjxl-devtools, libjxl's releases too."""
+"""Butteraugli by libjxl's own tool, `butteraugli_main` (in Debian's libjxl-devtools and in libjxl's releases)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _LEAST_SIDE = 8  # smaller pictures are continued by mirroring
 
 
 def butteraugli(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """The 3-norm of the distances between sRGB samples uint8 [H, W, 3] at 80 nits: 0 where nothing differs.
+    """The 3-norm of the distances between sRGB samples uint8 [H, W, 3] at 80 nits; 0 for equal pictures.
 
-    About 1 is where a difference begins to be seen. FedsError where the tool is not there or fails.
+    A difference becomes visible at about 1. Raises FedsError if the tool is missing or fails.
     """
     require_one_size(a, b)
     if np.array_equal(a, b):
@@ -37,12 +37,12 @@ def butteraugli(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
 
 
 def missing() -> str | None:
-    """How to get the tool where it is not on the PATH."""
+    """How to get the tool if it is not on the PATH."""
     return None if shutil.which(TOOL) else HOW_TO_GET
 
 
 def version() -> str:
-    """Of libjxl, as `djxl` beside the tool tells it; the tool itself does not."""
+    """The version of libjxl from `djxl` beside the tool; the tool itself does not print it."""
     beside = Path(_program()).with_name("djxl")
     if not beside.is_file():
         return f"{TOOL}, of which no version is told"
@@ -58,7 +58,7 @@ def _program() -> str:
 
 
 def _norm_of(done: subprocess.CompletedProcess[str]) -> float:
-    """The figure behind `3-norm:` on the second line."""
+    """The figure after `3-norm:` on the second line."""
     for line in done.stdout.splitlines():
         name, _, figure = line.partition(":")
         if name == "3-norm" and done.returncode == 0 and math.isfinite(float(figure)):

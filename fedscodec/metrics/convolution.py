@@ -1,4 +1,4 @@
-"""One symmetric filter for every channel."""
+"""Convolve every channel with one symmetric filter."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def blurred(x: Tensor, half: tuple[float, ...]) -> Tensor:
-    """Maps [B, C, H, W] filtered along both axes, where the filter lies wholly inside; half: its taps to the middle."""
+    """Maps [B, C, H, W] filtered along both axes where the filter lies inside; half: its taps up to the middle."""
     taps = x.new_tensor([*half, *half[-2::-1]]).expand(x.shape[1], 1, 1, -1)
     across = F.conv2d(x, taps, groups=x.shape[1])
     return F.conv2d(across, taps.transpose(2, 3), groups=x.shape[1])

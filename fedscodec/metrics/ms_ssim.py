@@ -1,10 +1,10 @@
-"""MS-SSIM (Wang, Simoncelli and Bovik 2003) over RGB, with gradients that are finite everywhere.
+"""MS-SSIM (Wang, Simoncelli and Bovik 2003) over RGB, with finite gradients.
 
-It is what pytorch-msssim and CompressAI compute, but for one thing. The measure multiplies powers of five means, one
-for each scale, of which those of contrast can be zero or negative, where a flat crop is coded with a trace of noise.
-There the power has no slope or an infinite one. Below FLOOR the logarithm of a mean therefore goes on more slowly:
-still falling, so that there is something to learn. Variances are differences of nearly equal means, and take float32:
-in the bfloat16 of a training step they come out as anything, and no gradient is finite any more.
+It equals the MS-SSIM of pytorch-msssim and CompressAI, with one exception. The measure multiplies powers of five means,
+one for each scale. Those of contrast can be zero or negative if a flat crop is coded with a trace of noise; the power
+then has no slope or an infinite one. So below FLOOR the logarithm of a mean falls more slowly, but still falls, so that
+there is something to learn. Variances are differences of nearly equal means and need float32: in the bfloat16 of a
+training step they would be meaningless, and no gradient would be finite.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _WINDOW, _SIGMA, _C1, _C2 = 11, 1.5, 0.01**2, 0.03**2
 def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     """MS-SSIM in 0..1 of samples uint8 [H, W, 3], the mean over RGB.
 
-    That is defined for sides from 161 pixels on. Smaller pictures are continued by mirroring, both alike.
+    It is defined for sides from 161 pixels on. Smaller pictures are extended by mirroring, both in the same way.
     """
     require_one_size(a, b)
     if np.array_equal(a, b):
@@ -61,14 +61,14 @@ def _means(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _blurred(maps: Tensor) -> Tensor:
-    """Maps [B, C, H, W] under a Gaussian window, where it lies wholly inside."""
+    """Maps [B, C, H, W] under a Gaussian window, where the window lies inside."""
     half = [math.exp(-(place**2) / (2 * _SIGMA**2)) for place in range(-(_WINDOW // 2), 1)]
     total = 2 * sum(half) - half[-1]
     return blurred(maps, tuple(tap / total for tap in half))
 
 
 def _safe_log(mean: Tensor) -> Tensor:
-    """log, and below FLOOR what has its value and slope there and is finite: log(FLOOR² / (2·FLOOR − mean))."""
+    """log, and below FLOOR a finite function with the same value and slope there: log(FLOOR² / (2·FLOOR − mean))."""
     below = 2 * math.log(FLOOR) - (2 * FLOOR - mean.clamp_max(FLOOR)).log()
     return torch.where(mean > FLOOR, mean.clamp_min(FLOOR).log(), below)
 

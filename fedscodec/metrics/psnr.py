@@ -1,4 +1,4 @@
-"""Peak signal-to-noise ratio: over the RGB samples, and over luma and chroma as video people quote it."""
+"""Peak signal-to-noise ratio: over the RGB samples, and over luma and chroma as in video coding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .sizes import require_one_size
 
 _ROWS = 64  # compared at once, so that it takes little memory
 MOST_OF_A_PLANE = 100.0
-"""Decibels of a plane without error beside others with some."""
+"""Decibels of a plane without error, when other planes have errors."""
 
 # BT.709, full range: luma, and the differences of blue and red from it.
 _YCBCR = np.array(
@@ -21,7 +21,7 @@ _YCBCR = np.array(
 
 
 def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """Decibels of the mean squared error over all samples uint8 [H, W, C]; infinite where there is none."""
+    """Decibels of the mean squared error over all samples uint8 [H, W, C]; infinite for no error."""
     return psnr_of(mean_squared_error(a, b))
 
 
@@ -36,7 +36,7 @@ def mean_squared_error(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
 
 
 def psnr_ycbcr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """Decibels of Y, Cb and Cr (BT.709, full range, 4:4:4) weighed 6:1:1; infinite where there is no error at all."""
+    """Decibels of Y, Cb and Cr (BT.709, full range, 4:4:4) weighed 6:1:1; infinite for no error at all."""
     require_one_size(a, b)
     sums = np.zeros(3)
     for top in range(0, len(a), _ROWS):

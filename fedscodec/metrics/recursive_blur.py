@@ -1,11 +1,12 @@
-"""The blur of SSIMULACRA 2's reference with its own rounding: recursive filters in float32.
+"""The blur of SSIMULACRA 2's reference, with its own rounding: recursive filters in float32.
 
-In exact arithmetic it is the convolution that `ssimulacra2` uses for gradients. In float32 its three oscillators never
-forget what they rounded, and over bright, smooth rows that counts as lost structure: of a photograph with a clear sky
-the score falls by up to 1.4 points at scores near 88. Who quotes the metric quotes that, so figures are measured so.
+In exact arithmetic it equals the convolution that `ssimulacra2` uses for gradients. In float32 its three oscillators
+keep their rounding errors forever, which counts as lost structure over bright, smooth rows: for a photograph with a
+clear sky the score falls by up to 1.4 points at scores near 88. Published figures include this effect, so ours are
+measured in the same way.
 
-As in libjxl, four samples of a row are formed at once from the four inputs and the last two outputs, in that order of
-summation; columns are formed one by one.
+As in libjxl, four samples of a row are computed at once from the four inputs and the last two outputs, in that order of
+summation; columns are computed one by one.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def _fours(x: Tensor, radius: int, shares: tuple[float, ...]) -> Tensor:
 
 
 def _inputs(x: Tensor, radius: int) -> Tensor:
-    """What goes in at each place of [L, P], from `radius` − 1 before the first on: the two samples at the ends."""
+    """The input at each place of [L, P], from `radius` − 1 before the first on: the two samples at the ends."""
     room, places = F.pad(x, (0, 0, 2 * radius, radius - 1)), len(x) + radius - 1
     return room[:places] + room[2 * radius : 2 * radius + places]
 
@@ -62,7 +63,7 @@ def _inputs(x: Tensor, radius: int) -> Tensor:
 def _step_through(
     sums: Tensor, last: Tensor, before: Tensor, out: Tensor, radius: int, shares: tuple[float, ...]
 ) -> tuple[Tensor, Tensor]:
-    """One output after the other into `out`; gives the last two of each oscillator [3, P]."""
+    """Compute one output after the other into `out`; return the last two of each oscillator [3, P]."""
     inward, back = (sums.new_tensor(values)[:, None] for values in _coefficients(radius, shares))
     for place, given in enumerate(sums):
         now = torch.addcmul(torch.addcmul(-before, back, last, value=-1), inward, given)
@@ -73,7 +74,7 @@ def _step_through(
 
 @cache
 def _coefficients(radius: int, shares: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Of each oscillator: what its inputs are multiplied by, and what its last output is subtracted with."""
+    """For each oscillator: the factor of its inputs, and the factor of its last output, which is subtracted."""
     frequencies = np.array([1, 3, 5]) * np.pi / (2 * radius)
     inward = -np.array(shares) * np.cos(frequencies * (radius + 1))
     return tuple(inward.tolist()), tuple((-2 * np.cos(frequencies)).tolist())
@@ -81,7 +82,7 @@ def _coefficients(radius: int, shares: tuple[float, ...]) -> tuple[tuple[float, 
 
 @cache
 def _matrix(radius: int, shares: tuple[float, ...]) -> list[list[float]]:
-    """Four outputs of each oscillator from four inputs and, of each oscillator, the outputs two and one before."""
+    """The matrix to four outputs of each oscillator from four inputs and the outputs two and one before."""
     matrix = np.zeros((3, _AT_ONCE, _AT_ONCE + 6))
     for number, (inward, back) in enumerate(zip(*_coefficients(radius, shares), strict=True)):
         before, last = np.eye(_AT_ONCE + 6)[_AT_ONCE + 2 * number : _AT_ONCE + 2 * number + 2]

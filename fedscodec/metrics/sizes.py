@@ -1,4 +1,4 @@
-"""What every metric asks of two pictures."""
+"""Check the sizes of two pictures before any metric."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from ..errors import FedsError
 
 
 def require_one_size(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> None:
-    """FedsError unless two arrays have one shape."""
+    """Raise FedsError unless two arrays have the same shape."""
     if a.shape != b.shape:
         raise FedsError(f"expected pictures of the same size, found {a.shape} and {b.shape}")

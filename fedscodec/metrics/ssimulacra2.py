@@ -30,7 +30,7 @@ from .sizes import require_one_size
 
 SCALES = 6
 LEAST_SIDE = 8
-"""A scale with a side below it has no further one; a picture below it is continued by mirroring."""
+"""A scale with a smaller side is the last one; a smaller picture is extended by mirroring."""
 
 _SIGMA, _RADIUS = 1.5, 5  # the radius that the paper's equation 57 gives for this sigma
 _C2 = 0.0009
@@ -72,7 +72,7 @@ Blur = Callable[[Tensor], Tensor]
 
 
 class Seen(NamedTuple):
-    """One scale of a picture as the metric sees it: XYB [B, 3, h, w], its blur, and the blur of its square."""
+    """One scale of a picture for the metric: XYB [B, 3, h, w], its blur, and the blur of its square."""
 
     xyb: Tensor
     mean: Tensor
@@ -80,15 +80,15 @@ class Seen(NamedTuple):
 
 
 def ssimulacra2(original: Tensor, distorted: Tensor) -> Tensor:
-    """The score of each of a batch of pictures, [B]: 100 where nothing is lost, below 0 where nearly everything is.
+    """The score of each picture of a batch, [B]: 100 for no loss, below 0 for almost complete loss.
 
-    original, distorted [B, 3, H, W], sRGB in 0..1 (a gradient flows from beyond, too), computed in float32.
+    original, distorted [B, 3, H, W], sRGB in 0..1 (values beyond get a gradient too), computed in float32.
     """
     return score(pyramid(original), distorted)
 
 
 def of_samples(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """The score of samples uint8 [H, W, 3]; the last original's scales are kept, as it mostly comes again."""
+    """The score of samples uint8 [H, W, 3]; keeps the scales of the last original, which mostly comes again."""
     require_one_size(a, b)
     if np.array_equal(a, b):
         return 100.0
@@ -124,7 +124,7 @@ def pyramid(x: Tensor, blur: Blur | None = None) -> list[Seen]:
 
 
 def score(original: list[Seen], distorted: Tensor, blur: Blur | None = None) -> Tensor:
-    """`ssimulacra2` where the original's scales are at hand, which the same blur made."""
+    """`ssimulacra2` with given scales of the original, which must come from the same blur."""
     blur = blur or _blur
     norms = [_norms(a, b, blur) for a, b in zip(original, pyramid(distorted, blur), strict=True)]  # each [B, 3, 6]
     every = torch.stack(norms, 2).flatten(1)  # by channel, scale, norm and map
@@ -152,7 +152,7 @@ def _linear(x: Tensor) -> Tensor:
 
 
 def _xyb(linear: Tensor) -> Tensor:
-    """XYB of linear light, all three moved into 0..1, and B − Y in place of B."""
+    """XYB of linear light, all three shifted into 0..1, with B − Y in place of B."""
     matrix = linear.new_tensor(_ABSORBANCE).view(3, 3, 1, 1)
     mixed = F.conv2d(linear, matrix, linear.new_full((3,), _BIAS)).clamp_min(1e-9)
     long, middle, short = (mixed ** (1 / 3) - _BIAS ** (1 / 3)).unbind(1)
@@ -178,7 +178,7 @@ def _as_it_is(x: Tensor) -> Tensor:
 
 @cache
 def _kernel() -> tuple[float, ...]:
-    """The response of the reference's blur: three cosines, cut off where they are zero."""
+    """The kernel of the reference's blur: three cosines, cut off where they are zero."""
     taps: list[float] = (np.array(_shares()) @ _cosines()).tolist()
     return tuple(taps)
 
@@ -191,9 +191,9 @@ def _cosines() -> NDArray[np.float64]:
 
 @cache
 def _shares() -> tuple[float, ...]:
-    """How much there is of each cosine.
+    """The share of each cosine.
 
-    Of all such sums with the mass 1 and the variance σ² it is the one nearest to the Gaussian's own cosine series.
+    Of all such sums with mass 1 and variance σ², it is the nearest to the Gaussian's own cosine series.
     """
     places, cosines = np.arange(1 - _RADIUS, _RADIUS), _cosines()
     frequencies = np.array([1, 3, 5]) * np.pi / (2 * _RADIUS)

@@ -1,6 +1,6 @@
-"""The table of metrics. Rows of the bench, curves, BD-rates, targets, options and losses are made from it.
+"""The table of metrics: source of the bench's rows, curves, BD-rates, targets, options and losses.
 
-Another metric is another entry. What it needs is loaded when it measures.
+A new metric is one new entry. Its packages are loaded when it measures.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loss:
-    """A metric as what training makes small: R + λ·loss, with R in bits per pixel.
+    """A metric as a loss for training: R + λ·loss, with R in bits per pixel.
 
-    `name` stands in weights files and behind --metric; `lambdas` are those of q1 … q7 (for SSIMULACRA2 the slopes of
-    rate over score at these qualities of a student trained for MSE); `of` takes pictures
-    [B, 3, H, W] in 0..1, the original first, and gives [B]; crops have sides of at least `crop` pixels.
+    `name` is used in weights files and by --metric; `lambdas` are those of q1 … q7 (for SSIMULACRA2 the slopes of rate
+    over score at these qualities of a student trained for MSE); `of` takes pictures [B, 3, H, W] in 0..1, the original
+    first, and gives [B]; crops have sides of at least `crop` pixels.
     """
 
     name: str
@@ -38,12 +38,12 @@ class Loss:
 
 @dataclass(frozen=True)
 class Metric:
-    """One measure of how near a decoded picture is to its original.
+    """A measure of the difference between a decoded picture and its original.
 
-    `name` is its key in results.json and its argument from Python. `cost` turns a value into what there is too much of
-    (0 where nothing is lost), `value` turns it back. `height` is where a mean stands on the axis of a plot and in a
-    BD-rate, more being better. `target` is the help of the option, where an encoder can be asked for it. `missing` says
-    how to get what it needs, where that is not there.
+    `name` is its key in results.json and its argument in Python. `cost` turns a value into a loss (0 for no loss),
+    `value` turns it back. `height` is the position of a mean on the axis of a plot and in a BD-rate; more is better.
+    `target` is the help of its option, if it can be a target. `missing` says how to get what it needs, if that is not
+    installed.
     """
 
     name: str
@@ -67,22 +67,22 @@ class Metric:
 
     @property
     def option(self) -> str:
-        """Its name on a command line, without the dashes before it."""
+        """Its name on a command line, without the leading dashes."""
         return self.name.replace("_", "-")
 
     def told(self, value: float) -> str:
-        """A value in words: `34.21 dB`, `MS-SSIM 0.9800`; `no error` where nothing is lost of a figure in decibels."""
+        """A value in words: `34.21 dB`, `MS-SSIM 0.9800`; `no error` for an infinite value."""
         figure = self.figure(value)
         return figure if self.unit else f"{self.title} {figure}"
 
     def figure(self, value: float) -> str:
-        """A value with its unit alone: `34.21 dB`, `0.9800`."""
+        """A value with its unit only: `34.21 dB`, `0.9800`."""
         if math.isinf(value):
             return "no error"
         return f"{value:.{self.digits}f}" + (f" {self.unit}" if self.unit else "")
 
     def told_at(self, height: float) -> str:
-        """What stands at a height of its axis, in words; MS-SSIM in decibels."""
+        """The value at a height of its axis, in words; MS-SSIM in decibels."""
         if self.lower_is_better:
             return self.told(-height)
         return f"{height:.2f} dB" if self.axis.endswith("dB") else self.told(height)
@@ -188,7 +188,7 @@ METRICS: dict[str, Metric] = {
         ),
     )
 }  # fmt: skip
-"""By name, in the order in which they are shown."""
+"""Metrics by name, in the order in which they are shown."""
 
 LOSSES: dict[str, Loss] = {metric.loss.name: metric.loss for metric in METRICS.values() if metric.loss}
-"""What training can make small, by the name that stands in weights files."""
+"""Losses for training, by the name in weights files."""

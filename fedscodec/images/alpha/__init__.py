@@ -1,1 +1,1 @@
-"""Alpha: how it comes in, and goes out where a format has none."""
+"""Alpha: reading it, and removing it for formats without it."""

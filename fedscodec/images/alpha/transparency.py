@@ -1,7 +1,7 @@
-"""Alpha: how it comes in, and what becomes of it where a format has none; `planes` has how it is stored.
+"""Read alpha, and remove it for formats without it; `planes` stores it.
 
-Colours that no one can see cost bits and bleed into those beside them, so under full transparency they are replaced by
-a smooth continuation of what is visible. Everywhere else colours are straight, as PNG has them, and are coded as such.
+Invisible colours cost bits and bleed into their neighbours, so under full transparency they are replaced by a smooth
+continuation of the visible ones. Everywhere else colours are straight (not premultiplied), as in PNG.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from ..picture import Picture
 
 
 def straight(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Colours (L or RGB) of an image with transparency, continued under what is invisible, and its alpha (L).
+    """The colours (L or RGB) of an image with transparency, with invisible ones replaced, and its alpha (L).
 
-    The alpha is None where everything is opaque.
+    The alpha is None if everything is opaque.
     """
     grey = image.mode in ("1", "L", "LA", "La")
     image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
@@ -47,7 +47,7 @@ def _visible(image: Image.Image) -> Image.Image:
 
 
 def on_white(picture: Picture) -> Picture:
-    """The picture without alpha, as it looks on white."""
+    """The picture without alpha, on a white background."""
     if picture.alpha is None:
         return picture
     canvas = Image.new("RGB", (picture.width, picture.height), "white")

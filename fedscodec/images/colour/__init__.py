@@ -1,1 +1,1 @@
-"""Colours: what samples mean without a profile (`encodings`, `curves`), and profiles (`profiles`, `icc`)."""
+"""Colours: the meaning of samples without a profile (`encodings`, `curves`), and profiles (`profiles`, `icc`)."""

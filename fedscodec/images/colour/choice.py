@@ -1,4 +1,4 @@
-"""What becomes of the colours of one picture: the curve its samples are put through, the profile it leaves with."""
+"""Choose how the colours of a picture are converted: the curve for its samples, and the profile of the result."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SPACES = {"GRAY": "GRAY", "RGB": "RGB", "CMYK": "CMYK", "LAB": "Lab"}
 
 
 class Choice:
-    """For a picture of a kind (GRAY, RGB, CMYK or LAB) and so many bits a sample: what becomes of its colours.
+    """How to convert the colours of a picture of a kind (GRAY, RGB, CMYK or LAB) with this many bits a sample.
 
-    `curves` its samples are put through on their way to 8 bits, None for nothing; `icc` is the profile it leaves with,
-    `inks` that of CMYK; `colour_space` is what Exif should say after that, None for no change. The account is settled.
+    `curves` apply to the samples on their way to 8 bits, None for no change; `icc` is the profile of the result, `inks`
+    that of CMYK; `colour_space` is the value for Exif, None for no change. Also completes the account.
     """
 
     def __init__(self, contents: Contents, kind: str, bits: int) -> None:
@@ -76,7 +76,7 @@ class Choice:
 
 
 def _sound_profile(icc: bytes, kind: str, account: Account) -> bytes | None:
-    """A profile that can be read and fits the kind; None, and told, for others."""
+    """The profile, if it can be read and fits the kind; else None, and a message."""
     space = space_of(icc)
     if not is_sound(icc):
         account.became(ICC, "The ICC profile was damaged and was not kept.")

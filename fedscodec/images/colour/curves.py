@@ -1,4 +1,4 @@
-"""From samples to light and from light to the samples of sRGB: curves over numbers from 0 to 1."""
+"""Curves from samples to light and from light to sRGB samples, over numbers from 0 to 1."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 from .encodings import GAMMA, HLG, LINEAR, PQ, Encoding
 
 Curve = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""Numbers from 0 to 1 to such numbers."""
+"""A function from numbers in 0..1 to numbers in 0..1."""
 
 _WHITE, _PEAK_OF_PQ, _PEAK_OF_HLG = 203.0, 10000.0, 1000.0  # candela a square metre (ITU-R BT.2408, BT.2100)
 _KNEE = 0.6  # light up to which HDR is shown as it is; what is brighter is pressed together below white
 
 
 def srgb_of_light(light: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Samples of sRGB (IEC 61966-2-1) for light from 0 to 1."""
+    """sRGB samples (IEC 61966-2-1) for light from 0 to 1."""
     light = np.clip(light, 0, 1)
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.power(light, 1 / 2.4) - 0.055)
 
 
 def to_srgb(encoding: Encoding) -> Curve:
-    """What makes samples of an encoding those of sRGB; HDR is brought into the range of a print."""
+    """A function from samples of an encoding to sRGB samples; HDR is compressed into the range of sRGB."""
     widened = _same if encoding.full else _of_narrow_range
     if encoding.curve == PQ:
         return lambda samples: srgb_of_light(_pressed(_light_of_pq(widened(samples)) * (_PEAK_OF_PQ / _WHITE)))

@@ -1,7 +1,7 @@
-"""How samples mean colours where no profile says so: gAMA, cHRM and sRGB of PNG, cICP and nclx by code points.
+"""The meaning of colours without a profile: gAMA, cHRM and sRGB of PNG, and code points of cICP and nclx.
 
-An `Encoding` is a curve and primaries. The curve is undone while samples still have their full depth, and what is kept
-is coded as sRGB codes it; other primaries are kept, in a profile that is written for them. Code points are those of
+An `Encoding` is a curve and primaries. The curve is undone while samples still have their full depth, and the result is
+coded with the sRGB curve; other primaries are kept in a profile that is written for them. Code points are those of
 ITU-T H.273; the curves of cameras and television (BT.709, BT.601, BT.2020) are shown as sRGB, as browsers do.
 """
 
@@ -44,9 +44,9 @@ _LOWEST, _HIGHEST = 1 / 2.8, 1 / 1.7  # gammas by which 8 bits are enough
 
 @dataclass(frozen=True)
 class Encoding:
-    """A curve (and the exponent of a file, for gamma: sample = light ** gamma), and primaries, None for sRGB's.
+    """A curve (and the exponent of a file for gamma: sample = light ** gamma), and primaries, None for sRGB's.
 
-    `full`: samples use their whole range, and not 16/255 to 235/255 of it. `name` is what people call it.
+    `full`: samples use their whole range instead of 16/255 to 235/255 of it. `name` is for messages.
     """
 
     curve: str = SRGB
@@ -57,12 +57,12 @@ class Encoding:
 
     @property
     def is_hdr(self) -> bool:
-        """Whether it means light that an 8-bit picture cannot show."""
+        """Whether it has light that an 8-bit picture cannot show."""
         return self.curve in (PQ, HLG)
 
     @property
     def is_as_coded(self) -> bool:
-        """Whether samples can stay as they are: a profile tells a gamma too, where one is written for primaries."""
+        """Whether samples can stay unchanged; if a profile is written for primaries, it can also hold a gamma."""
         kept = self.primaries is not None and self.curve == GAMMA and _LOWEST <= self.gamma <= _HIGHEST
         return (kept or self.curve in (SRGB, UNKNOWN)) and self.full
 
@@ -71,7 +71,7 @@ BY_SRGB = Encoding()
 
 
 def by_code_points(primaries: int, transfer: int, *, full: bool = True) -> Encoding | None:
-    """The encoding of two code points; None where it is sRGB, or nothing is said."""
+    """The encoding for two code points; None if it is sRGB or unspecified."""
     called, places = _PRIMARIES.get(primaries, ("sRGB", OF_SRGB))
     curve, gamma = (SRGB, 1.0) if transfer in _AS_SRGB else _CURVES.get(transfer, (UNKNOWN, 1.0))
     if primaries not in (*_PRIMARIES, 2):
@@ -81,7 +81,7 @@ def by_code_points(primaries: int, transfer: int, *, full: bool = True) -> Encod
 
 
 def by_gamma(gamma: float | None, places: tuple[float, ...] | None) -> Encoding:
-    """The encoding of a gAMA chunk, of a cHRM chunk, or of both."""
+    """The encoding of a gAMA chunk, a cHRM chunk, or both."""
     sound = places is not None and len(places) == 8 and all(0 < y < 1 for y in places[1::2]) and max(places) <= 1
     kept: Primaries = places if sound else OF_SRGB  # type: ignore[assignment]
     curve = SRGB if gamma is None else GAMMA

@@ -1,7 +1,7 @@
-"""ICC profiles as tables of tags: read without trust, changed in their curves, and made for primaries.
+"""ICC profiles as tables of tags: read untrusted ones, change their curves, and make new ones for primaries.
 
-Only what needs no colour management is done here: whether a profile can belong to a picture, its curves (curv and
-para), and new profiles of a matrix and a curve. Transforms are LittleCMS's, see `profiles`.
+This module does only what needs no colour management: it checks whether a profile fits a picture, reads curves (curv
+and para), and writes new profiles of a matrix and a curve. LittleCMS does the transforms, see `profiles`.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ _CURVE_OF_SRGB = b"para" + struct.pack(
 
 
 def space_of(icc: bytes) -> str:
-    """`RGB`, `GRAY`, `CMYK`, ... as the header has it; empty where it cannot be a profile."""
+    """`RGB`, `GRAY`, `CMYK`, ... from the header; empty if it cannot be a profile."""
     if len(icc) < _HEADER + 4 or icc[36:40] != b"acsp" or tags_of(icc) is None:
         return ""
     return icc[16:20].decode("latin-1").strip() if icc[12:16] in _CLASSES else "link"
 
 
 def is_for_colour(icc: bytes) -> bool:
-    """Whether a profile is one for red, green and blue, and so asks for files that have them."""
+    """Whether a profile is for red, green and blue, and so needs a colour file."""
     return space_of(icc) == "RGB"
 
 
 def tags_of(icc: bytes) -> Tags | None:
-    """The tags of a profile; None where they are not all inside it."""
+    """The tags of a profile; None if they are not all inside it."""
     if len(icc) < _HEADER + 4:
         return None
     (count,) = struct.unpack_from(">I", icc, _HEADER)
@@ -58,7 +58,7 @@ def tags_of(icc: bytes) -> Tags | None:
 
 
 def curves_of(icc: bytes) -> tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], ...] | None:
-    """From samples to light, for red, green and blue or for grey; None for a profile of another kind."""
+    """Curves from samples to light, for red, green and blue or for grey; None for other kinds of profile."""
     tags = tags_of(icc) or {}
     names = (_GREY_CURVE,) if _GREY_CURVE in tags else _RGB_CURVES
     if any(name not in tags for name in names) or any(name in tags for name in _LUTS):
@@ -68,7 +68,7 @@ def curves_of(icc: bytes) -> tuple[Callable[[NDArray[np.float64]], NDArray[np.fl
 
 
 def is_coarse(icc: bytes) -> bool:
-    """Whether 8 bits in the curve of a profile are so few in the shadows that they show, as those of linear light."""
+    """Whether 8 bits with the curve of a profile have visible steps in the shadows, as linear light has."""
     curves = curves_of(icc)
     samples = np.linspace(0, 1, 256)
     return curves is not None and any(
@@ -77,14 +77,14 @@ def is_coarse(icc: bytes) -> bool:
 
 
 def with_curve_of_srgb(icc: bytes) -> bytes:
-    """A profile with the curve of sRGB in place of its own."""
+    """A profile with its curve replaced by that of sRGB."""
     tags = tags_of(icc) or {}
     names = [name for name in (*_RGB_CURVES, _GREY_CURVE) if name in tags]
     return _packed(icc[:_HEADER], tags | dict.fromkeys(names, _CURVE_OF_SRGB))
 
 
 def colour_of_grey(icc: bytes) -> bytes | None:
-    """A profile for colour by which grey looks as by one for grey; None where that has no curve."""
+    """A colour profile that shows grey like a given grey profile; None if that has no curve."""
     tags = tags_of(icc) or {}
     if curves_of(icc) is None or _GREY_CURVE not in tags:
         return None
@@ -94,7 +94,7 @@ def colour_of_grey(icc: bytes) -> bytes | None:
 
 
 def profile_of(primaries: Primaries, name: str, gamma: float | None = None) -> bytes:
-    """A profile (version 4.3) of primaries with the curve of sRGB or an exponent, the same every time."""
+    """A profile (version 4.3) for primaries with the sRGB curve or an exponent; always the same bytes."""
     curve = b"para" + struct.pack(">4xHxxi", 0, round(65536 / gamma)) if gamma else _CURVE_OF_SRGB
     header = struct.pack(">4x4sI4s4s4s", b"", 0x04300000, b"mntr", b"RGB ", b"XYZ ")
     header += struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + b"acsp" + bytes(28)
@@ -143,7 +143,7 @@ def _colorants(primaries: Primaries) -> Tags:
 
 
 def _to_d50(primaries: Primaries) -> NDArray[np.float64]:
-    """From light of primaries to XYZ as D50 has it: columns red, green, blue."""
+    """The matrix from light of primaries to XYZ under D50: columns red, green, blue."""
     white, *corners = (
         np.array([x / y, 1, (1 - x - y) / y]) for x, y in zip(primaries[::2], primaries[1::2], strict=True)
     )

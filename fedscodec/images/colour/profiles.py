@@ -1,4 +1,4 @@
-"""ICC profiles in use: which of them mean sRGB, and need not be stored, and how to do without the others."""
+"""Use ICC profiles: recognise those that mean sRGB and need not be stored, and convert the colours of others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LATTICE = 17  # levels of each channel that are tried
 
 @functools.cache
 def srgb_profile() -> bytes | None:
-    """A small profile that means sRGB, the same every time; None where Pillow was built without LittleCMS."""
+    """A small profile that means sRGB, always the same bytes; None if Pillow has no LittleCMS."""
     with suppress(ImportError):
         from PIL import ImageCms
 
@@ -43,7 +43,7 @@ def means_srgb(icc: bytes) -> bool:
 
 @functools.lru_cache(maxsize=8)
 def is_sound(icc: bytes) -> bool:
-    """Whether a profile can be read: by its table, and by LittleCMS where that is there."""
+    """Whether a profile can be read: by its table, and by LittleCMS if available."""
     if not space_of(icc):
         return False
     try:
@@ -66,7 +66,7 @@ def _to_srgb(image: Image.Image, icc: bytes) -> Image.Image | None:
 
 
 def cmyk_to_srgb(image: Image.Image, icc: bytes) -> Image.Image | None:
-    """Inks by their profile as sRGB; None where there is none for inks, or Pillow has no LittleCMS."""
+    """Convert inks to sRGB by their profile; None if there is no profile for inks, or Pillow has no LittleCMS."""
     with suppress(Exception):
         from PIL import ImageCms
 

@@ -1,1 +1,1 @@
-"""What files have beside their samples: one module a format, bytes in and `Contents` out, and no pixel in any."""
+"""Read what files have besides their samples: one module per format, from bytes to `Contents`, without pixels."""

@@ -1,4 +1,4 @@
-"""AVIF and HEIF: the items of a file (ISO/IEC 23008-12) and what is said of the first picture among them."""
+"""AVIF and HEIF: the items of a file (ISO/IEC 23008-12) and the properties of the first picture."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Meta:
 
 
 def inspect(data: bytes) -> Contents:
-    """What an AVIF or HEIF has beside its pixels; what cannot be made sense of is passed over."""
+    """Read what an AVIF or HEIF has besides its pixels; skip what cannot be parsed."""
     contents = Contents(turned=True, bits=bits_of(data))
     meta = _meta(data)
     if meta is None:
@@ -50,7 +50,7 @@ def inspect(data: bytes) -> Contents:
 
 
 def bits_of(data: bytes) -> int:
-    """Bits of a sample of the first picture; 8 where nothing says more."""
+    """Bits per sample of the first picture; 8 if the file does not say."""
     meta = _meta(data)
     tiles = [] if meta is None else [p for item in meta.items.values() for p in item.properties]
     bits = 8
@@ -63,7 +63,7 @@ def bits_of(data: bytes) -> int:
 
 
 def size_of(data: bytes) -> tuple[int, int] | None:
-    """Width and height as the file says them."""
+    """Width and height from the file."""
     meta = _meta(data)
     found = [] if meta is None else meta.items.get(meta.primary, _Item("")).properties
     body = next((body for kind, body in found if kind == b"ispe" and len(body) >= 12), None)
@@ -131,7 +131,7 @@ def _content(item: _Item, meta: _Meta, data: bytes) -> bytes:
 
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, first byte and end of every box in a stretch."""
+    """Kind, first byte and end of every box in a range."""
     while at + 8 <= end:
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         start = at + 8

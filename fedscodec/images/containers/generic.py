@@ -1,4 +1,4 @@
-"""Images in memory, and formats without a module of their own: what Pillow says of them."""
+"""Images in memory, and formats without their own module: what Pillow reports."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OF_THE_FILE = frozenset((
 
 
 def inspect(image: Image.Image, beside: Mapping[str, bytes]) -> Contents:
-    """What an image has beside its pixels, by its info and its tags; `beside` replaces icc_profile, exif and xmp."""
+    """Read what an image has besides its pixels from its info and tags; `beside` replaces icc_profile, exif and xmp."""
     info: dict[Any, Any] = {**image.info, **beside}
     contents = Contents(turned=image.format in ("AVIF", "HEIF"))
     for key, what in (("icc_profile", ICC), ("xmp", XMP)):
@@ -45,7 +45,7 @@ def inspect(image: Image.Image, beside: Mapping[str, bytes]) -> Contents:
 
 
 def enter_words(info: Mapping[Any, Any], contents: Contents) -> None:
-    """Enter resolution and comment as Pillow has them."""
+    """Add resolution and comment from Pillow."""
     if "dpi" in info:
         across, down = info["dpi"]
         contents.resolution(Density(float(across), float(down)))

@@ -1,4 +1,4 @@
-"""Which of Pillow's readers takes a file, and what a file is that none of them takes."""
+"""Find the Pillow reader for a file, or say what a file is that no reader takes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ RAW_TIFF = (b"II*\0\x10\0\0\0CR", b"IIRO", b"IIU\0")
 
 
 def identify(stream: BinaryIO, max_pixels: int | None = None) -> Image.Image:
-    """An image that is not loaded yet; ImageError names what the file is where Pillow has no reader for it.
+    """Open an image without loading it. Raises ImageError, which names what the file is, if Pillow has no reader for
+    it.
 
     This is Image.open without its check of Image.MAX_IMAGE_PIXELS: that limit holds for the whole process, and neither
     it nor the filter of its warning can be changed for one thread alone.
@@ -78,7 +79,7 @@ def _unreadable(head: bytes, stream: BinaryIO, max_pixels: int | None) -> ImageE
 
 
 def register_heif() -> None:
-    """Have Pillow read HEIC and HEIF, where its plugin for them is installed."""
+    """Register Pillow's plugin for HEIC and HEIF, if it is installed."""
     if "HEIF" not in Image.OPEN:
         with suppress(ImportError):
             from pillow_heif import register_heif_opener
@@ -88,7 +89,7 @@ def register_heif() -> None:
 
 @contextmanager
 def own_limit() -> Iterator[None]:
-    """Inside, Pillow's own limit of pixels does not count in this thread; the caller has checked against another."""
+    """Turn off Pillow's own pixel limit in this thread; the caller has checked another limit."""
     _watch()
     token = _LIFTED.set(True)
     try:

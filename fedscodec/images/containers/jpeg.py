@@ -1,4 +1,4 @@
-"""JPEG: a walk over the segments up to the end of the picture, and a look at what follows it."""
+"""JPEG: read the segments up to the end of the picture, and check what follows it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OF_THE_DECODER = b"Adobe"
 
 
 def inspect(data: bytes) -> Contents:
-    """What a JPEG has beside its pixels."""
+    """Read what a JPEG has besides its pixels."""
     contents, profile, extension = Contents(), dict[int, bytes](), dict[int, bytes]()
     parts = 0
     several = False
@@ -59,7 +59,7 @@ def inspect(data: bytes) -> Contents:
 
 
 def _segments(data: bytes, contents: Contents) -> Iterator[tuple[int, bytes]]:
-    """Application segments and comments; how the picture ends is told."""
+    """Application segments and comments; reports how the picture ends."""
     at = 2
     while (found := _MARKER.search(data, at)) is not None:
         at, marker = found.end(), data[found.end() - 1]
@@ -89,7 +89,7 @@ def _other(marker: int, body: bytes, contents: Contents) -> None:
 
 
 def _joined(parts: dict[int, bytes]) -> bytes:
-    """An extension of XMP from its parts by their offsets; empty, which nobody can take for sound, if one lacks."""
+    """Join an XMP extension from its parts by their offsets; empty, which is never valid, if one is missing."""
     whole = b""
     for offset in sorted(parts):
         if offset != len(whole):

@@ -1,4 +1,4 @@
-"""JPEG 2000: the boxes before the codestream, and what the codestream says of its samples."""
+"""JPEG 2000: read the boxes before the codestream, and the sample format in the codestream."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ENUMERATED_GIVEN = (0, 12, 15, 16, 17, 18)  # bilevel, CMYK, sRGB, grey, sYCC: 
 
 
 def inspect(data: bytes) -> Contents:
-    """What a JPEG 2000 file has beside its pixels."""
+    """Read what a JPEG 2000 file has besides its pixels."""
     contents = Contents(bits=bits_of(data))
     for kind, body in _boxes(data, 0 if data[4:8] == b"jP  " else len(data)):
         if kind == b"uuid":
@@ -36,7 +36,7 @@ def inspect(data: bytes) -> Contents:
 
 
 def bits_of(data: bytes) -> int:
-    """Bits of a sample; 8 where the file does not say."""
+    """Bits per sample; 8 if the file does not say."""
     start = data.find(_START)
     at = start + _SIZE + 2
     return 8 if start < 0 or at >= len(data) else 1 + (data[at] & 0x7F)

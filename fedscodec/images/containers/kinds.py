@@ -1,4 +1,4 @@
-"""Which files of a folder are pictures: what Pillow reads, with the plugins that are registered."""
+"""Which files of a folder are pictures: those that Pillow reads with its registered plugins."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _BY_ANOTHER = (".mpo",)  # which Pillow opens as JPEG
 
 
 def picture_suffixes() -> frozenset[str]:
-    """The suffixes, in lower case, of what is taken for a picture where a folder is searched.
+    """The suffixes, in lower case, that count as pictures in a folder.
 
-    A file that is named may have any suffix.
+    A file that is named directly may have any suffix.
     """
     Image.init()
     register_heif()

@@ -1,4 +1,4 @@
-"""Image resources of Photoshop, as JPEG (APP13), TIFF and PSD have them: IPTC is one of them."""
+"""Photoshop image resources in JPEG (APP13), TIFF and PSD; IPTC is one of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _OF_THE_PROGRAM = "The image resources of Photoshop"
 
 
 def read_resources(block: bytes, contents: Contents) -> None:
-    """Enter IPTC and resolution; that there is more is told."""
+    """Read IPTC and resolution; report the rest."""
     at = 0
     while block[at : at + 4] == b"8BIM":
         kind, name = int.from_bytes(block[at + 4 : at + 6], "big"), block[at + 6] if at + 6 < len(block) else 0

@@ -1,7 +1,7 @@
-"""PNG: a walk over the chunks, so that none of them can stand in the way of the pixels.
+"""PNG: read the chunks one by one, so that none of them can block the pixels.
 
-Pillow gives a whole picture up for a text that is too long or a profile that is packed in an unknown way. So it gets a
-file of critical chunks and tRNS alone, and what the others say is read here, inflated no further than a megabyte each.
+Pillow refuses a whole picture because of one text that is too long or a profile that is packed in an unknown way. So
+Pillow gets a file of critical chunks and tRNS only. This module reads the others, each inflated to at most a megabyte.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _OF_ANIMATIONS = (b"fcTL", b"fdAT")
 
 
 def inspect(data: bytes) -> tuple[Contents, bytes]:
-    """What a PNG has beside its pixels, and the file without that."""
+    """Read what a PNG has besides its pixels; return also the file without that."""
     return _Walk(data).done()
 
 
@@ -54,7 +54,7 @@ class _Walk:
         return self.contents, b"".join(self.kept)
 
     def _chunks(self) -> Iterator[tuple[bytes, bytes, bytes, bool]]:
-        """Kind and body of every chunk, all its bytes, and whether its check fits."""
+        """Kind and body of every chunk, all its bytes, and whether its checksum is right."""
         data, at, kind = self.data, len(SIGNATURE), b""
         while kind != b"IEND":
             if at + 12 > len(data):
@@ -201,7 +201,7 @@ class _Walk:
             self.contents.account.had(f"The raw profile {kind}")
 
     def _inflate(self, stream: bytes, what: str) -> bytes | None:
-        """What a chunk inflates to; None, and told, where that is more than is sound."""
+        """The inflated chunk; None, and a message, if it is too long."""
         most = min(INFLATED_AT_MOST, _ALL_INFLATED_AT_MOST - self.inflated)
         coder = zlib.decompressobj()
         plain = coder.decompress(stream, most + 1) if most > 0 else b"?" * (most + 1)

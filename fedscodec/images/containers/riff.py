@@ -1,4 +1,4 @@
-"""WebP: the chunks of a RIFF file."""
+"""WebP: read the chunks of a RIFF file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _OF_THE_PICTURE = (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF")
 
 
 def inspect(data: bytes) -> Contents:
-    """What a WebP has beside its pixels."""
+    """Read what a WebP has besides its pixels."""
     contents, at = Contents(), 12
     end = 8 + int.from_bytes(data[4:8], "little")
     if end > len(data) + 1:

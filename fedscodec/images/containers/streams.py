@@ -1,4 +1,4 @@
-"""Reading from a stream that may claim anything."""
+"""Read safely from a stream with untrusted lengths."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import BinaryIO
 
 
 def read_at_most(stream: BinaryIO, count: int) -> bytes:
-    """Up to `count` bytes from where a seekable stream stands.
+    """Up to `count` bytes from the position of a seekable stream.
 
-    Python sets all of a count aside before it reads, so no more is asked for than there is.
+    Python allocates all of a count before it reads, so this asks for no more than there is.
     """
     here = stream.tell()
     left = stream.seek(0, os.SEEK_END) - here

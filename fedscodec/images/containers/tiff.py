@@ -1,4 +1,4 @@
-"""TIFF: what its tags say of samples, and what of them becomes Exif, XMP and the rest."""
+"""TIFF: read the tags about samples, and turn the others into Exif, XMP and the rest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .streams import read_at_most
 _XMP, _IPTC, _PHOTOSHOP, _ICC = 700, 33723, 34377, 34675
 _MAKER_NOTE = 0x927C
 BIG = (b"II+\0", b"MM\0+")
-"""How a BigTIFF begins, whose directories are others."""
+"""First bytes of a BigTIFF, which has other directories."""
 _HEAD = 2**16  # in which Exif may stay where it stands
 _FILE_AT_MOST = 2**32
 OF_THE_SAMPLES = frozenset((
@@ -23,11 +23,11 @@ OF_THE_SAMPLES = frozenset((
     292, 293, 297, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 326, 327, 328, 330, 332, 334, 336, 338, 339, 340,
     341, 342, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532,
 ))  # fmt: skip
-"""Tags that say how the samples of one file are stored, and nothing of the picture."""
+"""Tags about how the samples of a file are stored, which say nothing about the picture."""
 
 
 def inspect(stream: BinaryIO, tags: Any) -> Contents:
-    """What a TIFF has beside its samples; `tags` are Pillow's `tag_v2`."""
+    """Read what a TIFF has besides its samples; `tags` are Pillow's `tag_v2`."""
     contents = Contents()
     try:
         stream.seek(0)
@@ -44,7 +44,7 @@ def inspect(stream: BinaryIO, tags: Any) -> Contents:
 
 
 def take(tags: Any, contents: Contents) -> None:
-    """Enter what Pillow has of the tags, but for what becomes Exif."""
+    """Read what Pillow has of the tags, except what becomes Exif."""
     for tag, what in ((_XMP, XMP), (_IPTC, IPTC), (_ICC, ICC)):
         value = _bytes(tags.get(tag))
         if value:
@@ -59,10 +59,10 @@ def take(tags: Any, contents: Contents) -> None:
 
 
 def collected(data: bytes, contents: Contents) -> bytes:
-    """What a TIFF says of the picture as an Exif block of its own, empty where it says nothing.
+    """The tags about the picture as an Exif block, empty if there are none.
 
-    What stands in the first 64 kB stays where it stands; else values move together, and with them maker notes, which
-    is told, as some of them count offsets from the start of the file.
+    Values in the first 64 kB keep their offset; otherwise values move together, and maker notes with them. This is
+    reported, because some maker notes count offsets from the start of the file.
     """
     order, first = order_of(data), first_of(data)
     kept = [entry for entry in first.entries if entry.tag in (*DESCRIPTIVE, ORIENTATION)]
@@ -127,7 +127,7 @@ def _bytes(value: Any) -> bytes:
 
 
 def describe(head: bytes, data: bytes) -> str:
-    """What kind of samples a TIFF has, for a sentence; empty where its tags cannot be read."""
+    """The kind of samples in a TIFF, for a message; empty if its tags cannot be read."""
     try:
         order, first = order_of(head), first_of(data)
     except (ValueError, struct.error):

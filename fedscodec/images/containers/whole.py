@@ -1,4 +1,4 @@
-"""Is a file of a picture all there? Told by its structure: no pixel is decoded."""
+"""Check whether a picture file is complete, by its structure, without decoding pixels."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _END_OF_PNG = b"\0\0\0\0IEND\xae\x42\x60\x82"
 
 
 def size_if_whole(path: Path) -> tuple[int, int] | None:
-    """Width and height of a picture in a file that `feds decode` may have written; None where the file is cut short.
+    """Width and height of a picture that `feds decode` may have written; None if the file is cut short.
 
-    Raises ImageError where it holds no picture.
+    Raises ImageError if it holds no picture.
     """
     with own_limit(), path.open("rb") as stream:
         length = stream.seek(0, os.SEEK_END)

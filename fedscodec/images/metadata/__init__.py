@@ -1,1 +1,1 @@
-"""What is said of a picture: Exif (`exif`, `directories`), XMP (`xmp`), and texts that become XMP (`texts`, `iptc`)."""
+"""Metadata of a picture: Exif (`exif`, `directories`), XMP (`xmp`), and texts that become XMP (`texts`, `iptc`)."""

@@ -1,4 +1,4 @@
-"""Directories of TIFF 6.0, of which Exif is made: entries as bytes, whatever their type, read without trust.
+"""Directories of TIFF 6.0, which make up Exif: untrusted entries as bytes of any type.
 
 block   "II" or "MM", 42, offset of the first directory; offsets count from its first byte
 entry   tag, type, count, and four bytes: the value, or the offset of a longer one
@@ -19,7 +19,7 @@ ENTRY = 12
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry: its value as bytes in the order of the block, and where it stands if that is outside the entry."""
+    """One entry: its value as bytes in the block's byte order, and its offset if the value is outside the entry."""
 
     tag: int
     kind: int
@@ -30,14 +30,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Directory:
-    """The entries of one directory, where it stands, and the offset of the next one (0: none)."""
+    """The entries of one directory, its offset, and the offset of the next one (0: none)."""
 
     entries: tuple[Entry, ...]
     at: int
     next: int
 
     def get(self, tag: int) -> Entry | None:
-        """The entry of a tag."""
+        """The entry with a tag."""
         return next((entry for entry in self.entries if entry.tag == tag), None)
 
     @property
@@ -47,7 +47,7 @@ class Directory:
 
 
 def order_of(block: Block) -> str:
-    """`<` or `>` by the first bytes of a block; ValueError where they are no header."""
+    """`<` or `>` by the first bytes of a block. Raises ValueError if they are not a header."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(block[:4]))
     if order is None or len(block) < 8:
         raise ValueError("no TIFF header")
@@ -55,13 +55,13 @@ def order_of(block: Block) -> str:
 
 
 def first_of(block: Block) -> Directory:
-    """The first directory of a block; ValueError where it is not all inside."""
+    """The first directory of a block. Raises ValueError if it is not all inside."""
     order = order_of(block)
     return read(block, struct.unpack_from(f"{order}I", block, 4)[0], order)
 
 
 def read(block: Block, at: int, order: str) -> Directory:
-    """The directory at an offset; ValueError where it is not all inside. Values that are not are left out."""
+    """The directory at an offset. Raises ValueError if it is not all inside. Leaves out values that are not."""
     if at < 8 or at + 2 > len(block):
         raise ValueError("a directory outside the block")
     (count,) = struct.unpack_from(f"{order}H", block, at)
@@ -81,7 +81,7 @@ def read(block: Block, at: int, order: str) -> Directory:
 
 
 def below(block: Block, directory: Directory, tag: int) -> Directory | None:
-    """The directory that an entry points at; None where there is none, or a damaged one."""
+    """The directory that an entry points to; None if there is none, or a damaged one."""
     entry = directory.get(tag)
     if entry is None or len(entry.value) != 4:
         return None
@@ -93,27 +93,27 @@ def below(block: Block, directory: Directory, tag: int) -> Directory | None:
 
 
 def number(entry: Entry | None, order: str) -> int | None:
-    """The first number of an entry of whole ones."""
+    """The first number of an integer entry."""
     letter = {BYTE: "B", SHORT: "H", LONG: "I"}.get(entry.kind) if entry else None
     return None if entry is None or letter is None else int(struct.unpack_from(order + letter, entry.value)[0])
 
 
 def of_number(tag: int, kind: int, value: int, order: str) -> Entry:
-    """An entry of one whole number."""
+    """An entry with one integer."""
     letter = {BYTE: "B", SHORT: "H", LONG: "I"}[kind]
     return Entry(tag, kind, 1, struct.pack(order + letter, value))
 
 
 def of_ratio(tag: int, value: float, order: str) -> Entry:
-    """An entry of one number as numerator and denominator."""
+    """An entry with one number as numerator and denominator."""
     over = 1 if value == int(value) else 10_000
     return Entry(tag, RATIONAL, 1, struct.pack(f"{order}II", round(value * over), over))
 
 
 def packed(entries: Iterable[Entry], at: int, order: str, following: int = 0) -> bytes:
-    """A directory that will stand at `at`, with the values that do not fit into it behind it.
+    """The bytes of a directory at offset `at`, followed by the values that do not fit into it.
 
-    Values that have a place already (`Entry.at`) stay there.
+    Values that have an offset already (`Entry.at`) stay there.
     """
     ordered = sorted(entries, key=lambda entry: entry.tag)
     behind, values, table = at + 2 + ENTRY * len(ordered) + 4, b"", struct.pack(f"{order}H", len(ordered))

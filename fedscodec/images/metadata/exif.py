@@ -1,7 +1,7 @@
-"""Exif: edited where it stands, so that whatever points into it stays true, maker notes above all.
+"""Edit Exif in place, so that all offsets in it stay valid, especially those of maker notes.
 
-Every picture is upright once it is read, so orientation goes, always; a thumbnail goes where the picture was turned,
-and its bytes with it. Resolution comes in from where other formats have it.
+Every picture is upright once it is read, so orientation is always removed. If the picture was turned, its thumbnail is
+removed together with its bytes. Resolution is added from where other formats have it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .directories import (
 
 ORIENTATION = 0x0112  # tags of TIFF and Exif
 TURNS = {value: Image.Transpose(turn) for value, turn in enumerate((0, 3, 1, 5, 4, 6, 2), start=2)}
-"""What makes a picture of an orientation upright."""
+"""The transpose that makes a picture of an orientation upright."""
 EXIF_PREFIX = b"Exif\0\0"
 SRGB, UNCALIBRATED = 1, 0xFFFF  # of ColorSpace
 ACROSS, DOWN, UNIT = 0x011A, 0x011B, 0x0128
@@ -50,7 +50,7 @@ _SIDEWAYS = (5, 6, 7, 8)  # orientations by which width and height change places
 
 @dataclass
 class ExifBlock:
-    """An Exif block, from its TIFF header on, that is edited in place; ValueError where it is damaged."""
+    """An Exif block, from its TIFF header on, that is edited in place. Raises ValueError if it is damaged."""
 
     data: bytearray
 
@@ -67,12 +67,12 @@ class ExifBlock:
 
     @property
     def orientation(self) -> int | None:
-        """How the picture has to be turned, 1 to 8 if that is sound; None where nothing is said."""
+        """How the picture must be turned, 1 to 8 if valid; None if the block does not say."""
         return number(self._first.get(ORIENTATION), self.order)
 
     @property
     def density(self) -> Density | None:
-        """The resolution that the block tells."""
+        """The resolution in the block."""
         found = [self._first.get(tag) for tag in (ACROSS, DOWN)]
         ratios = [struct.unpack(f"{self.order}II", entry.value) for entry in found if entry and len(entry.value) == 8]
         if len(ratios) < 2 or any(under == 0 for _, under in ratios):
@@ -81,7 +81,9 @@ class ExifBlock:
         return Density(a / b, c / d, number(self._first.get(UNIT), self.order) or 2)
 
     def make_upright(self, turned: int) -> bool:
-        """Forget the orientation, and the thumbnail of a picture that was turned by `turned`. Whether there was one."""
+        """Remove the orientation, and the thumbnail of a picture that was turned by `turned`. Return whether there was
+        one.
+        """
         had = False
         if turned in TURNS:
             had = self._cut_thumbnail()
@@ -97,7 +99,7 @@ class ExifBlock:
         return had
 
     def without_thumbnail(self) -> bool:
-        """Forget the second directory, which is that of a thumbnail. Whether there was one."""
+        """Remove the second directory, which is that of a thumbnail. Return whether there was one."""
         had = self._cut_thumbnail()
         if self._first.next:
             self.data[self._raw_end() - 4 : self._raw_end()] = bytes(4)
@@ -105,13 +107,13 @@ class ExifBlock:
         return had
 
     def set_colour_space(self, value: int) -> None:
-        """Say what colours are, where the block says it."""
+        """Set the colour space, if the block has one."""
         exif = below(self.data, self._first, EXIF)
         if exif is not None:
             self._patch(exif, _COLOUR_SPACE, struct.pack(f"{self.order}H", value))
 
     def set_density(self, density: Density) -> None:
-        """Say the resolution, in place of the one that is said, if any."""
+        """Set the resolution, replacing any existing one."""
         kept = [entry for entry in self._first.entries if entry.tag not in (ACROSS, DOWN, UNIT)]
         added = [of_ratio(ACROSS, density.across, self.order), of_ratio(DOWN, density.down, self.order)]
         added.append(of_number(UNIT, SHORT, density.unit, self.order))
@@ -145,7 +147,7 @@ class ExifBlock:
                 self.data[at + 8 : at + 8 + len(value)] = value
 
     def _change_places(self) -> None:
-        """Width and height, and the resolutions across and down, of a picture that lay on its side."""
+        """Swap width and height, and the resolutions across and down, for a picture that lay on its side."""
         exif = below(self.data, self._first, EXIF)
         for directory, one, other in ((self._first, ACROSS, DOWN), (exif, _WIDTH, _HEIGHT)):
             a, b = (directory.get(tag) if directory else None for tag in (one, other))
@@ -183,7 +185,7 @@ class ExifBlock:
 
 
 def ranges_of(block: bytes | bytearray) -> list[tuple[int, int]]:
-    """Where the bytes of the first directory stand, of those that hang on it, and of all their values."""
+    """The byte ranges of the first directory, of the directories below it, and of all their values."""
     first = first_of(block)
     exif = below(block, first, EXIF)
     interop = below(block, exif, INTEROP) if exif else None
@@ -196,13 +198,13 @@ def _values_of(directory: Directory) -> list[tuple[int, int]]:
 
 
 def of_density(density: Density) -> bytes:
-    """A block that says a resolution and nothing else."""
+    """A block with a resolution and nothing else."""
     entries = [of_ratio(ACROSS, density.across, "<"), of_ratio(DOWN, density.down, "<")]
     return b"II*\0" + struct.pack("<I", 8) + packed([*entries, of_number(UNIT, SHORT, density.unit, "<")], 8, "<")
 
 
 def with_density(block: ExifBlock | None, density: Density | None, account: Account) -> bytes | None:
-    """The bytes of a block, none for an empty one, with a resolution that the file told elsewhere."""
+    """The bytes of a block, none for an empty one, with a resolution that was found elsewhere in the file."""
     if density is not None:
         account.kept(DENSITY)
         if block is None:

@@ -1,4 +1,4 @@
-"""IPTC (IIM 4.2) as properties of XMP, as the IPTC Photo Metadata standard pairs them."""
+"""Convert IPTC (IIM 4.2) to properties of XMP, as the IPTC Photo Metadata standard maps them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OF_THE_RECORD = (0,)  # its version
 
 
 def texts_of(block: bytes) -> tuple[dict[int, list[str]], bool]:
-    """Texts by data set of record 2, and whether there is anything else; ValueError for a damaged block."""
+    """Texts by data set of record 2, and whether there is anything else. Raises ValueError for a damaged block."""
     found, others, code = dict[int, list[str]](), False, "latin-1"
     for record, number, body in _sets(block):
         if (record, number) == (1, 90):

@@ -1,4 +1,4 @@
-"""Exif, XMP, IPTC and texts of a file become the two blocks that a .feds file holds: Exif and XMP."""
+"""Convert Exif, XMP, IPTC and texts of a file to the two blocks of a .feds file: Exif and XMP."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .exif import ORIENTATION, TURNS, ExifBlock, with_density
 
 @dataclass(frozen=True)
 class Kept:
-    """The blocks of a picture that is upright, and how it was turned before; `is_turned`: Pillow has done so."""
+    """The blocks of an upright picture, and how it was turned before; `is_turned`: Pillow has already turned it."""
 
     exif: bytes | None
     xmp: bytes | None
@@ -25,7 +25,7 @@ class Kept:
 
 
 def kept_of(contents: Contents, image: Image.Image, account: Account, colour_space: int | None) -> Kept:
-    """What is kept of the contents, and in the account what is not. `colour_space`: what Exif should now say, if so."""
+    """The blocks to keep of the contents; the rest goes to the account. `colour_space`: new value for Exif, if any."""
     block = _exif_block(contents, account)
     packet, by_xmp = _packet(contents, account)
     orientation = _orientation(contents, image, block, by_xmp)
@@ -61,7 +61,7 @@ def _exif_block(contents: Contents, account: Account) -> ExifBlock | None:
 
 
 def _packet(contents: Contents, account: Account) -> tuple[bytes | None, int]:
-    """The packet in UTF-8, whole and without orientation, and what that was."""
+    """The complete packet in UTF-8 without orientation, and the orientation it had."""
     if contents.xmp is None:
         return None, 0
     try:

@@ -1,7 +1,7 @@
-"""Texts that formats keep in places of their own (comments of JPEG and GIF, chunks of PNG, IPTC) as properties of XMP.
+"""Convert texts in format-specific places (comments of JPEG and GIF, chunks of PNG, IPTC) to properties of XMP.
 
-What XMP has a name for gets that name, if the packet does not say it already. Everything else, such as the parameters
-that made a generated picture, goes word for word into a list of keywords and texts, from which PNG gets its chunks
+A text gets XMP's own name for it if there is one and the packet does not have it already. Everything else, such as the
+parameters of a generated picture, goes word for word into a list of keywords and texts, from which PNG gets its chunks
 back.
 """
 
@@ -23,7 +23,7 @@ _NO_XML = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF, *ran
 
 
 def with_texts(packet: bytes | None, texts: list[tuple[str, str]]) -> bytes | None:
-    """A packet with texts by keyword; ValueError where it takes none."""
+    """A packet with texts by keyword added. Raises ValueError if it cannot take any."""
     there = texts_in(packet)
     texts = [pair for pair in texts if pair not in there]
     if not texts:
@@ -40,7 +40,7 @@ def with_texts(packet: bytes | None, texts: list[tuple[str, str]]) -> bytes | No
 
 
 def with_iptc(packet: bytes | None, block: bytes) -> tuple[bytes | None, bool]:
-    """A packet with what IPTC says and it does not, and whether all of that is now in it; ValueError for damage."""
+    """A packet with missing IPTC data added, and whether all of IPTC is now in it. Raises ValueError for damage."""
     sets, others = iptc.texts_of(block)
     packet, all_in = _with_sets(packet, sets)
     return packet, all_in and not others

@@ -1,8 +1,8 @@
-"""XMP packets: always UTF-8, whole, without orientation, and joined from and cut into the parts that JPEG asks for.
+"""XMP packets: convert to UTF-8, remove orientation, join the parts of JPEG, and split into them again.
 
-A packet is edited as text, since a parser would write names of its own for its namespaces; that it is sound XML before
-and after is checked by one that reads no entities (so that none can be a bomb). No pattern here looks further than a
-few letters ahead of what it cannot match, so that no packet takes long.
+A packet is edited as text, because a parser would invent its own names for namespaces. A parser without entities (so
+that none can be a bomb) checks that it is valid XML before and after. No pattern here looks further than a few letters
+ahead, so no packet takes long.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SEGMENT = 65_400  # bytes of an extension in one segment of JPEG
 
 
 def to_utf8(packet: bytes) -> bytes:
-    """A packet in UTF-8, from whatever of the encodings of Unicode or Latin-1 it is in; ValueError where it is none."""
+    """A packet in UTF-8, from any Unicode encoding or Latin-1. Raises ValueError for other encodings."""
     code = next((code for bom, code in _BOMS if packet.startswith(bom)), None)
     code = code or next((code for start, code in _NULS if packet.startswith(start)), None)
     packet = packet.rstrip(b"\0") if code is None else packet
@@ -53,7 +53,7 @@ def to_utf8(packet: bytes) -> bytes:
 
 
 def is_sound(packet: bytes) -> bool:
-    """Whether a packet is XML without a document type, in which entities could hide."""
+    """Whether a packet is XML without a document type, which could hide entities."""
     parser = expat.ParserCreate(namespace_separator=" ")
 
     def refuse(*_: object) -> None:
@@ -68,7 +68,7 @@ def is_sound(packet: bytes) -> bool:
 
 
 def upright(packet: bytes) -> tuple[bytes, int]:
-    """A packet without orientation, and what it was; 0 where it said nothing."""
+    """A packet without orientation, and the orientation it had; 0 for none."""
     text, turned = packet.decode(), 0
     for prefix in _prefixes(text, _TIFF, "tiff"):
         name = re.escape(f"{prefix}:Orientation")
@@ -84,7 +84,7 @@ def upright(packet: bytes) -> tuple[bytes, int]:
 
 
 def without_gain_map(packet: bytes) -> bytes:
-    """A packet that no longer promises a gain map behind the picture."""
+    """A packet that no longer promises a gain map after the picture."""
     text = packet.decode()
     for prefix in _prefixes(text, _GAIN_MAP, "hdrgm"):
         name = rf"{re.escape(prefix)}:[\w.-]+"
@@ -96,7 +96,7 @@ def without_gain_map(packet: bytes) -> bytes:
 
 
 def joined(packet: bytes, extension: bytes) -> bytes:
-    """A packet and its extension as one; ValueError where they cannot be joined."""
+    """A packet and its extension as one. Raises ValueError if they cannot be joined."""
     text, more = _EXTENDED.sub("", packet.decode()), to_utf8(extension).decode()
     ours, theirs = _RDF_OPEN.search(text), _RDF_OPEN.search(more)
     if ours is None or theirs is None or not is_sound(more.encode()) or ours["prefix"] != theirs["prefix"]:
@@ -135,7 +135,7 @@ def has_property(packet: bytes | None, uri: str, usual: str, name: str) -> bool:
 
 
 def parted(packet: bytes) -> tuple[bytes, list[bytes]]:
-    """A short packet that points to a longer one, and that in the segments of JPEG (XMP specification, part 3)."""
+    """A short packet that points to a longer one, and the longer one in JPEG segments (XMP specification, part 3)."""
     body = _PACKET.sub("", packet.decode()).strip().encode()
     name = hashlib.md5(body, usedforsecurity=False).hexdigest().upper()
     properties = f"<xmpNote:HasExtendedXMP>{name}</xmpNote:HasExtendedXMP>"
@@ -146,7 +146,7 @@ def parted(packet: bytes) -> tuple[bytes, list[bytes]]:
 
 
 def _with(text: str, inner: str, names: dict[str, str]) -> bytes:
-    """The text with something more at the end of its RDF, and namespaces in its head."""
+    """The text with more content at the end of its RDF, and more namespaces in its head."""
     ours = _RDF_OPEN.search(text)
     if ours is None:
         raise ValueError("a packet without RDF")

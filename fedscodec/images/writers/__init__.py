@@ -1,1 +1,1 @@
-"""What Pillow's writers do not do: TIFF that keeps Exif where it stands, and long XMP in JPEG."""
+"""Writers for what Pillow cannot write: TIFF that keeps the offsets of Exif, and long XMP in JPEG."""

@@ -1,4 +1,4 @@
-"""TIFF 6.0, uncompressed, whose first bytes are the Exif block: all in it stays at its offset, maker notes too."""
+"""TIFF 6.0, uncompressed, that starts with the Exif block, so everything in it keeps its offset, maker notes too."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _FILE_AT_MOST = 2**32 - 2**24
 
 
 def tiff_bytes(samples: NDArray[np.uint8], exif: bytes | None, icc: bytes | None, xmp: bytes | None) -> bytes:
-    """A file of samples [H, W, C]: grey (1), grey with alpha (2), RGB (3), RGB with alpha (4).
+    """A TIFF of samples [H, W, C]: grey (1), grey with alpha (2), RGB (3), RGB with alpha (4).
 
-    OutputError for more than 4 GB, and ValueError for a damaged Exif block.
+    Raises OutputError for more than 4 GB, and ValueError for a damaged Exif block.
     """
     height, width, channels = samples.shape
     if samples.nbytes > _FILE_AT_MOST:
