@@ -1,1 +1,1 @@
-"""How feds is measured: on real files, encoded and decoded."""
+"""Benchmarks on real files, encoded and decoded."""

@@ -1,7 +1,7 @@
-"""Bjøntegaard's delta rate: how many more bytes a codec needs than another for the same quality, in percent.
+"""Bjøntegaard's delta rate: how many more bytes one codec needs than another for the same quality, in percent.
 
-log(rate) is interpolated over quality by PCHIP and compared where both curves are defined. The integral is that of
-the `bjontegaard` library; what is ours is saying where it is taken, and when it means little.
+log(rate) is interpolated over quality by PCHIP and compared where both curves are defined. The `bjontegaard` library
+computes the integral; this module chooses the interval and warns if the figure means little.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from ..metrics.table import METRICS
 from .curves import Curve
 
 LEAST_SHARE = 0.75
-"""Share of the shorter curve that both must cover, or the figure is called uncertain."""
+"""Share of the shorter curve that both must cover; below it, the figure is called uncertain."""
 LEAST_POINTS = 4
-"""Points of each curve, as in Bjøntegaard's proposal, or the figure is called uncertain."""
+"""Points that each curve needs, as in Bjøntegaard's proposal; below it, the figure is called uncertain."""
 
 
 @dataclass(frozen=True)
 class BdRate:
     """Percent more rate than the anchor (negative: less), over `low` … `high` of the metric's height; or NaN.
 
-    `share` is how much of the shorter curve that interval is. `warning` says why not to lean on the figure.
+    `share` is the part of the shorter curve in that interval. `warning` says why the figure is uncertain.
     """
 
     percent: float
@@ -35,12 +35,12 @@ class BdRate:
 
     @property
     def is_known(self) -> bool:
-        """Whether there is a figure at all."""
+        """Whether there is a figure."""
         return not math.isnan(self.percent)
 
 
 def bd_rate(anchor: Curve, test: Curve, metric: str = "psnr") -> BdRate:
-    """The delta rate of `test` over `anchor`; FedsError where the `bjontegaard` library is not installed."""
+    """The delta rate of `test` over `anchor`. Raises FedsError if the `bjontegaard` library is not installed."""
     curves = [anchor.points(metric), test.points(metric)]
     if fault := _fault(curves, (anchor, test), metric):
         return BdRate(math.nan, warning=fault)

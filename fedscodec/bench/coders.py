@@ -1,7 +1,7 @@
-"""What every codec under measurement offers, and ours as one of them.
+"""The interface of every measured codec, and feds as one of them.
 
-A coder describes itself (`Codec`), encodes a picture to real bytes and decodes those bytes; each half says where its
-seconds went and how much memory it took.
+A coder describes itself (`Codec`), encodes a picture to real bytes and decodes those bytes. Both halves report the
+seconds of their stages and their memory.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Half(Generic[T]):
-    """One half of the work: what came out, seconds of each stage, peak memory in bytes, −log₂ p where it is known."""
+    """One half of the work: the result, seconds of each stage, peak memory in bytes, and −log₂ p if known."""
 
     result: T
     seconds: dict[str, float]
@@ -40,7 +40,7 @@ class Half(Generic[T]):
 
 
 class MissingPeerError(FedsError):
-    """A peer is not installed; the text is how to get it."""
+    """A peer is not installed; the text says how to get it."""
 
 
 class Coder(Protocol):
@@ -48,21 +48,21 @@ class Coder(Protocol):
 
     @property
     def codec(self) -> Codec:
-        """What it is."""
+        """The description of the codec."""
 
     @property
     def settings(self) -> Sequence[float]:
-        """At what it is measured."""
+        """The settings to measure."""
 
     def encode(self, picture: Picture, setting: float) -> Half[bytes]:
-        """The picture as real bytes."""
+        """Encode a picture to real bytes."""
 
     def decode(self, data: bytes) -> Half[NDArray[np.uint8]]:
         """Samples uint8 [H, W, 3] from those bytes; called right after `encode`."""
 
 
 def timed(stage: str, work: Callable[[], T], *, growth: bool = False) -> Half[T]:
-    """A half that is one stage."""
+    """A half with a single stage."""
     memory = PeakMemory(growth=growth)
     begin = time.perf_counter()
     result = work()
@@ -88,7 +88,7 @@ def _training(metadata: Mapping[str, str]) -> str:
 
 @dataclass
 class FedsCoder:
-    """One of our networks at an effort. FedsError should its decoder ever read other symbols than its encoder wrote."""
+    """One of our networks at an effort. Raises FedsError if its decoder reads other symbols than its encoder wrote."""
 
     model: Model
     settings: Sequence[float]
@@ -122,14 +122,14 @@ class FedsCoder:
         return PeakMemory(device=self.model.device if self._cuda else None)
 
     def encode(self, picture: Picture, setting: float) -> Half[bytes]:
-        """A .feds file; −log₂ p is by the integer tables."""
+        """A .feds file; −log₂ p comes from the integer tables."""
         memory = self._memory()
         encoded = encode_picture(picture, self.model, Encoding(quality=setting, count_bits=True, effort=self.effort))
         self._symbols = encoded.symbols
         return Half(encoded.data, encoded.seconds, memory.bytes(), encoded.bits)
 
     def decode(self, data: bytes) -> Half[NDArray[np.uint8]]:
-        """Pixels of the file just written, of which the symbols are compared one by one."""
+        """Pixels of the file just written; compares its symbols one by one."""
         memory = self._memory()
         decoded = decode_file(unpack(data, max_pixels=None), self.model)
         peak = memory.bytes()

@@ -1,7 +1,7 @@
-"""Rate-distortion curves: what was measured here, what others published, and what a curve is.
+"""Rate-distortion curves, measured here or published by others.
 
-Both are means over the same pictures: of bits per pixel, and of metrics. A curve holds them as heights, more being
-better: MS-SSIM in decibels, that of the mean, as the published points are means of the plain figure.
+Both are means over the same pictures: of bits per pixel, and of metrics. A curve holds metrics as heights, where more
+is better. MS-SSIM is in decibels of the mean, because the published points are means of the plain value.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Kind = Literal["feds", "peer", "classic", "learned"]
 
 @dataclass(frozen=True)
 class Curve:
-    """One codec on one set of pictures; all tuples are in step, points in order of rate.
+    """One codec on one set of pictures; all tuples run in parallel, with points in order of rate.
 
-    quality holds the heights of each metric that is known, by name (see `Metric.height`). encode and decode are mean
-    seconds a picture, None where nobody measured them.
+    quality holds the heights of each known metric by name (see `Metric.height`). encode and decode are mean seconds per
+    picture, None if nobody measured them.
     """
 
     name: str
@@ -41,15 +41,15 @@ class Curve:
         return self.kind in ("feds", "peer")
 
     def points(self, metric: str) -> list[tuple[float, float]]:
-        """(bits per pixel, height) in order of rate; none where the metric is not known."""
+        """(bits per pixel, height) in order of rate; empty if the metric is not known."""
         return list(zip(self.bpp, self.quality.get(metric, ()), strict=False))
 
 
 def measured_curves(results: Results) -> list[Curve]:
     """A curve for each codec of a run, in its order.
 
-    Settings that do not have all of its pictures, as after Ctrl-C, are left out, and a codec without any others too:
-    means over other pictures are not points of one curve.
+    Settings without all of the pictures, as after Ctrl-C, are left out, and so is a codec without any other settings:
+    means over different pictures are not points of one curve.
     """
     curves = (_measured(results, key) for key in results.codecs)
     return [curve for curve in curves if curve.bpp]
@@ -68,13 +68,13 @@ def _measured(results: Results, key: str) -> Curve:
 
 
 def picture_curves(results: Results, picture: str) -> list[Curve]:
-    """A curve for each codec over one picture alone."""
+    """A curve for each codec over one picture only."""
     rows = [row for row in results.rows if row.picture == picture]
     alone = replace(results, dataset=replace(results.dataset, pictures=1), rows=rows, summaries=summarise(rows))
     return measured_curves(alone)
 
 
 def known_metrics(curves: Iterable[Curve]) -> list[str]:
-    """The metrics that some measured curve has, in the order of the table; PSNR where there is none."""
+    """The metrics of the measured curves, in the order of the table; PSNR if there is none."""
     measured = [curve for curve in curves if curve.is_measured]
     return [name for name in METRICS if any(curve.quality.get(name) for curve in measured)] or ["psnr"]

@@ -1,9 +1,9 @@
-"""The pictures that codecs are measured on: found, downloaded where they are missing, and checked.
+"""The pictures of a benchmark: found, downloaded if missing, and checked.
 
-A dataset is looked for as `$FEDS_DATA/NAME` (several folders like in $PATH), then in the user's cache, and else
-downloaded there from its official place. Kodak is checked by SHA-256: of the files, or of the pixels inside, as another
-encoder's PNG of the same pixels is another file. Of the others no sums are known; they are checked by name, number and
-size, and the results say so.
+A dataset is searched for as `$FEDS_DATA/NAME` (several folders, as in $PATH), then in the user's cache, and else
+downloaded into the cache from its official place. Kodak is checked by SHA-256: of the files, or of the pixels, because
+another encoder's PNG of the same pictures is another file. For the others no sums are known; they are checked by name,
+number and size, and the results say so.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ from .download import Progress, fetch_archive, fetch_file, silent
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset by name: where it comes from and how it is recognised.
+    """A dataset: its origin and how to recognise it.
 
-    `url` ends with a slash where every file is downloaded for itself, else it is an archive (zip), of which the
-    pictures under `inside` are taken. `names` are all that is expected, where they are known; `sums_file` is in this
-    package.
+    `url` ends with a slash if every file is downloaded on its own; else it is an archive (zip), from which the pictures
+    under `inside` are taken. `names` are all expected names, if known; `sums_file` is in this package.
     """
 
     name: str
@@ -53,7 +52,7 @@ class Source:
 
     @property
     def checked(self) -> str:
-        """What `check` makes sure of, for the results."""
+        """What `check` verifies, for the results."""
         if self.sums_file:
             return "SHA-256 of the files or of their pixels"
         if self.names and self.size:
@@ -87,13 +86,13 @@ SOURCES: dict[str, Source] = {
 
 
 GRAPHICS = "graphics"
-"""The dataset that is drawn: flat colours, text, lines, checkerboards, gradients, screens."""
+"""The dataset that is drawn here: flat colours, text, lines, checkerboards, gradients, screens."""
 _ALIASES = {"clic": "clic2021"}  # its name in earlier results
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures to measure on: what they are called together, their paths in order, how they were checked."""
+    """Pictures to measure: their common name, their paths in order, and how they were checked."""
 
     name: str
     paths: list[Path]
@@ -101,7 +100,7 @@ class Pictures:
     left_out: dict[str, str] = field(default_factory=dict)
 
     def readable(self) -> Pictures:
-        """Those that can be read, all of each; of the others the names and why. ImageError where none can."""
+        """The readable pictures, and the name and fault of each other. Raises ImageError if none can be read."""
         left_out: dict[str, str] = {}
         for path in self.paths:
             try:
@@ -114,16 +113,16 @@ class Pictures:
 
 
 def gathered(places: Iterable[Path]) -> Pictures:
-    """Pictures and the folders of them that are named, called by the name of the first place."""
+    """The named pictures and those of the named folders; the set is called after the first of them."""
     places = list(places)
     first = places[0].resolve()
     return Pictures(first.name if len(places) == 1 else f"{first.name} and more", pictures_in(places))
 
 
 def pictures_in(places: Iterable[Path]) -> list[Path]:
-    """The pictures named, and those directly inside the folders named, each once.
+    """The named pictures, and those directly inside the named folders, each once.
 
-    ImageError where there is none, and where two have one name, as rows are told apart by it.
+    Raises ImageError if there is none, and if two have the same name, because rows are told apart by name.
     """
     places = list(places)
     wanted, found = picture_suffixes(), dict[Path, None]()
@@ -140,7 +139,7 @@ def pictures_in(places: Iterable[Path]) -> list[Path]:
 
 
 def cache_folder() -> Path:
-    """Where downloaded datasets are kept for this user."""
+    """The user's folder for downloaded datasets."""
     home = Path.home()
     if os.environ.get("XDG_CACHE_HOME"):
         return Path(os.environ["XDG_CACHE_HOME"]) / "feds"
@@ -155,9 +154,9 @@ def own_folders() -> list[Path]:
 
 
 def dataset(name: str, progress: Progress = silent) -> Pictures:
-    """The pictures of a dataset, drawn or downloaded first where they are in no folder, or those of a folder.
+    """The pictures of a dataset or of a folder; a dataset that is missing is drawn or downloaded first.
 
-    FedsError says where to put what.
+    Raises FedsError, which says what to put where.
     """
     name = _ALIASES.get(name, name)
     if name == GRAPHICS:
@@ -170,7 +169,7 @@ def dataset(name: str, progress: Progress = silent) -> Pictures:
 
 
 def drawn() -> Pictures:
-    """Pictures that are no photographs, drawn anew into the cache."""
+    """Pictures that are not photographs, drawn into the cache."""
     folder = cache_folder() / GRAPHICS
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.png" for name in graphics.pictures()]
@@ -180,7 +179,7 @@ def drawn() -> Pictures:
 
 
 def obtain(source: Source, progress: Progress = silent) -> Pictures:
-    """What `dataset` does, for a source that need not be in the table."""
+    """Like `dataset`, for a source that need not be in the table."""
     for folder in own_folders():
         if (folder / source.name).is_dir():
             return Pictures(source.name, check(source, folder / source.name), source.checked)
@@ -191,7 +190,7 @@ def obtain(source: Source, progress: Progress = silent) -> Pictures:
 
 
 def missing(source: Source, folder: Path) -> list[str]:
-    """The pictures of a dataset that are not in a folder, by name, or as one line where names are not known."""
+    """The missing pictures of a dataset in a folder, by name, or as one line if names are not known."""
     if source.names:
         return [name for name in source.names if not (folder / name).is_file()]
     found = len(pictures_in([folder])) if folder.is_dir() and any(folder.iterdir()) else 0
@@ -199,7 +198,7 @@ def missing(source: Source, folder: Path) -> list[str]:
 
 
 def check(source: Source, folder: Path) -> list[Path]:
-    """The pictures of a dataset in a folder, in order; FedsError for the first that is missing or another one."""
+    """The pictures of a dataset in a folder, in order. Raises FedsError for the first that is missing or wrong."""
     if absent := missing(source, folder):
         raise FedsError(f"{folder}: expected {source.title}, but these are missing: {_some(absent)}")
     paths = [folder / name for name in source.names] or pictures_in([folder])
@@ -209,7 +208,7 @@ def check(source: Source, folder: Path) -> list[Path]:
 
 
 def check_picture(source: Source, path: Path, file: Path) -> None:
-    """FedsError, about `path`, unless `file` holds the picture that a dataset has there, as far as that is known."""
+    """Raise FedsError, about `path`, unless `file` holds the dataset's picture of that name, as far as is known."""
     sums = source.sums.get(path.name)
     if sums and hashlib.sha256(file.read_bytes()).hexdigest() != sums["sha256"]:
         found = hashlib.sha256(read_picture(file).pixels.tobytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""Files from the web, whole or not at all, and checked before they are there."""
+"""Download files completely or not at all, and check them before they are put in place."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _CHUNK = 1 << 18
 
 
 class Progress(Protocol):
-    """Told of a download: what comes, bytes so far, and of how many, where the server says so."""
+    """Called during a download: its name, bytes so far, and the total if the server says it."""
 
     def __call__(self, name: str, done: int, total: int | None) -> None:
-        """Show it."""
+        """Show the progress."""
 
 
 def silent(name: str, done: int, total: int | None) -> None:
@@ -30,9 +30,9 @@ def silent(name: str, done: int, total: int | None) -> None:
 
 
 def fetch_file(url: str, path: Path, progress: Progress = silent, check: Callable[[Path], None] | None = None) -> None:
-    """Download a file to `path`; `check` sees it first, under another name, and keeps it away by raising.
+    """Download a file to `path`; `check` sees it first, under another name, and rejects it by raising.
 
-    Raises OSError (URLError is one) where it cannot be had.
+    Raises OSError (URLError is one) if the download fails.
     """
     with replacing(path) as part:
         with part.open("wb") as stream:
@@ -42,9 +42,10 @@ def fetch_file(url: str, path: Path, progress: Progress = silent, check: Callabl
 
 
 def fetch_archive(url: str, folder: Path, inside: str, suffixes: Collection[str], progress: Progress = silent) -> None:
-    """Download a zip and put into `folder` its files with these suffixes that lie below a path with `inside` in it.
+    """Download a zip and put its files with these suffixes below a path with `inside` into `folder`.
 
-    Folders of the archive are not kept, so that no name in it leads out of `folder`. OSError as for `fetch_file`.
+    Folders of the archive are not kept, so that no name in it leads out of `folder`. Raises OSError as `fetch_file`
+    does.
     """
     with tempfile.TemporaryFile(dir=folder) as archive:
         _pour(url, archive, progress)
@@ -56,7 +57,7 @@ def fetch_archive(url: str, folder: Path, inside: str, suffixes: Collection[str]
 
 
 def fetch_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:
-    """Unpack one file of an archive to `path`, whole or not at all."""
+    """Unpack one file of an archive to `path`, completely or not at all."""
     with replacing(path) as part, archive.open(entry) as source, part.open("wb") as stream:
         shutil.copyfileobj(source, stream, _CHUNK)
 

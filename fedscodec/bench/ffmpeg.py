@@ -1,8 +1,8 @@
-"""HEVC and VVC as peers: x265 and vvenc through the ffmpeg binary that imageio-ffmpeg ships, one process a picture.
+"""HEVC and VVC as peers: x265 and vvenc through imageio-ffmpeg's ffmpeg binary, one process per picture.
 
-RGB becomes BT.709 YCbCr of 10 bits and full range by zimg (RGB → 4:4:4 → RGB comes back without any error), and the
-bytes are the elementary stream with its parameter sets, no container. Seconds are those of the whole process: its start
-(about 0.02 s) and both conversions are in them.
+zimg converts RGB to BT.709 YCbCr of 10 bits and full range (RGB → 4:4:4 → RGB comes back without any error). The bytes
+are the elementary stream with its parameter sets, without container. Seconds are those of the whole process, including
+its start (about 0.02 s) and both conversions.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SECONDS_BETWEEN_LOOKS = 0.002
 
 @cache
 def binary() -> str:
-    """The ffmpeg of imageio-ffmpeg; MissingPeerError where that is not installed, or has no zimg for the colours."""
+    """The ffmpeg of imageio-ffmpeg. Raises MissingPeerError if it is not installed, or has no zimg for the colours."""
     try:
         from imageio_ffmpeg import get_ffmpeg_exe
 
@@ -88,7 +88,7 @@ class FfmpegCoder:
 
 
 def run(arguments: list[str], data: bytes, threads: int) -> Half[bytes]:
-    """Standard output of ffmpeg given `data` on standard input; FedsError with its first words where it fails."""
+    """Standard output of ffmpeg for `data` on standard input. Raises FedsError with its first words if it fails."""
     command = [binary(), "-hide_banner", "-loglevel", "error", "-nostats", "-filter_threads", str(threads), *arguments]
     begin = time.perf_counter()
     with (
@@ -112,9 +112,9 @@ def run(arguments: list[str], data: bytes, threads: int) -> Half[bytes]:
 
 
 class _Watch:
-    """Looks at the high-water mark of a process until told to stop, as it is gone when the process has ended.
+    """Samples the high-water mark of a process until stopped, because it is gone when the process has ended.
 
-    What the system tells of ended children is no use: there the memory of the parent that started them counts too.
+    The system's figures on ended children do not help: they include the memory of the parent that started them.
     """
 
     def __init__(self, process: int) -> None:
@@ -151,7 +151,7 @@ def hevc(settings: Sequence[float], threads: int) -> Coder:
 
 
 def vvc(settings: Sequence[float], threads: int) -> Coder:
-    """VVC by vvenc, which ffmpeg feeds with 4:2:0 in 10 bits only; settings are QPs."""
+    """VVC by vvenc, which ffmpeg feeds with 10-bit 4:2:0 only; settings are QPs."""
     _require("libvvenc", "vvc")
     codec = Codec("VVC (vvenc)", "peer", f"ffmpeg {version()}", "YCbCr 4:2:0, 10 bits", setting="QP",
                   options="preset fast, without perceptual adaptation", memory=CHILD)  # fmt: skip

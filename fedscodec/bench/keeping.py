@@ -1,4 +1,4 @@
-"""The folder that a bench leaves behind.
+"""The folder with the results of a benchmark.
 
 results.json                               every row, see `results`
 compressai/CODEC.json                      the curves in the layout that CompressAI's plotting tools read
@@ -27,9 +27,9 @@ _COMPRESSAI = {"psnr": "psnr-rgb", "ms_ssim": "ms-ssim-rgb"}  # what it calls th
 
 
 def prepare(folder: Path, *, force: bool, resume: bool) -> Results | None:
-    """Make the folder ready and return what an earlier bench left in it, if that is to go on.
+    """Prepare the folder; return the results of an earlier benchmark if that is to continue.
 
-    OutputError where there are results already and neither is asked for; with `force` they are removed.
+    Raises OutputError if there are results and neither `resume` nor `force` is set; `force` removes them.
     """
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: is a file, expected a folder for the results")
@@ -49,7 +49,7 @@ def prepare(folder: Path, *, force: bool, resume: bool) -> Results | None:
 
 
 def keep_results(folder: Path, results: Results) -> None:
-    """Write results.json, whole or not at all."""
+    """Write results.json, completely or not at all."""
     write_file(folder / RESULTS, to_json(results).encode(), force=True)
 
 
@@ -61,7 +61,7 @@ def keep_curves(folder: Path, results: Results) -> None:
 
 
 def compressai_json(results: Results, key: str) -> str:
-    """One codec's means over the pictures, in the layout of `compressai.utils.plot`."""
+    """The means of one codec over the pictures, in the layout of `compressai.utils.plot`."""
     codec, where = results.codecs[key], results.where
     summaries = [s for s in summarise(results.rows) if s.codec == key]
     columns = {
@@ -93,7 +93,7 @@ def _write_webp(path: Path, pixels: NDArray[np.uint8]) -> None:
 
 
 def chosen_for_viewer(names: list[str], count: int) -> set[str]:
-    """The names of `count` pictures from all over a list, no two with one stem, as their files are called by that."""
+    """The names of `count` pictures from all over a list, with different stems, as their files are named by stem."""
     names = list({Path(name).stem: name for name in names}.values())
     count = min(count, len(names))
     return {names[(2 * part + 1) * len(names) // (2 * count)] for part in range(count)}

@@ -1,6 +1,6 @@
-"""Peers at nearly our bytes, for the viewer of a report: between two measured settings the nearest is searched for.
+"""Search for peers' files with nearly as many bytes as ours, between two measured settings, for a report's viewer.
 
-Its rows stand apart from those that were planned, as no mean is taken over them.
+These rows are kept apart from the planned ones, because no mean is taken over them.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from .results import Row
 
 TRIES = 4
 CLOSE = 0.02
-"""A file so near to ours, as a share of it, is near enough."""
+"""A file that differs from ours by at most this share of its size is near enough."""
 LEVELS = 3
-"""Settings of ours that a viewer shows of a picture, when so many were measured."""
+"""Settings of ours that a viewer shows of a picture, if that many were measured."""
 
 
 def levels(rows: Sequence[Row]) -> list[Row]:
-    """Which of our rows of one picture are shown: the middle one by bytes first, then those at the ends."""
+    """Which of our rows of one picture are shown: the middle one by bytes first, then the ends."""
     rows = sorted(rows, key=lambda row: row.bytes)
     if len(rows) > LEVELS:
         last = len(rows) - 1
@@ -28,15 +28,15 @@ def levels(rows: Sequence[Row]) -> list[Row]:
 
 
 def nearest(rows: Sequence[Row], size: int) -> Row:
-    """The row whose file comes nearest to so many bytes."""
+    """The row whose file size is nearest to a size."""
     return min(rows, key=lambda row: abs(row.bytes - size))
 
 
 def search(rows: Sequence[Row], size: int, measure: Callable[[int], Row | None]) -> Iterator[Row]:
-    """Yield rows of one codec on one picture at whole settings ever nearer to `size` bytes.
+    """Yield rows of one codec on one picture at whole settings, each nearer to `size` bytes.
 
-    rows: what is known of it. measure: a row at a setting, or None where the codec fails, which ends the search. So
-    does a file near enough, and there being no whole setting left between the two around `size`.
+    rows: the known ones. measure: a row at a setting, or None if the codec fails, which ends the search. The search
+    also ends at a file that is near enough, and when no whole setting is left between the two around `size`.
     """
     known = list(rows)
     for _ in range(TRIES):
@@ -56,7 +56,7 @@ def _is_close(row: Row, size: int) -> bool:
 
 
 def _between(below: Row, above: Row, size: int) -> int | None:
-    """The whole setting strictly between two at which `size` is expected, the logarithm of the bytes being a line."""
+    """The whole setting strictly between two that should give `size`, with the logarithm of the bytes as a line."""
     low, high = sorted((below.setting, above.setting))
     first, last = math.floor(low) + 1, math.ceil(high) - 1
     if first > last:

@@ -1,7 +1,7 @@
-"""Peak memory of a piece of work, from what the system itself keeps: the high-water mark of resident memory.
+"""Peak memory of a piece of work, by the system's high-water mark of resident memory.
 
-Linux keeps one for every process and lets a process lower its own to what is resident now. Elsewhere nothing is
-reported, as marks that cannot be lowered tell of the largest picture so far. On a GPU it is what torch allocated there.
+Linux keeps one for every process and lets a process reset its own. Other systems report nothing, because marks that
+cannot be reset show the largest picture so far. On a GPU it is what torch allocated there.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ CUDA = "memory that torch allocated on the GPU, weights included"
 
 
 class PeakMemory:
-    """Starts to watch when it is made.
+    """Starts to measure when it is created.
 
-    `growth`: report what is above the memory resident at the start. `device`: a CUDA device (torch.device) to be
-    watched in place of the process.
+    `growth`: report only what exceeds the memory resident at the start. `device`: a CUDA device (torch.device) to
+    measure instead of the process.
     """
 
     def __init__(self, *, growth: bool = False, device: Any = None) -> None:
@@ -37,7 +37,7 @@ class PeakMemory:
         self._before = (resident("VmRSS") or 0) if growth else 0
 
     def bytes(self) -> int | None:
-        """The peak so far, or None where the system does not tell."""
+        """The peak so far, or None if the system does not report it."""
         if self._device is not None:
             import torch
 
@@ -47,7 +47,7 @@ class PeakMemory:
 
 
 def resident(field: str, process: int | str = "self") -> int | None:
-    """Bytes of a field of /proc/PROCESS/status, None if there is none: VmRSS is resident now, VmHWM at its highest."""
+    """Bytes of a field of /proc/PROCESS/status, None if there is none: VmRSS is resident now, VmHWM its peak."""
     with suppress(OSError, ValueError, IndexError):
         for line in Path(f"/proc/{process}/status").read_text().splitlines():
             if line.startswith(f"{field}:"):

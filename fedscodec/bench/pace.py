@@ -1,4 +1,4 @@
-"""How long a bench will still take, from how long its jobs took so far."""
+"""Estimate the remaining time of a benchmark from the jobs so far."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from .run import Job
 
 @dataclass
 class Pace:
-    """Seconds that jobs took, by codec and setting, as some take a hundred times as long as others."""
+    """Seconds of jobs by codec and setting, because some take a hundred times as long as others."""
 
     _of: dict[tuple[str, float], list[float]] = field(default_factory=dict)
 
     def add(self, job: Job, seconds: float) -> None:
-        """A job is done."""
+        """Add a finished job."""
         self._of.setdefault((job.codec, job.setting), []).append(seconds)
 
     def left(self, jobs: Iterable[Job]) -> float | None:
         """Seconds that these jobs will take; None before the first is done.
 
-        A setting not seen yet is taken to cost what the others of its codec do, or else what all do.
+        A new setting is assumed to take as long as the others of its codec, or else as all jobs.
         """
         if not self._of:
             return None
@@ -33,7 +33,7 @@ class Pace:
 
 
 def in_words(seconds: float | None) -> str:
-    """About how long: `50 s left`, `12 min left`, or nothing where it is not known."""
+    """Rough time in words: `50 s left`, `12 min left`, or nothing if it is not known."""
     if seconds is None:
         return ""
     return f"{10 * round(seconds / 10 + 0.5)} s left" if seconds < 90 else f"{round(seconds / 60)} min left"

@@ -1,8 +1,8 @@
-"""The table of codecs that ours is measured against.
+"""The table of codecs that feds is compared with.
 
-Each is asked for the best that it has for RGB PSNR at a speed that people would put up with, and beside that the newer
-ones as people run them. All state their colour space, subsampling, version and options. One that is not installed
-raises MissingPeerError, whose text says how to get it.
+Each uses its best settings for RGB PSNR at an acceptable speed; some newer ones are also measured with their defaults.
+All state their colour space, subsampling, version and options. One that is not installed raises MissingPeerError, whose
+text says how to get it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .coders import Coder, MissingPeerError
 
 @dataclass(frozen=True)
 class Peer:
-    """An entry of the table: the settings it is measured at, those of a quick look, and how it is made ready.
+    """An entry of the table: its settings, those for `--quick`, and how to open it.
 
     `open` takes the settings and the number of threads, and raises MissingPeerError.
     """
@@ -45,7 +45,7 @@ PEERS: dict[str, Peer] = {
 
 
 def chosen(names: str) -> list[str]:
-    """The peers that `all`, `none` or a list with commas asks for; FedsError for a name that is in no table."""
+    """The peers for `all`, `none` or a list with commas. Raises FedsError for an unknown name."""
     if names in ("all", "none"):
         return list(PEERS) if names == "all" else []
     wanted = [name.strip() for name in names.split(",") if name.strip()]
@@ -55,7 +55,7 @@ def chosen(names: str) -> list[str]:
 
 
 def opened(names: list[str], threads: int, *, quick: bool = False) -> tuple[dict[str, Coder], dict[str, str]]:
-    """The coders of these peers that are installed, and of the others how to get each."""
+    """The coders of the installed peers, and for each other one how to get it."""
     coders: dict[str, Coder] = {}
     absent: dict[str, str] = {}
     for name in names:

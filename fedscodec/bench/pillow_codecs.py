@@ -1,4 +1,4 @@
-"""Codecs that Pillow writes and reads, as peers: JPEG, JPEG 2000, WebP, AVIF, and JPEG XL by its plugin."""
+"""Codecs of Pillow as peers: JPEG, JPEG 2000, WebP, AVIF, and JPEG XL through its plugin."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .results import Codec
 
 @dataclass(frozen=True)
 class PillowCoder:
-    """A codec that Pillow writes and reads; `arguments` gives those of `save` for a setting."""
+    """A codec of Pillow; `arguments` gives those of `save` for a setting."""
 
     codec: Codec
     settings: Sequence[float]
@@ -26,7 +26,7 @@ class PillowCoder:
     arguments: Callable[[float], dict[str, Any]]
 
     def encode(self, picture: Picture, setting: float) -> Half[bytes]:
-        """A file of that format, of the pixels alone."""
+        """A file of that format, with pixels only."""
         image, buffer = to_pil(picture), BytesIO()
         coded = timed("encode", lambda: image.save(buffer, self.format, **self.arguments(setting)), growth=True)
         return Half(buffer.getvalue(), coded.seconds, coded.peak_bytes)
@@ -89,7 +89,7 @@ def avif(settings: Sequence[float], threads: int) -> Coder:
 
 
 def avif_default(settings: Sequence[float], threads: int) -> Coder:
-    """AVIF as Pillow writes it where it is told a quality alone: libavif's own tuning, for the eye since 1.4."""
+    """AVIF with Pillow's defaults and a quality: libavif's own tuning, for the eye since 1.4."""
     codec = _pillow(
         "AVIF (default)", "avif", "libavif", "YCbCr 4:2:0", options=f"{_aom()}, speed 6, libavif's own tuning"
     )
@@ -97,7 +97,7 @@ def avif_default(settings: Sequence[float], threads: int) -> Coder:
 
 
 def _aom() -> str:
-    """The libaom inside of libavif, with its version."""
+    """The libaom inside libavif, with its version."""
     from importlib import import_module
 
     parts = str(import_module("PIL._avif").codec_versions()).split(", ")
@@ -105,7 +105,7 @@ def _aom() -> str:
 
 
 def jpegli(settings: Sequence[float], threads: int) -> Coder:
-    """JPEG 4:2:0 as jpegli writes it and libjpeg-turbo reads it; settings are its qualities."""
+    """JPEG 4:2:0 by jpegli, read by libjpeg-turbo; settings are its qualities."""
     from importlib.metadata import version
 
     try:
@@ -119,14 +119,14 @@ def jpegli(settings: Sequence[float], threads: int) -> Coder:
 
 @dataclass(frozen=True)
 class JpegliCoder:
-    """jpegli's encoder, given samples; its files are read as every JPEG is."""
+    """jpegli's encoder for samples; its files are read like any JPEG."""
 
     codec: Codec
     settings: Sequence[float]
     write: Callable[[bytes, int, int, int], bytes]
 
     def encode(self, picture: Picture, setting: float) -> Half[bytes]:
-        """A JPEG file of the pixels alone."""
+        """A JPEG file with pixels only."""
         given = picture.pixels.tobytes(), picture.width, picture.height, int(setting)
         return timed("encode", lambda: self.write(*given), growth=True)
 
@@ -136,7 +136,7 @@ class JpegliCoder:
 
 
 def jxl(effort: int) -> Callable[[Sequence[float], int], Coder]:
-    """What makes JPEG XL ready at an effort, see `open_jxl`."""
+    """A function that opens JPEG XL at an effort, see `open_jxl`."""
     return lambda settings, threads: open_jxl(settings, threads, effort)
 
 

@@ -1,4 +1,4 @@
-"""What others published, as data: rate-distortion points with their sources, complexities, and the paper's tables.
+"""Published data: rate-distortion points with their sources, complexities, and the paper's tables.
 
 `published.json` beside this file:
 
@@ -23,15 +23,15 @@ from ..metrics.decibels import of_ms_ssim
 from .curves import Curve
 
 ANCHOR = "vtm-9.1"
-"""What BD-rates are given over, as in the paper's Table 1."""
+"""The anchor of BD-rates, as in the paper's Table 1."""
 
 SHOWN = ("vtm-9.1", "bpg-444", "av1", "cheng2020-attn", "elic", "tcm-s", "hpcm-large")
-"""Which published curves a plot shows before anyone switches; more would hide the measured ones."""
+"""Published curves that a plot shows at first; more would hide the measured ones."""
 
 
 @dataclass(frozen=True)
 class PaperRow:
-    """A row of the paper's Table 1. curve is the name of that method's published points, where there are some."""
+    """A row of the paper's Table 1. curve is the name of that method's published points, if there are any."""
 
     method: str
     encode_seconds: float
@@ -43,7 +43,7 @@ class PaperRow:
 
 @dataclass(frozen=True)
 class Complexity:
-    """What a published method costs, on whose hardware, and who says so."""
+    """The cost of a published method, with its hardware and source."""
 
     curve: str
     hardware: str
@@ -62,24 +62,24 @@ def _document() -> dict[str, Any]:
 
 
 def picture_count(dataset: str) -> int | None:
-    """How many pictures the published means of a data set are of; None where that is not known."""
+    """How many pictures the published means of a data set cover; None if that is not known."""
     found: list[int | None] = [entry.get("pictures") for entry in _document()["datasets"] if entry["name"] == dataset]
     return found[0] if found else None
 
 
 @functools.cache
 def curves(dataset: str) -> tuple[Curve, ...]:
-    """All published curves of a data set, in the order of the file; none for one that nobody here knows."""
+    """All published curves of a data set, in the order of the file; empty for an unknown one."""
     return tuple(_curve(entry) for entry in _document()["curves"] if entry["dataset"] == dataset)
 
 
 def complexities() -> tuple[Complexity, ...]:
-    """What published methods cost."""
+    """The costs of published methods."""
     return tuple(Complexity(**entry) for entry in _document()["complexity"])
 
 
 def paper_table_1(dataset: str) -> tuple[PaperRow, ...]:
-    """The rows of the paper's Table 1 for kodak, tecnick or clic2021; none for other data sets."""
+    """The rows of the paper's Table 1 for kodak, tecnick or clic2021; empty for other data sets."""
     return tuple(PaperRow(**row) for row in _document()["paper"]["table_1"].get(dataset, ()))
 
 
@@ -89,7 +89,7 @@ def paper_table_2() -> dict[str, float]:
 
 
 def paper_hardware() -> str:
-    """What the paper's seconds were measured on."""
+    """The hardware of the paper's seconds."""
     return str(_document()["paper"]["hardware"])
 
 

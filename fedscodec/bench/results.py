@@ -1,4 +1,4 @@
-"""results.json: what a bench measured, as values; how it is written and read back.
+"""results.json: the measurements of a benchmark as values; writing and reading them.
 
     {"format": "feds-results-2", "where": {}, "dataset": {}, "codecs": {key: {}}, "rows": [{}], "summaries": [{}]}
 
@@ -23,12 +23,12 @@ from ..errors import FedsError
 FORMAT, _EARLIER = "feds-results-2", "feds-results-1"
 T = TypeVar("T")
 LOSSLESS = 100.0
-"""Decibels of a picture without error in the mean with others."""
+"""Decibels of a picture without error when averaged with others."""
 
 
 @dataclass(frozen=True)
 class Where:
-    """The machine and the versions that the figures belong to."""
+    """The machine and the versions of the measurements."""
 
     feds: str
     torch: str
@@ -45,7 +45,7 @@ class Where:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The pictures that were measured, and how sure it is that they are those of that name."""
+    """The measured pictures, and how surely they are those of that name."""
 
     name: str
     pictures: int
@@ -56,7 +56,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Codec:
-    """One codec as it was measured."""
+    """One measured codec."""
 
     title: str  # "feds student", "JPEG"
     kind: str  # "feds" or "peer"
@@ -95,7 +95,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """Means over the pictures of one codec at one setting."""
+    """Means over the pictures for one codec at one setting."""
 
     codec: str
     setting: float
@@ -112,7 +112,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that one bench measured."""
+    """All measurements of one benchmark."""
 
     where: Where
     dataset: Dataset
@@ -123,7 +123,7 @@ class Results:
 
 
 def summarise(rows: Iterable[Row]) -> list[Summary]:
-    """One summary for each codec and setting: codecs as they come, settings in order of their mean rate."""
+    """One summary for each codec and setting: codecs in their order, settings by mean rate."""
     groups: dict[tuple[str, float], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.codec, row.setting), []).append(row)
@@ -132,7 +132,7 @@ def summarise(rows: Iterable[Row]) -> list[Summary]:
 
 
 def _mean_quality(values: list[float]) -> float:
-    """The mean; among others, a picture without error counts 100 dB."""
+    """The mean; a picture without error counts as 100 dB among others."""
     return values[0] if all(math.isinf(v) for v in values) else mean(min(value, LOSSLESS) for value in values)
 
 
@@ -162,7 +162,7 @@ def _mean_stages(stages: list[dict[str, float]]) -> dict[str, float]:
 
 
 def to_json(results: Results) -> str:
-    """Results as strict JSON, with summaries made anew from the rows."""
+    """Results as strict JSON, with summaries computed from the rows."""
     document = {
         "format": FORMAT,
         "where": asdict(results.where),
@@ -176,7 +176,7 @@ def to_json(results: Results) -> str:
 
 
 def _by_lines(document: dict[str, Any]) -> str:
-    """JSON with a line for every field, and for every item of a list: what differs can be read, and little is space."""
+    """JSON with a line for every field and every list item, so that diffs are readable and the file stays small."""
     parts = []
     for key, value in document.items():
         if isinstance(value, list) and value:
@@ -193,7 +193,7 @@ def _plain(figures: Row | Summary) -> dict[str, Any]:
 
 
 def from_json(text: str | bytes, *, name: str = "results.json") -> Results:
-    """Results from JSON; summaries follow from the rows. FedsError, about `name`, for anything else."""
+    """Results from JSON; summaries follow from the rows. Raises FedsError, about `name`, for anything else."""
     try:
         document = json.loads(text)
     except ValueError as error:
@@ -226,7 +226,7 @@ def _row(plain: Mapping[str, Any]) -> Row:
 
 
 def read_results(path: Path) -> Results:
-    """Results from a file, or from the results.json inside a folder; FedsError if there is none that is sound."""
+    """Results from a file, or from the results.json in a folder. Raises FedsError if there is no valid one."""
     path = path / "results.json" if path.is_dir() else path
     try:
         return from_json(path.read_bytes(), name=str(path))
@@ -235,9 +235,9 @@ def read_results(path: Path) -> Results:
 
 
 def decoded_path(folder: Path, codec: str, setting: float | None, picture: str) -> Path:
-    """Where the decoded pixels of a picture lie under the folder of a run, for the viewer of its report.
+    """The path of the decoded pixels of a picture below the folder of a run, for the viewer of its report.
 
-    Lossless WebP: decoded/CODEC/SETTING/PICTURE.webp, and decoded/original/PICTURE.webp where setting is None.
+    Lossless WebP: decoded/CODEC/SETTING/PICTURE.webp, and decoded/original/PICTURE.webp if setting is None.
     """
     inner = Path("original") if setting is None else Path(codec, f"{setting:g}")
     return folder / "decoded" / inner / f"{Path(picture).stem}.webp"

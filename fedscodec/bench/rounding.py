@@ -1,4 +1,4 @@
-"""What integers cost: the rate of the float twin of the entropy side beside that of the integers, on real pictures."""
+"""The cost of integers: the rate of the float twin and of the integers, on real pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..training.stages import estimator
 
 @dataclass(frozen=True)
 class Row:
-    """One picture at one quality, bits per pixel of the same latents under both entropy sides."""
+    """One picture at one quality: bits per pixel of the same latents with both entropy sides."""
 
     name: str
     quality: float
@@ -39,8 +39,7 @@ class Row:
 def measure(checkpoint: Path, pictures: list[Path], qualities: list[float]) -> Iterator[Row]:
     """Yield a row for every picture and quality.
 
-    A checkpoint has its float twin; for a shipped file the twin is made from its integers, and only activations
-    differ.
+    A checkpoint has its float twin. For a shipped file the twin is made from its integers, and only activations differ.
     """
     weights = read_weights(checkpoint)
     model = Model(weights, name=checkpoint.stem, quality=qualities[0], device="cpu", precision=torch.float32)

@@ -1,8 +1,8 @@
-"""Measure codecs side by side: real files, the same pictures, one after the other in an order that favours none.
+"""Measure codecs side by side: real files, the same pictures, in an order that favours none.
 
-A row is one picture at one setting of one codec. All codecs are warmed up before the first row is timed, and their jobs
-are interleaved picture by picture in a shuffled order, so that whatever else the machine does meets all of them alike.
-Only pixels are coded: no codec spends bytes on ICC, Exif or XMP.
+A row is one picture at one setting of one codec. All codecs are warmed up before the first row is timed. Their jobs are
+interleaved picture by picture in a shuffled order, so that other load on the machine affects all of them alike. Only
+pixels are coded: no codec spends bytes on ICC, Exif or XMP.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Key = tuple[str, str, float]
 
 @dataclass(frozen=True)
 class Job:
-    """A row that is still to be measured."""
+    """A row that is still to measure."""
 
     path: Path
     codec: str
@@ -47,7 +47,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Measured:
-    """A row, and the pictures it speaks of: samples uint8 [H, W, 3]."""
+    """A row and its pictures: samples uint8 [H, W, 3]."""
 
     row: Row
     original: NDArray[np.uint8]
@@ -55,12 +55,12 @@ class Measured:
 
 
 def key_of(row: Row) -> Key:
-    """What tells a row from all others."""
+    """What identifies a row."""
     return row.codec, row.picture, row.setting
 
 
 def plan(pictures: Sequence[Path], coders: Mapping[str, Coder], done: Collection[Key] = ()) -> list[Job]:
-    """The jobs that are not done, picture by picture; those of one picture shuffled, the same way every time."""
+    """The jobs that are not done, picture by picture; those of one picture in a fixed random order."""
     jobs = []
     for number, path in enumerate(pictures):
         of = [Job(path, name, setting) for name, coder in coders.items() for setting in coder.settings]
@@ -70,7 +70,7 @@ def plan(pictures: Sequence[Path], coders: Mapping[str, Coder], done: Collection
 
 
 def quick_choice(pictures: Sequence[Path]) -> list[Path]:
-    """A few pictures from all over a list, QUICK_PIXELS together, but at least one."""
+    """Some pictures from all over a list, QUICK_PIXELS together, but at least one."""
     order = [pictures[len(pictures) * part // 4] for part in (1, 3, 2, 0)]
     chosen: list[Path] = []
     pixels = 0
@@ -83,9 +83,9 @@ def quick_choice(pictures: Sequence[Path]) -> list[Path]:
 
 
 def warm_up(coders: Mapping[str, Coder], path: Path) -> None:
-    """Code a corner of a picture once with each codec, untimed: kernels, tables and programs are loaded then.
+    """Code a corner of a picture once with each codec, untimed, to load kernels, tables and programs.
 
-    What a peer fails at is told when it is measured.
+    Failures of peers are reported when they are measured.
     """
     corner = Picture(np.ascontiguousarray(read_picture(path).pixels[:256, :256]))
     for coder in coders.values():
@@ -96,10 +96,10 @@ def warm_up(coders: Mapping[str, Coder], path: Path) -> None:
 def measure(
     jobs: Sequence[Job], coders: Mapping[str, Coder], trouble: Callable[[str], None], metrics: Collection[str] = METRICS
 ) -> Iterator[Measured | None]:
-    """Do the jobs in order, yielding what came of each, by these metrics.
+    """Do the jobs in order with these metrics, and yield each result.
 
-    FedsError where one of our decoders reads other symbols than its encoder wrote. Where a peer fails at a picture,
-    `trouble` is told in a sentence and nothing came of it.
+    Raises FedsError if one of our decoders reads other symbols than its encoder wrote. If a peer fails at a picture,
+    `trouble` gets a sentence and the job gives nothing.
     """
     opened: tuple[Path, Picture] | None = None
     for job in jobs:
@@ -123,7 +123,7 @@ def measure(
 
 
 def metrics_at_hand() -> tuple[list[str], dict[str, str]]:
-    """The metrics that can be measured here, and of the others how to get what each needs."""
+    """The metrics that can be measured here, and for each other one how to get what it needs."""
     absent = {name: how for name, metric in METRICS.items() if (how := metric.missing())}
     return [name for name in METRICS if name not in absent], absent
 
@@ -140,7 +140,7 @@ def one_thread() -> Iterator[None]:
 
 
 def qualities(original: NDArray[np.uint8], decoded: NDArray[np.uint8], names: Collection[str]) -> dict[str, float]:
-    """Metrics by name, two at a time and each on one thread; those that take longest begin."""
+    """Metrics by name, two at a time and each on one thread; the slowest start first."""
     order = sorted(names, key=lambda name: -METRICS[name].effort)
     with one_thread(), ThreadPoolExecutor(_AT_ONCE) as pool:
         tasks = {name: pool.submit(METRICS[name].measure, original, decoded) for name in order}
@@ -177,7 +177,7 @@ def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
 
 
 def where(model: Model) -> Where:
-    """This machine and these versions, as `model` uses them."""
+    """This machine and the versions that `model` uses."""
     return Where(
         feds=__version__,
         torch=torch.__version__,
@@ -201,7 +201,7 @@ def _cpu_name() -> str:
 
 
 def gathered(here: Where, pictures: Pictures, codecs: Mapping[str, Codec], rows: Sequence[Row]) -> Results:
-    """Rows with all that belongs to them, codec by codec as in `codecs`; those without a row are left out."""
+    """Rows with all their context, codec by codec as in `codecs`; codecs without rows are left out."""
     sizes = {row.picture: row.width * row.height for row in rows}
     order = list(codecs)
     rows = sorted(rows, key=lambda row: (order.index(row.codec), row.picture, row.setting))
@@ -213,10 +213,10 @@ def gathered(here: Where, pictures: Pictures, codecs: Mapping[str, Codec], rows:
 def resumed(
     earlier: Results, here: Where, dataset: str, codecs: Mapping[str, Codec], metrics: Collection[str]
 ) -> Results:
-    """Earlier results as far as new rows may stand beside them.
+    """The earlier results that can stand beside new rows.
 
-    Rows of a codec that is now another one (version, options, weights), and those that lack a metric, are dropped.
-    FedsError where the pictures or the machine are others, as then no figure could be compared.
+    Drops rows of a codec that has changed (version, options, weights), and rows without one of the metrics. Raises
+    FedsError if the pictures or the machine differ, because then no figures could be compared.
     """
     if earlier.dataset.name != dataset:
         raise FedsError(f"expected results of {dataset}, found those of {earlier.dataset.name}")

@@ -1,6 +1,6 @@
-"""One bench from beginning to end: what was there is taken up, what is missing is measured, all of it is kept.
+"""One benchmark from start to end: continue earlier results, measure what is missing, save everything.
 
-Whatever ends it early, Ctrl-C included, leaves every finished row in results.json.
+If it ends early, even by Ctrl-C, every finished row is in results.json.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SECONDS_BETWEEN_WRITES = 10.0
 
 @dataclass
 class Session:
-    """Codecs and pictures, the rows so far, and the folder (if any) that all is kept in."""
+    """Codecs and pictures, the rows so far, and the folder (if any) for the results."""
 
     pictures: Pictures
     coders: Mapping[str, Coder]
@@ -41,21 +41,21 @@ class Session:
         self.codecs |= {key: coder.codec for key, coder in self.coders.items()}
 
     def take_up(self, earlier: Results) -> None:
-        """Go on from earlier results; FedsError where they are of other pictures or another machine."""
+        """Continue from earlier results. Raises FedsError if they are of other pictures or another machine."""
         kept = run.resumed(earlier, self.here, self.pictures.name, self.codecs, self.metrics)
         self.rows, self.codecs = list(kept.rows), dict(kept.codecs)
         self.matched = [row for row in earlier.matched if row.codec in {row.codec for row in self.rows}]
 
     def jobs(self) -> list[Job]:
-        """What is still to be measured."""
+        """The jobs that are still to do."""
         return run.plan(self.pictures.paths, self.coders, {run.key_of(row) for row in self.rows})
 
     def results(self) -> Results:
-        """Everything so far."""
+        """All results so far."""
         return replace(run.gathered(self.here, self.pictures, self.codecs, self.rows), matched=self.matched)
 
     def measure(self, jobs: Sequence[Job], show: Callable[[int], None], trouble: Callable[[str], None]) -> None:
-        """Do these jobs; `show` is told how many are done, `trouble` of every job that a peer failed at."""
+        """Do these jobs; `show` gets the number of finished jobs, `trouble` a sentence for each failure of a peer."""
         if not jobs:
             return
         names = [path.name for path in self.pictures.paths]
@@ -77,9 +77,9 @@ class Session:
             self.keep()
 
     def match(self, told: Callable[[str], None], trouble: Callable[[str], None]) -> None:
-        """For the pictures of the viewer, code them with every peer at nearly the bytes of our first network.
+        """Code the viewer's pictures with every peer at nearly the bytes of our first network.
 
-        `told` gets a sentence for every file that is tried, `trouble` one for every one that a peer failed at.
+        `told` gets a sentence for every file that is tried, `trouble` one for every failure of a peer.
         """
         ours = next((key for key, coder in self.coders.items() if coder.codec.kind == "feds"), None)
         names = [path.name for path in self.pictures.paths]
@@ -109,7 +109,7 @@ class Session:
             told(f"{path.name}: {key} at {name} {row.setting:g} has {row.bytes:,} bytes beside our {size:,}")
 
     def keep(self) -> None:
-        """Write what there is, if it is kept at all."""
+        """Save everything, if there is a folder."""
         if self.folder and self.rows:
             results = self.results()
             keeping.keep_results(self.folder, results)
@@ -119,10 +119,10 @@ class Session:
 def our_coders(
     models: Sequence[Model], qualities: Sequence[float], efforts: Sequence[int] = (), *, quick: bool = False
 ) -> dict[str, Coder]:
-    """Our networks by name, at these qualities, or else at all they were trained for (of many, a quick look takes 3).
+    """Our networks by name, at these qualities, or else at all their qualities (with `quick`, at 3 of many).
 
-    Every effort above 0 makes a codec of its own of each network, beside that without. FedsError where a network lacks
-    a quality, or two have one name.
+    Every effort above 0 is a separate codec for each network, beside the one without effort. Raises FedsError if a
+    network lacks a quality, or two have the same name.
     """
     coders: dict[str, Coder] = {}
     for model in models:
@@ -137,5 +137,5 @@ def our_coders(
 
 
 def threads() -> int:
-    """How many threads every codec may use: those of torch."""
+    """How many threads every codec may use: as many as torch."""
     return torch.get_num_threads()

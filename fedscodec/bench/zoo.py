@@ -1,6 +1,6 @@
-"""Networks of CompressAI's zoo as peers, where their weights are at hand in the cache of torch.hub.
+"""Networks of CompressAI's zoo as peers, if their weights are in the cache of torch.hub.
 
-Nothing is downloaded here: a quality without weights is left out, and without any the peer is.
+Downloads nothing: a quality without weights is left out, and so is a peer without any.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STRIDE = 64
 
 @dataclass
 class ZooCoder:
-    """One architecture; settings are the zoo's qualities, a network each. Runs on the CPU in float32."""
+    """One architecture; settings are the zoo's qualities, one network each. Runs on the CPU in float32."""
 
     codec: Codec
     settings: Sequence[float]
@@ -35,7 +35,7 @@ class ZooCoder:
     _coded: tuple[int, Any, tuple[int, int], tuple[int, int]] | None = field(init=False, default=None)
 
     def encode(self, picture: Picture, setting: float) -> Half[bytes]:
-        """The strings of CompressAI one after another; the few bytes that would tell their lengths are not counted."""
+        """The strings of CompressAI one after another; does not count the few bytes for their lengths."""
         import torch
 
         network, memory = _network(self.architecture, int(setting)), PeakMemory()
@@ -73,7 +73,7 @@ def _network(architecture: str, quality: int) -> Any:
 
 
 def at_hand(architecture: str, settings: Sequence[float]) -> list[float]:
-    """The qualities whose weights lie in the cache of torch.hub; MissingPeerError where CompressAI is not installed."""
+    """The qualities with weights in the cache of torch.hub. Raises MissingPeerError if CompressAI is not installed."""
     import torch
 
     try:
@@ -88,12 +88,12 @@ def at_hand(architecture: str, settings: Sequence[float]) -> list[float]:
 
 
 def opener(architecture: str) -> Callable[[Sequence[float], int], Coder]:
-    """What makes an architecture ready, see `open_network`."""
+    """A function that opens an architecture, see `open_network`."""
     return lambda settings, threads: open_network(architecture, settings)
 
 
 def open_network(architecture: str, settings: Sequence[float]) -> Coder:
-    """An architecture with the qualities that are at hand; MissingPeerError where there is none."""
+    """An architecture with its available qualities. Raises MissingPeerError if there is none."""
     found = at_hand(architecture, settings)
     if not found:
         raise MissingPeerError(

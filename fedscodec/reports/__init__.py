@@ -1,1 +1,1 @@
-"""All that draws: pages, plots, tables, the viewer."""
+"""Everything that draws: pages, plots, tables, the viewer."""

@@ -1,6 +1,6 @@
-"""What the drawn plots share: which curves are seen, in which colours, between which ends, with which ticks.
+"""What all plots share: which curves to show, their colours, the ends of the axes, and ticks.
 
-Heights are those of a metric's axis, more being better; where less of a metric is better, they are below zero.
+Heights are those of a metric's axis, where more is better; if less of a metric is better, they are negative.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ..bench.results import Results
 OURS = ("#e8590c", "#ae3ec9", "#d6336c")
 PEERS = ("#1c7ed6", "#2b8a3e", "#0c8599", "#5f3dc4", "#a07800", "#846358", "#3b5bdb", "#66a80f", "#7a7f85")
 INK, FAINT = "#212529", "#868e96"
-"""Colours that can be told apart on white and on near-black; published curves are faint, their anchor is ink."""
+"""Colours that stand out on white and on near-black; published curves are faint, their anchor is ink."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The part of the plane that is drawn: bits per pixel, and heights of a metric."""
+    """The visible part of the plane: bits per pixel, and heights of a metric."""
 
     bpp: float
     low: float
@@ -30,9 +30,9 @@ class Frame:
 
 
 def comparable(results: Results) -> list[Curve]:
-    """Published curves over exactly the pictures that were measured; none for another set or for a part of one.
+    """Published curves over exactly the measured pictures; empty for another set or a part of one.
 
-    One that is called as a measured codec says that it is published.
+    A curve with the name of a measured codec is marked as published.
     """
     name, count = results.dataset.name, results.dataset.pictures
     known = published.curves(name) if published.picture_count(name) == count else ()
@@ -44,12 +44,12 @@ def _apart(curve: Curve) -> Curve:
 
 
 def shown_at_first(curve: Curve) -> bool:
-    """Whether a plot shows a curve before anyone switches."""
+    """Whether a plot shows a curve at first."""
     return curve.is_measured or curve.name in published.SHOWN
 
 
 def colours(curves: Sequence[Curve]) -> dict[str, str]:
-    """A colour for every curve: warm for ours, distinct for peers, faint for what is published."""
+    """A colour for every curve: warm for ours, distinct for peers, faint for published ones."""
     left = {"feds": list(OURS), "peer": list(PEERS)}
     chosen = {}
     for curve in curves:
@@ -62,7 +62,7 @@ def colours(curves: Sequence[Curve]) -> dict[str, str]:
 
 
 def frame(curves: Sequence[Curve], metric: str) -> Frame:
-    """Ends of the axes: as far right as ours go, or to 1.5 bits where none are; as high and low as what is seen."""
+    """Ends of the axes: as far right as our curves, or 1.5 bits without any; as high and low as the visible curves."""
     ours = [curve for curve in curves if curve.kind == "feds"] or [c for c in curves if c.kind == "peer"]
     most = max((curve.bpp[-1] for curve in ours), default=1.5)
     bpp = min(max(1.1 * most, 0.5), 3.0)
@@ -87,7 +87,7 @@ def _seen(points: list[tuple[float, float]], bpp: float) -> list[float]:
 
 
 def end_of(curve: Curve, metric: str, frame: Frame) -> tuple[float, float] | None:
-    """Where a curve is seen last, going right: its last point inside the frame, or where it leaves it."""
+    """Where a curve is last visible to the right: its last point inside the frame, or where it leaves the frame."""
     end = None
     for (rate, quality), (next_rate, next_quality) in pairwise(curve.points(metric)):
         if rate > frame.bpp or quality > frame.high:

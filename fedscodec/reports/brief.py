@@ -1,4 +1,4 @@
-"""A bench in one short table, for a README: what was measured, those that need the fewest bytes first."""
+"""A benchmark as one short table for a README, with the fewest bytes first."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .tables import NONE, Line, Table, choose_anchor
 
 
 def brief(results: Results, wanted: str | None = None) -> Table:
-    """A line for each measured codec: BD-rates over `wanted` (by default VTM-9.1 where it is known), seconds, memory.
+    """A line for each measured codec: BD-rates over `wanted` (by default VTM-9.1 if known), seconds, memory.
 
-    Metrics that nobody published for the anchor are over JPEG, or what else was measured. Seconds are means over
+    Metrics without published points of the anchor are over JPEG, or another measured codec. Seconds are means over
     pictures and settings, memory is the largest peak.
     """
     curves = measured_curves(results)
@@ -37,7 +37,7 @@ def brief(results: Results, wanted: str | None = None) -> Table:
 
 
 def _anchor_for(metric: str, anchor: Curve | None, curves: list[Curve]) -> Curve | None:
-    """The anchor where it has the metric; else JPEG, or the best of the measured ones that can stand in."""
+    """The anchor, if it has the metric; else JPEG, or the best measured codec that can replace it."""
     return (
         anchor if anchor and anchor.points(metric) else choose_anchor([c for c in curves if c.name == "jpeg"] or curves)
     )

@@ -1,4 +1,4 @@
-"""The plots of the report as SVG, drawn by hand so that they follow its colours, switches and themes.
+"""The plots of the report as SVG, written by hand so that they follow its colours, switches and themes.
 
 Every curve is a group with `data-curve`; a switch of the report shows and hides groups of that name.
 """
@@ -30,7 +30,7 @@ from .layout import (
 
 
 def _grid(plane: Plane, x: dict[float, str], y: dict[float, str], names: tuple[str, str]) -> list[str]:
-    """Lines and words of both axes; x and y say what to write at which value."""
+    """Lines and labels of both axes; x and y map values to labels."""
     drawn = []
     for value, word in x.items():
         at = f"{plane.across(value):.1f}"
@@ -48,9 +48,9 @@ def _grid(plane: Plane, x: dict[float, str], y: dict[float, str], names: tuple[s
 
 
 def rate_distortion(curves: Sequence[Curve], metric: str, of: str = "") -> str:
-    """Rate against quality: measured curves bold, published ones thin, each named where it ends.
+    """Rate against quality: measured curves bold, published ones thin, each named at its end.
 
-    of: what makes its ids unlike those of other plots on the same page.
+    of: distinguishes its ids from those of other plots on the same page.
     """
     plane, colour = rate_plane(curves, metric), colours(curves)
     labels = curve_labels(curves, metric, plane)
@@ -96,7 +96,7 @@ def _curve(
 
 
 def speed(dots: Sequence[Dot], anchor: str) -> str:
-    """Seconds to decode against rate over the anchor (less is higher); the area of a circle is the model's size."""
+    """Seconds to decode against rate over the anchor (less is higher); circles have the area of the model's size."""
     if not dots:
         return ""
     plane = speed_plane(dots)

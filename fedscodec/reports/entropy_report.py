@@ -1,4 +1,4 @@
-"""The entropy analysis as files: a page to look at, JSON to compute with, figures as SVG, heatmaps as PNG."""
+"""The entropy analysis as files: an HTML page, JSON, figures as SVG, heatmaps as PNG."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _SIDE, _GAP = 210, 10
 
 
 def write(found: Sequence[Entropy], folder: Path, ranks: tuple[int, ...], *, every: bool = False) -> list[Path]:
-    """Write the analysis of some pictures into a folder, which is made; gives the files, the page first.
+    """Write the analysis of some pictures into a folder, which is created; return the files, the page first.
 
-    ranks: of which channels there are heatmaps in the figure; with `every`, a PNG is written of all channels.
+    ranks: channels with heatmaps in the figure; with `every`, writes a PNG of all channels.
     """
     ranks = require_ranks(ranks, len(found[0].maps))
     made = {
@@ -46,7 +46,7 @@ def write(found: Sequence[Entropy], folder: Path, ranks: tuple[int, ...], *, eve
 
 
 def figure(found: Sequence[Entropy], ranks: Sequence[int]) -> str:
-    """As Fig. 11, in SVG: a row for each picture, which stands before the heatmaps of some channels of its ranking."""
+    """The layout of Fig. 11 as SVG: a row for each picture, followed by heatmaps of some channels of its ranking."""
     drawn, top = [], 0.0
     for entropy in found:
         height = _SIDE * entropy.picture.height / entropy.picture.width
@@ -72,7 +72,7 @@ def _cumulative(found: Sequence[Entropy]) -> str:
 
 
 def document(found: Sequence[Entropy]) -> dict[str, Any]:
-    """What entropy.json says: of each picture its bits, and of each channel, in order of rank, its mean and share."""
+    """The content of entropy.json: the bits of each picture, and the mean and share of each channel, by rank."""
     return {"format": FORMAT, "pictures": [_figures(entropy) for entropy in found]}
 
 
@@ -134,7 +134,7 @@ def _words(entropy: Entropy, rank: int) -> str:
 
 
 def _data(entropy: Entropy) -> Html:
-    """For the script: the maps in order of rank as bytes, the sum of all first, and how many bits 255 stands for."""
+    """Data for the script: the maps in order of rank as bytes, the sum of all first, and how many bits 255 means."""
     shown = [entropy.seen(entropy.total), *(entropy.seen(entropy.maps[channel]) for channel in entropy.ranking)]
     tops = [max(float(values.max()), 1e-9) for values in shown]
     packed = np.stack([levels(values, top) for values, top in zip(shown, tops, strict=True)])

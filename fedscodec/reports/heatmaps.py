@@ -1,7 +1,7 @@
 """Where the bits go (Sec. 8): the entropy of every latent, the ranking of the channels, and heatmaps of both.
 
-The maps are those of Eq. 10 and 11 by the float twin of the entropy side, the ranking is that of Eq. 12. Beside their
-sum stands the size of the real file, so that it can be seen how far the float twin is from what was coded.
+The maps are those of Eq. 10 and 11 by the float twin of the entropy side, the ranking is that of Eq. 12. Their sum
+stands beside the size of the real file, which shows how far the float twin is from what was coded.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..errors import FedsError
 from ..images import Picture
 
 RANKS = (1, 40, 80, 120, 160)
-"""Which channels the paper shows (Fig. 11), by their place in the ranking."""
+"""The channels in the paper (Fig. 11), by rank."""
 _INFERNO = (
     "000004 040312 0b0724 150b37 210c4a 2f0a5b 3d0965 4a0c6b 57106e 64156e 71196e "
     "7d1e6d 8a226a 972766 a32c61 b0315b bc3754 c63d4d d04545 da4e3c e35933 eb6429 "
@@ -25,12 +25,12 @@ _INFERNO = (
 )
 """Colours of matplotlib's inferno (Nathaniel Smith and Stéfan van der Walt, CC0), evenly over its range."""
 DOWN = 16
-"""Pixels of a picture, each way, under one latent."""
+"""Pixels of a picture, each way, for one latent."""
 
 
 @dataclass(frozen=True, eq=False)
 class Entropy:
-    """One picture at one quality: maps [M, rows, columns] in bits a latent, as coded, with what pads the picture."""
+    """One picture at one quality: maps [M, rows, columns] in bits per latent, as coded, including padding."""
 
     name: str
     picture: Picture = field(repr=False)
@@ -43,12 +43,12 @@ class Entropy:
 
     @cached_property
     def means(self) -> NDArray[np.float64]:
-        """Ē of every channel: its mean bits a latent (Eq. 12), [M]."""
+        """Ē of every channel: its mean bits per latent (Eq. 12), [M]."""
         return np.asarray(self.maps.mean(axis=(1, 2), dtype=np.float64))
 
     @cached_property
     def ranking(self) -> NDArray[np.intp]:
-        """Channels by their mean entropy, the highest first, [M]; of equals the first channel first."""
+        """Channels by their mean entropy, the highest first, [M]; of equal ones the first channel first."""
         return np.argsort(-self.means, kind="stable")
 
     @cached_property
@@ -71,7 +71,7 @@ class Entropy:
         return next(part.stream for part in self.parts if part.channels[0] <= channel < part.channels[1])
 
     def seen(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A map [rows, columns] without what only pads the picture."""
+        """A map [rows, columns] without padding."""
         return values[: -(-self.picture.height // DOWN), : -(-self.picture.width // DOWN)]
 
     @property
@@ -81,7 +81,7 @@ class Entropy:
 
 
 def require_ranks(ranks: tuple[int, ...], channels: int) -> tuple[int, ...]:
-    """The ranks that a network has; FedsError for those below 1, and where none is left."""
+    """The ranks that a network has. Raises FedsError for those below 1, and if none is left."""
     if any(rank < 1 for rank in ranks):
         raise FedsError(f"expected ranks from 1 on, found {min(ranks)}")
     there = tuple(rank for rank in ranks if rank <= channels)
@@ -98,7 +98,7 @@ def palette() -> NDArray[np.uint8]:
 
 
 def levels(values: NDArray[np.float32], top: float) -> NDArray[np.uint8]:
-    """Bits as levels 0 … 255 of a palette, of which the last stands for `top` bits and all above."""
+    """Bits as levels 0 … 255 of a palette; the last stands for `top` bits and more."""
     scaled: NDArray[np.float32] = np.clip(values / max(top, 1e-9) * 255 + 0.5, 0, 255)
     return scaled.astype(np.uint8)
 

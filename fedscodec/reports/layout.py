@@ -1,6 +1,6 @@
-"""Where things stand in a plot, in the units of a drawing of 900 by 510: planes, labels that keep apart, circles.
+"""Positions in a plot, in the units of a drawing of 900 by 510: planes, labels that do not overlap, circles.
 
-The plots of the report and those that are files of their own are both drawn from this, so that they show the same.
+The plots in the report and those in files of their own both use this, so they are the same.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from .axes import Frame, end_of, frame, shown_at_first
 
 WIDTH, HEIGHT = 900, 510
 LINE, LETTER = 13.0, 6.9
-"""Height of a line of words and mean width of a letter."""
+"""Height of a line of text and mean width of a letter."""
 
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Plane:
-    """Maps values to places in the drawing: x and y are the values at the left and right, bottom and top."""
+    """Maps values to positions in the drawing: x and y are the values at the left and right, bottom and top."""
 
     x: Point
     y: Point
@@ -31,21 +31,21 @@ class Plane:
     bottom: float = HEIGHT - 50
 
     def across(self, value: float) -> float:
-        """Horizontal place of a value."""
+        """Horizontal position of a value."""
         return self.left + (value - self.x[0]) / (self.x[1] - self.x[0]) * (self.right - self.left)
 
     def down(self, value: float) -> float:
-        """Vertical place of a value."""
+        """Vertical position of a value."""
         return self.bottom - (value - self.y[0]) / (self.y[1] - self.y[0]) * (self.bottom - self.top)
 
     def fraction(self, place: Point) -> Point:
-        """A place in the drawing as shares of the plane's width and height, from its lower left corner."""
+        """A position in the drawing as shares of the plane's width and height, from its lower left corner."""
         return ((place[0] - self.left) / (self.right - self.left), (self.bottom - place[1]) / (self.bottom - self.top))
 
 
 @dataclass(frozen=True)
 class Label:
-    """Where the words of something begin, at the middle of their height; tip is where a line from them leads."""
+    """The position of a label, at the middle of its height; tip is the end of a line from it."""
 
     x: float
     y: float
@@ -58,7 +58,7 @@ class Label:
         return not apart and abs(self.y - other.y) < LINE
 
     def clear_of(self, others: Sequence[Label], step: float) -> Label:
-        """The label moved up (a negative step) or down until it meets none of the others."""
+        """The label moved up (a negative step) or down until it overlaps no other."""
         label = self
         while any(label.meets(other) for other in others):
             label = replace(label, y=label.y + step)
@@ -72,9 +72,10 @@ def rate_plane(curves: Sequence[Curve], metric: str) -> Plane:
 
 
 def curve_labels(curves: Sequence[Curve], metric: str, plane: Plane) -> dict[str, Label]:
-    """The label of each curve; those that are shown first keep apart.
+    """The label of each curve; those that are shown first do not overlap.
 
-    What leaves the plane is named right of it; what ends inside is named above its end, where nothing else is.
+    A curve that leaves the plane is labelled to its right; one that ends inside is labelled above its end, at a free
+    place.
     """
     seen = Frame(plane.x[1], *plane.y)
     ends = [(curve, end) for curve in curves if (end := end_of(curve, metric, seen))]
@@ -120,12 +121,12 @@ class Dot:
 
     @property
     def radius(self) -> float:
-        """Of the circle whose area stands for its parameters; a small one where there are none."""
+        """Radius of the circle whose area shows its parameters; a small one if they are not known."""
         return 2.2 * math.sqrt(self.parameters / 1e6) if self.parameters else 4.0
 
 
 def speed_plane(dots: Sequence[Dot]) -> Plane:
-    """The plane of log₁₀ seconds and of how many halvings of the rate lie between a codec and the anchor."""
+    """The plane of log₁₀ seconds and of halvings of the rate between a codec and the anchor."""
     seconds = [math.log10(dot.decode_seconds) for dot in dots]
     heights = [0.0, *(-dot.height for dot in dots)]
     x = min(seconds) - 0.45, max(seconds) + 0.3
@@ -133,19 +134,19 @@ def speed_plane(dots: Sequence[Dot]) -> Plane:
 
 
 def rate_marks(plane: Plane) -> dict[float, str]:
-    """Heights of a speed plane and the percentages that stand there."""
+    """Heights of a speed plane and their percentages."""
     marks = {-math.log2(1 + ratio / 100): f"{ratio:+g} %".replace("-", "−") if ratio else "0 %" for ratio in RATIOS}
     return {height: word for height, word in marks.items() if plane.y[0] < height < plane.y[1]}
 
 
 def second_marks(plane: Plane) -> dict[float, str]:
-    """Powers of ten of a speed plane and how they are written."""
+    """Powers of ten of a speed plane and their labels."""
     decades = range(math.ceil(plane.x[0]), math.floor(plane.x[1]) + 1)
     return {float(decade): in_seconds(10.0**decade) for decade in decades}
 
 
 def in_seconds(value: float) -> str:
-    """A time as people say it: 250 ms, 1.2 s."""
+    """A time in words: 250 ms, 1.2 s."""
     return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
 
 

@@ -1,4 +1,4 @@
-"""What reports need beside the package itself."""
+"""Packages that reports need."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ _MODULES = ("jinja2", "bjontegaard")
 
 
 def missing() -> str | None:
-    """A sentence on what is not installed, or None."""
+    """A sentence on the packages that are not installed, or None."""
     absent = [name for name in _MODULES if find_spec(name) is None]
     return f"reports need {' and '.join(absent)}: pip install 'fedscodec[bench]'" if absent else None

@@ -1,4 +1,4 @@
-"""The report as one HTML page: text, tables, plots and pictures in one file that asks no network for anything."""
+"""The report as one self-contained HTML page: text, tables, plots and pictures in one file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from .templates import Html, fill
 
 @dataclass(frozen=True)
 class Tile:
-    """A figure that says most of it; tone is good, bad or nothing."""
+    """A figure at the top of the report; tone is good, bad or nothing."""
 
     figure: str
     what: str
@@ -42,7 +42,7 @@ class Tile:
 
 
 def render(results: Results, curves: Sequence[Curve], anchor: Curve | None, views: Sequence[View]) -> str:
-    """The whole page; curves are measured and published ones, anchor what BD-rates are over (None: nothing is)."""
+    """The whole page; curves are measured and published ones, anchor is that of the BD-rates (None: no BD-rates)."""
     speed = charts.speed(dots(results, curves, anchor), anchor.title) if anchor else ""
     return fill(
         "report.html",
@@ -83,7 +83,9 @@ def _folded(results: Results, curves: Sequence[Curve], anchor: Curve | None) -> 
 
 
 def tiles(results: Results, curves: Sequence[Curve], anchor: Curve | None) -> list[Tile]:
-    """The report in figures: our first codec over the anchor and over JPEG, its seconds, its bytes over −log₂ p."""
+    """The main figures of the report: our first codec over the anchor and over JPEG, its seconds, its bytes over −log₂
+    p.
+    """
     own = next((curve for curve in curves if curve.kind == "feds"), None)
     if own is None:
         return []
@@ -106,11 +108,11 @@ def tiles(results: Results, curves: Sequence[Curve], anchor: Curve | None) -> li
 
 
 _NEIGHBOURS = ("jpeg", "avif-default", "avif", "webp", "jxl", "vvc")
-"""Measured peers that the first sentence of a report speaks of, in this order: those that people decide between."""
+"""Measured peers in the first sentence of a report, in this order: the formats that people choose between."""
 
 
 def in_short(results: Results, curves: Sequence[Curve]) -> str:
-    """One sentence that a person can act on: how much smaller or larger our files are than those that people have."""
+    """One sentence that helps to decide: how much smaller or larger our files are than those of common formats."""
     own = next((curve for curve in curves if curve.kind == "feds"), None)
     if own is None:
         return ""
@@ -123,7 +125,7 @@ def in_short(results: Results, curves: Sequence[Curve]) -> str:
 
 
 def _against(own: Curve, curves: Sequence[Curve], name: str, metric: str) -> str:
-    """`62 % smaller than JPEG`, or nothing where it is not known."""
+    """`62 % smaller than JPEG`, or nothing if it is not known."""
     other = next((curve for curve in curves if curve.name == name and curve.is_measured), None)
     rate = bd_rate(other, own, metric) if other else None
     if other is None or rate is None or not rate.is_known:
@@ -139,7 +141,7 @@ def _listed(words: list[str]) -> str:
 
 
 def _charts(results: Results, curves: Sequence[Curve], *, each: bool) -> list[dict[str, Any]]:
-    """The plots of the means, and of each picture alone where a codec has more than one point."""
+    """The plots of the means, and of each picture alone if a codec has more than one point."""
     names = dict.fromkeys(row.picture for row in results.rows)
     of_pictures = {name: picture_curves(results, name) for name in names} if each and len(names) > 1 else {}
     several = {name: alone for name, alone in of_pictures.items() if any(len(curve.bpp) > 1 for curve in alone)}

@@ -1,4 +1,4 @@
-"""The plots of a report as files, for a README and for slides: the report's own SVG, dark on white."""
+"""The plots of a report as files for a README and for slides: the report's own SVG, dark on white."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .templates import text
 
 
 def all_plots(results: Results, curves: Sequence[Curve], anchor: Curve | None) -> dict[str, bytes]:
-    """SVG files by name: rd-METRIC.svg for every metric, and speed.svg where there is an anchor."""
+    """SVG files by name: rd-METRIC.svg for every metric, and speed.svg if there is an anchor."""
     shown = [curve for curve in curves if shown_at_first(curve)]
     plots = {f"rd-{metric}.svg": charts.rate_distortion(shown, metric) for metric in known_metrics(curves)}
     if anchor is not None and (found := dots(results, curves, anchor)):
@@ -22,7 +22,7 @@ def all_plots(results: Results, curves: Sequence[Curve], anchor: Curve | None) -
 
 
 def alone(svg: str) -> bytes:
-    """A plot of `charts` as a file of its own."""
+    """A plot of `charts` as a separate file."""
     opened, rest = svg.split(">", 1)
     paper = '<rect width="100%" height="100%" fill="#fff"/>'
     return f'{opened} class="chart"><style>{_LIGHT}{text("plot.css")}</style>{paper}{rest}\n'.encode()

@@ -1,4 +1,4 @@
-"""Measuring the entropy of every latent of a picture: one walk over the slices with an `EntropyProbe`."""
+"""Measure the entropy of every latent of a picture: one walk over the slices with an `EntropyProbe`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .heatmaps import Entropy
 
 @torch.inference_mode()
 def measure(paths: list[Path], network: str, quality: float | None = None, device: str = "auto") -> Iterator[Entropy]:
-    """Yield the entropy of each picture under a network (a name or a weights file), at its quality or another."""
+    """Yield the entropy of each picture with a network (a name or a weights file), at its quality or another."""
     found = registry.resolve(network)
     weights = read_weights(found.path)
     model = Model(weights, name=found.network, quality=found.quality or registry.DEFAULT_QUALITY, device=device)

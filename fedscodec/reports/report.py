@@ -1,4 +1,4 @@
-"""From the folder of a run to its report: report.html, plots and tables, all of them functions of results.json."""
+"""Make the report of a run from its folder: report.html, plots and tables, all from results.json."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .tables import choose_anchor, markdown
 
 
 def write(folder: Path, destination: Path | None = None, *, anchor: str | None = None) -> list[Path]:
-    """Make the report of a run anew from its results.json, and from its decoded pictures where they are there.
+    """Make the report of a run from its results.json, and from its decoded pictures if they are there.
 
-    destination: another folder, made if need be, which gets the results and a report without any pictures: what can be
-    published where the pictures may not be. anchor: the curve that BD-rates are over, measured or published; by default
-    VTM-9.1 where the pictures are those it was published for. Gives the files that were written, report.html first.
-    FedsError without results, for an anchor that nobody knows, and without the libraries of the `bench` extra.
+    destination: another folder, created if needed, for the results and a report without pictures; it can be published
+    even if the pictures may not be. anchor: the curve for BD-rates, measured or published; by default VTM-9.1 if it was
+    published for these pictures. Returns the files that were written, report.html first. Raises FedsError without
+    results, for an unknown anchor, and without the libraries of the `bench` extra.
     """
     results = read_results(folder)
     curves = [*measured_curves(results), *comparable(results)]

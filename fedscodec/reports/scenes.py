@@ -1,7 +1,7 @@
-"""What the viewer of a report shows: the original, ours, and each peer at the setting that comes nearest in bytes.
+"""The scenes of a report's viewer: the original, ours, and each peer at the setting nearest in bytes.
 
 A scene is one picture at one setting of ours. The decoded pictures lie beside results.json (see `decoded_path`), as
-lossless WebP. They go into the report as they are, until it would become too large.
+lossless WebP. They go into the report unchanged, up to a size limit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CROP = 256
 
 @dataclass(frozen=True)
 class View:
-    """A scene and where its crops are taken first: the upper left corner, in pixels."""
+    """A scene and where its crops start: the upper left corner, in pixels."""
 
     scene: Scene
     left: int
@@ -35,7 +35,7 @@ class View:
 
 @dataclass(frozen=True)
 class _Plan:
-    """One scene before its pictures are read: ours, and the peers at nearly its bytes."""
+    """A scene before its pictures are read: ours, and the peers with nearly its bytes."""
 
     original: Path
     ours: Row
@@ -46,10 +46,10 @@ class _Plan:
 
 
 def views(results: Results, folder: Path, budget: int = BUDGET) -> list[View]:
-    """The scenes of a run, as far as its decoded pictures are there and fit into the budget of bytes.
+    """The scenes of a run, as far as its decoded pictures exist and fit into the limit.
 
-    Our first codec is what the peers, and our other codecs, are matched with. Of its settings the middle one comes
-    first, for all pictures, then the ends.
+    Peers and our other codecs are matched with our first codec. Its middle setting comes first, for all pictures, then
+    the ends.
     """
     ours = next((key for key, codec in results.codecs.items() if codec.kind == "feds"), None)
     names = list(dict.fromkeys(row.picture for row in results.rows)) if ours else []
@@ -103,7 +103,7 @@ def _facts(row: Row, own: Row) -> dict[str, str]:
 
 
 def _busiest(path: Path) -> tuple[int, int]:
-    """Left and top of the crop where the grey values change most: there is most to see of what a codec loses."""
+    """Left and top of the crop with the strongest changes in grey values, where losses are easiest to see."""
     grey = read_picture(path).pixels.mean(axis=2)
     change = np.abs(np.diff(grey, axis=0))[:, :-1] + np.abs(np.diff(grey, axis=1))[:-1]
     sums = np.pad(change.cumsum(0).cumsum(1), ((1, 0), (1, 0)))

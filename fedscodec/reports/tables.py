@@ -1,6 +1,6 @@
-"""The tables of the report, as words ready to be shown: once as HTML, once as Markdown for a README.
+"""The tables of the report, as words ready to be shown: as HTML, and as Markdown for a README.
 
-The paper's Table 1 and Table 2 come again with the rows that were measured here below the paper's own.
+They include the paper's Tables 1 and 2 with our measured rows below the paper's own.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with what has to be said below it. Columns named in `words` hold no figures."""
+    """A table with the notes below it. Columns named in `words` hold no figures."""
 
     name: str
     title: str
@@ -45,7 +45,7 @@ class Table:
 
 
 def choose_anchor(curves: Sequence[Curve], wanted: str | None = None) -> Curve | None:
-    """What BD-rates are over: the curve `wanted`, or VTM-9.1, or the best of the measured codecs that can stand in."""
+    """The anchor of BD-rates: the curve `wanted`, or VTM-9.1, or the best measured codec that can replace it."""
     by_name = {curve.name: curve for curve in curves}
     order = (wanted,) if wanted else _ANCHORS
     return next((by_name[name] for name in order if name in by_name), None)
@@ -80,7 +80,7 @@ def bd_table(curves: Sequence[Curve], anchor: Curve) -> Table:
 
 
 def measured_table(curves: Sequence[Curve]) -> Table | None:
-    """Every measured curve over JPEG, or the first that can stand in, by every metric; None where there are not two."""
+    """Every measured curve over JPEG, or its first replacement, by every metric; None without two curves."""
     measured = [curve for curve in curves if curve.is_measured]
     anchor = next((c for name in ("jpeg", *_ANCHORS) for c in measured if c.name == name), None)
     if anchor is None or len(measured) < 2:
@@ -99,7 +99,7 @@ def measured_table(curves: Sequence[Curve]) -> Table | None:
 
 
 def worst_table(results: Results) -> Table | None:
-    """For every codec at its middle setting, and for every metric, the picture that comes out worst."""
+    """For every codec at its middle setting, and for every metric, the worst picture."""
     metrics = _row_metrics(results.rows)
     if results.dataset.pictures < 2 or not metrics:
         return None
@@ -129,9 +129,9 @@ def _row_metrics(rows: Sequence[Row]) -> list[str]:
 
 
 def distillation_table(results: Results, curves: Sequence[Curve], anchor: Curve | None) -> Table | None:
-    """Student beside teacher and beside a student trained directly, where two networks or more were measured.
+    """Student beside teacher and beside a student trained directly, if two networks or more were measured.
 
-    Rates are over the anchor, and over the student that had no teacher, or else over the first network.
+    Rates are over the anchor, and over the student without a teacher, or else over the first network.
     """
     own = {curve.name: curve for curve in curves if curve.kind == "feds"}
     if len(own) < 2:
@@ -163,7 +163,7 @@ _ROLES = {"teacher": "teacher", "distilled": "student of a teacher", "direct": "
 
 
 class _Marks:
-    """Figures with a letter behind those that are uncertain, and what the letters stand for."""
+    """Figures with a letter after the uncertain ones, and the meaning of the letters."""
 
     def __init__(self) -> None:
         self._letters: dict[str, str] = {}
@@ -188,7 +188,7 @@ def _interval(found: BdRate) -> str:
 
 
 def paper_table_1(results: Results, curves: Sequence[Curve], anchor: Curve | None) -> Table | None:
-    """The paper's Table 1 for this data set, then what was measured here; None for a set that the paper has not."""
+    """The paper's Table 1 for this data set, followed by our measurements; None for a set that is not in the paper."""
     rows = published.paper_table_1(results.dataset.name)
     if not rows:
         return None
@@ -248,7 +248,7 @@ def paper_table_2(results: Results) -> Table:
 
 
 def settings_table(results: Results) -> Table:
-    """Every codec at every setting: means over the pictures, and where the seconds of ours went."""
+    """Every codec at every setting: means over the pictures, and the seconds of each of our stages."""
     lines, metrics = [], _row_metrics(results.rows)
     for summary in results.summaries:
         codec = results.codecs[summary.codec]
@@ -295,7 +295,7 @@ def _stages(summary: Summary) -> str:
 
 
 def dots(results: Results, curves: Sequence[Curve], anchor: Curve) -> list[Dot]:
-    """Everything whose rate over the anchor and whose seconds to decode are known: measured, the paper's, others'."""
+    """Everything with a known rate over the anchor and known seconds to decode: measured, the paper's, others'."""
     rates, colour = bd_rates(curves, anchor), colours(curves)
     found = []
     for curve in curves:
@@ -321,7 +321,7 @@ def dots(results: Results, curves: Sequence[Curve], anchor: Curve) -> list[Dot]:
 
 
 def markdown(table: Table) -> str:
-    """A table for a README, its title above it and its notes below."""
+    """A table as Markdown, with its title above it and its notes below."""
     rule = ("---", *("---" if name in table.words else "--:" for name in table.columns[1:]))
     lines = [table.columns, rule, *(line.cells for line in table.lines)]
     body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in lines)

@@ -1,4 +1,4 @@
-"""One picture at several qualities, and beside each the other codecs at no more bytes, to be looked at.
+"""Compare a picture at several qualities with other codecs at no more bytes.
 
 versions   what is compared: real files and the pictures in them     strip   one picture for a document
 page       one HTML page, by `fedscodec.reports.viewer`

@@ -1,4 +1,4 @@
-"""Comparisons as one HTML page that needs nothing beside it."""
+"""Comparisons as one self-contained HTML page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Comparisons as one picture: original, other codecs and feds side by side, with figures below, a row a quality."""
+"""Comparisons as one picture: original, other codecs and feds side by side, with figures below, one row per quality."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PAPER, _INK, _FAINT = (255, 255, 255), (28, 28, 30), (107, 107, 112)
 
 @dataclass(frozen=True)
 class Window:
-    """A part of a picture: its size, and how far its corner is from the upper left one, in pixels."""
+    """A part of a picture: its size, and the offset of its upper left corner, in pixels."""
 
     width: int
     height: int
@@ -26,14 +26,14 @@ class Window:
 
     @classmethod
     def parse(cls, text: str) -> Window:
-        """`320x240+100+0`, as ImageMagick writes it; ValueError for others."""
+        """Parse `320x240+100+0`, as in ImageMagick. Raises ValueError for anything else."""
         match = re.fullmatch(r"(\d+)x(\d+)\+(\d+)\+(\d+)", text)
         if not match or "0" in match.groups()[:2]:
             raise ValueError(f"expected a window such as 320x240+100+0, found {text}")
         return cls(*map(int, match.groups()))
 
     def of(self, picture: Picture) -> Image.Image:
-        """The part of a picture; FedsError unless it lies inside."""
+        """The part of a picture. Raises FedsError unless it lies inside."""
         if self.left + self.width > picture.width or self.top + self.height > picture.height:
             raise FedsError(f"the window {self} is not inside {picture.width}x{picture.height} pixels")
         box = (self.left, self.top, self.left + self.width, self.top + self.height)
@@ -44,7 +44,7 @@ class Window:
 
 
 def draw_strip(comparison: Comparison, window: Window | None = None) -> Picture:
-    """A row of panels for each quality: the original, the peers, feds; below each what it is, bytes and PSNR."""
+    """A row of panels for each quality: the original, the peers, feds; below each its name, bytes and PSNR."""
     part = window or Window(comparison.original.width, comparison.original.height, 0, 0)
     height, columns = part.height + 2 * _LINE + _GAP, 1 + len(comparison.rows[0])
     size = columns * (part.width + _GAP) - _GAP, len(comparison.rows) * (height + _GAP) - _GAP

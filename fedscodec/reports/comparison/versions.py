@@ -1,4 +1,4 @@
-"""A picture as files of several codecs: feds at the qualities that were asked for, the others at no more bytes."""
+"""A picture as files of several codecs: feds at the requested qualities, the others at no more bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...images import Picture, read_picture, to_pil
 from ...metrics.psnr import psnr
 
 PEERS = ("JPEG", "AVIF")
-"""Codecs of Pillow that can stand beside, as they are mostly used: 4:2:0, optimised Huffman tables, AVIF at speed 6."""
+"""Pillow's codecs to compare with, in their common settings: 4:2:0, optimised Huffman tables, AVIF at speed 6."""
 
 _OPTIONS: dict[str, dict[str, Any]] = {"JPEG": {"optimize": True}, "AVIF": {"speed": 6}}
 _QUALITIES = {"JPEG": (1, 95), "AVIF": (0, 100)}
@@ -26,10 +26,10 @@ _QUALITIES = {"JPEG": (1, 95), "AVIF": (0, 100)}
 
 @dataclass(frozen=True)
 class Version:
-    """A file, the picture that is in it, and its PSNR against the original in decibels.
+    """A file, its decoded picture, and its PSNR against the original in decibels.
 
-    `codec` is "feds" or one of PEERS, `setting` its quality in the codec's own words. `fits` is False where a peer
-    cannot be as small as it should.
+    `codec` is "feds" or one of PEERS, `setting` its quality in the codec's own words. `fits` is False if a peer cannot
+    be small enough.
     """
 
     codec: str
@@ -70,8 +70,8 @@ def compare(
 ) -> Iterator[tuple[Version, ...]]:
     """A row of versions for every quality, in ascending order: feds, and each peer at no more bytes.
 
-    Exif and XMP are left out of every file, an ICC profile is in all of them. Raises FedsError for a quality that the
-    model does not have, and for a peer that this Pillow was built without.
+    No file has Exif and XMP, and every file has the ICC profile. Raises FedsError for a quality that the model does not
+    have, and for a peer that this Pillow was built without.
     """
     bare = replace(picture, exif=None, xmp=None)
     for peer in peers:
@@ -89,7 +89,7 @@ def compare(
 
 
 class _Search:
-    """Files of a peer for one picture; none is made twice."""
+    """Files of a peer for one picture; each is made only once."""
 
     def __init__(self, picture: Picture, peer: str) -> None:
         self.picture, self.peer, self.files = picture, peer, dict[int, bytes]()
@@ -115,9 +115,10 @@ class _Search:
 
 
 def highest(holds: Callable[[int], bool], first: int, last: int) -> int | None:
-    """The highest number from first to last that something holds for, which holds for all below it; None if for none.
+    """The highest number from first to last for which a condition holds, if it holds for all below; None if it never
+    holds.
 
-    By bisection: where it does not hold for all below, one of the places where it ceases to hold is found.
+    By bisection: if it does not hold for all below, finds one of the places where it stops holding.
     """
     found = None
     while first <= last:

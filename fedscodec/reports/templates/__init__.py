@@ -1,4 +1,4 @@
-"""The pages that a bench makes: HTML with style and scripts inside, filled in by jinja2, which escapes values."""
+"""The HTML pages of a benchmark, with style and scripts inside, filled in by jinja2, which escapes values."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def text(name: str) -> str:
 
 
 def fill(name: str, scripts: tuple[str, ...], **values: Any) -> str:
-    """A page of this folder: values are escaped unless they are `Html`; scripts follow page.js, which all pages have.
+    """Fill in a page of this folder: values are escaped unless they are `Html`; every page also has page.js.
 
-    Raises FedsError where jinja2 is not installed.
+    Raises FedsError if jinja2 is not installed.
     """
     try:
         from jinja2 import Environment
@@ -38,5 +38,5 @@ class Html(str):
     """Text that is HTML already."""
 
     def __html__(self) -> str:
-        """What jinja2 asks for before it escapes."""
+        """The method that jinja2 calls before it escapes."""
         return self

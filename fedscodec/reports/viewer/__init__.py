@@ -1,4 +1,4 @@
-"""A page that shows versions of pictures against each other: slider, flicker, difference map, zoom, figures.
+"""A page that compares versions of pictures: slider, flicker, difference map, zoom, figures.
 
     page("photo.png", [Scene("photo.png", 768, 512, (Shot("original", embed(png), {}), Shot("q3", embed(webp), {}))])
 
@@ -28,8 +28,8 @@ _KINDS = {
 class Shot:
     """One version of a picture.
 
-    `source` is a URL, beside the page or in it (see `embed`). `facts` are figures as they should be read, such as
-    {"bytes": "23,456", "PSNR": "34.21 dB"}; their names become the columns of the table, in the order of first use.
+    `source` is a URL, beside the page or in it (see `embed`). `facts` are figures as shown, such as {"bytes": "23,456",
+    "PSNR": "34.21 dB"}; their names become the columns of the table, in the order of first use.
     """
 
     label: str
@@ -39,7 +39,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture of `width` x `height` pixels and its versions, of which the first is what the others came from.
+    """A picture of `width` x `height` pixels and its versions; the first one is the original.
 
     `left` and `right` are the shots that are shown first.
     """
@@ -53,7 +53,7 @@ class Scene:
 
 
 def embed(data: bytes) -> str:
-    """The bytes of a picture file as a data URL; ValueError unless they are PNG, JPEG, WebP, AVIF or GIF."""
+    """The bytes of a picture file as a data URL. Raises ValueError unless they are PNG, JPEG, WebP, AVIF or GIF."""
     kind = "image/avif" if data[4:12] == b"ftypavif" else next((k for m, k in _KINDS.items() if data.startswith(m)), "")
     if not kind:
         raise ValueError(f"expected a picture that browsers show, found the bytes {data[:12].hex()}")
@@ -61,7 +61,7 @@ def embed(data: bytes) -> str:
 
 
 def page(title: str, scenes: Sequence[Scene], note: str = "") -> str:
-    """A whole HTML page; `note` is a sentence that stands below the pictures."""
+    """A whole HTML page; `note` is a sentence below the pictures."""
     footer = f"<footer>{escape(note)}</footer>\n" if note else ""
     return (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
@@ -75,9 +75,9 @@ _FOOTER = "footer { padding: 0 16px 16px; font: 13px/1.5 system-ui, sans-serif; 
 
 
 def fragment(scenes: Sequence[Scene], *, fill: bool = False) -> str:
-    """The viewer as a piece of HTML; with `fill` its stage takes what height the window has.
+    """The viewer as a piece of HTML; with `fill` its stage takes the height of the window.
 
-    Raises ValueError for a scene with fewer than two shots: there would be nothing to compare.
+    Raises ValueError for a scene with fewer than two shots, because there is nothing to compare.
     """
     for scene in scenes:
         if len(scene.shots) < 2:
