@@ -1,1 +1,1 @@
-"""How the networks are learned."""
+"""Training of the networks."""

@@ -1,6 +1,6 @@
-"""What the integers of a network need beside its weights: steps of activations and shapes of residuals.
+"""Measure what the integers of a network need besides its weights: steps of activations and shapes of residuals.
 
-Both are measured on the averaged network, which is the one that is kept, and shared with the one in training.
+Both are measured on the averaged network, which is the one that is saved, and copied to the one in training.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ FINAL_BATCHES = 64
 
 
 def spread(count: int, qualities: int) -> Iterator[float]:
-    """`count` qualities from 1 to the number of qualities, evenly."""
+    """`count` qualities from 1 to the number of qualities, evenly spaced."""
     return (1 + (qualities - 1) * number / max(count - 1, 1) for number in range(count))
 
 
 class Calibration:
-    """Calibrates `average` on crops and gives what it finds to `model`, too.
+    """Calibrates `average` on crops and copies the results to `model`.
 
-    Draws from generators of its own, so that a run does not depend on when it was saved.
+    Uses its own random generators, so that a run does not depend on when it was saved.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Calibration:
 
     @property
     def quantised(self) -> bool:
-        """Whether the entropy side runs with fake quantisation by now."""
+        """Whether the entropy side already runs with fake quantisation."""
         return self.model.float_side.quantised
 
     def quantise(self) -> None:
@@ -64,7 +64,7 @@ class Calibration:
 
     @torch.no_grad()
     def fit_shapes(self, batches: int, step: int) -> None:
-        """Fit the shapes of residuals. Nothing where the recipe keeps to Gaussians."""
+        """Fit the shapes of residuals. Does nothing if the recipe keeps Gaussians."""
         if self.recipe.shapes_every == 0:
             return
         counter = ResidualCounter(self.model.spec, self.crops.device)
@@ -74,9 +74,9 @@ class Calibration:
             model.float_side.shapes.copy_(shapes)
 
     def _walk(self, batches: int, generator: torch.Generator, coder: RateEstimator) -> None:
-        """What the entropy side of the average sees of pictures; g_s, half of the work, has no part in it.
+        """The inputs of the average's entropy side for some pictures; g_s, half of the work, does not run.
 
-        From the lowest quality to the highest, as at either end is what costs most where it is clipped.
+        Covers the lowest to the highest quality, because clipping costs most at the ends.
         """
         average, recipe, part = self.average, self.recipe, self.team.part(self.recipe.batch)
         for level in spread(batches, len(self.model.spec.lambdas)):
@@ -86,5 +86,5 @@ class Calibration:
                 average.encode(x, quality, coder)
 
     def finite(self) -> bool:
-        """Whether weights and tables of both networks hold numbers, and no infinity."""
+        """Whether weights and tables of both networks hold finite numbers."""
         return all(bool(torch.isfinite(v).all()) for m in (self.model, self.average) for v in m.state_dict().values())

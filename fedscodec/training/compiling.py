@@ -1,4 +1,4 @@
-"""torch.compile for the transforms, and one sentence where it cannot."""
+"""torch.compile for the transforms, and one sentence if it fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..networks.model import FedsModel
 
 
 def compile_transforms(model: FedsModel, trial: Callable[[], None]) -> str | None:
-    """Compile g_a and g_s and try them; where that fails they are as before, and the sentence says why."""
+    """Compile g_a and g_s and try them; on failure they stay as before, and the returned sentence says why."""
     import torch._dynamo
     from torch._logging import _internal as _logging
 

@@ -1,4 +1,4 @@
-"""Random crops of all training pictures, drawn where the training runs."""
+"""Random crops of all training pictures, drawn on the training device."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _PIECE = 2**24  # pixels that go to a GPU at a time
 
 
 class Crops:
-    """Training pictures as one uint8 buffer, and batches of random crops of it.
+    """Training pictures as one uint8 buffer, and batches of random crops from it.
 
-    The buffer lies on the training device where it leaves half of the device's free memory free, else it is the file
-    itself, mapped into the memory of the host, which several processes share. `generator` draws where the buffer lies.
+    The buffer is on the training device if it leaves half of the device's free memory free; else it is the file itself,
+    mapped into the memory of the host, which several processes share. `generator` is on the device of the buffer.
     Nothing here waits for a GPU.
     """
 
@@ -35,13 +35,13 @@ class Crops:
         return len(self.heights)
 
     def fresh_generator(self, seed: int) -> torch.Generator:
-        """A generator of random numbers where the buffer lies."""
+        """A random generator on the device of the buffer."""
         return torch.Generator(self.place).manual_seed(seed)
 
     def fitting(self, crop: int) -> tuple[Tensor, Tensor, float]:
-        """The pictures that hold a crop: their numbers, where each ends when they stand by area, and the whole area.
+        """The pictures that are large enough for a crop: their numbers, cumulative areas, and the total area.
 
-        FedsError where there is none.
+        Raises FedsError if there is none.
         """
         if crop not in self._fit:
             numbers = [i for i, size in enumerate(self.sizes) if min(size) >= crop]
@@ -55,9 +55,9 @@ class Crops:
     def batch(
         self, size: int, crop: int, generator: torch.Generator | None = None, part: slice = slice(None)
     ) -> Tensor:
-        """`size` crops, each of a picture drawn by its area, flipped and transposed at random: [B, 3, crop, crop].
+        """`size` crops, each from a picture drawn by its area, flipped and transposed at random: [B, 3, crop, crop].
 
-        float32 in 0..1, channels_last. Of a batch that several processes share, each takes its `part`.
+        float32 in 0..1, channels_last. If several processes share a batch, each takes its `part`.
         """
         numbers, ends, total = self.fitting(crop)
         draws = torch.rand(5, size, dtype=torch.float64, device=self.place, generator=generator or self.generator)
@@ -73,13 +73,13 @@ class Crops:
         return taken.permute(0, 3, 1, 2).float().div_(255)
 
     def _gathered(self, start: Tensor, width: Tensor, crop: int, flip: Tensor, turn: Tensor) -> Tensor:
-        """Crops [B, crop, crop, 3] from where they start, all at once."""
+        """Crops [B, crop, crop, 3] from their start positions, all at once."""
         rows, columns = _coordinates(crop, flip, turn)
         index = start[:, None, None] + rows * width[:, None, None] + columns
         return self.pixels[index.flatten()].unflatten(0, index.shape)
 
     def _copied(self, start: Tensor, width: Tensor, crop: int, flip: Tensor, turn: Tensor) -> Tensor:
-        """The same, one after the other, which a CPU does faster."""
+        """The same, one after the other, which is faster on a CPU."""
         out = torch.empty(len(start), crop, crop, 3, dtype=torch.uint8)
         for place, (begin, across, mirrored, turned) in enumerate(
             zip(start.tolist(), width.tolist(), flip.tolist(), turn.tolist(), strict=True)
@@ -96,7 +96,7 @@ class Crops:
 
 
 def _coordinates(crop: int, flip: Tensor, turn: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows and columns [B, crop, crop] within a crop, of each pixel of what becomes of it."""
+    """Rows and columns [B, crop, crop] within a crop, for each pixel of the result."""
     along = torch.arange(crop, device=flip.device)
     i, j, turn, flip = along[None, :, None], along[None, None, :], turn[:, None, None], flip[:, None, None]
     rows, columns = torch.where(turn, j, i), torch.where(turn, i, j)

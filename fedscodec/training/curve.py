@@ -1,4 +1,4 @@
-"""The training curve as a picture: SVG from the JSON-lines log, nothing but numbers and lines."""
+"""Draw the training curve: SVG from the JSON-lines log."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ PANELS: tuple[tuple[str, str], ...] = (
 
 
 def read_log(path: Path) -> list[Row]:
-    """The reports of a log, without the lines that are none."""
+    """The reports of a log; skips lines that are not reports."""
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     return [row for row in rows if "step" in row]
 
 
 def curve(rows: Sequence[Row], title: str) -> str:
-    """An SVG: loss, bpp, PSNR and learning rate over the minutes of a run, with a line where the phase changes."""
+    """An SVG of loss, bpp, PSNR and learning rate over the minutes of a run, with a line where the phase changes."""
     panels = [_panel(rows, name, label, GAP + number * (HEIGHT + GAP)) for number, (name, label) in enumerate(PANELS)]
     height = GAP + len(PANELS) * (HEIGHT + GAP) + 10
     return (

@@ -1,4 +1,4 @@
-"""Training pictures from folders and tar shards, decoded a few at a time in the order of the files."""
+"""Read training pictures from folders and tar shards, a few at a time in the order of the files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..images import from_array, picture_suffixes, read_picture, resize
 
 @dataclass(frozen=True)
 class Reading:
-    """Which pictures are taken, and what is made of them."""
+    """Which pictures to take, and how."""
 
     smallest: int  # sides that are shorter are of no use
     sharpness: float = 0.0  # pictures softer than this are left out, see `fineness`
@@ -27,7 +27,9 @@ class Reading:
 
 
 def files_of(roots: Sequence[Path]) -> list[Path]:
-    """Every file that may hold pictures: those named, and those below folders, in order; ImageError for none there."""
+    """Every file that may hold pictures: named ones, and those below folders, in order. Raises ImageError if there is
+    none.
+    """
     found, wanted = list[Path](), picture_suffixes()
     for root in roots:
         if not root.exists():
@@ -64,7 +66,7 @@ def _members(path: Path, wanted: frozenset[str]) -> Iterator[tuple[str, bytes]]:
 def decoded(roots: Sequence[Path], reading: Reading, skipped: list[str]) -> Iterator[np.ndarray | str]:
     """Every picture as uint8 [H, W, 3], or why it is left out; threads decode while the files are read.
 
-    Raises MemoryError where memory runs out: training on what was read by then would be training on another set.
+    Raises MemoryError if memory runs out, because training on a part of the pictures would be training on another set.
     """
     workers = os.cpu_count() or 1
     waiting: deque[Future[list[np.ndarray | str]]] = deque()

@@ -1,4 +1,4 @@
-"""A larger network that begins as a smaller one, and a smaller one cut from a larger (`--init` of another network).
+"""Grow a larger network from a smaller one, or cut a smaller one from a larger (`--init` with another network).
 
     new blocks and attention   change nothing at first
     new latents                the next principal components of 16×16 blocks; g_s and h_a do not listen to them yet
@@ -28,7 +28,7 @@ from .warm_start import STEP, principal
 def grown(small: FedsModel, spec: ModelSpec, pictures: Tensor) -> FedsModel:
     """A network of a larger spec that equals `small` at first; pictures [B, 3, H, W] give the new latents.
 
-    Raises FedsError where one does not contain the other.
+    Raises FedsError if one does not contain the other.
     """
     require_fit(small.spec, spec)
     large = FedsModel(spec)
@@ -39,9 +39,9 @@ def grown(small: FedsModel, spec: ModelSpec, pictures: Tensor) -> FedsModel:
 
 @torch.no_grad()
 def cut(large: FedsModel, spec: ModelSpec) -> FedsModel:
-    """A network of a smaller spec with the first blocks and latents of `large`, and no attention where it has none.
+    """A network of a smaller spec with the first blocks and latents of `large`, without attention if it has none.
 
-    Raises FedsError where one does not contain the other.
+    Raises FedsError if one does not contain the other.
     """
     require_fit(spec, large.spec)
     small, had = FedsModel(spec), large.state_dict()
@@ -51,7 +51,7 @@ def cut(large: FedsModel, spec: ModelSpec) -> FedsModel:
 
 @torch.no_grad()
 def grow_transforms(small: FedsModel, large: FedsModel, pictures: Tensor) -> None:
-    """Let the float half of a fresh larger network (all but the entropy side) begin as that of the smaller one."""
+    """Set the float half of a fresh larger network (all but the entropy side) to that of the smaller one."""
     for old, new in (
         (small.g_a, large.g_a),
         (small.g_s, large.g_s),
@@ -69,7 +69,7 @@ def grow_transforms(small: FedsModel, large: FedsModel, pictures: Tensor) -> Non
 
 
 def _copy_side(small: FedsModel, large: FedsModel) -> None:
-    """The entropy side: what both have is equal; tables of channels and streams are longer."""
+    """Copy the entropy side: common parts are equal; tables of channels and streams are longer."""
     had, now = small.float_side.state_dict(), large.float_side.state_dict()
     for name, value in now.items():
         if (old := had.get(name)) is None:
@@ -85,7 +85,7 @@ def _copy_side(small: FedsModel, large: FedsModel) -> None:
 
 
 def require_fit(small: ModelSpec, large: ModelSpec) -> None:
-    """FedsError unless the large network has all that the small one has."""
+    """Raise FedsError unless the large network has everything that the small one has."""
     places = [[(stage.at, stage.kind, stage.width) for stage in spec.stages] for spec in (small, large)]
     if places[0] != places[1]:
         raise FedsError("a network grows from one with stages of the same kinds and widths, and is cut to such")
@@ -101,7 +101,7 @@ def require_fit(small: ModelSpec, large: ModelSpec) -> None:
 
 
 def _new_blocks(before: Transform, after: Transform) -> Iterator[Any]:
-    """What the larger transform has that the smaller has not: blocks behind its own, and those of attention."""
+    """The parts of the larger transform that the smaller one does not have: later blocks, and attention."""
     for had, has in zip((*before.groups, *before.attention), (*after.groups, *after.attention), strict=True):
         blocks = [getattr(module, "blocks", module) for module in (had, has)]
         old, new = (() if isinstance(some, nn.Identity) else tuple(some) for some in blocks)
@@ -109,7 +109,7 @@ def _new_blocks(before: Transform, after: Transform) -> Iterator[Any]:
 
 
 def _enlarged(fresh: Tensor, old: Tensor | None, *, deaf: bool) -> Tensor:
-    """A tensor of the larger network: the old values, zero for new inputs if `deaf`, and otherwise as it is."""
+    """A tensor of the larger network: old values, zero for new inputs if `deaf`, the rest unchanged."""
     if old is None:
         return fresh
     new = fresh.clone()
@@ -124,7 +124,7 @@ def _corner(old: Tensor, fresh: Tensor) -> Tensor:
 
 
 def _begin_latents(large: FedsModel, known: int, pictures: Tensor) -> None:
-    """New latents are the principal components of what the old ones leave of 16×16 blocks."""
+    """Set the new latents to the principal components of what the old ones leave of 16×16 blocks."""
     shortcut, last = large.g_a.shortcut[0], large.g_a.last
     last.weight[known:] = 0
     last.bias[known:] = 0

@@ -1,4 +1,4 @@
-"""Whether a run still learns: divergence is told in one sentence, and never written over a good checkpoint."""
+"""Check whether a run still learns. Divergence gives one message, and never overwrites a good checkpoint."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import math
 from ..errors import FedsError
 
 FACTOR, STEPS = 20.0, 32
-"""A mean loss this many times the best so far, over at least this many steps, is no bad luck with the pictures."""
+"""A mean loss this many times the best so far, over at least this many steps, is not chance."""
 AT_ONCE = 1000.0
-"""A mean loss that is this many times the best so far is none over a single step: one drawn crop costs up to 100 times
-as much as a photograph."""
+"""A mean loss this many times the best so far is divergence even over a single step: one drawn crop costs up to 100
+times as much as a photograph.
+"""
 SKIPPED_IN_A_ROW = 50
 
 
 class DivergedError(FedsError):
-    """A training run whose loss or weights left all bounds; its text names the step and the loss."""
+    """The loss or the weights of a training run diverged; the text names the step and the loss."""
 
 
 class Health:
-    """Follows the losses of a run and says when it has diverged."""
+    """Follows the losses of a run and detects divergence."""
 
     def __init__(self) -> None:
         self.best = math.inf
@@ -27,7 +28,7 @@ class Health:
         self.skipped = 0  # steps in a row whose gradient was not finite, as far as reports tell
 
     def check(self, step: int, loss: float, steps: int, skipped: int) -> None:
-        """Look at the mean loss of the last `steps`, of which so many were skipped; DivergedError where it is over."""
+        """Check the mean loss of the last `steps`, of which some were skipped. Raises DivergedError on divergence."""
         if steps == 0:
             return
         self.skipped = self.skipped + skipped if skipped == steps else 0
@@ -47,5 +48,5 @@ class Health:
 
 
 def diverged(step: int, loss: float) -> DivergedError:
-    """The failure of a run whose loss, weights or tables are no use any more."""
+    """The error for a run whose loss, weights or tables are useless."""
     return DivergedError(f"training diverged at step {step} (loss {loss:.4g})")

@@ -1,4 +1,4 @@
-"""Ctrl-C between steps: a run is stopped where its state is whole."""
+"""Handle Ctrl-C between steps, so that the state of a stopped run is complete."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Interrupts:
-    """Within a `with` block, Ctrl-C or SIGTERM only sets `seen`; the second time it interrupts as ever."""
+    """Within a `with` block, the first Ctrl-C or SIGTERM only sets `seen`; the second one interrupts as usual."""
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -1,6 +1,6 @@
-"""The loop: steps within a budget, moving average, checkpoints. It knows neither losses nor stages.
+"""The training loop: steps within a budget, moving average, checkpoints; independent of losses and stages.
 
-On a GPU nothing in it waits for the device but a report every few seconds and a checkpoint every few minutes.
+On a GPU it waits for the device only at a report every few seconds and at a checkpoint every few minutes.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ REPORT_EVERY = 5.0  # seconds
 
 
 def place(stage: Stage, device: torch.device) -> FedsModel:
-    """Put a stage where it will be trained, and return a twin of its network: the moving average."""
+    """Move a stage to the training device, and return a copy of its network: the moving average."""
     stage.to(device).to(memory_format=torch.channels_last).train()
     return copy.deepcopy(stage.model).eval().requires_grad_(False)
 
 
 class Trainer:
-    """One run of a recipe. `average` is the moving average of the weights: the network to keep."""
+    """One run of a recipe. `average` is the moving average of the weights: the network to save."""
 
     def __init__(
         self, stage: Stage, crops: Crops, recipe: Recipe, team: Team | None = None, average: FedsModel | None = None
@@ -70,12 +70,12 @@ class Trainer:
         torch.manual_seed(recipe.seed + 1000 * self.team.rank)  # of the noise that stands for rounding
 
     def warm_start(self, pictures: int = 48) -> None:
-        """Start a fresh network from the principal components of the training tiles."""
+        """Start a fresh network from the principal components of the training pictures."""
         start_linear(self.model, self.crops.batch(pictures, self.recipe.crop))
         self.average.load_state_dict(self.model.state_dict())
 
     def prepare(self) -> None:
-        """Let the stage look at what it has to know before the first step."""
+        """Let the stage see what it needs before the first step."""
         with torch.no_grad(), self._autocast():
             self.stage.prepare(self._show(), self.team.mean)
 
@@ -85,7 +85,7 @@ class Trainer:
             yield x, torch.full((len(x),), level, device=self.device)
 
     def compile(self) -> str | None:
-        """Put g_a and g_s through torch.compile; where that fails they run as they are, and a sentence says why."""
+        """Run g_a and g_s through torch.compile; on failure they stay uncompiled, and a sentence says why."""
         crop, lambdas = self.recipe.crop, self.model.spec.lambdas
         share = len(range(*self.team.part(self.recipe.batch).indices(self.recipe.batch)))
         x = torch.zeros(share, 3, crop, crop, device=self.device).to(memory_format=torch.channels_last)
@@ -101,10 +101,10 @@ class Trainer:
         self, tell: Callable[[Report], None], save: Callable[[Trainer, dict[str, Any]], None],
         stop_after: float = float("inf"),
     ) -> bool:  # fmt: skip
-        """Train until the budget is spent, or for `stop_after` minutes, or until Ctrl-C; True when it is spent.
+        """Train until the budget is spent, or for `stop_after` minutes, or until Ctrl-C; return True if it is spent.
 
-        `save` is called with the state every few minutes, before the end of the run begins, and at the end. Raises
-        DivergedError where the loss or the weights leave all bounds; what was saved before then is sound.
+        `save` gets the state every few minutes, before the end of the run begins, and at the end. Raises DivergedError
+        on divergence; what was saved before is good.
         """
         begin = saved = told = self._clock()
         before = self.minutes
@@ -136,13 +136,13 @@ class Trainer:
 
     @property
     def progress(self) -> float:
-        """How much of the run is over, in 0..1."""
+        """The share of the run that is over, in 0..1."""
         if self.recipe.steps:
             return self.step / self.recipe.steps
         return self.minutes / self.recipe.minutes
 
     def train_step(self, rate: float, price_of_z: float = 1.0) -> Tensor:
-        """One step at a share of the peak learning rates; the FIGURES of its batch."""
+        """One step at a share of the peak learning rates; returns the FIGURES of its batch."""
         crop = self.recipe.crop_at(self.progress)
         batch = self.recipe.batch_at(crop, self.team.size)
         x = self._batch(batch, crop)
@@ -181,7 +181,7 @@ class Trainer:
             torch._foreach_lerp_(targets, sources, 1 - decay)
 
     def _possible(self, phase: Phase) -> Phase:
-        """The phase, or `full` in place of `linear` where a network has nothing linear."""
+        """The phase, or `full` instead of `linear` if a network has nothing linear."""
         return FULL if phase is LINEAR and not len(self.model.g_a.shortcut) else phase
 
     def _enter(self, phase: Phase) -> None:
@@ -194,7 +194,7 @@ class Trainer:
         self.phase = phase
 
     def _refit(self, progress: float) -> None:
-        """Fit the shapes anew after every so much of the run, and not by the clock, so that it can resume."""
+        """Fit the shapes again at fixed shares of the run, not by the clock, so that it can resume exactly."""
         every = self.recipe.shapes_every
         if not self.phase.fits or every == 0 or int(progress / every) <= self.fitted:
             return
@@ -238,7 +238,7 @@ class Trainer:
         )  # fmt: skip
 
     def state(self) -> dict[str, Any]:
-        """Everything that `restore` needs to go on exactly, in tensors and plain values; a call of all processes."""
+        """Everything that `restore` needs to continue exactly, as tensors and plain values; a call of all processes."""
         cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
         return {
             "stage": {k: v for k, v in self.stage.state_dict().items() if not k.startswith("teacher.")},
@@ -253,7 +253,7 @@ class Trainer:
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Put back what `state` gave."""
+        """Restore what `state` returned."""
         self.take(state)
         self.step, self.minutes, self.phase = state["step"], state["minutes"], PHASES[state["phase"]]
         self.earlier = state["earlier"]
@@ -272,7 +272,7 @@ class Trainer:
             torch.manual_seed(self.recipe.seed + 1000 * self.team.rank + self.step)
 
     def take(self, state: dict[str, Any]) -> None:
-        """Start from what a run had learned: weights, average, moments, and how many pixels it had seen."""
+        """Start from what another run has learned: weights, average, moments, and the number of pixels seen."""
         self.stage.load_state_dict(state["stage"], strict=False)  # a teacher brings its own
         self.average.load_state_dict(state["average"])
         self.optimizers.load_state_dict(state["optimizers"])
@@ -288,7 +288,7 @@ def _psnr(mse: float) -> float:
 
 @contextmanager
 def quick_arithmetic(device: torch.device) -> Iterator[None]:
-    """TF32 and the fastest convolutions on a GPU, for training only: what was in force is put back."""
+    """Use TF32 and the fastest convolutions on a GPU for training, and restore the settings afterwards."""
     if device.type != "cuda":
         yield
         return

@@ -1,8 +1,8 @@
-"""One function per equation of the paper, each a few lines.
+"""The losses: one function per equation of the paper.
 
-Networks here are variable-rate, which the paper's are not. Three things follow. Every sample has its λ. The latents of
-Eq. 8 are compared without their gains, as g_s receives them: with gains, those of q7 would be six times those of q1
-and count forty times as much. And H_c is that of a network over all its qualities.
+Networks here are variable-rate, unlike the paper's, with three consequences. Every sample has its λ. The latents of Eq.
+8 are compared without their gains, as g_s receives them: with gains, those of q7 would be six times those of q1 and
+count forty times as much. And H_c is that of a network over all its qualities.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..metrics.table import LOSSES
 
 
 class RateDistortion(NamedTuple):
-    """What one batch cost: the mean loss, and bits per pixel and mean squared error (of 0..1) of each sample [B]."""
+    """The cost of a batch: the mean loss, and bits per pixel and mean squared error (of 0..1) of each sample [B]."""
 
     loss: Tensor
     bpp: Tensor
@@ -27,23 +27,23 @@ class RateDistortion(NamedTuple):
 
     @property
     def psnr(self) -> Tensor:
-        """Decibels, of the batch's mean squared error."""
+        """PSNR in decibels, of the batch's mean squared error."""
         return -10 * torch.log10(self.mse.mean())
 
 
 def sample_weights(lam: Tensor, balance: float, middle: float = 0.015) -> Tensor:
     """Weights [B] of samples with these λ [B] in the mean of a batch: (λ / middle)^-balance.
 
-    The loss at q7 is eight times that at q1, and would otherwise count as much more; relative savings, as BD-rate has
-    them, count alike at a balance near 0.5.
+    The loss at q7 is eight times that at q1, and would otherwise count that much more; relative savings, as in BD-rate,
+    count equally at a balance near 0.5.
     """
     return (lam / middle) ** -balance
 
 
 def distortion(x: Tensor, x_hat: Tensor, metric: str = "mse") -> Tensor:
-    """D of Eq. 1 and d of Eq. 4 for each sample of [B, 3, H, W] in 0..1, [B]: as `LOSSES` has it for the metric.
+    """D of Eq. 1 and d of Eq. 4 for each sample of [B, 3, H, W] in 0..1, [B]: the loss of the metric in `LOSSES`.
 
-    In float32 whatever the rest of the step runs in.
+    Always in float32, whatever the precision of the step.
     """
     with in_float32(x):
         return LOSSES[metric].of(x.float(), x_hat.float())
@@ -52,7 +52,7 @@ def distortion(x: Tensor, x_hat: Tensor, metric: str = "mse") -> Tensor:
 def rate_distortion(
     x: Tensor, x_hat: Tensor, bits: Tensor, lam: Tensor, weights: Tensor | float = 1.0, metric: str = "mse"
 ) -> RateDistortion:
-    """Eq. 1 with R in bits per pixel: R + λ·D, the mean over samples of these weights.
+    """Eq. 1 with R in bits per pixel: R + λ·D, the weighted mean over samples.
 
     x, x_hat [B, 3, H, W] in 0..1; bits, λ and weights [B].
     """
@@ -64,7 +64,7 @@ def rate_distortion(
 def output_loss(
     teacher: Tensor, student: Tensor, lam: Tensor, weights: Tensor | float = 1.0, metric: str = "mse"
 ) -> Tensor:
-    """L_output (Eq. 4) of two pictures [B, 3, H, W], weighing like the distortion it stands beside."""
+    """L_output (Eq. 4) of two pictures [B, 3, H, W], with the same weight as the distortion."""
     return (weights * lam * distortion(teacher, student, metric)).mean()
 
 
@@ -74,7 +74,7 @@ def feature_loss(teacher: Sequence[Tensor], student: Sequence[Tensor]) -> Tensor
 
 
 def top_channels(entropies: Tensor, count: int, order: str = "entropy") -> Tensor:
-    """TopK (Eq. 7): the `count` channels of highest entropy, from the highest on, or in the order they have.
+    """TopK (Eq. 7): the `count` channels of highest entropy, from the highest down, or in channel order.
 
     entropies [C] are the H_c of Eq. 6, see `EntropyProbe.channel_entropies`.
     """
@@ -88,7 +88,7 @@ def latent_loss(teacher: Tensor, student: Tensor) -> Tensor:
 
 
 class Gaussian(NamedTuple):
-    """What an entropy model expects of latents: means and scales [B, C, h, w]."""
+    """The prediction of an entropy model for latents: means and scales [B, C, h, w]."""
 
     mean: Tensor
     scale: Tensor
@@ -97,7 +97,7 @@ class Gaussian(NamedTuple):
 def distribution_loss(teacher: Gaussian, student: Gaussian) -> Tensor:
     """Mean Kullback-Leibler divergence of the student's Gaussians from the teacher's, in bits.
 
-    Stands for the probability distribution of FU2024KD, for which the paper gives no formula.
+    This is our version of the probability distribution of FU2024KD; the paper gives no formula.
     """
     ratio = teacher.scale / student.scale
     distance = (teacher.mean - student.mean) / student.scale
@@ -105,7 +105,7 @@ def distribution_loss(teacher: Gaussian, student: Gaussian) -> Tensor:
 
 
 def interpolated_lambda(quality: Tensor, lambdas: Tensor) -> Tensor:
-    """λ at real qualities 1 … Q [B], geometric between neighbours, as the gains are; lambdas [Q]."""
+    """λ at real qualities 1 … Q [B], interpolated geometrically between neighbours, like the gains; lambdas [Q]."""
     table = lambdas.log()
     position = (quality - 1).clamp(0, len(lambdas) - 1)
     low = position.floor().long().clamp_max(max(len(lambdas) - 2, 0))
@@ -114,7 +114,7 @@ def interpolated_lambda(quality: Tensor, lambdas: Tensor) -> Tensor:
 
 
 def quality_of_lambda(lam: Tensor, lambdas: Tensor) -> Tensor:
-    """The real quality 1 … Q at which a network has these λ [B]: undoes `interpolated_lambda`; lambdas [Q]."""
+    """The real quality 1 … Q at which a network has these λ [B]: the inverse of `interpolated_lambda`; lambdas [Q]."""
     table, wanted = lambdas.log(), lam.log()
     if len(lambdas) == 1:
         return torch.ones_like(lam)

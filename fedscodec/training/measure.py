@@ -1,4 +1,4 @@
-"""How fast a recipe trains on this machine, and what share of the device's bfloat16 rate that is."""
+"""Measure how fast a recipe trains on this machine, and its share of the device's bfloat16 rate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WARM_UP = 3  # steps that find algorithms, compile, and fill the queues
 
 @dataclass(frozen=True)
 class Speed:
-    """One phase of a run, timed."""
+    """The time of one phase of a run."""
 
     phase: str
     steps: int
@@ -30,11 +30,11 @@ class Speed:
 
     @property
     def share(self) -> float:
-        """Of the device's bfloat16 rate."""
+        """The share of the device's bfloat16 rate."""
         return self.flops / self.device_flops
 
     def __str__(self) -> str:
-        """A line for people."""
+        """A line of text."""
         memory = f", {self.memory / 2**30:.1f} GiB" if self.memory else ""
         busy = f", {self.processor / 1e3:.0f} kpx a second of one core" if self.processor else ""
         return (
@@ -45,7 +45,7 @@ class Speed:
 
 
 def measure(trainer: Trainer, seconds: float = 15.0, phase: Phase = FULL) -> Speed:
-    """Time steps of a phase for about so long; the network is trained by them and of no further use."""
+    """Time the steps of a phase for about this long; this trains the network, which is of no further use."""
     device = trainer.device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -75,7 +75,7 @@ def measure(trainer: Trainer, seconds: float = 15.0, phase: Phase = FULL) -> Spe
 
 
 def _flops_per_pixel(trainer: Trainer) -> float:
-    """Of a full step: forward and, twice as much, backward; a teacher only looks."""
+    """Operations of a full step: forward, and backward, which is twice as much; a teacher only runs forward."""
     flops = 3 * 2 * 1000 * kmacs_per_pixel(trainer.model.spec)
     if isinstance(trainer.stage, Distilled):
         flops += 2 * 1000 * kmacs_per_pixel(trainer.stage.teacher.spec)
@@ -84,7 +84,7 @@ def _flops_per_pixel(trainer: Trainer) -> float:
 
 @torch.no_grad()
 def bfloat16_rate(device: torch.device) -> float:
-    """Floating-point operations a second of a large product of bfloat16 matrices, the best of some."""
+    """Floating-point operations per second of a large product of bfloat16 matrices, the best of several."""
     side = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
     best = float("inf")

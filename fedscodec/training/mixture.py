@@ -1,7 +1,7 @@
-"""What stands among the photographs: graphics, and colours that were moved, a few crops of every hundred.
+"""Mix graphics and crops with moved colours into the photographs, a few of every hundred.
 
-Both keep a network from forgetting what photographs never show, above all colours in the corners of the RGB cube. They
-come while the learning rate falls: before it does, they made photographs worse at once.
+Both keep a network from forgetting what photographs do not show, above all colours in the corners of the RGB cube. They
+appear while the learning rate falls; before that, they made photographs worse at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .recipe import Recipe
 
 
 class Mixture:
-    """Replaces some crops of a batch; which ones is drawn on the host, so that no GPU is waited for."""
+    """Replaces some crops of a batch; the choice is drawn on the host, to avoid waiting for a GPU."""
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
@@ -38,7 +38,7 @@ class Mixture:
 
 
 def moved_colours(x: Tensor, random: np.random.Generator) -> Tensor:
-    """A picture [3, H, W] in 0..1 with its channels mixed, stretched and shifted, anywhere in the cube."""
+    """A picture [3, H, W] in 0..1 with its channels mixed, stretched and shifted anywhere in the cube."""
     order = random.permutation(3)
     mix = np.eye(3)[order] + random.normal(0, 0.25, (3, 3))
     mix *= random.uniform(0.6, 2.5)

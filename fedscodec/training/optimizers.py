@@ -1,4 +1,4 @@
-"""Which optimizer moves which weights, and how a step whose gradient is not finite is left out.
+"""Choose an optimizer for each parameter, and skip a step whose gradient is not finite.
 
     kind         what                                       adam    soap    muon
     transforms   matrices and filters of g_a and g_s        Adam    SOAP    Muon
@@ -27,12 +27,12 @@ from .parallel import Team
 from .recipe import Recipe
 
 _SETTINGS = ("params", "lr", "peak")
-"""What of a group is the recipe's, and not the state's."""
+"""Settings of a group that come from the recipe, not from the state."""
 
 
 @dataclass(frozen=True)
 class _Named:
-    """A parameter that this process moves; `moved` is the same memory as the optimizer sees it."""
+    """A parameter that this process updates; `moved` is the same memory as the optimizer sees it."""
 
     name: str
     parameter: nn.Parameter
@@ -40,7 +40,7 @@ class _Named:
 
 
 class Optimizers:
-    """The optimizers of one process: those of its share of the parameters."""
+    """The optimizers of one process, for its share of the parameters."""
 
     def __init__(self, stage: nn.Module, recipe: Recipe, team: Team | None = None) -> None:
         self.recipe, self.team = recipe, team or Team()
@@ -52,9 +52,9 @@ class Optimizers:
         self.all = list(_optimizers(self.named, recipe))
 
     def step(self, rate: float) -> Tensor:
-        """Clip the gradients and move the weights, at a share of the peak learning rates.
+        """Clip the gradients and update the weights, at a share of the peak learning rates.
 
-        Returns whether the gradients were not finite, in which case the weights stay: bool [], on the device.
+        Returns whether the gradients were not finite, in which case the weights do not change: bool [], on the device.
         """
         self.team.exchange(self.parameters, self.moved)
         used = [item for item in self.named if item.parameter.grad is not None]
@@ -84,14 +84,14 @@ class Optimizers:
         return self.team.squared_norm(own).sqrt()
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Clear the gradients."""
         for parameter in self.parameters:
             parameter.grad = None
         for item in self.named:
             item.moved.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The state by name of parameter, whatever process moves it; a collective call, for the leader."""
+        """The state by name of parameter, whichever process updates it; a collective call, for the leader."""
         names = {id(item.moved): item.name for item in self.named}
         kinds, moments, groups = {}, {}, {}
         for optimizer in self.all:
@@ -109,7 +109,7 @@ class Optimizers:
         return merged
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Put back what `state_dict` gave, of the parameters that are still moved by the same kind of optimizer."""
+        """Restore what `state_dict` returned, for the parameters that still have the same kind of optimizer."""
         names = {id(item.moved): item.name for item in self.named}
         for optimizer in self.all:
             kind = type(optimizer).__name__
@@ -122,7 +122,7 @@ class Optimizers:
 
 
 def _copied(state: Mapping[str, Any], parameter: Tensor) -> dict[str, Any]:
-    """Moments of a parameter on its device; the fused step wants its counter there, too."""
+    """Moments of a parameter on its device; the fused step needs its counter there, too."""
     return {k: _on(v, parameter.device) for k, v in state.items()}
 
 
@@ -134,7 +134,7 @@ def _on(value: Any, device: torch.device) -> Any:
 
 @torch.no_grad()
 def _guarded_step(optimizer: torch.optim.Optimizer, bad: Tensor) -> None:
-    """A step after which the weights are what they were if `bad`; the optimizer then saw a gradient of zero."""
+    """A step that leaves the weights unchanged if `bad`; the optimizer then sees a gradient of zero."""
     moved = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     before = [torch.empty_like(p) for p in moved]
     if moved:
@@ -147,12 +147,12 @@ def _guarded_step(optimizer: torch.optim.Optimizer, bad: Tensor) -> None:
 
 
 def is_matrix(parameter: Tensor) -> bool:
-    """Whether a parameter is a matrix: that of a linear layer or of a 1×1 convolution."""
+    """Whether a parameter is the matrix of a linear layer or of a 1×1 convolution."""
     return parameter.ndim == 2 or (parameter.ndim == 4 and parameter.shape[2:] == (1, 1) and parameter.shape[1] > 1)
 
 
 def kind_of(name: str, parameter: Tensor) -> str:
-    """transforms, side, rest, shortcut or prior: what a parameter of a stage belongs to."""
+    """The kind of a parameter of a stage: transforms, side, rest, shortcut or prior."""
     own = name.removeprefix("model.")
     parts = own.split(".")
     if "prior" in parts:
@@ -169,7 +169,7 @@ def _is_depthwise(parameter: Tensor) -> bool:
 
 
 def _part_of(name: str) -> str:
-    """The kind whose pace `rest` keeps where it has none of its own."""
+    """The kind whose learning rate `rest` takes if it has none of its own."""
     own = name.removeprefix("model.")
     return "side" if own.startswith(("float_side.", "h_a.", "gains.", "projections.")) else "transforms"
 
@@ -191,7 +191,7 @@ def _mover(kind: str, name: str, parameter: Tensor, recipe: Recipe) -> str:
 
 
 def _cost(name: str, parameter: Tensor, recipe: Recipe) -> float:
-    """Roughly what a step costs for a parameter, as numbers touched."""
+    """The rough cost of a step for a parameter, in numbers touched."""
     mover, sides = _mover(kind_of(name, parameter), name, parameter, recipe), parameter.shape
     if mover == "muon":
         return float(parameter.numel() * min(sides[:2]))
@@ -199,7 +199,7 @@ def _cost(name: str, parameter: Tensor, recipe: Recipe) -> float:
 
 
 def _as_moved(name: str, parameter: nn.Parameter, recipe: Recipe) -> nn.Parameter:
-    """The parameter, or for Muon the matrix that it is."""
+    """The parameter, or its matrix for Muon."""
     if _mover(kind_of(name, parameter), name, parameter, recipe) != "muon" or parameter.ndim == 2:
         return parameter
     return nn.Parameter(
@@ -230,7 +230,7 @@ def _optimizers(named: Sequence[_Named], recipe: Recipe) -> Iterator[torch.optim
 
 
 def _muon(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    """Muon with steps of the size of Adam's; FedsError where torch is too old to have it."""
+    """Muon with steps of the size of Adam's. Raises FedsError if torch is too old for it."""
     kind = getattr(torch.optim, "Muon", None)
     if kind is None:
         raise FedsError(f"--optimizer muon needs torch 2.9 or later, found {torch.__version__}")

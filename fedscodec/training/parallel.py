@@ -1,8 +1,8 @@
 """Several processes that train one network, each on its part of every batch.
 
 `Team` is a process on its own, `Distributed` one of those that `torchrun` starts (several GPUs), and `workers.Workers`
-one of those that `--workers` starts on one machine, with the weights in shared memory. The loop knows no more of them
-than stands here.
+one of those that `--workers` starts on one machine, with the weights in shared memory. The loop uses only this
+interface.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..errors import FedsError
 
 @dataclass(frozen=True)
 class Team:
-    """Which of how many processes this one is; by default the only one."""
+    """The number of this process and how many there are; by default it is the only one."""
 
     rank: int = 0
     size: int = 1
@@ -33,7 +33,7 @@ class Team:
         return self.rank == 0
 
     def part(self, batch: int) -> slice:
-        """The samples of a batch that fall to this process; FedsError where they cannot be shared evenly."""
+        """The samples of a batch for this process. Raises FedsError if they cannot be shared evenly."""
         if batch % self.size:
             raise FedsError(f"a batch of {batch} cannot be shared by {self.size} processes evenly")
         share = batch // self.size
@@ -44,7 +44,7 @@ class Team:
         return values
 
     def largest(self, values: Tensor) -> Tensor:
-        """The largest of all processes, element by element, also put in place."""
+        """The maximum over all processes, element by element, also written in place."""
         return values
 
     def mean(self, values: Tensor) -> Tensor:
@@ -56,29 +56,31 @@ class Team:
         return module
 
     def mine(self, costs: Mapping[str, float]) -> set[str]:
-        """Which of the parameters this process moves, by what each costs."""
+        """The parameters that this process updates, shared out by cost."""
         return set(costs)
 
     def exchange(self, parameters: Sequence[nn.Parameter], moved: Set[int]) -> None:
-        """After a backward pass: make the gradients of what this process moves (ids) those of the whole batch."""
+        """After a backward pass: turn the gradients of the parameters of this process (ids) into those of the whole
+        batch.
+        """
 
     def squared_norm(self, own: Tensor) -> Tensor:
-        """The sum of squares of all gradients, from that of the gradients of what this process moves."""
+        """The sum of squares of all gradients, from that of this process's gradients."""
         return own
 
     def wait(self) -> None:
-        """Go on only when all processes are here."""
+        """Wait until all processes are here."""
 
     def gather(self, value: Any) -> list[Any]:
-        """What every process has, for the leader."""
+        """The values of every process, for the leader."""
         return [value]
 
     def leave(self) -> None:
-        """Part from the other processes at the end of a run."""
+        """Leave the other processes at the end of a run."""
 
 
 class Distributed(Team):
-    """One of the processes that `torchrun` started; gradients are averaged by DistributedDataParallel."""
+    """One of the processes that `torchrun` started; DistributedDataParallel averages the gradients."""
 
     def agree(self, *values: float) -> tuple[float, ...]:
         """The leader's values, in every process."""
@@ -87,7 +89,7 @@ class Distributed(Team):
         return tuple(shared.tolist())
 
     def largest(self, values: Tensor) -> Tensor:
-        """The largest of all processes, element by element, also put in place."""
+        """The maximum over all processes, element by element, also written in place."""
         dist.all_reduce(values, dist.ReduceOp.MAX)
         return values
 
@@ -103,7 +105,7 @@ class Distributed(Team):
         return DistributedDataParallel(module, device_ids=ids, find_unused_parameters=True)
 
     def leave(self) -> None:
-        """Part from the other processes at the end of a run."""
+        """Leave the other processes at the end of a run."""
         dist.destroy_process_group()
 
 

@@ -1,4 +1,4 @@
-"""Training pictures decoded once, as one array of pixels on disk that every process maps into its memory.
+"""Decode training pictures once into one array of pixels on disk, which every process maps into its memory.
 
     NAME.pixels   uint8, three a pixel, one picture after the other, rows from top to bottom
     NAME.json     sizes, what was skipped and why, and a digest of all of it; written last, so that it marks a whole one
@@ -24,7 +24,7 @@ from .data import Reading, decoded, files_of
 
 @dataclass(frozen=True)
 class Pixels:
-    """All training pixels: where they lie, the size of every picture, and what was left out."""
+    """All training pixels: their file, the size of every picture, and what was left out."""
 
     path: Path
     sizes: tuple[tuple[int, int], ...]  # rows and columns of each picture
@@ -32,7 +32,7 @@ class Pixels:
     digest: str  # of sizes and pixels, 16 hexadecimal digits
 
     def rows(self) -> np.ndarray:
-        """uint8 [pixels, 3], mapped from disk; writing to it changes no file."""
+        """uint8 [pixels, 3], mapped from disk; writing to it does not change the file."""
         total = sum(height * width for height, width in self.sizes)
         return np.memmap(self.path, np.uint8, "c", shape=(total, 3))
 
@@ -43,9 +43,9 @@ class Pixels:
 def read_pixels(
     roots: Sequence[Path], reading: Reading, cache: Path | None = None, progress: Callable[[int], None] | None = None
 ) -> Pixels:
-    """The pixels of all pictures under the roots, from `cache` where they are there, else decoded and put there.
+    """The pixels of all pictures under the roots, from `cache` if they are there, else decoded into it.
 
-    Without a cache they lie in a temporary folder, which goes when the process ends.
+    Without a cache they are in a temporary folder, which is removed when the process ends.
     """
     folder = cache or _temporary_folder()
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def read_pixels(
 
 
 _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
-"""Kept until the process ends, and removed then."""
+"""Folders to keep until the process ends."""
 
 
 def _temporary_folder() -> Path:

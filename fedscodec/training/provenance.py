@@ -1,4 +1,4 @@
-"""What a weights file tells of where it came from, beside its recipe: the commit of the code that trained it."""
+"""Record in a weights file where it comes from: the commit of the code that trained it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def commit() -> str | None:
-    """The commit of a checkout, marked `+` where files differ from it; None for an installed package."""
+    """The commit of a checkout, marked `+` if files differ from it; None for an installed package."""
     root = Path(__file__).parent.parent.parent
     if not (root / ".git").exists():
         return None

@@ -30,7 +30,7 @@ FULL = Phase("full", "all")
 QUANTISED = Phase("quantised", "all", quantised=True)
 DECODER = Phase("decoder", "g_s", quantised=True, noise=False, fits=False)
 PHASES = {phase.name: phase for phase in (LINEAR, FULL, QUANTISED, DECODER)}
-"""Parts of a run by name, in their order; a run need not have them all."""
+"""Parts of a run by name, in their order; a run need not have all of them."""
 
 
 def option(default: Any, help_text: str) -> Any:
@@ -128,9 +128,9 @@ class Recipe:
             raise ValueError(f"shares of a run must be 0..1 together, found {' + '.join(map(str, shares))}")
 
     def price_of_z(self, progress: float) -> float:
-        """Share of the rate of z that the loss is charged at `progress`.
+        """Share of the rate of z that the loss includes at `progress`.
 
-        Charged from the start, z falls silent before h_s has learned to listen, and does not recover.
+        With the full rate from the start, z becomes constant before h_s has learned to use it, and does not recover.
         """
         if self.free_z <= 0:
             return 1.0
@@ -138,14 +138,14 @@ class Recipe:
 
     @property
     def falls_at(self) -> float:
-        """Where in the run, 0..1, the learning rate begins to fall."""
+        """The point of the run, 0..1, where the learning rate begins to fall."""
         if self.milestones:
             return min(self.milestones) / self.steps
         return 1 - self.decay_minutes / self.minutes if self.decay_minutes else self.decay_from
 
     @property
     def ends_at(self) -> float:
-        """Where in the run the part begins that no trajectory goes on from: a falling rate, integers, larger crops."""
+        """The point of the run after which no trajectory continues: a falling learning rate, integers, larger crops."""
         last = 1 - self.quantised_share - self.decoder_share
         return min(self.falls_at, last, 1 - self.crops_share if self.crops else 1.0)
 
@@ -169,7 +169,7 @@ class Recipe:
         return self.crops[min(number, len(self.crops) - 1)]
 
     def batch_at(self, crop: int, processes: int) -> int:
-        """Crops of a step at this side: about as many pixels as ever, shared evenly by the processes."""
+        """Crops of a step at this side: about the same number of pixels, shared evenly by the processes."""
         if crop == self.crop:
             return self.batch
         return processes * max(round(self.batch * (self.crop / crop) ** 2 / processes), 1)
@@ -227,21 +227,22 @@ RECIPES: dict[str, Recipe] = {
     "direct": _PAPER,  # Fig. 7: the student without a teacher
     "fu2024kd": replace(_PAPER, beta=0.0, gamma=0.0, delta=1.0),  # Fig. 7: output and probability distribution
 }
-"""Name → recipe, for `--recipe`. `direct` is stage 1 on a student: what differs is the network, not the recipe.
+"""Name → recipe, for `--recipe`. `direct` is stage 1 on a student: the network differs, not the recipe.
 
-`relay` is a trajectory at a constant rate, and `branch` the fall that makes of it what ships, see docs/training.md.
+`relay` is a trajectory at a constant learning rate, and `branch` is the fall that turns it into weights that ship, see
+docs/training.md.
 """
 
 
 def recipe_from(name: str, overrides: Mapping[str, Any]) -> Recipe:
-    """A recipe by name with some fields replaced; FedsError for an unknown name, field or impossible value."""
+    """A recipe by name with some fields replaced. Raises FedsError for an unknown name, field or invalid value."""
     if name not in RECIPES:
         raise FedsError(f"{name}: no such recipe; known are {', '.join(RECIPES)}")
     return replaced(RECIPES[name], overrides)
 
 
 def replaced(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
-    """The recipe with some fields replaced, where they are not None; FedsError for what a recipe cannot be."""
+    """The recipe with some fields replaced if they are not None. Raises FedsError for an invalid recipe."""
     known = {item.name for item in fields(Recipe)}
     if unknown := set(overrides) - known:
         raise FedsError(f"a recipe has no field {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")

@@ -1,4 +1,4 @@
-"""What a run tells of itself: reports, a log of JSON lines, and a line for the progress display."""
+"""Reports of a run: values, a log of JSON lines, and a line for the progress display."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .recipe import Recipe
 
 @dataclass(frozen=True)
 class Report:
-    """Where a run stands; loss, bpp, PSNR and what was learned are means since the report before."""
+    """The progress of a run; loss, bpp, PSNR and what was learned are means since the last report."""
 
     step: int
     minutes: float
@@ -31,7 +31,7 @@ class Report:
     pixels: int = 0  # seen so far, in the runs that this one goes on from too
 
     def __str__(self) -> str:
-        """A line for people."""
+        """A line of text."""
         parts = "".join(f", {name} {value:.4g}" for name, value in self.learned.items())
         dropped = f", {self.skipped} skipped" if self.skipped else ""
         return (
@@ -41,7 +41,7 @@ class Report:
 
 
 def minutes_and_seconds(minutes: float) -> str:
-    """0.5 → 0:30, 75 → 1:15:00; nothing known is a question mark."""
+    """0.5 → 0:30, 75 → 1:15:00; an unknown time is a question mark."""
     if not math.isfinite(minutes):
         return "?"
     seconds = round(60 * max(minutes, 0.0))
@@ -52,7 +52,7 @@ def minutes_and_seconds(minutes: float) -> str:
 def json_log(path: Path, recipe: Recipe, *, resumed: int | None = None) -> Callable[[Report], None]:
     """A sink that appends each report to a JSON-lines file, after a first line with the recipe.
 
-    resumed: the step from which a run goes on; its log is then kept and gets another such line.
+    resumed: the step from which a run continues; its log is then kept and gets another such line.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     first: dict[str, Any] = {"recipe": asdict(recipe)}
@@ -68,7 +68,7 @@ def json_log(path: Path, recipe: Recipe, *, resumed: int | None = None) -> Calla
 
 
 def _plain(value: object) -> object:
-    """A number as strict JSON takes it: rounded, and None where it is not finite."""
+    """A number for strict JSON: rounded, or None if it is not finite."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if not isinstance(value, float):

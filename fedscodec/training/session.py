@@ -1,8 +1,8 @@
-"""One run from a `Job`: read pictures, train by a recipe, leave weights that encode.
+"""One run of a `Job`: read pictures, train by a recipe, save weights that encode.
 
-Beside the weights file `mine.safetensors` stand its log `mine.jsonl`, its curve `mine.svg`, `mine.state.safetensors`
-(the run before its learning rate falls, from which it can go on for ever) and, until the run is over,
-`mine.falling.safetensors`. `--resume` goes on from the newest. Who is told of all this is the caller's affair.
+Beside the weights file `mine.safetensors` it writes a log `mine.jsonl`, a curve `mine.svg`, `mine.state.safetensors`
+(the run before its learning rate falls, from which it can always continue) and, until the run is over,
+`mine.falling.safetensors`. `--resume` continues from the newest. The caller shows the messages.
 """
 
 from __future__ import annotations
@@ -46,39 +46,39 @@ SCHEDULE = (
     "minutes", "steps", "warm_up", "decay_from", "decay_minutes", "milestones", "crops", "crops_share", "linear_share",
     "quantised_share", "decoder_share", "free_z", "graphics", "graphics_before", "jitter", "shapes_every",
 )  # fmt: skip
-"""Fields of a recipe that say what happens when: with `--from` they are the recipe's, and all others the run's."""
+"""Fields of a recipe about the schedule: with `--from` they come from the recipe, and all others from the run."""
 
 
 class Audience(Protocol):
-    """Who is told of a run; the leader's alone."""
+    """Receives the messages of a run, from the leader only."""
 
     def say(self, sentence: str, *, warning: bool = False) -> None:
-        """Tell a sentence."""
+        """Show a sentence."""
 
     def reading(self, pictures: int) -> None:
-        """So many pictures are read by now."""
+        """Show how many pictures were read."""
 
     def progress(self, share: float, words: str) -> None:
-        """So much of the run is over."""
+        """Show which share of the run is over."""
 
 
 class Nobody:
-    """Where nobody listens."""
+    """An audience that ignores everything."""
 
     def say(self, sentence: str, *, warning: bool = False) -> None:
-        """Tell nobody."""
+        """Do nothing."""
 
     def reading(self, pictures: int) -> None:
-        """Tell nobody."""
+        """Do nothing."""
 
     def progress(self, share: float, words: str) -> None:
-        """Tell nobody."""
+        """Do nothing."""
 
 
 def run(job: Job, audience: Audience) -> None:
     """Train, and write the weights file every few minutes and at the end or at Ctrl-C.
 
-    Raises DivergedError where the loss left all bounds; the last good checkpoint is kept.
+    Raises DivergedError on divergence; the last good checkpoint is kept.
     """
     try:
         _run(job, audience)
@@ -131,7 +131,7 @@ def _run(job: Job, audience: Audience) -> None:
 
 
 def _begin(trainer: Trainer, state: State | None, *, resume: bool) -> None:
-    """What leader and workers do alike before the first step."""
+    """The steps before the first training step, the same in leader and workers."""
     if state is not None:
         (trainer.restore if resume else trainer.take)(state["run"])
     trainer.team.wait()  # the leader may have changed weights that all share
@@ -153,7 +153,7 @@ def _follow(
     team: Team, stage: Stage, average: FedsModel, pixels: Pixels, recipe: Recipe, path: Path | None, resume: bool,
     measuring: bool,
 ) -> None:  # fmt: skip
-    """The run as a worker sees it."""
+    """The run in a worker."""
     trainer = Trainer(stage, Crops(pixels, torch.device("cpu"), recipe.seed), recipe, team, average)
     _begin(trainer, None if path is None else read_state(path), resume=resume)
     if recipe.compile:
@@ -176,7 +176,7 @@ def _require_one_start(job: Job) -> None:
 
 
 def _require_the_same(job: Job, state: State, path: Path) -> None:
-    """FedsError where what was given is not what the run is: its network cannot change on the way."""
+    """Raise FedsError if the arguments do not match the run, because its network cannot change."""
     words, spec = state["words"], ModelSpec.from_dict(state["spec"])
     lam = f"{spec.lambdas[0]:g}" if len(spec.lambdas) == 1 else f"{spec.lambdas[0]:g} … {spec.lambdas[-1]:g}"
     asked = {
@@ -192,7 +192,7 @@ def _require_the_same(job: Job, state: State, path: Path) -> None:
 
 
 def _recipe(job: Job, state: State | None) -> Recipe:
-    """Of a run that goes on, the recipe is its own; only what is given anew differs."""
+    """The recipe of the run; a run that continues keeps its recipe, except for the given fields."""
     if state is None:
         recipe = recipe_from(job.recipe, job.overrides)
         # the transforms of weights are past being linear
@@ -215,7 +215,7 @@ def _is_finished(path: Path) -> bool:
 def _stage(
     job: Job, recipe: Recipe, state: State | None, crops: Callable[[], Crops]
 ) -> tuple[Stage, dict[str, str]]:  # fmt: skip
-    """The networks of a run, and what its weights files say of it; a run that goes on starts from its checkpoint."""
+    """The networks of a run, and the metadata of its weights files; a run that continues starts from its checkpoint."""
     if state is not None:
         model, words = FedsModel(ModelSpec.from_dict(state["spec"])), dict(state["words"])
         if not job.resume and job.source is not None:
@@ -265,7 +265,7 @@ def _log(trainer: Trainer, job: Job) -> Callable[[Report], None]:
 
 
 def _saver(trainer: Trainer, job: Job, words: dict[str, str]) -> Callable[[Trainer, State], None]:
-    """What writes a checkpoint: weights that encode, the state of the run, and the curve so far."""
+    """A function that writes a checkpoint: weights that encode, the state of the run, and the curve so far."""
     words = {**words, "recipe": json.dumps(asdict(trainer.recipe)), "version": __version__}
 
     def save(run: Trainer, state: State) -> None:
@@ -284,7 +284,7 @@ def _saver(trainer: Trainer, job: Job, words: dict[str, str]) -> Callable[[Train
 
 
 def export(checkpoint: Path, out: Path) -> None:
-    """Turn a checkpoint into what ships: integer entropy side, float16 transforms, no float twin."""
+    """Convert a checkpoint into the file that ships: integer entropy side, float16 transforms, no float twin."""
     weights = read_weights(checkpoint)
     words = {k: v for k, v in weights.metadata.items() if k not in ("format", "spec", "fingerprint")}
     write_weights(out, trainable(weights), words)

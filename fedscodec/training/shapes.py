@@ -1,4 +1,4 @@
-"""Counting residuals, so that the shapes of their distributions can be fitted to them (`entropy.mixtures`)."""
+"""Count residuals, to fit the shapes of their distributions (`entropy.mixtures`)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..networks.spec import ModelSpec
 
 
 class ResidualCounter(RateEstimator):
-    """Counts rounded residuals by set of tables, table and magnitude; one counter may go on many walks.
+    """Counts rounded residuals by set of tables, table and magnitude; one counter may follow many walks.
 
-    counts: float64 [sets, tables, RADIUS + 1], where the walks run.
+    counts: float64 [sets, tables, RADIUS + 1], on the device of the walks.
     """
 
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
@@ -35,6 +35,6 @@ class ResidualCounter(RateEstimator):
         return super().code(part, y, mean, index)
 
     def fitted(self, counts: Tensor) -> Tensor:
-        """Shapes [sets, tables, 5] of such counts."""
+        """Shapes [sets, tables, 5] fitted to such counts."""
         scales = scale_table(self.spec.scales, self.spec.smallest_scale, self.spec.largest_scale)
         return torch.from_numpy(fit_shapes(counts.numpy(force=True), scales)).float()

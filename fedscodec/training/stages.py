@@ -1,4 +1,4 @@
-"""The three stages (Sec. 3.3) as step functions: what a batch costs, and nothing of how that is then lowered.
+"""The three stages (Sec. 3.3) as step functions: the cost of a batch, but not how it is lowered.
 
     stage 1    the teacher by itself                   `Alone`       Eq. 1
     stage 2    the student, taught by the teacher      `Distilled`   Eq. 2–8; FU2024KD with other weights (Fig. 7)
@@ -26,7 +26,7 @@ from .losses import Gaussian, RateDistortion
 from .recipe import Phase, Recipe
 
 FIGURES = ("loss", "bpp", "mse", "output", "feature", "latent", "distribution")
-"""What a step tells of itself, in this order: what Eq. 1 sums up, and the parts of L_KD before their weights."""
+"""The figures of a step, in this order: the sum of Eq. 1, and the parts of L_KD before their weights."""
 
 
 Show = Iterable[tuple[Tensor, Tensor]]
@@ -34,7 +34,7 @@ Show = Iterable[tuple[Tensor, Tensor]]
 
 
 class Cost(NamedTuple):
-    """What a batch cost: the loss to lower, and the FIGURES for the log, without gradients."""
+    """The cost of a batch: the loss to lower, and the FIGURES for the log, without gradients."""
 
     loss: Tensor
     figures: Tensor  # [len(FIGURES)]
@@ -49,7 +49,7 @@ class Alone(nn.Module):
         self.register_buffer("lambdas", torch.tensor(model.spec.lambdas), persistent=False)
 
     def prepare(self, show: Show, mean: Callable[[Tensor], Tensor]) -> None:
-        """Nothing has to be known before the first step."""
+        """Do nothing: nothing must be known before the first step."""
 
     def forward(self, x: Tensor, quality: Tensor, phase: Phase, price_of_z: float) -> Cost:
         """The cost of pictures x [B, 3, H, W] at qualities [B], with z charged at that share of its rate."""
@@ -61,7 +61,7 @@ class Alone(nn.Module):
 
 
 class Survey(NamedTuple):
-    """What a teacher makes of some pictures: H_c (Eq. 6), and how much its latents (without gains) and maps vary."""
+    """What a teacher gives for some pictures: H_c (Eq. 6), and the spread of its latents (without gains) and maps."""
 
     entropies: Tensor  # [C_t]
     latent_variances: Tensor  # [C_t]
@@ -71,7 +71,7 @@ class Survey(NamedTuple):
 class Distilled(nn.Module):
     """Stage 2: R + λ·D of the student and L_KD (Eq. 2–3), with the teacher run on the same pictures at the same λ.
 
-    Raises FedsError where the teacher does not know the student's λ or has fewer latents than the student.
+    Raises FedsError if the teacher does not cover the student's λ or has fewer latents than the student.
     """
 
     def __init__(self, model: FedsModel, teacher: FedsModel, recipe: Recipe) -> None:
@@ -88,13 +88,13 @@ class Distilled(nn.Module):
         self.register_buffer("map_units", torch.ones(sum(self.widths)))
 
     def train(self, mode: bool = True) -> Distilled:
-        """Switch the student; the teacher only ever looks."""
+        """Switch the student's mode; the teacher always stays in evaluation mode."""
         super().train(mode)
         self.teacher.eval()
         return self
 
     def prepare(self, show: Show, mean: Callable[[Tensor], Tensor]) -> None:
-        """Let the teacher see some pictures before the first step, and fix what it is asked for (Eq. 6–7).
+        """Run the teacher on some pictures before the first step, and fix what it is compared by (Eq. 6–7).
 
         show: pictures and qualities, evenly spread; mean: that over all processes.
         """
@@ -104,7 +104,7 @@ class Distilled(nn.Module):
 
     @torch.no_grad()
     def survey(self, x: Tensor, quality: Tensor) -> Survey:
-        """What the teacher makes of pictures x at the student's qualities."""
+        """The statistics of the teacher for pictures x at the student's qualities."""
         spec, lam = self.teacher.spec, losses.interpolated_lambda(quality, self.lambdas)
         shapes = self.teacher.float_side.shapes
         probe = EntropyProbe(spec.scales, spec.smallest_scale, spec.largest_scale, shapes=shapes)
@@ -114,9 +114,9 @@ class Distilled(nn.Module):
         return Survey(probe.channel_entropies, (output.y_hat * inverse).var((0, 2, 3)), variances)
 
     def choose(self, survey: Survey) -> None:
-        """Fix the channels that the student's latents are compared with (Eq. 7), and the units of comparisons.
+        """Fix the channels for the student's latents (Eq. 7), and the units of comparisons.
 
-        Channels that hardly move are not blown up: no unit is less than a quantisation step of a fresh network, or
+        Channels with little spread are not amplified: no unit is less than a quantisation step of a fresh network, or
         than a tenth of the spread of the whole map.
         """
         self.channels = losses.top_channels(survey.entropies, self.model.spec.latents, self.recipe.latent_order)
@@ -126,7 +126,7 @@ class Distilled(nn.Module):
             self.map_units = torch.cat([torch.maximum(v.sqrt(), 0.1 * v.mean().sqrt()) for v in maps])
 
     def forward(self, x: Tensor, quality: Tensor, phase: Phase, price_of_z: float) -> Cost:
-        """As of `Alone`, and with it what the student is to learn."""
+        """Like `Alone`, plus the losses from the teacher."""
         lam = losses.interpolated_lambda(quality, self.lambdas)
         taught = _Seen(self.teacher, self.recipe)
         with torch.no_grad():
@@ -140,7 +140,7 @@ class Distilled(nn.Module):
         return Cost(cost.loss - free + learned, _figures(cost, parts))
 
     def _knowledge(self, taught: _Seen, seen: _Seen, lam: Tensor) -> dict[str, Tensor]:
-        """Those parts of L_KD (Eq. 3) that have a weight; in the linear phase there are no maps to compare."""
+        """Those parts of L_KD (Eq. 3) that have a weight; the linear phase has no maps to compare."""
         weights, parts = _weights(self.recipe), dict[str, Tensor]()
         spec, recipe = self.model.spec, self.recipe
         if weights["output"]:
@@ -176,7 +176,7 @@ class GaussianKeeper(RateEstimator):
         self._gaussians: list[Gaussian] = []
 
     def code(self, part: Part, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
-        """Keep what is expected of the part, and estimate its rate."""
+        """Keep the prediction for the part, and estimate its rate."""
         self._parts.append(part)
         self._gaussians.append(Gaussian(mean, torch.exp(self.log_smallest + index * self.log_step)))
         return super().code(part, y, mean, index)
@@ -189,7 +189,7 @@ class GaussianKeeper(RateEstimator):
 
 
 class _Seen:
-    """A pass through a network, and its latents and what was expected of them in units that know no quality."""
+    """A pass through a network, and its latents and their predictions in units that do not depend on the quality."""
 
     def __init__(self, model: FedsModel, recipe: Recipe) -> None:
         self.model = model
@@ -215,15 +215,15 @@ Stage = Alone | Distilled
 
 
 def pass_of(model: FedsModel, phase: Phase) -> Callable[..., Output]:
-    """The pass through a network that a phase trains."""
+    """The function that runs a network in a phase."""
     passes: dict[str, Callable[..., Output]] = {"shortcut": model.linear, "g_s": model.decoder_only, "all": model}
     return passes[phase.trains]
 
 
 def projections(student: ModelSpec, teacher: ModelSpec, taps: Sequence[int]) -> nn.ModuleList:
-    """What makes the student's maps comparable with the teacher's: nothing, or a 1×1 convolution where widths differ.
+    """Layers that make the student's maps comparable with the teacher's: none, or a 1×1 convolution if widths differ.
 
-    Raises FedsError where the two have no such maps in common.
+    Raises FedsError if the two have no common maps.
     """
     ours, theirs = student.tap_widths, teacher.tap_widths
     if len(ours) != len(theirs) or max(taps, default=0) >= len(ours):
@@ -233,7 +233,7 @@ def projections(student: ModelSpec, teacher: ModelSpec, taps: Sequence[int]) -> 
 
 
 def require_fit(teacher: ModelSpec, student: ModelSpec) -> None:
-    """FedsError where one cannot teach the other."""
+    """Raise FedsError if one cannot teach the other."""
     if teacher.latents < student.latents:
         raise FedsError(f"a teacher of {teacher.latents} latents cannot teach a student of {student.latents}")
     if teacher.metric != student.metric:
@@ -249,7 +249,7 @@ def _weights(recipe: Recipe) -> dict[str, float]:
 
 
 def estimator(kind: type[RateEstimator], model: FedsModel, *, noise: bool) -> RateEstimator:
-    """A coder that estimates the rate of a network, by the shapes that its residuals have by now."""
+    """A coder that estimates the rate of a network, with the current shapes of its residuals."""
     spec = model.spec
     return kind(spec.scales, spec.smallest_scale, spec.largest_scale, noise=noise, shapes=model.float_side.shapes)
 
@@ -261,7 +261,7 @@ def _over(maps: Sequence[Tensor], units: Sequence[Tensor]) -> list[Tensor]:
 def _own_cost(
     stage: Alone | Distilled, x: Tensor, output: Output, coder: RateEstimator, lam: Tensor, price_of_z: float
 ) -> tuple[RateDistortion, Tensor]:
-    """Eq. 1 of the network in training, and what of it is not charged, because z is still free."""
+    """Eq. 1 of the network in training, and the part that is not charged, because z is still free."""
     spec = stage.model.spec
     weights = losses.sample_weights(lam, stage.recipe.balance, spec.middle_lambda)
     cost = losses.rate_distortion(x, output.x_hat, coder.bits, lam, weights, spec.metric)

@@ -1,4 +1,4 @@
-"""Where a network to train comes from: fresh, or from weights, and for the λ and the metric that are asked for."""
+"""Create the network to train: fresh or from weights, for the requested λ and metric."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from .losses import quality_of_lambda
 def start(
     network: str | None, init: Path | None, lam: float | None = None, metric: str | None = None
 ) -> tuple[FedsModel, dict[str, str]]:
-    """A network to train, and where it comes from, for the metadata of what becomes of it.
+    """A network to train, and its origin for the metadata.
 
-    Fresh ones are variants by name. With `init`, a weights file (shipped or checkpoint) is taken as it is; `lam` makes
-    of a network for many qualities one for this λ, `metric` one for another distortion. FedsError for what cannot be.
+    Fresh networks are variants by name. With `init`, a weights file (shipped or checkpoint) is used as it is; `lam`
+    turns a network for many qualities into one for this λ, `metric` into one for another distortion. Raises FedsError
+    for what is impossible.
     """
     if init is not None:
         weights = read_weights(init)
@@ -39,9 +40,9 @@ def start(
 
 
 def resized(model: FedsModel, network: str, pictures: Callable[[], Tensor]) -> FedsModel:
-    """The network of that name that begins as `model`: grown where it is larger, cut where it is smaller.
+    """The network of that name that starts from `model`: grown if it is larger, cut if it is smaller.
 
-    pictures: [B, 3, H, W], asked for where new latents must begin. FedsError where neither contains the other.
+    pictures: [B, 3, H, W], needed if it has new latents. Raises FedsError if neither contains the other.
     """
     spec = replace(VARIANTS[network], lambdas=model.spec.lambdas, metric=model.spec.metric)
     if spec == model.spec:
@@ -64,9 +65,9 @@ def _spec_for(spec: ModelSpec, lam: float | None, metric: str | None) -> ModelSp
 
 @torch.no_grad()
 def retargeted(model: FedsModel, lam: float | None, metric: str | None) -> FedsModel:
-    """The same network for one λ, or for another metric; gains of one λ are those that it had there.
+    """The same network for one λ, or for another metric; the gains for one λ are those that it had there.
 
-    FedsError where a network for one λ is asked to become one for another metric without a λ of it.
+    Raises FedsError if a network for one λ should become one for another metric without a λ for it.
     """
     old, new = model.spec, _spec_for(model.spec, lam, metric)
     if new == old:

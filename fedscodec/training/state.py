@@ -25,7 +25,7 @@ FORMAT = "feds-training-1"
 
 
 def write_state(path: Path, state: Any) -> None:
-    """Write a state, whole or not at all."""
+    """Write a state, completely or not at all."""
     tensors: dict[str, Tensor] = {}
     words = {"format": FORMAT, "state": json.dumps(_without_tensors(state, tensors))}
     with replacing(path) as part:
@@ -33,7 +33,7 @@ def write_state(path: Path, state: Any) -> None:
 
 
 def read_state(path: Path) -> Any:
-    """Read what `write_state` wrote, onto the CPU; WeightsError where it is not that."""
+    """Read what `write_state` wrote, onto the CPU. Raises WeightsError for anything else."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -53,7 +53,7 @@ def pack_state(state: Any) -> bytes:
 
 
 def unpack_state(data: bytes) -> Any:
-    """What `pack_state` packed."""
+    """The inverse of `pack_state`."""
     end = 8 + int.from_bytes(data[:8], "little")
     return _with_tensors(json.loads(data[8:end]), load(data[end:]).__getitem__)
 

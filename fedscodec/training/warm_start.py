@@ -22,7 +22,7 @@ MIDDLE_LAMBDA = 0.015
 STEP = math.sqrt(18 / (math.log(2) * 255**2 * MIDDLE_LAMBDA))
 """Quantisation step of the middle quality, in units of the picture."""
 DAMPING = 0.05
-"""What remains of the last convolutions of the non-linear branches, so that they begin as small corrections."""
+"""What remains of the last convolutions of the non-linear branches, so that they start as small corrections."""
 
 
 def principal(features: Tensor, count: int, centred: bool) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,9 +1,9 @@
-"""Several processes of one thread each on one machine, with weights and gradients in shared memory (`--workers`).
+"""Several single-threaded processes on one machine, with weights and gradients in shared memory (`--workers`).
 
 Two such processes see 1.3 times the pixels of one process with two threads. Each computes the gradient of its part of
-the batch and writes it where the others can read it; then each moves its own part of the weights, for the batch as a
-whole. What little else they say goes through a pipe between the leader and each worker. Where one of them ends, however
-that came about, the pipe breaks: a worker then ends too, and the leader says so.
+the batch and writes it where the others can read it. Then each updates its own part of the weights, for the whole
+batch. Other messages go through a pipe between the leader and each worker. If a process ends for any reason, its pipe
+breaks: a worker then ends too, and the leader reports it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Workers(Team):
     places: dict[int, int] = field(default_factory=dict)  # id of a parameter → where its gradient lies in a buffer
 
     def _all(self, data: bytes) -> list[bytes]:
-        """What every process says, in every process; none goes on before all have spoken."""
+        """The message of every process, in every process; waits until all have sent one."""
         try:
             if not self.leads:
                 self.links[0].send_bytes(data)
@@ -75,7 +75,7 @@ class Workers(Team):
         return tuple(np.frombuffer(self._all(np.array(values, np.float64).tobytes())[0], np.float64).tolist())
 
     def largest(self, values: Tensor) -> Tensor:
-        """The largest of all processes, element by element, also put in place."""
+        """The maximum over all processes, element by element, also written in place."""
         return values.copy_(self._tensors(values).amax(0))
 
     def mean(self, values: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class Workers(Team):
         return self._tensors(values).mean(0)
 
     def mine(self, costs: Mapping[str, float]) -> set[str]:
-        """A share of the parameters that costs about as much as that of every other process."""
+        """A share of the parameters with about the same cost as those of the other processes."""
         loads, chosen = [0.0] * self.size, set[str]()
         for name, cost in sorted(costs.items(), key=lambda item: (-item[1], item[0])):
             least = loads.index(min(loads))
@@ -93,7 +93,7 @@ class Workers(Team):
         return chosen
 
     def exchange(self, parameters: Sequence[nn.Parameter], moved: Set[int]) -> None:
-        """Leave the mean gradient of all processes in those parameters that this one moves (their ids)."""
+        """Leave the mean gradient of all processes in the parameters of this one (their ids)."""
         used = [p for p in parameters if p.grad is not None]
         if used:
             own = [self._view(self.rank, p) for p in used]
@@ -115,11 +115,11 @@ class Workers(Team):
         return self._tensors(own).sum(0)
 
     def wait(self) -> None:
-        """Go on only when all processes are here."""
+        """Wait until all processes are here."""
         self._all(b"")
 
     def gather(self, value: Any) -> list[Any]:
-        """What every process has; the leader's own as it is."""
+        """The values of every process; the leader's own is not copied."""
         try:
             if self.leads:
                 return [value, *(unpack_state(link.recv_bytes()) for link in self.links)]
@@ -137,7 +137,7 @@ class Workers(Team):
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to keep what is freed, for the next step: 12 to 15 % more pixels a second."""
+    """Make glibc keep freed memory for the next step: 12 to 15 % more pixels per second."""
     with suppress(AttributeError, OSError, TypeError):  # of other systems
         library = ctypes.CDLL(None)
         library.mallopt(_MMAP_MAX, 0)
@@ -145,9 +145,9 @@ def keep_freed_memory() -> None:
 
 
 def lead(count: int, module: nn.Module, work: Callable[..., None], *arguments: Any) -> Workers:
-    """Start `count - 1` workers beside this process, each of which calls `work(team, *arguments)`.
+    """Start `count - 1` workers beside this process; each calls `work(team, *arguments)`.
 
-    The parameters and buffers of every module in `arguments` are moved into shared memory. module: what is trained.
+    Moves the parameters and buffers of every module in `arguments` into shared memory. module: what is trained.
     """
     for part in (module, *arguments):
         if isinstance(part, nn.Module):
@@ -172,7 +172,7 @@ def _worker(
     rank: int, count: int, link: Connection, buffers: tuple[Tensor, ...], module: nn.Module,
     work: Callable[..., None], arguments: tuple[Any, ...],
 ) -> None:  # fmt: skip
-    """The whole life of a worker. Ctrl-C reaches all processes of a terminal; only the leader answers it."""
+    """The main function of a worker. Ctrl-C reaches all processes of a terminal; only the leader handles it."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
@@ -182,7 +182,7 @@ def _worker(
 
 
 def _end_with_the_parent() -> None:
-    """A worker must not outlive the leader, not even in the middle of a long step."""
+    """End this worker when the leader ends, even in the middle of a long step."""
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])
