@@ -163,6 +163,31 @@ def test_symbols_do_not_depend_on_the_engine(
     assert sum(map(len, expected.streams)) > 100
 
 
+def test_symbols_do_not_depend_on_how_torch_is_told_to_multiply(
+    side: LightIntegers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    z, y = latents(side.spec, 7, 3, 4)
+    with exact_backend("float32"):
+        expected, _ = write(side, z, y)
+        plain, rounded = torch.addmm, list[torch.dtype]()
+
+        def in_bfloat16(bias: Tensor, x: Tensor, matrix: Tensor) -> Tensor:
+            """What torch does of "medium" precision on a CPU that multiplies bfloat16."""
+            rounded.append(x.dtype)
+            x, matrix = (one.bfloat16().float() if one.dtype == torch.float32 else one for one in (x, matrix))
+            return plain(bias, x, matrix)
+
+        exact_matmul._are_wide_products_exact.cache_clear()
+        monkeypatch.setattr(torch, "addmm", in_bfloat16)
+        try:
+            assert not exact_matmul.are_float32_products_exact(torch.device("cpu"))
+            found, _ = write(side, z, y)
+        finally:
+            exact_matmul._are_wide_products_exact.cache_clear()
+    assert set(rounded) == {torch.float32, torch.float64}
+    assert found.streams == expected.streams
+
+
 def test_planes_are_the_two_bytes_of_integers() -> None:
     x = torch.tensor([[-2047, -129, -128, -1], [0, 127, 128, 2047]])
     high, low = exact32.in_planes(x.float()).to(torch.int64).split(2)

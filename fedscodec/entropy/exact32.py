@@ -26,7 +26,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .exact_matmul import Prepared, choose_exact_backend, left_side, prepare, sliding_product
+from .exact_matmul import (
+    Prepared,
+    are_float32_products_exact,
+    choose_exact_backend,
+    left_side,
+    prepare,
+    sliding_product,
+)
 from .exact_sums import ExactIntegers, ExactSpec
 from .fixedpoint import INT8_LIMIT, RELU_LIMIT
 from .precision import in_float32
@@ -82,6 +89,8 @@ class ExactLayer(nn.Module):
         if self.depthwise:
             return self._whole(_depthwise(x.float(), self.kernels, self.offset))
         backend = choose_exact_backend(x.device)
+        if backend == "float32" and self.wide and not are_float32_products_exact(x.device):
+            backend = "float64"
         products = self._products(backend, x.device)
         if self.groups > 1:
             return torch.stack([self._product(one, how) for one, how in zip(x.unbind(1), products, strict=True)], 1)

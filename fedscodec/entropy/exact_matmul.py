@@ -187,6 +187,32 @@ def _agrees(left: _Bytes, right: _Bytes, backend: str, device: torch.device) -> 
     return np.array_equal(product, left.astype(np.int64) @ right.astype(np.int64))
 
 
+def are_float32_products_exact(device: torch.device) -> bool:
+    """Whether float32 products of integers of 12 bits are exact as torch is set now.
+
+    Its global settings for such products, and oneDNN's variables of the environment, may allow bfloat16 inputs. These
+    hold int8, and no more than 8 bits.
+    """
+    try:
+        setting = torch.get_float32_matmul_precision()
+    except RuntimeError:  # set by the newer way
+        setting = ""
+    newer = getattr(torch.backends.mkldnn, "matmul", None)
+    return _are_wide_products_exact(str(device), setting, getattr(newer, "fp32_precision", ""))
+
+
+@functools.cache
+def _are_wide_products_exact(device: str, setting: str, newer_setting: str) -> bool:
+    random = torch.Generator().manual_seed(3)
+    left = torch.randint(-2047, 2048, (64, 512), generator=random)
+    right = torch.randint(-8, 9, (512, 192), generator=random)  # sums stay below 2**24
+    bias = torch.randint(-(2**16), 2**16, (192,), generator=random)
+    operands = [x.float().to(device) for x in (bias, left, right)]
+    with in_float32(operands[0]):
+        found = torch.addmm(*operands)
+    return torch.equal(found.cpu().long(), bias + left @ right)
+
+
 @functools.cache
 def _fastest_exact(device: str) -> str:
     if torch.device(device).type == "cuda":
