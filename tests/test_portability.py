@@ -65,6 +65,17 @@ def test_a_file_that_was_not_decoded_is_wrong():
     assert table.judge(EXACT, answer, EXPECTED).differing == ("01/b.feds",)
 
 
+def test_a_setting_is_held_to_the_files_of_its_networks_alone():
+    onnx = next(s for s in settings.SETTINGS if s.name == "ONNX Runtime, 2 threads")
+    names = ["mini-light-student-text-q2.5", "tiny-text-q5.25", "01/mini-light-teacher-face-q1.feds", "01/tiny-q1.feds"]
+    expected = {name: {"symbols": "1" * 64, "alpha": None} for name in names}
+    found = {name: {"symbols": "1" * 64} for name in (names[0], names[2])}
+    row = table.judge(onnx, {"about": ABOUT, "found": found}, expected)
+    assert (row.files, row.differing, row.wrong) == (2, (), False)
+    del found[names[2]]
+    assert table.judge(onnx, {"about": ABOUT, "found": found}, expected).differing == (names[2],)
+
+
 def test_settings_are_told_apart():
     names = [setting.name for setting in settings.SETTINGS]
     assert len(set(names)) == len(names) >= 24

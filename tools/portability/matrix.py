@@ -2,10 +2,11 @@
 
     python tools/portability/matrix.py -o FOLDER [--python OTHER_INTERPRETER]... [--jobs N]
 
-Every row is a process of its own with other threads, precision, exact backend, instruction set or device, or another
-interpreter (with another torch). Each first encodes pictures with every network of the conformance set, and then
-decodes the committed corpus and what all the others have written. Symbols and alpha must be those that were committed,
-or that the writer had; pixels of the corpus are compared with the committed ones, which were made in float32.
+Every row is a process of its own with other threads, precision, exact backend, instruction set or device, with ONNX
+Runtime in place of torch, or with another interpreter (with another torch). Each first encodes pictures with every
+network of the conformance set, and then decodes the committed corpus and what all the others have written. Symbols and
+alpha must be those that were committed, or that the writer had; pixels of the corpus are compared with the committed
+ones, which were made in float32. ONNX Runtime has light networks only.
 
 FOLDER gets what each process said as soon as it has said it, so the same command goes on where it was stopped; and at
 last `matrix.json` and `matrix.md`, one table with the commit, the releases of torch and the CPU. The exit code is 1 if
@@ -121,7 +122,8 @@ def work(setting: Setting, task: str, folder: Path, pattern: str = "*") -> dict[
         "FEDS_WEIGHTS": str(CORPUS / "networks"),
     }  # fmt: skip
     flags = ",".join(setting.flags)
-    command = [setting.python, str(HERE / "worker.py"), task, str(folder), setting.device, flags, pattern]
+    words = [task, str(folder), setting.device, flags, pattern, setting.networks]
+    command = [setting.python, str(HERE / "worker.py"), *words]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if run.returncode:
         return {"refused": (run.stderr.strip().splitlines() or ["it said nothing"])[-1]}

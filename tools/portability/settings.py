@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 
 PRECISION, BACKEND = "FEDS_PRECISION", "FEDS_EXACT_BACKEND"
 ATEN, ONEDNN, MKL = "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS"
@@ -12,13 +13,18 @@ ATEN, ONEDNN, MKL = "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INS
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """One row: the environment, flags for the worker, the device and the interpreter."""
+    """One row: the environment, flags for the worker, the device, the interpreter, and the networks it can run."""
 
     name: str
     environment: dict[str, str] = field(default_factory=dict)
     flags: tuple[str, ...] = ("threads-1",)
     device: str = "cpu"
     python: str = sys.executable
+    networks: str = "*"
+
+    def covers(self, name: str) -> bool:
+        """Whether a file of that name, which begins with that of its network, can be decoded here."""
+        return fnmatch(name.rpartition("/")[2], self.networks)
 
     @property
     def exact_pixels(self) -> bool:
@@ -49,6 +55,15 @@ SETTINGS = [
     Setting("AVX-512 VNNI, no AMX", {ONEDNN: "AVX512_CORE_VNNI", BACKEND: "int_mm"}),
     Setting("AVX-512 bfloat16, no AMX", {ONEDNN: "AVX512_CORE_BF16", PRECISION: "bfloat16"}),
     Setting("MKL in its compatible mode", {"MKL_CBWR": "COMPATIBLE", BACKEND: "float32"}),
+    *(
+        Setting(
+            f"ONNX Runtime, {number} thread{'s'[: number - 1]}",
+            {"OMP_NUM_THREADS": str(number)},
+            ("onnx",),
+            networks="mini-light-*",
+        )
+        for number in (1, 2)
+    ),
     Setting("CUDA, float32", {PRECISION: "float32"}, device="cuda"),
     Setting("CUDA, bfloat16", {PRECISION: "bfloat16"}, device="cuda"),
     Setting("CUDA, backend float64", {BACKEND: "float64"}, device="cuda"),

@@ -1,12 +1,13 @@
 """One process of the portability matrix: encode or decode with the settings it was started with.
 
-    python tools/portability/worker.py encode FOLDER DEVICE FLAG,FLAG PATTERN
-    python tools/portability/worker.py decode FOLDER DEVICE FLAG,FLAG PATTERN
+    python tools/portability/worker.py encode FOLDER DEVICE FLAG,FLAG PATTERN NETWORKS
+    python tools/portability/worker.py decode FOLDER DEVICE FLAG,FLAG PATTERN NETWORKS
 
 encode writes pictures of the corpus as .feds files to FOLDER and prints, as one JSON object, name → hash of symbols;
 only with networks that committed files of that pattern need. decode reads those committed files and every .feds file in
 FOLDER's siblings, and prints name → hashes of symbols and alpha and, for committed ones, how far pixels are from those
-beside them. The environment sets threads, precision, backend and CPU.
+beside them. Both pass over files whose names do not match NETWORKS. The environment sets threads, precision, exact
+backend and CPU; with the flag onnx, ONNX Runtime runs the networks.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import json
+import os
 import platform
 import sys
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -43,22 +46,25 @@ FLAGS = {
     "threads-1": lambda: torch.set_num_threads(1),
     "threads-2": lambda: torch.set_num_threads(2),
     "threads-7": lambda: torch.set_num_threads(7),
+    "onnx": lambda: os.environ.update(FEDS_BACKEND="onnx"),
 }
 
 
 PICTURES = {"tiny": "text", "mini-teacher": "face-65x64", "mini-transformer": "ramp", "mini-odd": "primaries",
-            "mini-skip": "face-65x64", "mini-shapes": "face-65x64"}  # fmt: skip
+            "mini-skip": "face-65x64", "mini-shapes": "face-65x64", "mini-light-student": "face-65x64",
+            "mini-light-teacher": "primaries"}  # fmt: skip
 
 
-def networks_of(pattern: str) -> set[str]:
-    """The networks that committed files of that pattern were written with."""
+def networks_of(pattern: str, networks: str) -> set[str]:
+    """The networks that committed files of that pattern were written with, of those that are asked for."""
     index = json.loads((CORPUS / "v1" / "index.json").read_text())
-    return {line["model"] for name, line in index.items() if fnmatch.fnmatch(name, pattern)}
+    found = {line["model"] for name, line in index.items() if fnmatch.fnmatch(name, pattern)}
+    return {name for name in found if fnmatch.fnmatch(f"{name}-", networks)}
 
 
-def encode(folder: Path, device: str, pattern: str) -> dict[str, str]:
+def encode(folder: Path, device: str, pattern: str, networks: str) -> dict[str, str]:
     """Write a file of every network at two qualities, and tell the hashes of their symbols."""
-    found, pictures, wanted = {}, add.more_pictures(), networks_of(pattern)
+    found, pictures, wanted = {}, add.more_pictures(), networks_of(pattern, networks)
     for network, name in PICTURES.items():
         if network not in wanted:
             continue
@@ -71,12 +77,15 @@ def encode(folder: Path, device: str, pattern: str) -> dict[str, str]:
     return found
 
 
-def decode(folder: Path, device: str, pattern: str) -> dict[str, dict[str, object]]:
+def decode(folder: Path, device: str, pattern: str, networks: str) -> dict[str, dict[str, object]]:
     """Hashes of the corpus, with distances of pixels, and of everybody's files."""
     models: dict[bytes, Model] = {}
     found: dict[str, dict[str, object]] = {}
     corpus = [path for path in sorted((CORPUS / "v1").glob("*.feds")) if fnmatch.fnmatch(path.stem, pattern)]
-    for path in [*corpus, *sorted(folder.parent.glob("*/*.feds"))]:
+    files = [
+        path for path in [*corpus, *sorted(folder.parent.glob("*/*.feds"))] if fnmatch.fnmatch(path.name, networks)
+    ]
+    for path in files:
         file = unpack(path.read_bytes(), name=path.name)
         fingerprint = file.header.fingerprint
         if fingerprint not in models:
@@ -93,7 +102,7 @@ def decode(folder: Path, device: str, pattern: str) -> dict[str, dict[str, objec
     return found
 
 
-def main(task: str, folder: str, device: str, flags: str, pattern: str) -> None:
+def main(task: str, folder: str, device: str, flags: str, pattern: str, networks: str) -> None:
     """Do the task and print what was found."""
     for flag in filter(None, flags.split(",")):
         FLAGS[flag]()
@@ -103,10 +112,12 @@ def main(task: str, folder: str, device: str, flags: str, pattern: str) -> None:
     work = {"encode": encode, "decode": decode}[task]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = work(Path(folder), device, pattern)
+        found = work(Path(folder), device, pattern, networks)
+    by_onnx = os.environ.get("FEDS_BACKEND") == "onnx"
     about = {
         "torch": torch.__version__, "python": platform.python_version(), "numpy": np.__version__,
-        "backend": choose_exact_backend(torch.device(device)), "threads": torch.get_num_threads(),
+        "backend": f"ONNX Runtime {version('onnxruntime')}" if by_onnx else choose_exact_backend(torch.device(device)),
+        "threads": torch.get_num_threads(),
         "capability": torch.backends.cpu.get_cpu_capability(),
     }  # fmt: skip
     print(json.dumps({"about": about, "found": found}))
