@@ -111,14 +111,14 @@ def streams(data: bytes) -> None:
 
 
 class Decoder:
-    """The network `tiny`, and a checksum that always fits: whoever writes a file can compute it.
+    """A network, and a checksum that always fits: whoever writes a file can compute it.
 
     What is not sound is tried with --best-effort too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, network: str, backend: str = "torch") -> None:
         torch.set_num_threads(1)
-        self.model = load_model("tiny", "cpu")
+        self.model = load_model(network, "cpu", backend)
         fileformat.symbol_checksum = lambda header, _: header.checksum
 
     def __call__(self, data: bytes) -> None:

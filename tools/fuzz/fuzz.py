@@ -9,6 +9,8 @@
     streams   the stream coder on tables and indexes that the input picks
     decode    the decoder with the network `tiny`: header sealed, fingerprint and symbol checksum made to fit; what is
               not sound is decoded as far as it is intact
+    light     the same with a light network, by torch
+    onnx      and by ONNX Runtime
     boxes     ICC profile, Exif, XMP and alpha of a stranger on their way into PNG, JPEG, WebP, TIFF and AVIF
     weights   weights files, byte by byte
     tensors   weights files changed where their structure is: values, types, shapes, offsets, names, words, the
@@ -40,13 +42,16 @@ with atheris.instrument_imports(include=["fedscodec"]):
     from fedscodec.errors import FedsError
 
 SECONDS, MEGABYTES = 2.0, 2048
+LIGHT = str(Path(__file__).parents[2] / "tests" / "conformance" / "networks" / "mini-light-student.safetensors")
 LONGEST = {"weights": 20_000, "tensors": 98}
 
 TARGETS: dict[str, Callable[[], Callable[[bytes], None]]] = {
     "file": lambda: containers.file,
     "sealed": lambda: containers.resealed,
     "streams": lambda: containers.streams,
-    "decode": containers.Decoder,
+    "decode": lambda: containers.Decoder("tiny"),
+    "light": lambda: containers.Decoder(LIGHT),
+    "onnx": lambda: containers.Decoder(LIGHT, "onnx"),
     "boxes": lambda: containers.boxes,
     "weights": weights_files.Weights,
     "tensors": weights_files.Tensors,

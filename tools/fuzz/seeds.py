@@ -10,7 +10,7 @@ import numpy as np
 from containers import BOXES, HEIGHT, KINDS, WIDTH
 from PIL import Image
 from safetensors_edits import MOST_STEPS, STEP
-from weights_files import write_smallest
+from weights_files import SMALLEST, write_smallest
 
 from fedscodec import fileformat, images
 from fedscodec.boxes import ALPHA, ICC, SRGB, SUMS, XMP, stream_sums
@@ -39,7 +39,8 @@ def inputs(target: str, folder: Path) -> Iterator[tuple[str, bytes]]:
             for kind in range(len(KINDS)):
                 yield f"payload-{number}-{kind}", bytes([5 * BOXES.index(what) + kind]) + payload
     else:
-        files = sorted((TESTS / "conformance").rglob("*.feds")) + sorted((TESTS / "hostile").glob("*.feds"))
+        names = "mini-light-*.feds" if target in ("light", "onnx") else "*.feds"
+        files = sorted((TESTS / "conformance").rglob(names)) + sorted((TESTS / "hostile").glob("*.feds"))
         yield from ((path.name, path.read_bytes()) for path in files)
         if target in ("file", "sealed", "decode"):
             yield from ((f"with-boxes-{number}", data) for number, data in enumerate(files_with_boxes()))
@@ -48,9 +49,10 @@ def inputs(target: str, folder: Path) -> Iterator[tuple[str, bytes]]:
 def _scripts() -> Iterator[tuple[str, bytes]]:
     # Of every network no change at all, and some of every length.
     random = np.random.default_rng(1)
-    for number in range(400):
-        steps = number // 4 % (MOST_STEPS + 1)
-        yield f"script-{number}", bytes([number % 4, number >> 3 & 7]) + random.bytes(STEP * steps)
+    for number in range(100 * len(SMALLEST)):
+        network, round_ = number % len(SMALLEST), number // len(SMALLEST)
+        steps = round_ % (MOST_STEPS + 1)
+        yield f"script-{number}", bytes([network, round_ >> 1 & 7]) + random.bytes(STEP * steps)
 
 
 def payloads(width: int, height: int) -> list[tuple[str, bytes]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,10 +25,12 @@ from fedscodec import fileformat, images, registry  # noqa: E402
 from fedscodec.codec.decoding import decode_file, read_symbols  # noqa: E402
 from fedscodec.codec.encoding import encode_picture  # noqa: E402
 from fedscodec.codec.model import Model  # noqa: E402
+from fedscodec.codec.onnx_model import OnnxModel  # noqa: E402
 from fedscodec.codec.settings import Encoding  # noqa: E402
 from fedscodec.errors import FedsError  # noqa: E402
+from fedscodec.graphs.transforms import can_be_exported  # noqa: E402
 from fedscodec.networks import metadata, weights  # noqa: E402
-from fedscodec.networks.spec import Passes, WindowAttention, paper_stages  # noqa: E402
+from fedscodec.networks.spec import Passes, Stage, WindowAttention, paper_stages  # noqa: E402
 
 _NANO = {
     "stages": paper_stages(0, width=2), "latents": 2, "slices": 1, "shortcut": "none", "hyper_latents": 1,
@@ -46,8 +49,12 @@ SMALLEST = {  # networks that together have every part there is
         **_NANO, "lambdas": (0.01,),
         "stages": paper_stages(1, WindowAttention("swin-v1", window=2, heads=1, blocks=1), width=4, kind="mixed-v1"),
     },
-    "nano-light": {
+    "nano-passes": {
         **_NANO, "latents": 6, "entropy": Passes(base=1, new=1, side=2, width=2), "lambdas": (0.01, 0.02),
+    },
+    "nano-light": {
+        **_NANO, "latents": 5, "entropy": Passes(base=1, side=2, width=2), "lambdas": (0.01, 0.02),
+        "stages": (Stage(8, "light", 2, 1), Stage(16, "light", 2, 1)),
     },
 }  # fmt: skip
 
@@ -62,6 +69,15 @@ def write_smallest(folder: Path) -> list[Path]:
     return paths
 
 
+def loads(work: Callable[[], object]) -> bool:
+    """Whether weights are taken."""
+    try:
+        work()
+    except FedsError:
+        return False
+    return True
+
+
 class Weights:
     """A weights file byte by byte, read as a decoder reads it, and as training does that starts from it."""
 
@@ -74,8 +90,9 @@ class Weights:
         found = self.read(data)
         with suppress(FedsError):
             weights.trainable(found)
-        weights.float_transforms(found)
-        weights.integer_side(found)
+        loads_on_torch = loads(lambda: (weights.float_transforms(found), weights.integer_side(found)))
+        if can_be_exported(found.spec) and loads_on_torch != loads(lambda: OnnxModel(found, name="fuzz", quality=1.0)):
+            raise AssertionError("torch and ONNX Runtime do not load the same weights")
 
     def read(self, data: bytes) -> weights.Weights:
         """What is in these bytes; children of FedsError from the readers that it passes through."""
@@ -88,7 +105,8 @@ class Weights:
 class Tensors(Weights):
     """A weights file that was changed where its structure is, see `safetensors_edits`.
 
-    What loads has to code a picture, and to read back what it has written. Every eighth is trained on from.
+    What loads has to code a picture, and to read back what it has written, with ONNX Runtime too where that has all
+    parts. Every eighth is trained on from.
     """
 
     def __init__(self) -> None:
@@ -105,7 +123,10 @@ class Tensors(Weights):
                 weights.trainable(found)
         model = Model(found, name="fuzz", quality=1.0, device="cpu")
         encoded = encode_picture(self.picture, model, Encoding(quality=1.0))
-        symbols = read_symbols(fileformat.unpack(encoded.data), model)
-        if not all(np.array_equal(a, b) for a, b in zip(encoded.symbols, symbols, strict=True)):
-            raise AssertionError("symbols differ")
-        decode_file(fileformat.unpack(encoded.data), model)
+        readers = [model, *([OnnxModel(found, name="fuzz", quality=1.0)] if can_be_exported(found.spec) else [])]
+        for reader in readers:
+            symbols = read_symbols(fileformat.unpack(encoded.data), reader)
+            if not all(np.array_equal(a, b) for a, b in zip(encoded.symbols, symbols, strict=True)):
+                raise AssertionError(f"symbols differ, read with {reader.backend}")
+        for reader in readers:
+            decode_file(fileformat.unpack(encoded.data), reader)
