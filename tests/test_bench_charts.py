@@ -36,10 +36,9 @@ def test_where_a_curve_is_seen_last():
     assert axes.end_of(curve, "ms_ssim", axes.Frame(3.0, 0, 30)) is None
 
 
-def test_a_plane_maps_both_ways():
+def test_a_plane_maps_values_to_places():
     plane = Plane((0.0, 2.0), (20.0, 40.0), left=100, right=300, top=10, bottom=410)
     assert (plane.across(0.5), plane.down(25.0)) == (150, 310)
-    assert plane.fraction((150, 310)) == (0.25, 0.25)
 
 
 def test_points_are_drawn_where_they_are():

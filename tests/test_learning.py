@@ -37,5 +37,6 @@ def test_the_page_is_up_to_date():
 def test_every_point_lies_in_the_picture():
     for points in TOOL.curves().values():
         for pixels, rate in points:
-            assert TOOL.LEFT <= TOOL._across(pixels) <= TOOL.LEFT + TOOL.WIDTH
-            assert TOOL.TOP <= TOOL._down(rate) <= TOOL.TOP + TOOL.HEIGHT
+            x, y = TOOL.place((pixels, rate))
+            assert TOOL.PLANE.x[0] <= x <= TOOL.PLANE.x[1]
+            assert TOOL.PLANE.y[0] <= y <= TOOL.PLANE.y[1]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from xml.etree import ElementTree
 
 import pytest
 
-from fedscodec.training.curve import curve, read_log
+from fedscodec.reports.training_curve import training_curve
 from fedscodec.training.recipe import Recipe
-from fedscodec.training.reports import Report, json_log, minutes_and_seconds
+from fedscodec.training.reports import Report, json_log, minutes_and_seconds, read_log
 
 REPORT = Report(7, 0.5, 1.25, 0.25, "full", 1.234567, 0.5, 30.0, 1.0, 123456.0, 0, {})
 
@@ -55,11 +56,20 @@ def test_the_curve_is_a_picture_of_the_log(tmp_path):
     tell = json_log(tmp_path / "run.jsonl", Recipe())
     for step, (phase, loss) in enumerate([("linear", 4.0), ("linear", 2.0), ("full", 3.0), ("full", float("nan"))]):
         tell(replace(REPORT, step=step, minutes=float(step), phase=phase, loss=loss))
-    svg = curve(read_log(tmp_path / "run.jsonl"), "a < b")
-    assert svg.startswith('<svg xmlns="http://www.w3.org/2000/svg" width="720" height="780"')
-    assert "a &lt; b" in svg
-    # Three points of the loss over 0 … 2 minutes: 64 … 708 across, 4 at the top (40) and 2 at the bottom (178).
-    assert '<polyline points="64.0,40.0 386.0,178.0 708.0,109.0"' in svg
+    svg = training_curve(read_log(tmp_path / "run.jsonl"), "a < b").decode()
+    ElementTree.fromstring(svg)
+    assert ">a &lt; b</text>" in svg
+    # Three points of the loss over 0 … 3 minutes: 76 … 876 across, and 4 near the top of the panel (40 … 160).
+    assert '<polyline class="share" style="--c:#1c7ed6" points="76.0,45.5 342.7,154.5 609.3,100.0"/>' in svg
     assert svg.count("<polyline") == 4
     assert svg.count(">full</text>") == 4
-    assert curve([], "nothing").count("<polyline") == 0
+    assert [svg.count(f">{words}</text>") for words in ("loss", "bits per pixel", "PSNR, dB", "minutes")] == [
+        1,
+        1,
+        1,
+        1,
+    ]
+    assert training_curve([], "nothing").count(b"<polyline") == 0
+    one = training_curve([asdict(replace(REPORT, minutes=0.0))], "one").decode()  # all ends of axes are apart
+    assert "nan" not in one
+    assert one.count("<polyline") == 4

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from fedscodec.codec.model import Model, load_model
+from fedscodec.commands.training import run_job
 from fedscodec.errors import FedsError
 from fedscodec.images import from_array
 from fedscodec.metrics.psnr import psnr
@@ -92,7 +93,7 @@ def test_an_unknown_network_is_named_before_anything_is_read(tmp_path):
 
 def test_training_leaves_a_weights_file_and_a_log(checkpoint):
     files = sorted(path.name for path in checkpoint.parent.iterdir() if path.stem.startswith("mine"))
-    assert files == ["mine.jsonl", "mine.safetensors", "mine.state.safetensors", "mine.svg"]
+    assert files == ["mine.jsonl", "mine.safetensors", "mine.state.safetensors"]
     trajectory = read_state(checkpoint.with_suffix(".state.safetensors"))["run"]
     assert (trajectory["step"], trajectory["ending"]) == (3, False)  # the rate of three steps had no time to fall
     weights = read_weights(checkpoint)
@@ -127,6 +128,12 @@ def test_training_tells_what_it_skipped(photos, tmp_path):
     assert pictures == (False, "2 pictures, 1 skipped, on cpu")
     assert end == (False, f"{tmp_path / 'x.safetensors'}: 1 steps, 0 skipped as not finite")
     assert listener.shares == [0.0]
+
+
+def test_the_commands_draw_the_curve(photos, tmp_path):
+    overrides = {**SHORT, "steps": 1}
+    run_job(Job([photos], tmp_path / "x.safetensors", network="tiny", overrides=overrides, device="cpu"))
+    assert "Training curve of x" in (tmp_path / "x.svg").read_text()
 
 
 def test_of_many_skipped_files_all_are_counted(photos, tmp_path):
@@ -274,7 +281,7 @@ def test_a_branch_falls_from_a_trajectory(checkpoint, photos, tmp_path):
     assert (words["steps"], words["start"]) == ("6", "mine.state.safetensors")  # three of them of the trajectory
     assert int(words["pixels"]) == 6 * 2 * 64 * 64
     assert source.read_bytes() == before
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["branch.jsonl", "branch.safetensors", "branch.svg"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["branch.jsonl", "branch.safetensors"]
 
 
 @pytest.mark.parametrize(

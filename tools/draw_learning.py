@@ -11,16 +11,19 @@ from __future__ import annotations
 import json
 import math
 import re
-from html import escape
 from pathlib import Path
 from typing import NamedTuple
+
+from fedscodec.reports import charts
+from fedscodec.reports.axes import OURS, PEERS
+from fedscodec.reports.layout import WIDTH, Plane
+from fedscodec.reports.plots import alone
 
 ROOT = Path(__file__).parent.parent
 NOTES, POINTS = ROOT / "weights" / "TRAINING.md", ROOT / "docs" / "learning.json"
 PAGE, PICTURE = ROOT / "docs" / "learning.md", ROOT / "docs" / "learning.svg"
 UNITS = {"million": 1e-3, "gigapixels": 1.0, "billion": 1.0}
-LEFT, TOP, WIDTH, HEIGHT, MARGIN = 64, 20, 640, 400, 230
-COLOURS = ("#e8590c", "#ae3ec9", "#1c7ed6", "#2b8a3e", "#0c8599", "#7a7f85", "#846358", "#5f3dc4")
+PLANE = Plane((-1.0, 3.2), (-20.0, 200.0), left=72, right=WIDTH - 240)  # 0.1 … 1600 gigapixels, in percent
 
 
 class Run(NamedTuple):
@@ -58,46 +61,25 @@ def curves() -> dict[str, list[tuple[float, float]]]:
     return ours | {name: [(x, y) for x, y in entry["points"]] for name, entry in others.items()}
 
 
-def _across(pixels: float) -> float:
-    return LEFT + WIDTH * (math.log10(pixels) + 1) / 4.2  # 0.1 … 1600 gigapixels
-
-
-def _down(rate: float) -> float:
-    return TOP + HEIGHT * (200 - min(rate, 200)) / 220  # +200 … −20 %
-
-
 def picture() -> str:
     """The page's picture as SVG."""
-    drawn = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + MARGIN} {TOP + HEIGHT + 44}"'
-        ' font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>'
-    ]
-    for pixels in (0.1, 1, 10, 100, 1000):
-        x = _across(pixels)
-        drawn.append(f'<path d="M{x:.1f} {TOP}v{HEIGHT}" stroke="#ddd"/>')
-        drawn.append(f'<text x="{x:.1f}" y="{TOP + HEIGHT + 16}" text-anchor="middle">{pixels:g}</text>')
-    for rate in range(-20, 201, 20):
-        y = _down(rate)
-        drawn.append(f'<path d="M{LEFT} {y:.1f}h{WIDTH}" stroke="{"#888" if rate == 0 else "#ddd"}"/>')
-        drawn.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{rate:+d} %</text>')
-    middle = LEFT + WIDTH / 2
-    drawn.append(f'<text x="{middle}" y="{TOP + HEIGHT + 36}" text-anchor="middle">gigapixels seen</text>')
-    for number, (name, points) in enumerate(curves().items()):
-        drawn += _curve(name, points, COLOURS[number % len(COLOURS)], number)
-    return "\n".join([*drawn, "</svg>\n"])
+    drawn = [charts.opened("learning", "BD-rate over the pixels that a network has seen")]
+    decades = {float(power): f"{10.0**power:g}" for power in range(-1, 4)}
+    drawn += charts.grid(PLANE, decades, {float(y): f"{y:+d} %" for y in range(-20, 201, 20)}, ("gigapixels seen", ""))
+    found = curves()
+    ours = [name for name in found if name.startswith(("feds", "light"))]
+    for number, (name, points) in enumerate(found.items()):
+        colour = OURS[ours.index(name) % len(OURS)] if name in ours else PEERS[number % len(PEERS)]
+        places = [place(point) for point in points]
+        drawn += [charts.polyline(PLANE, places, colour), charts.legend(PLANE, number, name, colour)]
+        drawn += [charts.spot(PLANE, x, y, colour) for x, y in places if name in ours]
+    return alone("\n".join([*drawn, "</svg>"])).decode()
 
 
-def _curve(name: str, points: list[tuple[float, float]], colour: str, number: int) -> list[str]:
-    ours = name.startswith(("feds", "light"))
-    places = [(round(_across(x), 1), round(_down(y), 1)) for x, y in points]
-    dashes = "" if ours or name.startswith("MLIC") else ' stroke-dasharray="4 4"'
-    line = " ".join(f"{x},{y}" for x, y in places)
-    drawn = [f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="{2 if ours else 1}"{dashes}/>']
-    drawn += [f'<circle cx="{x}" cy="{y}" r="{4 if ours else 2.5}" fill="{colour}"/>' for x, y in places]
-    y = TOP + 14 + 20 * number
-    drawn.append(f'<circle cx="{LEFT + WIDTH + 16}" cy="{y - 4}" r="4" fill="{colour}"/>')
-    drawn.append(f'<text x="{LEFT + WIDTH + 26}" y="{y}">{escape(name)}</text>')
-    return drawn
+def place(point: tuple[float, float]) -> tuple[float, float]:
+    """Where a point lies in the plane; rates above +200 % lie at its edge."""
+    pixels, rate = point
+    return math.log10(pixels), min(rate, PLANE.y[1])
 
 
 def page() -> str:

@@ -1,14 +1,17 @@
-"""The messages of the commands that train: sentences, and a progress bar."""
+"""The messages of the commands that train: sentences, a progress bar, and the training curve."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.status import Status
 
+from ..files.outputs import write_file
 from ..training.job import Job
+from ..training.reports import read_log
 from ..training.session import run
 
 
@@ -45,3 +48,9 @@ class _Terminal:
             self._bar = self._stack.enter_context(Progress(*columns, console=self.console))
             self._bar.add_task(words, total=1.0)
         self._bar.update(self._bar.task_ids[0], completed=share, description=words)
+
+    def saved(self, log: Path) -> None:
+        """Draw the training curve beside the log."""
+        from ..reports.training_curve import training_curve
+
+        write_file(log.with_suffix(".svg"), training_curve(read_log(log), log.stem), force=True)

@@ -29,19 +29,22 @@ from .layout import (
 )
 
 
-def _grid(plane: Plane, x: dict[float, str], y: dict[float, str], names: tuple[str, str]) -> list[str]:
+def grid(plane: Plane, x: dict[float, str], y: dict[float, str], names: tuple[str, str]) -> list[str]:
     """Lines and labels of both axes; x and y map values to labels."""
     drawn = []
     for value, word in x.items():
         at = f"{plane.across(value):.1f}"
         drawn.append(f'<line class="grid" x1="{at}" x2="{at}" y1="{plane.top}" y2="{plane.bottom}"/>')
-        drawn.append(f'<text class="tick" x="{at}" y="{plane.bottom + 18}" text-anchor="middle">{word}</text>')
+        if word:
+            drawn.append(f'<text class="tick" x="{at}" y="{plane.bottom + 18}" text-anchor="middle">{word}</text>')
     for value, word in y.items():
         at = f"{plane.down(value):.1f}"
         drawn.append(f'<line class="grid" x1="{plane.left}" x2="{plane.right}" y1="{at}" y2="{at}"/>')
         drawn.append(f'<text class="tick" x="{plane.left - 8}" y="{at}" dy="4" text-anchor="end">{word}</text>')
     middle, height = (plane.left + plane.right) / 2, (plane.top + plane.bottom) / 2
-    drawn.append(f'<text class="name" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(names[0])}</text>')
+    drawn.append(
+        f'<text class="name" x="{middle}" y="{plane.bottom + 42}" text-anchor="middle">{escape(names[0])}</text>'
+    )
     drawn.append(f'<text class="name" transform="translate(14 {height}) rotate(-90)" text-anchor="middle">'
                  f"{escape(names[1])}</text>")  # fmt: skip
     return drawn
@@ -54,7 +57,7 @@ def rate_distortion(curves: Sequence[Curve], metric: str, of: str = "") -> str:
     """
     plane, colour = rate_plane(curves, metric), colours(curves)
     labels = curve_labels(curves, metric, plane)
-    drawn = [_open(f"rd-{metric}{of}", f"Rate-distortion curves: {METRICS[metric].axis} over bits per pixel")]
+    drawn = [opened(f"rd-{metric}{of}", f"Rate-distortion curves: {METRICS[metric].axis} over bits per pixel")]
     # A little larger than the plane, so that points on its edge stay whole.
     width, height = plane.right - plane.left + 6, plane.bottom - plane.top + 6
     inside = f'<rect x="{plane.left}" y="{plane.top - 6}" width="{width}" height="{height}"/>'
@@ -62,7 +65,7 @@ def rate_distortion(curves: Sequence[Curve], metric: str, of: str = "") -> str:
     x = {value: f"{value:g}" for value in ticks(*plane.x, 8)}
     sign = -1 if METRICS[metric].lower_is_better else 1
     y = {value: f"{sign * value + 0.0:g}" for value in ticks(*plane.y, 8)}
-    drawn += _grid(plane, x, y, ("bits per pixel", METRICS[metric].axis))
+    drawn += grid(plane, x, y, ("bits per pixel", METRICS[metric].axis))
     for curve in sorted(curves, key=lambda c: (c.kind == "feds", c.is_measured)):
         if points := [(bpp, q) for bpp, q in curve.points(metric) if math.isfinite(q)]:
             drawn.append(
@@ -101,9 +104,9 @@ def speed(dots: Sequence[Dot], anchor: str) -> str:
         return ""
     plane = speed_plane(dots)
     labels = dot_labels(dots, plane)
-    drawn = [_open("speed-plot", f"Seconds to decode a picture against rate over {anchor}")]
+    drawn = [opened("speed-plot", f"Seconds to decode a picture against rate over {anchor}")]
     names = ("seconds to decode a picture", f"rate over {anchor}, less is up")
-    drawn += _grid(plane, second_marks(plane), rate_marks(plane), names)
+    drawn += grid(plane, second_marks(plane), rate_marks(plane), names)
     order = sorted(dots, key=lambda d: (d.group == "measured", -(d.parameters or 0)))
     drawn += [_circle(dot, plane) for dot in order]
     drawn += [
@@ -131,18 +134,34 @@ def _circle(dot: Dot, plane: Plane) -> str:
 def cumulative(shares: Sequence[tuple[str, Sequence[float]]]) -> str:
     """By name: the share of all bits in the first 1, 2, … channels of a ranking."""
     plane = Plane((0.0, float(max(len(values) for _, values in shares))), (0.0, 1.0), left=72)
-    drawn = [_open("cumulative", "Cumulative share of the bits over the channels, by rank")]
+    drawn = [opened("cumulative", "Cumulative share of the bits over the channels, by rank")]
     x = {value: f"{value:g}" for value in ticks(*plane.x, 8)}
-    drawn += _grid(plane, x, {share / 5: f"{20 * share} %" for share in range(6)}, ("rank", "share of the bits"))
+    drawn += grid(plane, x, {share / 5: f"{20 * share} %" for share in range(6)}, ("rank", "share of the bits"))
     for number, (name, values) in enumerate(shares):
         colour = PEERS[number % len(PEERS)]
-        path = " ".join(f"{plane.across(i):.1f},{plane.down(v):.1f}" for i, v in enumerate((0.0, *values)))
-        drawn.append(f'<polyline class="share" style="--c:{colour}" points="{path}"/>')
-        drawn.append(f'<text class="share-name" style="--c:{colour}" x="{plane.right + 10}" '
-                     f'y="{plane.top + 8 + 17 * number}" dy="4">{escape(name)}</text>')  # fmt: skip
+        drawn += [polyline(plane, list(enumerate((0.0, *values))), colour), legend(plane, number, name, colour)]
     return "\n".join([*drawn, "</svg>"])
 
 
-def _open(name: str, title: str) -> str:
-    return (f'<svg id="{name}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}" '
+def polyline(plane: Plane, points: Sequence[tuple[float, float]], colour: str) -> str:
+    """A line through values of x and y."""
+    path = " ".join(f"{plane.across(x):.1f},{plane.down(y):.1f}" for x, y in points)
+    return f'<polyline class="share" style="--c:{colour}" points="{path}"/>'
+
+
+def spot(plane: Plane, x: float, y: float, colour: str) -> str:
+    """A point."""
+    place = f'cx="{plane.across(x):.1f}" cy="{plane.down(y):.1f}"'
+    return f'<circle class="spot" style="--c:{colour}" {place} r="4"/>'
+
+
+def legend(plane: Plane, number: int, name: str, colour: str) -> str:
+    """The name of a line, in its colour, right of the plane; number counts from the top."""
+    place = f'x="{plane.right + 10}" y="{plane.top + 8 + 17 * number}"'
+    return f'<text class="share-name" style="--c:{colour}" {place} dy="4">{escape(name)}</text>'
+
+
+def opened(name: str, title: str, height: int = HEIGHT) -> str:
+    """The first tag of a plot that is named so."""
+    return (f'<svg id="{name}" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}" '
             'xmlns="http://www.w3.org/2000/svg">')  # fmt: skip

@@ -38,10 +38,6 @@ class Plane:
         """Vertical position of a value."""
         return self.bottom - (value - self.y[0]) / (self.y[1] - self.y[0]) * (self.bottom - self.top)
 
-    def fraction(self, place: Point) -> Point:
-        """A position in the drawing as shares of the plane's width and height, from its lower left corner."""
-        return ((place[0] - self.left) / (self.right - self.left), (self.bottom - place[1]) / (self.bottom - self.top))
-
 
 @dataclass(frozen=True)
 class Label:

@@ -67,6 +67,12 @@ def json_log(path: Path, recipe: Recipe, *, resumed: int | None = None) -> Calla
     return tell
 
 
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The reports in such a log, without the lines that are none."""
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [row for row in rows if "step" in row]
+
+
 def _plain(value: object) -> object:
     """A number for strict JSON: rounded, or None if it is not finite."""
     if isinstance(value, dict):

@@ -1,8 +1,8 @@
 """One run of a `Job`: read pictures, train by a recipe, save weights that encode.
 
-Beside the weights file `mine.safetensors` it writes a log `mine.jsonl`, a curve `mine.svg`, `mine.state.safetensors`
-(the run before its learning rate falls, from which it can always continue) and, until the run is over,
-`mine.falling.safetensors`. `--resume` continues from the newest. The caller shows the messages.
+Beside the weights file `mine.safetensors` it writes a log `mine.jsonl`, `mine.state.safetensors` (the run before its
+learning rate falls, from which it can always continue) and, until the run is over, `mine.falling.safetensors`.
+`--resume` continues from the newest. The caller shows the messages and draws the curve.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from ..networks.spec import VARIANTS, ModelSpec
 from ..networks.weights import read_weights, trainable, write_weights
 from ..version import __version__
 from .crops import Crops
-from .curve import curve, read_log
 from .data import Reading
 from .health import DivergedError
 from .job import Job
@@ -61,6 +60,9 @@ class Audience(Protocol):
     def progress(self, share: float, words: str) -> None:
         """Show which share of the run is over."""
 
+    def saved(self, log: Path) -> None:
+        """Note that a checkpoint was written; the log has all reports so far."""
+
 
 class Nobody:
     """An audience that ignores everything."""
@@ -72,6 +74,9 @@ class Nobody:
         """Do nothing."""
 
     def progress(self, share: float, words: str) -> None:
+        """Do nothing."""
+
+    def saved(self, log: Path) -> None:
         """Do nothing."""
 
 
@@ -251,7 +256,7 @@ def _train(trainer: Trainer, job: Job, words: dict[str, str], audience: Audience
         log(report)
         audience.progress(report.progress, str(report))
 
-    finished = trainer.run(tell, _saver(trainer, job, words), left)
+    finished = trainer.run(tell, _saver(trainer, job, words, audience), left)
     if finished and trainer.team.leads:
         job.falling.unlink(missing_ok=True)
     rest = "" if finished else f"; {job.newest} goes on with --resume"
@@ -264,8 +269,10 @@ def _log(trainer: Trainer, job: Job) -> Callable[[Report], None]:
     return json_log(job.out.with_suffix(".jsonl"), trainer.recipe, resumed=trainer.step if job.resume else None)
 
 
-def _saver(trainer: Trainer, job: Job, words: dict[str, str]) -> Callable[[Trainer, State], None]:
-    """A function that writes a checkpoint: weights that encode, the state of the run, and the curve so far."""
+def _saver(
+    trainer: Trainer, job: Job, words: dict[str, str], audience: Audience
+) -> Callable[[Trainer, State], None]:  # fmt: skip
+    """A function that writes a checkpoint: weights that encode, and the state of the run."""
     words = {**words, "recipe": json.dumps(asdict(trainer.recipe)), "version": __version__}
 
     def save(run: Trainer, state: State) -> None:
@@ -277,8 +284,7 @@ def _saver(trainer: Trainer, job: Job, words: dict[str, str]) -> Callable[[Train
             raise DivergedError(f"training diverged at step {run.step} ({error})") from None
         whole = {"run": state, "recipe": asdict(run.recipe), "spec": run.model.spec.to_dict(), "words": words}
         write_state(job.falling if run.ending else job.state, whole)
-        rows = read_log(job.out.with_suffix(".jsonl"))
-        job.out.with_suffix(".svg").write_text(curve(rows, job.out.stem), encoding="utf-8")
+        audience.saved(job.out.with_suffix(".jsonl"))
 
     return save
 
