@@ -19,8 +19,9 @@ from conftest import SMALL
 from safetensors.numpy import load_file, save_file
 
 from fedscodec.errors import OutputError, WeightsError
+from fedscodec.networks import counts
 from fedscodec.networks.integer_side import export
-from fedscodec.networks.metadata import read_metadata
+from fedscodec.networks.metadata import counts_of, read_metadata
 from fedscodec.networks.model import FedsModel
 from fedscodec.networks.spec import WindowAttention, paper_stages
 from fedscodec.networks.weights import (
@@ -167,6 +168,22 @@ def test_wrong_metadata_is_refused(words: dict[str, str], sentence: str, tiny_fi
     path = rewrite(tiny_file, tmp_path / "wrong.safetensors", words=words)
     with pytest.raises(WeightsError, match=rf"wrong\.safetensors: .*({sentence})"):
         read_weights(path)
+
+
+def test_a_file_says_how_large_its_network_is(
+    tiny_file: Path, tiny_weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = read_metadata(tiny_file)
+    counted = counts_of({}, tiny_weights.spec)
+    assert counted == (counts.parameters(tiny_weights.spec), counts.kmacs_per_pixel(tiny_weights.spec))
+    for lie in ({"parameters": "-1"}, {"parameters": "many"}, {"kmacs_per_pixel": "nan"}, {"kmacs_per_pixel": "inf"}):
+        assert counts_of({**metadata, **lie}, tiny_weights.spec) == counted
+    monkeypatch.delattr(counts, "kmacs_per_pixel")
+    assert counts_of(metadata, tiny_weights.spec) == counted  # as the file says
+    rewrite(tiny_file, tmp_path / "other.safetensors", words={"parameters": "7", "kmacs_per_pixel": "0.5"})
+    other = read_weights(tmp_path / "other.safetensors")
+    assert counts_of(other.metadata, other.spec) == (7, 0.5)
+    assert other.fingerprint == tiny_weights.fingerprint
 
 
 def test_a_file_without_metadata_is_refused(tmp_path: Path) -> None:

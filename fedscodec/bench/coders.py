@@ -21,7 +21,7 @@ from ..codec.settings import Encoding
 from ..errors import FedsError
 from ..fileformat import unpack
 from ..images import Picture
-from ..networks.counts import kmacs_per_pixel, parameters
+from ..networks.metadata import counts_of
 from ..version import __version__
 from .memory import CUDA, PROCESS, PeakMemory
 from .results import Codec
@@ -99,7 +99,7 @@ class FedsCoder:
     def __post_init__(self) -> None:
         for quality in self.settings:
             self.model.check_quality(quality)
-        spec = self.model.spec
+        counts = counts_of(self.model.metadata, self.model.spec)
         self.codec = Codec(
             title=f"feds {self.model.name}" + (f", effort {self.effort}" if self.effort else ""),
             kind="feds",
@@ -107,8 +107,8 @@ class FedsCoder:
             colour="RGB",
             options=f"transforms in {str(self.model.precision).removeprefix('torch.')}",
             memory=CUDA if self._cuda else PROCESS,
-            parameters=parameters(spec),
-            kmacs_per_pixel=round(float(kmacs_per_pixel(spec)), 2),
+            parameters=counts.parameters,
+            kmacs_per_pixel=round(counts.kmacs_per_pixel, 2),
             fingerprint=self.model.fingerprint.hex(),
             role=_role(self.model.metadata),
             training=_training(self.model.metadata),

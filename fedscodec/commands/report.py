@@ -166,17 +166,17 @@ def _parts(file: FedsFile, size: int) -> dict[str, int]:
 
 def models_table(found: Iterable[WeightsInfo]) -> Table:
     """A table of the installed networks: name, cost and path."""
-    from ..networks.counts import kmacs_per_pixel, parameters
+    from ..networks.metadata import counts_of
 
     table = new_table("name", "qualities", "lambda", "parameters", "kMAC/px", "bytes", "fingerprint", "file")
     for info in found:
-        lambdas = sorted({info.qualities[0], info.qualities[-1]})
+        lambdas, counts = sorted({info.qualities[0], info.qualities[-1]}), counts_of(info.metadata, info.spec)
         table.add_row(
             info.name,
             f"q1 ... q{len(info.qualities)}" if len(info.qualities) > 1 else "q1",
             " ... ".join(f"{value:g}" for value in lambdas),
-            f"{parameters(info.spec) / 1e6:.2f} M",
-            f"{kmacs_per_pixel(info.spec):.0f}",
+            f"{counts.parameters / 1e6:.2f} M",
+            f"{counts.kmacs_per_pixel:.0f}",
             f"{info.bytes:,}",
             info.fingerprint,
             str(info.path),

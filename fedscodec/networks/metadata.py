@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
@@ -29,6 +32,24 @@ def read_metadata(path: Path) -> dict[str, str]:
         what = f": {foreign_tensors(tensors, found)}" if found in (None, "pt", "tf", "np", "feds-training-1") else ""
         raise WeightsError(f"{path}: expected a weights file of format {FORMAT}, found {found}{what}")
     return dict(metadata)
+
+
+class Counts(NamedTuple):
+    """How large a network is: its parameters, and thousands of multiply-accumulates a pixel for both directions."""
+
+    parameters: int
+    kmacs_per_pixel: float
+
+
+def counts_of(metadata: Mapping[str, str], spec: ModelSpec) -> Counts:
+    """What a weights file says of its size; counted from the spec where it says nothing, which needs torch."""
+    with suppress(KeyError, ValueError):
+        found = Counts(int(metadata["parameters"]), float(metadata["kmacs_per_pixel"]))
+        if found.parameters > 0 and 0 < found.kmacs_per_pixel < math.inf:
+            return found
+    from .counts import kmacs_per_pixel, parameters
+
+    return Counts(parameters(spec), kmacs_per_pixel(spec))
 
 
 def spec_of(metadata: Mapping[str, str], path: Path) -> ModelSpec:

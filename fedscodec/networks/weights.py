@@ -16,7 +16,7 @@ from ..errors import WeightsError
 from ..files.outputs import write_file
 from .integer_side import IntegerSide, export, integer_nets, restore_twins, twin_steps
 from .light_integers import LightIntegers
-from .metadata import FORMAT
+from .metadata import FORMAT, counts_of
 from .model import FedsModel
 from .spec import ModelSpec
 from .weights_file import FLOAT_PARTS, Arrays, Weights, fingerprint_of, read_weights, split, table_arrays, tables
@@ -67,8 +67,11 @@ def write_weights(
     """Write a weights file, whole or not at all; OutputError where that cannot be."""
     arrays = {k: np.ascontiguousarray(v) for k, v in from_model(model, checkpoint=checkpoint, skip=skip).items()}
     parts = split(arrays, path)
+    counts = counts_of({}, model.spec)
     words = {
         **metadata,
+        "parameters": str(counts.parameters),
+        "kmacs_per_pixel": str(counts.kmacs_per_pixel),
         "format": FORMAT,
         "spec": json.dumps(model.spec.to_dict()),
         "fingerprint": fingerprint_of(parts["side"], *tables(parts["tables"], path), model.spec).hex(),

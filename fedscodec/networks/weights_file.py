@@ -10,7 +10,8 @@
     twin.*                          float32   steps, prior and shapes, so that training can go on from the integers
     float_side.*                    float32   the float twin itself; only in a training checkpoint
 
-Metadata: format, spec (JSON), fingerprint (of side.* and tables.*), and whatever a training run has to say of itself.
+Metadata: format, spec (JSON), fingerprint (of side.* and tables.*), parameters and kmacs_per_pixel (which older files
+lack), and whatever a training run has to say of itself.
 The fingerprint is what a .feds file names its network by: two files with equal integers decode each other's files.
 """
 
