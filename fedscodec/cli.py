@@ -8,54 +8,56 @@ exit codes.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections import UserDict
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from .commands import (
-    bench,
-    bench_report,
-    compare,
-    decode,
-    distill,
-    encode,
-    entropy,
-    export,
-    finetune,
-    info,
-    install_desktop,
-    models,
-    rounding,
-    train,
-    verify,
-    web,
-)
 from .files.standard import reopen_closed
 from .version import __version__
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,  # rich would double the time that --help takes
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+COMMANDS = {  # and the file of each in `commands`, whose function has the name of the command
+    name: name.replace("-", "_")
+    for name in (
+        "encode", "decode", "info", "verify", "compare", "models", "train", "distill", "finetune", "export", "rounding",
+        "bench", "report", "entropy", "install-desktop", "web",
+    )
+} | {"report": "bench_report"}  # fmt: skip
+"""In the order of the help."""
 
-app.command(epilog=encode.EXAMPLES)(encode.encode)
-app.command(epilog=decode.EXAMPLES)(decode.decode)
-app.command(epilog=info.EXAMPLES)(info.info)
-app.command(epilog=verify.EXAMPLES)(verify.verify)
-app.command(epilog=compare.EXAMPLES)(compare.compare)
-app.command(epilog=models.EXAMPLES)(models.models)
-app.command(epilog=train.EXAMPLES)(train.train)
-app.command(epilog=distill.EXAMPLES)(distill.distill)
-app.command(epilog=finetune.EXAMPLES)(finetune.finetune)
-app.command(epilog=export.EXAMPLES)(export.export)
-app.command(epilog=rounding.EXAMPLES)(rounding.rounding)
-app.command(epilog=bench.EXAMPLES)(bench.bench)
-app.command(epilog=bench_report.EXAMPLES)(bench_report.report)
-app.command(epilog=entropy.EXAMPLES)(entropy.entropy)
-app.command(epilog=install_desktop.EXAMPLES)(install_desktop.install_desktop)
-app.command(epilog=web.EXAMPLES)(web.web)
+
+class _Commands(UserDict[str, Any]):
+    """Commands by their names, each made when it is asked for: all of them would take half as long as numpy loads."""
+
+    def __getitem__(self, name: str) -> Any:
+        if isinstance(made := self.data[name], str):
+            module = import_module(f".commands.{made}", __package__)
+            alone = _typer(add_completion=False)
+            alone.command(name, epilog=module.EXAMPLES)(getattr(module, name.replace("-", "_")))
+            made = self.data[name] = typer.main.get_command(alone)
+        return made
+
+
+class _Group(TyperGroup):
+    """`feds` itself."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Commands(COMMANDS)
+
+
+def _typer(**more: Any) -> typer.Typer:
+    return typer.Typer(
+        rich_markup_mode=None,  # rich would double the time that --help takes
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **more,
+    )
+
+
+app = _typer(cls=_Group, no_args_is_help=True)
 
 
 def _print_version(wanted: bool) -> None:

@@ -23,7 +23,7 @@ class Graph:
         self.inputs: list[Value] = []
         self.outputs: list[Value] = []
         self._nodes: list[bytes] = []
-        self._tensors: list[bytes] = []
+        self._tensors: list[tuple[bytes, memoryview]] = []
         self._count = 0
 
     def given(self, name: str, kind: str, *sides: int | str) -> str:

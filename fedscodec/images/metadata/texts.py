@@ -7,8 +7,8 @@ back.
 
 from __future__ import annotations
 
+from html import escape  # xml.sax.saxutils loads what opens URLs
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 from . import iptc, xmp
 
@@ -81,4 +81,4 @@ def _value(values: list[str], kind: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return escape(text.translate(_NO_XML).replace("\r\n", "\n").replace("\r", "\n"))
+    return escape(text.translate(_NO_XML).replace("\r\n", "\n").replace("\r", "\n"), quote=False)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import codecs
 import hashlib
 import re
+from html import escape
 from xml.parsers import expat
-from xml.sax.saxutils import escape
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _TIFF, _GAIN_MAP = "http://ns.adobe.com/tiff/1.0/", "http://ns.adobe.com/hdr-gain-map/1.0/"
