@@ -128,7 +128,7 @@ def test_files_of_pixels_that_are_not_sound(codec):
             decode_file(fileformat.unpack(fileformat.pack(damaged)), codec)
     learned = fileformat.unpack(codec.encode(Picture(SMOOTH), 3))
     both = fileformat.FedsFile(learned.header, learned.streams, {PIXELS: pack_pixels(SMOOTH, grey=False)})
-    with pytest.raises(FormatError, match="should have empty streams"):
+    with pytest.raises(FormatError, match="expected empty streams"):
         exact_picture(both)
     with pytest.raises(FormatError, match="checksum"):
         exact_picture(replace(file, header=replace(file.header, quality=4000)))
