@@ -210,20 +210,20 @@ def test_weights_that_do_not_fit_are_refused():
     name = "g_a.down.0.bias"
     others = {k: v for k, v in weights.floats.items() if k != name}
     faults = {
-        "tensors missing": others,
-        "not known: ['g_a.more']": weights.floats | {"g_a.more": weights.floats[name]},
-        "must have the shape": others | {name: weights.floats[name][:-1]},
-        "infinite": others | {name: np.full_like(weights.floats[name], np.inf)},
+        "missing tensors": others,
+        "unknown tensors: ['g_a.more']": weights.floats | {"g_a.more": weights.floats[name]},
+        "to have the shape": others | {name: weights.floats[name][:-1]},
+        "finite numbers": others | {name: np.full_like(weights.floats[name], np.inf)},
     }
     for words, floats in faults.items():
         with pytest.raises(WeightsError, match=words.replace("[", r"\[")):
             require_floats(weights.spec, floats)
     for key, array, words in (
         ("h_s.0.weight", None, "is missing"),
-        ("nets.1.last.bias", np.zeros(3, np.int32), "must be int32"),
-        ("nets.2.first.shift", np.full_like(weights.side["nets.2.first.shift"], 24), r"must lie in 0\.\.23"),
-        ("h_s.2.bias", np.full_like(weights.side["h_s.2.bias"], 2**24), r"must stay below 2\*\*24"),
-        ("known.shift", np.full_like(weights.side["known.shift"], 10), r"must lie in 0\.\.9"),
+        ("nets.1.last.bias", np.zeros(3, np.int32), "as int32"),
+        ("nets.2.first.shift", np.full_like(weights.side["nets.2.first.shift"], 24), r"shift in 0\.\.23"),
+        ("h_s.2.bias", np.full_like(weights.side["h_s.2.bias"], 2**24), r"below 2\*\*24"),
+        ("known.shift", np.full_like(weights.side["known.shift"], 10), r"shift in 0\.\.9"),
     ):
         arrays = {k: v for k, v in weights.side.items() if k != key} | ({} if array is None else {key: array})
         with pytest.raises(WeightsError, match=words):

@@ -404,5 +404,5 @@ def test_psnr_against_numpy(picture: MakePicture) -> None:
     black, white = (Picture(np.full((2, 3, 3), v, dtype=np.uint8)) for v in (0, 255))
     assert psnr(black.pixels, white.pixels) == 0.0
     assert psnr(black.pixels, np.full((2, 3, 3), 1, dtype=np.uint8)) == pytest.approx(48.1308036)
-    with pytest.raises(FedsError, match="pictures of one size are compared"):
+    with pytest.raises(FedsError, match="expected pictures of the same size"):
         psnr(a.pixels, black.pixels)

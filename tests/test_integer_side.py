@@ -285,9 +285,9 @@ def test_restored_twins_compute_what_the_quantised_ones_did(model: FedsModel, ar
 def test_what_is_missing_or_does_not_fit_is_named(name: str, arrays: Arrays) -> None:
     with pytest.raises(WeightsError, match=rf"the array {name} is missing"):
         IntegerSide(SMALL, {k: v for k, v in arrays.items() if k != name})
-    with pytest.raises(WeightsError, match=rf"{name} must be int"):
+    with pytest.raises(WeightsError, match=rf"{name} as int"):
         IntegerSide(SMALL, {**arrays, name: arrays[name][:0]})
-    with pytest.raises(WeightsError, match=rf"{name} must be int"):
+    with pytest.raises(WeightsError, match=rf"{name} as int"):
         IntegerSide(SMALL, {**arrays, name: arrays[name].astype(np.int64)})
 
 
@@ -307,5 +307,5 @@ def test_impossible_numbers_are_refused(name: str, value: int, arrays: Arrays) -
 
 
 def test_another_spec_does_not_fit(arrays: Arrays) -> None:
-    with pytest.raises(WeightsError, match=r"must be int8 \[8, 10, 3, 3\], but it is int8 \[8, 9, 3, 3\]"):
+    with pytest.raises(WeightsError, match=r"as int8 \[8, 10, 3, 3\], found int8 \[8, 9, 3, 3\]"):
         IntegerSide(replace(SMALL, hyper_latents=9), arrays)

@@ -115,7 +115,7 @@ def test_impossible_probabilities_are_refused(probabilities: list[Any]) -> None:
 
 
 def test_a_table_too_wide_is_refused() -> None:
-    with pytest.raises(WeightsError, match="2 .. 4097 entries, but there are 1 of 4098"):
+    with pytest.raises(WeightsError, match="2 .. 4097 entries, found 1 of 4098"):
         tables_from_probabilities(np.full((1, 4097), 1 / 4097), 0)
 
 
@@ -145,13 +145,13 @@ def test_bits_add_up_and_skipped_tables_are_free() -> None:
 @pytest.mark.parametrize(
     ("symbols", "indexes", "message"),
     [
-        ([0], [2], "in 0 .. 1, but are in 2 .. 2"),
-        ([0], [-1], "in 0 .. 1, but are in -1 .. -1"),
-        ([0], [0.0], "should be integers"),
-        ([0.5], [0], "symbols should be integers"),
-        ([0, 0], [0], "symbols should be integers"),
-        ([32768], [0], "should fit int16"),
-        ([-32769], [0], "should fit int16"),
+        ([0], [2], "in 0 .. 1, found 2 .. 2"),
+        ([0], [-1], "in 0 .. 1, found -1 .. -1"),
+        ([0], [0.0], "expected table indexes as integers"),
+        ([0.5], [0], "expected symbols as integers"),
+        ([0, 0], [0], "expected symbols as integers"),
+        ([32768], [0], "that fit int16"),
+        ([-32769], [0], "that fit int16"),
     ],
 )
 def test_bits_refuses_what_cannot_be_coded(symbols: list[Any], indexes: list[Any], message: str) -> None:
@@ -160,17 +160,17 @@ def test_bits_refuses_what_cannot_be_coded(symbols: list[Any], indexes: list[Any
 
 
 def test_a_skipped_symbol_other_than_zero_is_refused() -> None:
-    with pytest.raises(ValueError, match="skipped tables should be 0"):
+    with pytest.raises(ValueError, match="skipped tables to be 0"):
         small(skip=1).bits([1], [0])
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"low": np.array([0, -3], dtype=np.int64)}, "low should be int32"),
-        ({"high": np.array([1.0, -3.0])}, "high should be int32"),
-        ({"low": np.array([0], dtype=np.int32)}, r"low should have the shape \[2\]"),
-        ({"high": np.array([[1, -3]], dtype=np.int32)}, r"high should have the shape \[2\]"),
+        ({"low": np.array([0, -3], dtype=np.int64)}, "expected low as int32"),
+        ({"high": np.array([1.0, -3.0])}, "expected high as int32"),
+        ({"low": np.array([0], dtype=np.int32)}, r"low with the shape \[2\]"),
+        ({"high": np.array([[1, -3]], dtype=np.int32)}, r"high with the shape \[2\]"),
         ({"frequencies": np.zeros(3, dtype=np.int32)}, "two dimensions"),
         ({"frequencies": np.zeros((0, 3), dtype=np.int32)}, "1 .. 4096 tables"),
         ({"frequencies": np.zeros((4097, 3), dtype=np.int32)}, "1 .. 4096 tables"),
@@ -178,13 +178,13 @@ def test_a_skipped_symbol_other_than_zero_is_refused() -> None:
         ({"low": np.array([2, -3], dtype=np.int32)}, "low <= high"),
         ({"low": np.array([-32768, -3], dtype=np.int32)}, "within plus or minus 32767"),
         ({"high": np.array([32768, -3], dtype=np.int32)}, "within plus or minus 32767"),
-        ({"high": np.array([2, -3], dtype=np.int32)}, "room for 3"),
+        ({"high": np.array([2, -3], dtype=np.int32)}, "found 3"),
         (frequencies([TOTAL, 0, 0], [QUARTER, 3 * QUARTER, 0]), "at least 1"),
         (frequencies([HALF, TOTAL, -HALF], [QUARTER, 3 * QUARTER, 0]), "at least 1"),
-        (frequencies([HALF, QUARTER, QUARTER], [QUARTER, HALF, QUARTER]), "behind ESCAPE"),
-        (frequencies([HALF, QUARTER, QUARTER + 1], [QUARTER, 3 * QUARTER, 0]), f"in one to {TOTAL + 1}"),
-        ({"skip": 3}, "0 .. 2, but is 3"),
-        ({"skip": -1}, "0 .. 2, but is -1"),
+        (frequencies([HALF, QUARTER, QUARTER], [QUARTER, HALF, QUARTER]), "after ESCAPE"),
+        (frequencies([HALF, QUARTER, QUARTER + 1], [QUARTER, 3 * QUARTER, 0]), f"found {TOTAL + 1}"),
+        ({"skip": 3}, "0 .. 2, found 3"),
+        ({"skip": -1}, "0 .. 2, found -1"),
     ],
 )
 def test_validate_names_what_is_off(changes: dict[str, Any], message: str) -> None:
@@ -206,11 +206,11 @@ def test_arrays_there_and_back() -> None:
 
 def test_arrays_that_are_not_tables_are_refused() -> None:
     arrays = small().to_arrays()
-    with pytest.raises(WeightsError, match="should consist of"):
+    with pytest.raises(WeightsError, match="expected frequency tables of"):
         Tables.from_arrays({name: array for name, array in arrays.items() if name != "skip"})
-    with pytest.raises(WeightsError, match=r"skip should be int32 \[1\]"):
+    with pytest.raises(WeightsError, match=r"expected skip as int32 \[1\]"):
         Tables.from_arrays(arrays | {"skip": np.array([0, 0], dtype=np.int32)})
-    with pytest.raises(WeightsError, match="should sum to"):
+    with pytest.raises(WeightsError, match="with the sum"):
         Tables.from_arrays(arrays | {"frequencies": 2 * arrays["frequencies"]})
 
 

@@ -153,7 +153,7 @@ def choose_exact_backend(device: torch.device) -> str:
     that fails its self-test here, and for devices other than CPU and CUDA.
     """
     if device.type not in ("cpu", "cuda"):
-        raise FedsError(f"Integer networks run on cpu or cuda, but the tensor is on {device.type}.")
+        raise FedsError(f"expected a tensor on cpu or cuda, found {device.type}")
     asked = os.environ.get("FEDS_EXACT_BACKEND")
     if not asked:
         return _fastest_exact(str(device))
@@ -161,7 +161,7 @@ def choose_exact_backend(device: torch.device) -> str:
         known = f"{', '.join(EXACT_BACKENDS[:-1])} or {EXACT_BACKENDS[-1]}"
         raise FedsError(f"FEDS_EXACT_BACKEND must be {known}, found {asked}")
     if not is_exact(asked, str(device)):
-        raise FedsError(f"The backend {asked} was asked for, but its sums are not exact on {device}.")
+        raise FedsError(f"the backend {asked} is not exact on {device}")
     return asked
 
 
@@ -222,7 +222,7 @@ def _fastest_exact(device: str) -> str:
     for backend in candidates:
         if is_exact(backend, device):
             return backend
-    raise FedsError(f"None of the backends {', '.join(candidates)} computes exact sums on {device}.")
+    raise FedsError(f"none of the backends {', '.join(candidates)} is exact on {device}")
 
 
 def _has_vnni() -> bool:

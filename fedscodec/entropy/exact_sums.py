@@ -88,6 +88,6 @@ def require_exact(name: str, layer: ExactIntegers, limits: tuple[int, ...]) -> N
     """WeightsError unless shifts are in range and nothing can overflow; types and shapes are the caller's to check."""
     least, most = int(layer.shift.min()), int(layer.shift.max())
     if not 0 <= least <= most <= MOST_SHIFT:
-        raise WeightsError(f"{name}.shift must lie in 0..{MOST_SHIFT}, but it is {least}..{most}")
+        raise WeightsError(f"expected {name}.shift in 0..{MOST_SHIFT}, found {least}..{most}")
     if (largest := int(largest_sums(layer.weight, layer.bias, np.array(limits)).max())) >= LIMIT:
-        raise WeightsError(f"sums of {name} must stay below 2**24, but these weights can reach {largest}")
+        raise WeightsError(f"expected sums of {name} below 2**24, found weights that can reach {largest}")

@@ -59,7 +59,7 @@ def requantise(
     without a bias. Returns int8 where the range allows, else int32. Raises FedsError for other `values`.
     """
     if values.dtype not in (torch.int8, torch.int16, torch.int32):
-        raise FedsError(f"Requantisation expects int8, int16 or int32 values, but found {values.dtype}.")
+        raise FedsError(f"expected int8, int16 or int32 values to requantise, found {values.dtype}")
     shift = torch.as_tensor(shift, dtype=torch.int64, device=values.device)
     wide = values.to(torch.int64)
     if bias is not None:
@@ -78,7 +78,7 @@ def quantised_multiplier(scale: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np
     """
     scale = np.asarray(scale, dtype=np.float64)
     if scale.ndim != 1 or not np.all((scale >= 0) & (scale < 2**29)):
-        raise WeightsError("Scales must be one row of numbers from 0 to below 2**29, but others were found.")
+        raise WeightsError("expected scales as one row of numbers from 0 to below 2**29, found others")
     exponent = int(np.frexp(scale.max(initial=0.0))[1])  # the largest is in 2**(exponent - 1) .. 2**exponent
     shift = min(max(21 - exponent, 1), 52)
     return np.rint(np.ldexp(scale, shift)).astype(np.int32), shift
@@ -130,7 +130,7 @@ class IntegerConv(nn.Module):
         outputs, inputs, kernel, _ = self.weight.shape
         if x.dtype != torch.int8 or x.dim() != 4 or x.shape[3] != inputs or not x.numel():
             found = f"{x.dtype} {list(x.shape)}"
-            raise FedsError(f"This layer expects int8 [B, H, W, {inputs}], not empty, but found {found}.")
+            raise FedsError(f"expected int8 [B, H, W, {inputs}], not empty, found {found}")
         operands = self._operands_for(choose_exact_backend(x.device), x.device)
         (batch, height, width), up = x.shape[:3], self.upsample
         shape = (batch, height, up, width, up, outputs // up**2)
@@ -217,17 +217,17 @@ def _check_layer(layer: IntegerConv) -> None:
     """Raise WeightsError unless types, shapes and ranges are as documented and nothing can overflow."""
     _check_types(layer)
     if not -(2**31) <= layer.low <= layer.high < 2**31:
-        raise WeightsError(f"The output range must lie within int32, but it is {layer.low}..{layer.high}.")
+        raise WeightsError(f"expected an output range within int32, found {layer.low}..{layer.high}")
     if (least := int(layer.multiplier.min())) < 0:
-        raise WeightsError(f"Multipliers must not be negative, but the least is {least}.")
+        raise WeightsError(f"expected non-negative multipliers, found {least}")
     least, most = int(layer.shift.min()), int(layer.shift.max())
     if least < 1 or most > 62:
-        raise WeightsError(f"Shifts must be 1..62, but they are {least}..{most}.")
+        raise WeightsError(f"expected shifts in 1..62, found {least}..{most}")
     sums, products = _worst_case(layer)
     if max(sums) >= 2**31:
-        raise WeightsError(f"Sums must fit 32 bits, but these weights can reach {max(sums)}.")
+        raise WeightsError(f"expected sums that fit 32 bits, found weights that can reach {max(sums)}")
     if max(products) >= 2**62:
-        raise WeightsError(f"Scaled sums must stay below 2**62, but these can reach {max(products)}.")
+        raise WeightsError(f"expected scaled sums below 2**62, found weights that can reach {max(products)}")
 
 
 def _check_types(layer: IntegerConv) -> None:
@@ -235,15 +235,15 @@ def _check_types(layer: IntegerConv) -> None:
     sound = len(shape) == 4 and shape[2] == shape[3] and shape[2] % 2 == 1 and min(shape) > 0
     if layer.weight.dtype != torch.int8 or not sound or layer.weight[0].numel() >= 2**24:
         expected, found = "int8 [O, I, k, k] with odd k and I*k*k < 2**24", f"{layer.weight.dtype} {shape}"
-        raise WeightsError(f"Weights must be {expected}, but they are {found}.")
+        raise WeightsError(f"expected weights {expected}, found {found}")
     for name, buffer in (("bias", layer.bias), ("multiplier", layer.multiplier), ("shift", layer.shift)):
         allowed = ([shape[0]], []) if name == "shift" else ([shape[0]],)
         if buffer.dtype != torch.int32 or list(buffer.shape) not in allowed:
             found = f"{buffer.dtype} {list(buffer.shape)}"
-            raise WeightsError(f"The {name} of this layer must be int32 [{shape[0]}], but it is {found}.")
+            raise WeightsError(f"expected {name} as int32 [{shape[0]}], found {found}")
     if layer.upsample not in (1, 2) or shape[0] % layer.upsample**2:
         found = f"{layer.upsample} of {shape[0]} channels"
-        raise WeightsError(f"Upsampling must be by 1, or by 2 with 4n channels, but it is by {found}.")
+        raise WeightsError(f"expected upsampling by 1, or by 2 with 4n channels, found {found}")
 
 
 def _output_dtype(low: int, high: int) -> torch.dtype:

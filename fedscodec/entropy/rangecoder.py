@@ -132,7 +132,7 @@ class StreamDecoder:
             for k, part in _parts(counts, _BLOCK):
                 words, head = coder.pos()
                 if not words and head < least_escape:  # all the rest would be ESCAPEs without end (see the top)
-                    raise FormatError(f"A stream of {total} symbols should not end after {part.start} of them.")
+                    raise FormatError(f"expected {total} symbols, found the end after {part.start}")
                 values[part] = coder.decode(models[k], part.stop - part.start)
             escaped = _from_alphabet(values, tables, counts)
             if escaped.size:
@@ -142,7 +142,7 @@ class StreamDecoder:
     def finish(self) -> None:
         """Raise FormatError unless everything was read."""
         if not self._coder.is_empty():
-            raise FormatError(f"A stream of {self._read} symbols should end with these, but does not.")
+            raise FormatError(f"expected the end after {self._read} symbols, found more bytes")
 
 
 def least_bytes(count: int, tables: Tables) -> int:
@@ -170,20 +170,20 @@ def _native_errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, KeyError) as error:
-        raise FormatError(f"The stream coder could not go through the stream: {error}.") from error
+        raise FormatError(f"the stream coder failed: {error}") from error
     except BaseException as error:
         # A Rust panic arrives as a class that nobody can import and that is no Exception.
         if type(error).__name__ != "PanicException":
             raise
-        raise FormatError(f"The stream coder gave up on the stream: {error}.") from error
+        raise FormatError(f"the stream coder failed: {error}") from error
 
 
 def _opened(data: bytes, count: int | None) -> _Native:
     """Return a coder on top of the stream `data` of `count` coded symbols, if it is known how many."""
     if count is not None and len(data) > _MOST_BYTES * count + _FIRST_BYTES * (count > 0):
-        raise FormatError(f"A stream of {count} symbols should not be as long as {len(data)} bytes.")
+        raise FormatError(f"expected fewer bytes for {count} symbols, found {len(data)}")
     if data.endswith(b"\0"):
-        raise FormatError("A stream should not end in a zero byte, but it does.")
+        raise FormatError("expected a last byte other than zero, found zero")
     words = np.frombuffer(data + b"\0" * (-len(data) % 4), dtype="<u4")
     return constriction.stream.stack.AnsCoder(words.astype(np.uint32))
 
@@ -315,7 +315,7 @@ def _read_escapes(coder: _Native, low: NDArray[np.int32], high: NDArray[np.int32
     open_ones = np.arange(low.size)
     while open_ones.size:
         if lengths[open_ones[0]] == _LONGEST_DISTANCE:
-            raise FormatError("An escaped symbol should be within 65535 of its table, but one is further.")
+            raise FormatError("expected escaped symbols within 65535 of their tables, found one further away")
         lengths[open_ones] += 1
         open_ones = open_ones[coder.decode(_BIT, open_ones.size) == 0]
     distances = np.ones(low.size, dtype=np.int32)
@@ -326,5 +326,5 @@ def _read_escapes(coder: _Native, low: NDArray[np.int32], high: NDArray[np.int32
     values = np.where(below, low - distances, high + distances)
     least, most = SYMBOL_RANGE
     if values.min() < least or values.max() > most:
-        raise FormatError(f"Symbols should fit int16, but one is {values[np.argmax(np.abs(values))]}.")
+        raise FormatError(f"expected symbols that fit int16, found {values[np.argmax(np.abs(values))]}")
     return values

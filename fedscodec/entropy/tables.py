@@ -81,22 +81,22 @@ class Tables:
         """Raise ValueError unless `indexes` is a flat array of integers in 0 .. T-1."""
         if indexes.ndim != 1 or indexes.dtype.kind not in "iu":
             found = f"{indexes.dtype} {list(indexes.shape)}"
-            raise ValueError(f"table indexes should be integers [n], but are {found}")
+            raise ValueError(f"expected table indexes as integers [n], found {found}")
         if indexes.size and not 0 <= int(indexes.min()) <= int(indexes.max()) < len(self):
             found = f"{indexes.min()} .. {indexes.max()}"
-            raise ValueError(f"table indexes should be in 0 .. {len(self) - 1}, but are in {found}")
+            raise ValueError(f"expected table indexes in 0 .. {len(self) - 1}, found {found}")
 
     def check_symbols(self, symbols: NDArray[Any], indexes: NDArray[Any]) -> None:
         """Raise ValueError unless `symbols` fit int16, one for each of `indexes`, and are 0 where skipped."""
         self.check_indexes(indexes)
         if symbols.shape != indexes.shape or symbols.dtype.kind not in "iu":
             found = f"{symbols.dtype} {list(symbols.shape)}"
-            raise ValueError(f"symbols should be integers {list(indexes.shape)}, but are {found}")
+            raise ValueError(f"expected symbols as integers {list(indexes.shape)}, found {found}")
         least, most = SYMBOL_RANGE
         if symbols.size and not least <= int(symbols.min()) <= int(symbols.max()) <= most:
-            raise ValueError(f"symbols should fit int16, but are in {symbols.min()} .. {symbols.max()}")
+            raise ValueError(f"expected symbols that fit int16, found {symbols.min()} .. {symbols.max()}")
         if self.skip and np.any(symbols[indexes < self.skip]):
-            raise ValueError("symbols of skipped tables should be 0, but some are not")
+            raise ValueError("expected symbols of skipped tables to be 0, found others")
 
     def bits(self, symbols: ArrayLike, indexes: ArrayLike) -> float:
         """Return -log2 of the probability of `symbols` [n], each by its table in `indexes` [n], in bits.
@@ -138,10 +138,10 @@ class Tables:
         """Undo `to_arrays`, and validate; raises WeightsError."""
         names = sorted(field.name for field in fields(cls))
         if sorted(arrays) != names:
-            raise WeightsError(f"frequency tables should consist of {names}, but are {sorted(arrays)}.")
+            raise WeightsError(f"expected frequency tables of {names}, found {sorted(arrays)}")
         skip = np.asarray(arrays["skip"])
         if skip.shape != (1,) or skip.dtype != np.int32:
-            raise WeightsError(f"skip should be int32 [1], but is {skip.dtype} {list(skip.shape)}.")
+            raise WeightsError(f"expected skip as int32 [1], found {skip.dtype} {list(skip.shape)}")
         tables = cls(arrays["low"], arrays["high"], arrays["frequencies"], int(skip[0]))
         tables.validate()
         return tables
@@ -151,40 +151,40 @@ class Tables:
         yield from self._problems_of_form()
         count, width = self.frequencies.shape
         if not 0 <= self.skip <= count:
-            yield f"skip should be in 0 .. {count}, but is {self.skip}."
+            yield f"expected skip in 0 .. {count}, found {self.skip}"
         low, high = self.low.astype(np.int64), self.high.astype(np.int64)
         used = high - low + 2
         if np.any(low > high):
-            yield "every table should have low <= high, but one has low > high."
+            yield "expected low <= high in every table, found one with low > high"
         if min(low.min(), -high.max()) < -LARGEST_EDGE:
             found = f"{low.min()} .. {high.max()}"
-            yield f"tables should stay within plus or minus {LARGEST_EDGE}, but reach {found}."
+            yield f"expected tables within plus or minus {LARGEST_EDGE}, found {found}"
         if used.max() > width:
-            yield f"the widest table should have {used.max()} frequencies, but there is room for {width}."
+            yield f"expected room for {used.max()} frequencies in the widest table, found {width}"
         in_use = np.arange(width) < used[:, None]
         if np.any(self.frequencies[in_use] < 1):
-            yield "every frequency in use should be at least 1, but one is less."
+            yield "expected frequencies in use of at least 1, found one below"
         if np.any(self.frequencies[~in_use]):
-            yield "every frequency behind ESCAPE should be 0, but one is not."
+            yield "expected frequencies of 0 after ESCAPE, found another"
         sums = self.frequencies.sum(axis=1, dtype=np.int64)
         if np.any(sums != TOTAL):
             found = sums[sums != TOTAL][0]
-            yield f"the frequencies of every table should sum to {TOTAL}, but in one to {found}."
+            yield f"expected frequencies of every table with the sum {TOTAL}, found {found}"
 
     def _problems_of_form(self) -> Iterator[str]:
         """Yield what is off about types and shapes."""
         for name in ("low", "high", "frequencies"):
             if getattr(self, name).dtype != np.int32:
-                yield f"{name} should be int32, but is {getattr(self, name).dtype}."
+                yield f"expected {name} as int32, found {getattr(self, name).dtype}"
         if self.frequencies.ndim != 2:
-            yield f"frequencies should have two dimensions, but have {self.frequencies.ndim}."
+            yield f"expected frequencies with two dimensions, found {self.frequencies.ndim}"
         count, width = self.frequencies.shape
         if not (1 <= count <= MOST_TABLES and 2 <= width <= MOST_ENTRIES):
             limits = f"1 .. {MOST_TABLES} tables of 2 .. {MOST_ENTRIES} entries"
-            yield f"there should be {limits}, but there are {count} of {width}."
+            yield f"expected {limits}, found {count} of {width}"
         for name in ("low", "high"):
             if getattr(self, name).shape != (count,):
-                yield f"{name} should have the shape [{count}], but has {list(getattr(self, name).shape)}."
+                yield f"expected {name} with the shape [{count}], found {list(getattr(self, name).shape)}"
 
 
 def bit_lengths(values: NDArray[Any]) -> NDArray[np.int32]:

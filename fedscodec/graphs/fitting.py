@@ -19,13 +19,13 @@ def require_floats(spec: ModelSpec, floats: Mapping[str, np.ndarray]) -> None:
     found = {name: array for name, array in floats.items() if not name.startswith("float_side.")}
     lacking, unexpected = (sorted(a - b)[:3] for a, b in ((set(expected), set(found)), (set(found), set(expected))))
     if lacking or unexpected:
-        raise WeightsError(f"tensors missing: {lacking}, not known: {unexpected}")
+        raise WeightsError(f"missing tensors: {lacking}, unknown tensors: {unexpected}")
     for name, array in found.items():
         if array.shape != expected[name]:
-            shapes = f"{list(expected[name])}, but has {list(array.shape)}"
-            raise WeightsError(f"tensors do not fit the network that is described: {name} must have the shape {shapes}")
+            shapes = f"{list(expected[name])}, found {list(array.shape)}"
+            raise WeightsError(f"expected {name} to have the shape {shapes}")
         if not np.isfinite(array).all():
-            raise WeightsError(f"{name} should hold numbers, but holds one that is infinite or none at all")
+            raise WeightsError(f"expected finite numbers in {name}, found others")
 
 
 def shapes_of(spec: ModelSpec) -> dict[str, Shape]:

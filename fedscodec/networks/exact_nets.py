@@ -42,7 +42,7 @@ class SideNets(NamedTuple):
 def side_nets(spec: ModelSpec) -> SideNets:
     """The nets that a spec describes; WeightsError where it describes another kind of entropy side."""
     if (passes := spec.entropy) is None:
-        raise WeightsError("its entropy side is not that of a light network")
+        raise WeightsError("expected the entropy side of a light network")
     return SideNets(hyper_synthesis(spec, passes), tuple(net_of(spec, passes, part) for part in spec.parts()))
 
 
@@ -98,5 +98,5 @@ def known_shift(arrays: Arrays, latents: int) -> np.ndarray:
     shift = fitting_array(arrays, "known.shift", np.int32, (latents,))
     if (shift < 0).any() or (shift > MOST_KNOWN_SHIFT).any():
         found = f"{int(shift.min())}..{int(shift.max())}"
-        raise WeightsError(f"known.shift must lie in 0..{MOST_KNOWN_SHIFT}, but it is {found}")
+        raise WeightsError(f"expected known.shift in 0..{MOST_KNOWN_SHIFT}, found {found}")
     return shift.astype(np.int16)

@@ -92,11 +92,11 @@ class IntegerSide(nn.Module):
         )
         multiplier = array_of(arrays, "context.multiplier", np.int32, (spec.latents,))
         if (multiplier < 0).any():
-            raise WeightsError("context.multiplier must not be negative")
+            raise WeightsError("expected a non-negative context.multiplier, found a negative one")
         self.register_buffer("context_multiplier", multiplier)
         shift = array_of(arrays, "context.shift", np.int32, (spec.latents,))
         if (shift < 1).any() or (shift > 62).any():
-            raise WeightsError(f"context.shift must lie in 1..62, but it is {int(shift.min())}..{int(shift.max())}")
+            raise WeightsError(f"expected context.shift in 1..62, found {int(shift.min())}..{int(shift.max())}")
         self.register_buffer("context_shift", shift)
 
     def side(self, z_hat: Tensor, quality: int) -> Tensor:

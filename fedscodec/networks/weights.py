@@ -50,7 +50,7 @@ def from_model(model: FedsModel, *, checkpoint: bool = False, skip: int = 0) -> 
     floats = {k: v for k, v in state.items() if k.split(".")[0] in FLOAT_PARTS}
     for name, values in floats.items():
         if not np.abs(values).max(initial=0) <= np.finfo(kind).max:  # nor is NaN
-            raise WeightsError(f"{name} holds values that {np.dtype(kind).name} cannot")
+            raise WeightsError(f"{name} has values that do not fit {np.dtype(kind).name}")
     arrays = {k: v.astype(kind) for k, v in floats.items()}
     arrays |= {f"side.{k}": v for k, v in export(side).items()}
     arrays |= table_arrays(z_tables, y_tables)
@@ -96,7 +96,7 @@ def float_transforms(weights: Weights) -> FedsModel:
     }
     for name, values in state.items():
         if not torch.isfinite(values).all():
-            raise WeightsError(f"{name} should hold numbers, but holds one that is infinite or none at all")
+            raise WeightsError(f"expected finite numbers in {name}, found others")
     _load(model, state, partial=True)
     return model.eval().requires_grad_(False)
 
@@ -120,7 +120,7 @@ def trainable(weights: Weights) -> FedsModel:
             restore_twins(model.float_side, weights.side, steps)
             model.float_side.prior.load_state_dict(prior)
         except (KeyError, RuntimeError) as error:
-            raise WeightsError(f"the steps or the prior of the float twin do not fit: {error}") from None
+            raise WeightsError(f"the steps or the prior of the float twin do not fit the network: {error}") from None
     return model
 
 
@@ -129,7 +129,7 @@ def _build(spec: ModelSpec, device: str = "meta") -> FedsModel:
         with torch.device(device):
             return FedsModel(spec)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"no network can be built as described: {error}") from None
+        raise WeightsError(f"cannot build the network in the description: {error}") from None
 
 
 def _require_fit(model: FedsModel, state: dict[str, torch.Tensor], *, partial: bool) -> None:
@@ -140,15 +140,15 @@ def _require_fit(model: FedsModel, state: dict[str, torch.Tensor], *, partial: b
     expected = model.state_dict()
     for name, tensor in expected.items():
         if name in state and state[name].shape != tensor.shape:
-            shapes = f"{list(tensor.shape)}, but has {list(state[name].shape)}"
-            raise WeightsError(f"tensors do not fit the network that is described: {name} must have the shape {shapes}")
+            shapes = f"{list(tensor.shape)}, found {list(state[name].shape)}"
+            raise WeightsError(f"expected {name} to have the shape {shapes}")
     absent = [name for name in expected if name not in state]
     # checkpoints of before there were shapes have none
     absent = [name for name in absent if name != "float_side.shapes"]
     lacking = [name for name in absent if not (partial and name.startswith("float_side."))]
     unexpected = [name for name in state if name not in expected]
     if lacking or unexpected:
-        raise WeightsError(f"tensors missing: {lacking[:3]}, not known: {unexpected[:3]}")
+        raise WeightsError(f"missing tensors: {lacking[:3]}, unknown tensors: {unexpected[:3]}")
 
 
 def _load(model: FedsModel, state: dict[str, torch.Tensor], *, partial: bool) -> None:

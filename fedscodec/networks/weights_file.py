@@ -133,5 +133,5 @@ def fitting_array(arrays: Mapping[str, np.ndarray], name: str, dtype: type, shap
         raise WeightsError(f"the array {name} is missing")
     if array.dtype != dtype or array.shape != shape:
         expected = f"{np.dtype(dtype).name} {list(shape)}"
-        raise WeightsError(f"{name} must be {expected}, but it is {array.dtype.name} {list(array.shape)}")
+        raise WeightsError(f"expected {name} as {expected}, found {array.dtype.name} {list(array.shape)}")
     return array
