@@ -1,7 +1,7 @@
-"""The coders that are handed to the walk over the parts in training and analysis: estimate, or look.
+"""The coders for the walk in training and analysis: they estimate the rate, or record it.
 
-They work on floats; `streams` has those that work on integers and touch bytes. Of y, mean and index they get the block
-of a part (`parts.Part`). None of them knows how means and table indices come about.
+They work on floats; `streams` has those that work on integers and bytes. Of y, mean and index they get the block of a
+part (`parts.Part`). They do not depend on how means and table indices are computed.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def _bits(likelihood: Tensor) -> Tensor:
 class RateEstimator:
     """Differentiable rate (Eq. 1): additive uniform noise for the likelihood, straight-through rounding for ŷ.
 
-    count, smallest, largest: the log-spaced scales that the table indices stand for. With noise=False the rate is that
-    of the rounded symbols, which is what a file costs up to its tables. After a walk, `bits_z` and `bits_y` hold the
-    bits of each sample [B]. shapes [sets, count, 5]: how residuals are distributed (`mixtures`), Gaussian without.
+    count, smallest, largest: the log-spaced scales of the table indices. With noise=False the rate is that of the
+    rounded symbols, which is the cost of a file except for its tables. After a walk, `bits_z` and `bits_y` hold the
+    bits of each sample [B]. shapes [sets, count, 5]: distributions of residuals (`mixtures`), Gaussian by default.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class RateEstimator:
         return rounded + mean
 
     def keep_hyper(self, bits: Tensor) -> None:
-        """Account for the bits of each element of z."""
+        """Add the bits of each element of z."""
         self.bits_z = bits.flatten(1).sum(1)
 
     def keep(self, part: Part, bits: Tensor) -> None:
-        """Account for the bits of each element of a part."""
+        """Add the bits of each element of a part."""
         self.bits_y = self.bits_y + bits.flatten(1).sum(1)
 
     @property
@@ -92,7 +92,7 @@ class EntropyProbe(RateEstimator):
         self._maps: list[Tensor] = []
 
     def keep(self, part: Part, bits: Tensor) -> None:
-        """Keep the bits of each element as well as their sum."""
+        """Keep the bits of each element, and add their sum."""
         super().keep(part, bits)
         self._parts.append(part)
         self._maps.append(bits)

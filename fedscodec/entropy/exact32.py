@@ -1,7 +1,7 @@
-"""Layers whose sums every float32 engine gets right: what decides tables in light networks.
+"""Layers that are exact on every float32 engine: they decide the tables in light networks.
 
-A layer has int8 weights and integer inputs within a known limit, and no sum of products, in whatever order, with bias,
-reaches 2²⁴. So float32 holds every sum exactly, and the layer is the same integers in any engine:
+A layer has int8 weights and integer inputs within a known limit, and no sum of products with bias, in whatever order,
+reaches 2²⁴. So float32 holds every sum exactly, and the layer gives the same integers in any engine:
 
     out = clamp(floor((Σ weight · input + bias) · 2^-shift), low, high)        (half a unit for rounding is in the bias)
 
@@ -42,7 +42,7 @@ _PLANE = 256  # a wide input is 256 · hi + lo, both int8
 
 
 class Product(NamedTuple):
-    """The rows of one group, ready to be multiplied by a backend: what is added then is in units of the outputs."""
+    """The rows of one group, prepared for a backend; the added bias is in units of the outputs."""
 
     matrix: Prepared | Tensor  # int8, or by 2^-shift in float
     bias: Tensor
@@ -50,10 +50,10 @@ class Product(NamedTuple):
 
 
 class ExactLayer(nn.Module):
-    """One layer of integers, whose numbers `require_exact` has let pass.
+    """One layer of integers, with numbers checked by `require_exact`.
 
-    What goes in are integers in any type; where limits are beyond int8, those in int8 are `in_planes`. What comes out
-    are integers in float32.
+    Inputs are integers in any type; int8 inputs with limits beyond int8 are `in_planes`. Outputs are integers in
+    float32.
     """
 
     weight: Tensor
@@ -112,7 +112,7 @@ class ExactLayer(nn.Module):
         return x.dtype == torch.int8 and (self.wide or self.unsigned)
 
     def _sums(self, flat: Tensor, matrix: Prepared) -> Tensor:
-        """flat [N, I] or its planes by int8 products, int32 [N, O]; of unsigned inputs, less 128 · Σ weights."""
+        """flat [N, I] or its planes times int8 weights, int32 [N, O]; for unsigned inputs, minus 128 · Σ weights."""
         if self.wide:
             planes = flat if self._given_planes(flat) else in_planes(flat)
             sums = sliding_product(left_side(planes, matrix), len(planes), 0, matrix)
@@ -140,7 +140,7 @@ class ExactLayer(nn.Module):
         return Product(prepare(weight.t().cpu()[None], backend, device), lifted * scale, scale)
 
     def _whole(self, out: Tensor) -> Tensor:
-        """The integers within their bounds of what floats hold, in place."""
+        """Round down to integers within their bounds, in place."""
         out.floor_()
         for (low, high), part in zip(self.ranges, out.chunk(len(self.ranges), -1), strict=True):
             part.clamp_(low, high)
@@ -148,12 +148,12 @@ class ExactLayer(nn.Module):
 
 
 def kept(x: Tensor) -> Tensor:
-    """Integers of at most 12 bits as wide layers multiply them best, two bytes each: `in_planes`, or int16."""
+    """Integers of at most 12 bits in the form that wide layers multiply best, two bytes each: `in_planes`, or int16."""
     return in_planes(x) if choose_exact_backend(x.device) == "int_mm" else x.to(torch.int16)
 
 
 def in_planes(x: Tensor) -> Tensor:
-    """Integers [B, ...] in int8, [2B, ...]: first how many 256 there are, then what is left, -128 … 127."""
+    """Integers [B, ...] in int8, [2B, ...]: first the multiples of 256, then the rest, -128 … 127."""
     values = x.to(torch.int16)
     planes = torch.empty((2 * len(x), *x.shape[1:]), dtype=torch.int8, device=x.device)
     planes[: len(x)] = (values + _PLANE // 2).bitwise_right_shift_(8)
@@ -169,7 +169,7 @@ def shuffled(x: Tensor) -> Tensor:
 
 
 def _depthwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """float32 [B, H, W, C] by [C, k, k], zeros around the map, and [C] added."""
+    """float32 [B, H, W, C] convolved with [C, k, k], zeros around the map, plus [C]."""
     kernel = weight.shape[-1]
     if is_depthwise_exact(str(x.device)):
         with in_float32(x):
@@ -190,7 +190,7 @@ def _by_shifts(x: Tensor, weight: Tensor) -> Tensor:
 
 @functools.cache
 def is_depthwise_exact(device: str) -> bool:
-    """Whether this device's depthwise convolution is exact for sums below 2²⁴: Winograd's and FFT's would not be."""
+    """Whether this device's depthwise convolution is exact for sums below 2²⁴; Winograd's and FFT's would not be."""
     random = torch.Generator().manual_seed(5)
     for kernel in (3, 5):
         x = torch.randint(-2047, 2048, (1, 24, 40, 32), generator=random).float().to(device)

@@ -1,4 +1,4 @@
-"""Products of int8 matrices with exact sums, on whatever the machine multiplies fastest ("backends").
+"""Exact products of int8 matrices with the fastest arithmetic of the machine ("backends").
 
     int_mm   torch._int_mm, int8 x int8 -> int32: CPUs with AVX-512 VNNI (elsewhere slow or wrong), and CUDA
     float32  matmul, cut so that all sums stay <= 2**24: the fastest on other CPUs

@@ -1,7 +1,7 @@
-"""Integer layers that every float32 engine gets right, as values: those in which no sum can reach 2²⁴ (`exact32`).
+"""Integer layers that are exact on every float32 engine, as values: no sum can reach 2²⁴ (`exact32`).
 
-`ExactSpec` says all that is fixed about such a layer. Float twins, the integer layers of torch and the nodes of a graph
-are made of the same value, so they cannot differ in it.
+`ExactSpec` has everything that is fixed about such a layer. Float twins, the integer layers of torch and the nodes of a
+graph are made from the same value, so they cannot differ.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .fixedpoint import MEAN_LIMIT, RELU_LIMIT, WIDE_LIMIT
 from .parts import Cells
 
 LIMIT = 2**24
-"""No sum reaches this, so that float32 holds them all."""
+"""No sum reaches this, so that float32 holds all sums exactly."""
 MOST_SHIFT = 23
 Kind = Literal["relu", "wide", "parameters"]
 
@@ -44,13 +44,13 @@ class ExactSpec:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of its weights: [O, I], or [C, k, k]."""
+        """The shape of its weights: [O, I], or [C, k, k]."""
         rows = self.outputs * self.upsample**2
         return (rows, self.kernel, self.kernel) if self.kernel else (rows, len(self.limits))
 
     @property
     def groups(self) -> int:
-        """How many groups of channels its rows belong to; row r to group r mod G."""
+        """How many groups of channels its rows have; row r belongs to group r mod G."""
         return len(self.cells.groups) if self.cells else 1
 
     @property
@@ -61,12 +61,12 @@ class ExactSpec:
         return ((0, RELU_LIMIT) if self.kind == "relu" else (-WIDE_LIMIT, WIDE_LIMIT),)
 
     def beyond(self, reach: int) -> int:
-        """How many cells of its output a map is seen beyond, whose inputs are seen `reach` beyond."""
+        """How many cells beyond its output a map sees, if its inputs see `reach` beyond."""
         return (reach + self.kernel // 2) * self.upsample
 
 
 class ExactIntegers(NamedTuple):
-    """One layer as numbers, as a weights file stores them."""
+    """The numbers of one layer, as in a weights file."""
 
     weight: np.ndarray  # int8 [O, I] or [C, k, k]
     bias: np.ndarray  # int32 [O]
@@ -74,9 +74,9 @@ class ExactIntegers(NamedTuple):
 
 
 def largest_sums(weight: np.ndarray, bias: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Per row, the largest |Σ weight · input + bias| that inputs within limits can make, or part of it; int64 [O].
+    """Per row, the largest |Σ weight · input + bias|, or part of it, for inputs within limits; int64 [O].
 
-    weight [O, I] or, of a depthwise layer, [C, k, k]; limits [I] are the largest magnitudes of inputs.
+    weight [O, I] or, for a depthwise layer, [C, k, k]; limits [I] are the largest magnitudes of inputs.
     """
     wide, most = np.abs(weight.astype(np.int64)), limits.astype(np.int64)
     products = wide.reshape(len(wide), -1).sum(1) * most if wide.ndim == 3 else wide @ most
@@ -85,7 +85,7 @@ def largest_sums(weight: np.ndarray, bias: np.ndarray, limits: np.ndarray) -> np
 
 
 def require_exact(name: str, layer: ExactIntegers, limits: tuple[int, ...]) -> None:
-    """WeightsError unless shifts are in range and nothing can overflow; types and shapes are the caller's to check."""
+    """Raise WeightsError unless shifts are in range and nothing can overflow; the caller checks types and shapes."""
     least, most = int(layer.shift.min()), int(layer.shift.max())
     if not 0 <= least <= most <= MOST_SHIFT:
         raise WeightsError(f"expected {name}.shift in 0..{MOST_SHIFT}, found {least}..{most}")

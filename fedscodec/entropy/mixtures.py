@@ -1,7 +1,7 @@
-"""Residuals are not Gaussian: how far from it, by table, and the frequency tables that follow.
+"""Frequency tables for residuals that are not Gaussian: mixtures whose shapes are fitted to counts.
 
-The scale net says how wide a latent's residual spreads; the distribution around that width has a narrower peak and
-heavier tails than a Gaussian. Table k of scale s_k is therefore a mixture of five Gaussians whose scales are fixed
+The scale network predicts how wide a latent's residual spreads; the distribution around that width has a narrower peak
+and heavier tails than a Gaussian. So table k of scale s_k is a mixture of five Gaussians whose scales are fixed
 multiples of s_k,
 
     p(n) = Σ_j w_j · [Φ((n + ½) / a_j s_k) − Φ((n − ½) / a_j s_k)],      a = ¼, ½, 1, 2, 4,
@@ -21,12 +21,12 @@ GAUSSIAN = (0.0, 0.0, 1.0, 0.0, 0.0)
 """The shape of a plain Gaussian."""
 
 RADIUS = 255
-"""Residuals are counted by their magnitude up to here; the last bin holds all that are larger."""
+"""Residuals are counted by magnitude up to here; the last bin holds all larger ones."""
 
 _TABLE_RADIUS = 511  # of a fitted table at most: with one table for every slice and scale, a third of a megabyte less
 _ROUNDS = 200
 _PRIOR = (50.0, 100.0)
-"""How many residuals the shape of all tables weighs in that of a table, and this in that of a table in one slice."""
+"""Weight, in residuals, of the common shape in the shape of a table, and of that in the shape of one slice's table."""
 
 Floats = NDArray[np.float64]
 

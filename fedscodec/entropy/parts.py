@@ -1,7 +1,7 @@
-"""The unit of the walk over the latents: which of them are coded together, from which table, into which stream.
+"""The unit of the walk over the latents: which are coded together, with which tables, in which stream.
 
-A `Part` is a value. Whoever walks, counts, shows or names what is coded asks the part. Latents are channels last here,
-[B, H, W, M] with H and W even; the latents of a part, lifted out of them, are its *block*:
+A `Part` is a value. Code that walks over, counts, shows or names what is coded asks the part. Latents are channels last
+here, [B, H, W, M] with H and W even. The latents of a part form its *block*:
 
     all cells coded                 block [B, H, W, C], the part's channels
     some cells of every square      block [B, G·K, H/2, W/2, C/G]: G groups of channels (channel c of the part is in
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 Maps = TypeVar("Maps")
-"""Arrays of numpy or tensors of torch, which need not be loaded: a part is a value without either."""
+"""Arrays of numpy or tensors of torch; neither needs to be loaded, because a part is a value without either."""
 
 Corner = tuple[int, int]
 """Row and column in a 2×2 square of cells."""
@@ -33,7 +33,7 @@ class Cells:
     groups: tuple[tuple[Corner, ...], ...]
 
     def __post_init__(self) -> None:
-        """Every group has as many corners as the others, so that a block is one tensor."""
+        """Check that every group has as many corners as the others, so that a block is one tensor."""
         if not self.groups or len({len(corners) for corners in self.groups}) != 1:
             raise ValueError(f"groups should have the same number of corners, found {self.groups}")
 
@@ -43,26 +43,26 @@ class Cells:
 
     @property
     def corners(self) -> int:
-        """K, corners of a square that each group codes."""
+        """K, the number of corners of a square that each group codes."""
         return len(self.groups[0])
 
 
 EVEN, ODD = (Cells((((0, 0), (1, 1)),)), Cells((((0, 1), (1, 0)),)))
-"""The two colours of a checkerboard, all channels alike."""
+"""The two colours of a checkerboard, the same for all channels."""
 
 _TURN = ((0, 0), (1, 1), (0, 1), (1, 0))
 TURNS = tuple(Cells(tuple((_TURN[(turn + group) % 4],) for group in range(4))) for turn in range(4))
-"""Four passes in which four groups of channels each code another corner."""
+"""Four passes in which each of four groups of channels codes another corner."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one step of the walk codes.
+    """One step of the walk.
 
-    number: its place in the walk, from 0, and that of its nets. channels: start and stop among those of y. seen: of how
-    many channels of ŷ the nets of this part know what has been coded; what has not been is zero. stream: counted from
-    1, as z is stream 0. tables: which set of frequency tables, from 0, alike for all parts of a stream. cells: None for
-    all. ends: whether this part is the last of its stream.
+    number: its position in the walk, from 0, and that of its network. channels: start and stop among those of y. seen:
+    how many channels of ŷ its network sees; those that are not coded yet are zero. stream: counted from 1, as z is
+    stream 0. tables: its set of frequency tables, from 0, the same for all parts of a stream. cells: None for all.
+    ends: whether this part is the last of its stream.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Part:
 
     @property
     def width(self) -> int:
-        """C, how many channels it has."""
+        """C, its number of channels."""
         return self.channels[1] - self.channels[0]
 
     def of(self, y: Maps) -> Maps:
@@ -85,14 +85,14 @@ class Part:
         return view
 
     def shape(self, batch: int, rows: int, columns: int) -> tuple[int, ...]:
-        """Shape of its block where y is [batch, rows, columns, M]."""
+        """The shape of its block if y is [batch, rows, columns, M]."""
         if self.cells is None:
             return batch, rows, columns, self.width
         groups = len(self.cells.groups)
         return batch, groups * self.cells.corners, rows // 2, columns // 2, self.width // groups
 
     def count(self, rows: int, columns: int) -> int:
-        """How many symbols it has for y of that many rows and columns."""
+        """Its number of symbols for y of that many rows and columns."""
         return math.prod(self.shape(1, rows, columns))
 
     def take(self, y: Maps) -> Maps:
@@ -104,7 +104,7 @@ class Part:
         return block
 
     def put(self, block: Any, y: Any) -> None:
-        """Write its block to where it belongs in y [B, H, W, M]."""
+        """Write its block to its place in y [B, H, W, M]."""
         if self.cells is None:
             self.of(y)[...] = block
             return
@@ -113,7 +113,7 @@ class Part:
             _corner(squares, group, corner)[...] = block[:, number]
 
     def _squares(self, y: Any) -> Any:
-        """[B, H/2, 2, W/2, 2, C/G, G], a view, as sides are only split."""
+        """[B, H/2, 2, W/2, 2, C/G, G], a view, because sides are only split."""
         groups = len(self.cells.groups) if self.cells else 1
         batch, rows, columns, _ = y.shape
         return self.of(y).reshape(batch, rows // 2, 2, columns // 2, 2, self.width // groups, groups)
@@ -132,7 +132,7 @@ def _stack(cells: list[Any]) -> Any:
 
 
 def assemble(parts: Sequence[Part], blocks: Sequence[Any], channels: int) -> Any:
-    """Blocks of parts put back into [B, H, W, channels]; what no block gives is zero."""
+    """Put the blocks of parts back into [B, H, W, channels]; latents without a block are zero."""
     first, block = parts[0], blocks[0]
     down = 1 if first.cells is None else 2
     rows, columns = (down * side for side in block.shape[-3:-1])

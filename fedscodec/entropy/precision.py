@@ -1,4 +1,4 @@
-"""In which precision torch computes: autocast is switched on and off here, and nowhere else."""
+"""Set the precision of torch: autocast is switched on and off only here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def in_precision(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
-    """A region in which layers compute in that precision: float32, or bfloat16 by autocast."""
+    """A region in which layers compute in float32, or in bfloat16 by autocast."""
     return nullcontext() if precision == torch.float32 else torch.autocast(device.type, dtype=precision)
 
 

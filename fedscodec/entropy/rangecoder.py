@@ -55,7 +55,7 @@ _models_of: WeakKeyDictionary[Tables, list[_Native]] = WeakKeyDictionary()
 
 
 def encode(symbols: ArrayLike, indexes: ArrayLike, tables: Tables) -> bytes:
-    """Return the stream of integers `symbols` [n], each coded by the table of its entry of `indexes` [n].
+    """The stream of integers `symbols` [n], each coded by the table of its entry of `indexes` [n].
 
     Raises ValueError if a symbol is beyond int16 (of whatever type the array is), if an index is not in
     0 .. T-1, or if a symbol of a skipped table is not 0; WeightsError if the tables are not sound.
@@ -64,7 +64,7 @@ def encode(symbols: ArrayLike, indexes: ArrayLike, tables: Tables) -> bytes:
 
 
 def encode_parts(parts: Sequence[tuple[ArrayLike, ArrayLike, Tables]]) -> bytes:
-    """Return one stream of several parts, each (symbols, indexes, tables), which a `StreamDecoder` reads in that order.
+    """One stream of several parts, each (symbols, indexes, tables), which a `StreamDecoder` reads in that order.
 
     Raises as `encode`.
     """
@@ -77,7 +77,7 @@ def encode_parts(parts: Sequence[tuple[ArrayLike, ArrayLike, Tables]]) -> bytes:
 
 
 def _segments(symbols: ArrayLike, indexes: ArrayLike, tables: Tables) -> list[tuple[NDArray[np.int32], _Native]]:
-    """Return what a coder is given for a part, in decoding order: places in a model's alphabet, and the model."""
+    """What a coder is given for a part, in decoding order: places in a model's alphabet, and the model."""
     symbols, indexes = np.asarray(symbols), np.asarray(indexes)
     models = _models(tables)
     tables.check_symbols(symbols, indexes)
@@ -92,7 +92,7 @@ def _segments(symbols: ArrayLike, indexes: ArrayLike, tables: Tables) -> list[tu
 
 
 def decode(data: bytes, indexes: ArrayLike, tables: Tables) -> NDArray[np.int16]:
-    """Return the symbols, int16 [n], that `encode` made `data` of with the same `indexes` and `tables`.
+    """The symbols, int16 [n], that `encode` made `data` of with the same `indexes` and `tables`.
 
     Raises FormatError unless `data` is exactly such a stream: too long or too short, a zero byte at the end,
     something left over after the last symbol, an endless escape, a value beyond int16. Damage that passes
@@ -119,7 +119,7 @@ class StreamDecoder:
             self._coder = _opened(data, most)
 
     def part(self, indexes: ArrayLike, tables: Tables) -> NDArray[np.int16]:
-        """Return the symbols of the next part, int16 [n]."""
+        """The symbols of the next part, int16 [n]."""
         indexes = np.asarray(indexes)
         models, coder = _models(tables), self._coder
         tables.check_indexes(indexes)
@@ -146,7 +146,7 @@ class StreamDecoder:
 
 
 def least_bytes(count: int, tables: Tables) -> int:
-    """Return how many bytes a stream of `count` symbols has at least, whatever they are and in which tables.
+    """How many bytes a stream of `count` symbols has at least, whatever they are and in which tables.
 
     Known before the tables of the symbols are, so that a stream that is too short is found before any network runs.
     Once the head is at its largest frequency f or above, each symbol multiplies it by (1 + 2**24 / f) / 2 or more,
@@ -179,7 +179,7 @@ def _native_errors() -> Iterator[None]:
 
 
 def _opened(data: bytes, count: int | None) -> _Native:
-    """Return a coder on top of the stream `data` of `count` coded symbols, if it is known how many."""
+    """A coder on top of the stream `data` of `count` coded symbols, if it is known how many."""
     if count is not None and len(data) > _MOST_BYTES * count + _FIRST_BYTES * (count > 0):
         raise FormatError(f"expected fewer bytes for {count} symbols, found {len(data)}")
     if data.endswith(b"\0"):
@@ -189,7 +189,7 @@ def _opened(data: bytes, count: int | None) -> _Native:
 
 
 def _models(tables: Tables) -> list[_Native]:
-    """Return the coder's models of the tables; the first call checks the tables and makes them."""
+    """The coder's models of the tables; the first call checks the tables and makes them."""
     if tables not in _models_of:
         tables.validate()
         used = tables.high - tables.low + 2
@@ -198,7 +198,7 @@ def _models(tables: Tables) -> list[_Native]:
 
 
 def _model(frequencies: NDArray[np.int32]) -> _Native:
-    """Return the model whose intervals are exactly `frequencies`; they sum to TOTAL (see the top)."""
+    """The model whose intervals are exactly `frequencies`; they sum to TOTAL (see the top)."""
     return constriction.stream.model.Categorical((frequencies - 1).astype(np.float64), perfect=False)
 
 
@@ -206,7 +206,7 @@ _BIT = _model(np.array([TOTAL // 2, TOTAL // 2], dtype=np.int32))
 
 
 def _counts(indexes: NDArray[Any], tables: Tables) -> NDArray[np.intp]:
-    """Return how many symbols each table codes."""
+    """How many symbols each table codes."""
     counts = np.zeros(len(tables), dtype=np.intp)
     for block in _blocks(indexes.size):
         counts += np.bincount(indexes[block], minlength=len(tables))
@@ -240,7 +240,7 @@ def _places(
 def _grouped(
     symbols: NDArray[Any], indexes: NDArray[Any], tables: Tables, counts: NDArray[np.intp]
 ) -> NDArray[np.int32]:
-    """Return the symbols sorted by table, in their order within each, without those of skipped tables."""
+    """The symbols sorted by table, in their order within each, without those of skipped tables."""
     grouped = np.empty(int(counts.sum()), dtype=np.int32)
     for places, sorted_places in _places(indexes, tables, counts):
         grouped[sorted_places] = symbols[places]
@@ -278,13 +278,13 @@ def _from_alphabet(values: NDArray[np.int16], tables: Tables, counts: NDArray[np
 def _ranges_at(
     places: NDArray[np.intp], tables: Tables, counts: NDArray[np.intp]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return the ends, low and high, of the ranges of the tables at these places of the sorted order."""
+    """The ends, low and high, of the ranges of the tables at these places of the sorted order."""
     k = np.searchsorted(np.cumsum(counts), places, side="right")
     return tables.low[k], tables.high[k]
 
 
 def _sizes(counts: NDArray[np.intp], block: slice) -> NDArray[np.intp]:
-    """Return how many symbols of each table lie in a block of the sorted order."""
+    """How many symbols of each table lie in a block of the sorted order."""
     ends = np.clip(np.cumsum(counts), block.start, block.stop)
     return np.diff(ends, prepend=block.start)
 
@@ -299,7 +299,7 @@ def _parts(counts: NDArray[np.intp], most: int | None = None) -> Iterator[tuple[
 
 
 def _escape_planes(values: NDArray[np.int32], low: NDArray[np.int32], high: NDArray[np.int32]) -> list[NDArray[Any]]:
-    """Return the bits after the ESCAPEs of `values`, in decoding order."""
+    """The bits after the ESCAPEs of `values`, in decoding order."""
     below = values < low
     distances = np.where(below, low - values, values - high)
     lengths = bit_lengths(distances)
@@ -310,7 +310,7 @@ def _escape_planes(values: NDArray[np.int32], low: NDArray[np.int32], high: NDAr
 
 
 def _read_escapes(coder: _Native, low: NDArray[np.int32], high: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return the values whose ranges were left, undoing `_escape_planes`."""
+    """The values whose ranges were left, undoing `_escape_planes`."""
     lengths = np.zeros(low.size, dtype=np.int32)
     open_ones = np.arange(low.size)
     while open_ones.size:

@@ -1,8 +1,8 @@
-"""The coders that touch bytes: `StreamWriter` and `StreamReader`, handed to the walk over the parts.
+"""The coders that write and read bytes: `StreamWriter` and `StreamReader`, for the walk over the parts.
 
 They work on integers. z is channels last [B, H, W, C]; of y, mean and index they get the block of a part
-(`parts.Part`). What they are given are arrays of numpy or tensors of torch, and what they give is of the same kind, on
-the same device; the work is numpy's. Neither knows how means and table indices come about.
+(`parts.Part`). Inputs are arrays of numpy or tensors of torch, and outputs are of the same kind on the same device; the
+work is done by numpy. They do not depend on how means and table indices are computed.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Maps = TypeVar("Maps")
 """Arrays of numpy or tensors of torch."""
 
 Told = Callable[[int], None]
-"""Told, after each stream, how many there have been so far."""
+"""Called after each stream with the number of streams so far."""
 
 
 class StreamWriter:
-    """Turns z and the parts of y into streams, byte strings; streams[0] is z.
+    """Codes z and the parts of y into streams, byte strings; streams[0] is z.
 
     y_tables: the sets of tables that parts name, or one for all. unit: means and ŷ are integers in 1/unit of a step.
     symbols keeps the integers of each stream in coding order (int16), for the file's checksum; seconds is the time
@@ -87,10 +87,9 @@ class StreamWriter:
 
 
 class StreamReader:
-    """Reads back what `StreamWriter` wrote; z_shape is [1, H/64, W/64, Z]. Raises StreamError on a broken stream.
+    """Reads what `StreamWriter` wrote; z_shape is [1, H/64, W/64, Z]. Raises StreamError on a damaged stream.
 
-    device: where tensors of ẑ are wanted; None for an array of numpy.
-    symbols are those of each stream that was read to its end.
+    device: of the tensors of ẑ; None for an array of numpy. symbols are those of each stream that was read to its end.
     """
 
     def __init__(
@@ -105,12 +104,12 @@ class StreamReader:
         self._read_so_far: list[np.ndarray] = []  # parts of a stream that is not read to its end
 
     def hyper(self, z: Any, prior: object = None) -> Any:
-        """ẑ int16 [1, H, W, C]; z is not looked at."""
+        """ẑ int16 [1, H, W, C]; z is ignored."""
         symbols = self._read(_channel_index(self.z_shape), self.z_tables, self.z_shape)
         return symbols if self.device is None else _on(self.device, symbols)
 
     def code(self, part: Part, y: Maps | None, mean: Maps, index: Maps) -> Maps:
-        """ŷ integers in 1/unit, of the type of `_y_hat`; y is not looked at."""
+        """ŷ integers in 1/unit, of the type of `_y_hat`; y is ignored."""
         tables = tables_of(self.y_tables, part.tables)
         indexes = _array(index)
         symbols = self._read(indexes, tables, indexes.shape, ends=part.ends)
@@ -148,7 +147,7 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
 
 
 def tables_of(y_tables: tuple[Tables, ...], number: int) -> Tables:
-    """The set of tables of that number, counted from 0; the last stands for all that follow."""
+    """The set of tables with that number, counted from 0; the last one is used for all that follow."""
     return y_tables[min(number, len(y_tables) - 1)]
 
 
@@ -159,7 +158,7 @@ def require_long_enough(
     z_tables: Tables,
     y_tables: tuple[Tables, ...],
 ) -> None:
-    """StreamError if a stream is too short for its symbols, whatever these are: z_count, and as many of each part."""
+    """Raise StreamError if a stream is too short for its symbols, whatever they are: z_count, and those of parts."""
     expected, tables = {0: z_count}, {0: z_tables}
     for part, count in counts:
         expected[part.stream] = expected.get(part.stream, 0) + count
@@ -173,7 +172,7 @@ def require_long_enough(
 
 
 def symbol_bytes(symbols: list[np.ndarray]) -> list[memoryview]:
-    """The integers of each stream as little-endian int16, in coding order: what a file's checksum is taken of."""
+    """The integers of each stream as little-endian int16, in coding order: the input of a file's checksum."""
     return [np.ascontiguousarray(s, dtype="<i2").data.cast("B") for s in symbols]
 
 
@@ -188,7 +187,7 @@ def _array(x: Any) -> np.ndarray:
 
 
 def _like(x: Maps, found: np.ndarray) -> Maps:
-    """Of the kind of x, and on its device."""
+    """Convert to the kind of x, on its device."""
     return found if isinstance(x, np.ndarray) else _on(x.device, found)  # type: ignore[return-value,attr-defined]
 
 
@@ -199,7 +198,7 @@ def _on(device: Any, found: np.ndarray) -> Any:
 
 
 def _round(x: np.ndarray) -> np.ndarray:
-    """To integers, halves up, in int16; what is no number is 0."""
+    """Round to integers, halves up, in int16; NaN becomes 0."""
     whole = x + 0.5
     np.floor(whole, out=whole)
     whole[np.isnan(whole)] = 0
@@ -207,7 +206,7 @@ def _round(x: np.ndarray) -> np.ndarray:
 
 
 def _y_hat(symbols: np.ndarray, mean: np.ndarray, unit: int) -> np.ndarray:
-    """unit·symbol + mean as int16, or as int32 where that is too small, which is for pathological pictures only."""
+    """unit·symbol + mean as int16, or as int32 if that is too small, which happens only for pathological pictures."""
     flat, flat_mean = symbols.reshape(-1), mean.reshape(-1)
     y_hat = np.empty_like(flat)
     for chunk in _chunks(len(flat)):
@@ -221,10 +220,10 @@ def _y_hat(symbols: np.ndarray, mean: np.ndarray, unit: int) -> np.ndarray:
 
 
 def _chunks(count: int) -> Iterator[slice]:
-    """Stretches that are small enough to be widened, and large enough to be one for a picture of ordinary size."""
+    """Ranges that are small enough to be widened, and large enough that an ordinary picture is one range."""
     return (slice(start, start + _CHUNK) for start in range(0, count, _CHUNK))
 
 
 def _channel_index(shape: tuple[int, ...]) -> np.ndarray:
-    """The table of every element of z is its channel."""
+    """The table index of every element of z, which is its channel."""
     return np.broadcast_to(np.arange(shape[-1], dtype=np.int16), shape).copy()

@@ -69,7 +69,7 @@ class Tables:
             object.__setattr__(self, name, array)
 
     def __len__(self) -> int:
-        """Return the number of tables, T."""
+        """The number of tables, T."""
         return len(self.low)
 
     def validate(self) -> None:
@@ -99,14 +99,14 @@ class Tables:
             raise ValueError("expected symbols of skipped tables to be 0, found others")
 
     def bits(self, symbols: ArrayLike, indexes: ArrayLike) -> float:
-        """Return -log2 of the probability of `symbols` [n], each by its table in `indexes` [n], in bits.
+        """-log2 of the probability of `symbols` [n], each by its table in `indexes` [n], in bits.
 
         Escapes are counted in full, symbols of skipped tables as 0. ValueError as in `check_symbols`.
         """
         return float(self.bits_of_each(symbols, indexes).sum())
 
     def bits_of_each(self, symbols: ArrayLike, indexes: ArrayLike) -> NDArray[np.float64]:
-        """Return -log2 of the probability of each of `symbols` [n], in bits; see `bits`."""
+        """-log2 of the probability of each of `symbols` [n], in bits; see `bits`."""
         symbols, indexes = np.asarray(symbols), np.asarray(indexes)
         self.check_symbols(symbols, indexes)
         values = symbols.astype(np.int64)
@@ -120,7 +120,7 @@ class Tables:
         return np.asarray(bits)
 
     def split(self, count: int) -> tuple[Tables, ...]:
-        """Return tables 0 .. count-1, count .. 2*count-1 and so on, each with the same `skip`; T must be their sum."""
+        """Tables 0 .. count-1, count .. 2*count-1 and so on, each with the same `skip`; T must be their sum."""
         if len(self) == count:
             return (self,)
         if len(self) % count:
@@ -129,7 +129,7 @@ class Tables:
         return tuple(Tables(self.low[p], self.high[p], self.frequencies[p], self.skip) for p in parts)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the tables as named int32 arrays, `skip` among them as [1]."""
+        """The tables as named int32 arrays, `skip` among them as [1]."""
         skip = np.array([self.skip], dtype=np.int32)
         return {"low": self.low, "high": self.high, "frequencies": self.frequencies, "skip": skip}
 
@@ -188,23 +188,23 @@ class Tables:
 
 
 def bit_lengths(values: NDArray[Any]) -> NDArray[np.int32]:
-    """Return how many binary digits each of the integers 0 .. 2**31-1 has: 0 -> 0, 1 -> 1, 2 and 3 -> 2."""
+    """How many binary digits each of the integers 0 .. 2**31-1 has: 0 -> 0, 1 -> 1, 2 and 3 -> 2."""
     return np.frexp(values.astype(np.float64))[1].astype(np.int32)
 
 
 def scale_table(count: int, smallest: float, largest: float) -> NDArray[np.float64]:
-    """Return `count` scales from `smallest` to `largest`, both included, with equal ratios."""
+    """`count` scales from `smallest` to `largest`, both included, with equal ratios."""
     return np.geomspace(smallest, largest, count)
 
 
 def upper_tail(x: ArrayLike) -> NDArray[np.float64]:
-    """Return the mass of a standard Gaussian above each x; erfc keeps the digits of the tail."""
+    """The mass of a standard Gaussian above each x; erfc keeps the digits of the tail."""
     x = np.asarray(x, dtype=np.float64)
     return np.array([0.5 * math.erfc(v) for v in (x / math.sqrt(2.0)).flat]).reshape(x.shape)
 
 
 def gaussian_tables(count: int = 64, smallest: float = 0.11, largest: float = 128.0, skip: int = 0) -> Tables:
-    """Return tables of zero-mean Gaussians, integrated over unit bins, for the scales of `scale_table`.
+    """Tables of zero-mean Gaussians, integrated over unit bins, for the scales of `scale_table`.
 
     P(n) = Phi((n + 1/2) / s) - Phi((n - 1/2) / s). A table ends where less than 2**-16 is left outside, or at
     plus or minus 1023, which is enough for scales up to 236.
@@ -213,7 +213,7 @@ def gaussian_tables(count: int = 64, smallest: float = 0.11, largest: float = 12
 
 
 def symmetric_tables(rows: Sequence[NDArray[np.float64]], skip: int = 0) -> Tables:
-    """Return the tables of rows of probabilities of -R .. R, each with its own R; see `tables_from_probabilities`."""
+    """The tables of rows of probabilities of -R .. R, each with its own R; see `tables_from_probabilities`."""
     probabilities = np.zeros((len(rows), max(map(len, rows))))
     for row, values in zip(probabilities, rows, strict=True):
         row[: len(values)] = values
@@ -221,7 +221,7 @@ def symmetric_tables(rows: Sequence[NDArray[np.float64]], skip: int = 0) -> Tabl
 
 
 def tables_from_probabilities(probabilities: ArrayLike, low: ArrayLike, skip: int = 0) -> Tables:
-    """Return the integer tables of `probabilities` [T, W] of the values `low[k] .. low[k] + W - 1`.
+    """The integer tables of `probabilities` [T, W] of the values `low[k] .. low[k] + W - 1`.
 
     Zeros at the end of a row are padding: its range ends before them. What a row lacks to 1 goes to ESCAPE,
     which gets 2**-16 at least. Rounded by largest remainder, every frequency 1 at least. ValueError if a row
@@ -244,7 +244,7 @@ def tables_from_probabilities(probabilities: ArrayLike, low: ArrayLike, skip: in
 
 
 def _gaussian(scale: float) -> NDArray[np.float64]:
-    """Return the probabilities of -R .. R at this scale; erfc keeps the digits of the tail."""
+    """The probabilities of -R .. R at this scale; erfc keeps the digits of the tail."""
     root = scale * math.sqrt(2.0)
     tails = [math.erfc((n + 0.5) / root) for n in range(_LARGEST_RADIUS + 1)]  # tails[n] = P(|x| > n)
     radius = next((n for n, tail in enumerate(tails) if tail < ESCAPE_SHARE), _LARGEST_RADIUS)
@@ -253,7 +253,7 @@ def _gaussian(scale: float) -> NDArray[np.float64]:
 
 
 def _frequencies(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the frequencies of a row's values and, last, of ESCAPE; they sum to TOTAL."""
+    """The frequencies of a row's values and, last, of ESCAPE; they sum to TOTAL."""
     escape = max(1.0 - float(probabilities.sum()), ESCAPE_SHARE)
     exact = np.append(probabilities, escape)
     exact *= TOTAL / exact.sum()

@@ -1,4 +1,4 @@
-"""Light networks as ONNX graphs, and ONNX Runtime, which runs them: no torch anywhere in this room.
+"""Light networks as ONNX graphs, and ONNX Runtime, which runs them; no torch in this room.
 
 protobuf      an ONNX file as bytes          transforms    g_a, h_a and g_s of a spec and its arrays
 building      nodes, one after the other     integers      h_s and the net of each part, exact in float32

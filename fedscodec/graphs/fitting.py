@@ -1,4 +1,4 @@
-"""Do the floats of a weights file fit the light network that its spec describes?"""
+"""Check that the floats of a weights file fit the light network in its spec."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Shape = tuple[int, ...]
 
 
 def require_floats(spec: ModelSpec, floats: Mapping[str, np.ndarray]) -> None:
-    """WeightsError unless every tensor of the transforms is there, in its shape, with numbers, and no other is."""
+    """Raise WeightsError unless the tensors are exactly those of the transforms, with the right shapes and finite."""
     expected = shapes_of(spec)
     found = {name: array for name, array in floats.items() if not name.startswith("float_side.")}
     lacking, unexpected = (sorted(a - b)[:3] for a, b in ((set(expected), set(found)), (set(found), set(expected))))
@@ -29,7 +29,7 @@ def require_floats(spec: ModelSpec, floats: Mapping[str, np.ndarray]) -> None:
 
 
 def shapes_of(spec: ModelSpec) -> dict[str, Shape]:
-    """Every tensor of the transforms and gains by its name, for specs that graphs are made of."""
+    """The shape of every tensor of the transforms and gains by its name, for specs that graphs support."""
     out, qualities = dict[str, Shape](), len(spec.lambdas)
     for name, layer in layers_of(spec).items():
         out[f"{name}.weight"], out[f"{name}.bias"] = layer.shape, layer.shape[:1]

@@ -26,7 +26,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def side_graphs(spec: ModelSpec, arrays: Arrays) -> list[Graph]:
-    """h_s and then the net of each part; WeightsError where an array is missing or does not fit."""
+    """h_s and then the network of each part. Raises WeightsError if an array is missing or does not fit."""
     nets = side_nets(spec)
     parts = [_net(part, net, nets.channels, arrays) for part, net in zip(spec.parts(), nets.parts, strict=True)]
     return [_hyper_synthesis(spec, nets.h_s, nets.channels, arrays), *parts]
@@ -56,7 +56,7 @@ def _net(part: Part, net: Net, side: int, arrays: Arrays) -> Graph:
 
 
 def _through(graph: Graph, x: str, name: str, net: Net, arrays: Arrays) -> list[str]:
-    """What the last layer of a net gives of x: one map, or one of each half of its rows."""
+    """The output of the last layer of a network: one map, or one for each half of its rows."""
     found = [x]
     for key, layer in net.items():
         found = exact_layer(graph, found[0], layer, arrays, f"{name}.{key}")
@@ -64,7 +64,7 @@ def _through(graph: Graph, x: str, name: str, net: Net, arrays: Arrays) -> list[
 
 
 def exact_layer(graph: Graph, x: str, layer: ExactSpec, arrays: Arrays, name: str) -> list[str]:
-    """A layer of integers: floor(sums · 2^-shift) within its bounds, a map for each of these."""
+    """A layer of integers: floor(sums · 2^-shift) within its bounds, one map for each pair of bounds."""
     weight, bias, shift = integers_of(arrays, name, layer)
     scale = np.ldexp(np.float32(1), -shift).astype(np.float32)  # nothing is rounded by it
     rows = weight * scale.reshape(-1, *(1,) * (weight.ndim - 1)), bias.astype(np.float32) * scale

@@ -1,7 +1,7 @@
-"""An ONNX file as bytes: the few messages of onnx.proto3 that our graphs need; the onnx package need not be there.
+"""Write an ONNX file: the few messages of onnx.proto3 that our graphs need, without the onnx package.
 
-Source: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3 (numbers of fields and types). Field numbers stand in
-the code beside what they hold.
+Source: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3 (numbers of fields and types). Field numbers are in the
+code beside what they hold.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def model(
     name: str, nodes: Sequence[bytes], tensors: Sequence[tuple[bytes, memoryview]], inputs: Sequence[Value],
     outputs: Sequence[Value], words: Mapping[str, str],
 ) -> bytes:  # fmt: skip
-    """A ModelProto, which is a whole file; words are kept as its metadata."""
+    """A ModelProto, which is a whole file; words become its metadata."""
     graph = [
         *(_block(1, one) for one in nodes),
         _block(2, name),

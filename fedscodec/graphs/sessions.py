@@ -1,4 +1,4 @@
-"""ONNX Runtime: the only file that knows it."""
+"""The only file that uses ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def is_there() -> bool:
 
 
 def threads() -> int:
-    """How many threads a session uses: $OMP_NUM_THREADS, as torch reads it, else the cores this process may use."""
+    """Number of threads of a session: $OMP_NUM_THREADS, as torch reads it, else the cores of this process."""
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     if wanted.isdecimal() and int(wanted) > 0:
         return int(wanted)

@@ -1,4 +1,4 @@
-"""`GraphSide`: the entropy side of a light network, run by ONNX Runtime, as `networks.walk` asks for it."""
+"""`GraphSide`: the entropy side of a light network for `networks.walk`, run by ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _UP = STRIDE // 16
 
 
 class GraphSide:
-    """The same interface as `LightIntegers`, in arrays of numpy [1, H, W, C] and the same integers.
+    """The same interface as `LightIntegers`, in arrays of numpy [1, H, W, C], with the same integers.
 
-    What nets pass on is kept [1, C, H, W]. Large maps are computed tile by tile. Raises WeightsError where an array is
-    missing or does not fit the spec. With `files`, ONNX files by the names of their graphs, these are run.
+    Inner maps are [1, C, H, W]. Large maps run tile by tile. Raises WeightsError if an array is missing or does not fit
+    the spec. With `files`, ONNX files by the names of their graphs, runs these.
     """
 
     prior = None  # the coders bring the tables of z themselves
@@ -99,5 +99,5 @@ class GraphSide:
 
 
 def _squares(block: np.ndarray, box: Box) -> np.ndarray:
-    """A rectangle of squares of a block [G·K, H/2, W/2, C/G], a view."""
+    """A rectangle of squares of a block [G·K, H/2, W/2, C/G], as a view."""
     return box.of_last(block)

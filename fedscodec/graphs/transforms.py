@@ -37,20 +37,20 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class Sight(NamedTuple):
-    """How far a transform sees in pixels, and of how many pixels the edges of its tiles are multiples."""
+    """How far a transform sees in pixels, and the pixels that edges of its tiles must be multiples of."""
 
     reach: float
     grain: int = 16
 
 
 def can_be_exported(spec: ModelSpec) -> bool:
-    """Whether a network has only parts that graphs are made of: kinds of blocks that are described, and passes."""
+    """Whether graphs support all parts of a network: described kinds of blocks, and passes."""
     plain = all(stage.kind in KINDS and stage.attention is None for stage in spec.stages)
     return plain and spec.entropy is not None and spec.shortcut in ("none", "principal") and spec.stages[-1].at == 16
 
 
 def sight_of(spec: ModelSpec, way: str) -> Sight:
-    """Of "g_a" or "g_s"."""
+    """The sight of "g_a" or "g_s"."""
     plan, layers = plans(spec)[way], layers_of(spec)
     groups = [
         [layers[f"{way}.{name}.{key}"] for name in names for key in BlockLayers._fields] for names in block_names(plan)
@@ -65,7 +65,7 @@ class Layer:
         self.graph, self.spec, self.weight, self.bias = graph, spec, weight, bias
 
     def __call__(self, x: str, *, leaky: bool = False, plus: str | None = None) -> str:
-        """Of x; then LeakyReLU, or `plus` added."""
+        """Apply to x; then LeakyReLU, or add `plus`."""
         graph, (inputs, _, kernel, by, spread, depthwise) = self.graph, self.spec
         weight, bias = (array.astype(np.float32) for array in (self.weight, self.bias))
         if depthwise:
@@ -88,7 +88,7 @@ def layers_in(graph: Graph, spec: ModelSpec, arrays: Arrays) -> dict[str, Layer]
 
 
 class _Between(NamedTuple):
-    """A quality between two neighbours, counted from 0, and how far it is from the first to the second."""
+    """A quality between two neighbours, counted from 0, and its distance from the first towards the second."""
 
     low: str
     high: str
@@ -180,7 +180,7 @@ def hyper_analysis(spec: ModelSpec, arrays: Arrays) -> Graph:
 
 
 def _between(graph: Graph, quality: str, qualities: int) -> _Between:
-    """Of a quality in 1 … Q."""
+    """The neighbours of a quality in 1 … Q."""
     position = graph.clipped(graph.add("Sub", quality, graph.number(1)), 0, qualities - 1)
     low = graph.add("Min", graph.add("Floor", position), graph.number(max(qualities - 2, 0)))
     high = graph.add("Min", graph.add("Add", low, graph.number(1)), graph.number(qualities - 1))
@@ -188,7 +188,7 @@ def _between(graph: Graph, quality: str, qualities: int) -> _Between:
 
 
 def _factor(graph: Graph, logarithms: np.ndarray, quality: _Between) -> str:
-    """Factors [1, C, 1, 1] from logarithms [Q, C], geometric between neighbours."""
+    """Factors [1, C, 1, 1] from logarithms [Q, C], interpolated geometrically."""
     table = graph.constant(logarithms)
     first, second = (graph.add("Gather", table, which, axis=0) for which in (quality.low, quality.high))
     between = graph.add("Add", first, graph.add("Mul", quality.share, graph.add("Sub", second, first)))
@@ -205,7 +205,7 @@ def _as_bytes(graph: Graph, x: str, *, grey: bool) -> str:
 
 
 def gain_of(logarithms: np.ndarray, quality: float) -> np.ndarray:
-    """What `_factor` gives, without a graph: [1, C, 1, 1] float32 at a quality in 1 … Q."""
+    """The result of `_factor` without a graph: [1, C, 1, 1] float32 at a quality in 1 … Q."""
     position = min(max(quality - 1, 0.0), len(logarithms) - 1.0)
     low = min(int(position), max(len(logarithms) - 2, 0))
     first, second = (logarithms[i].astype(np.float32) for i in (low, min(low + 1, len(logarithms) - 1)))

@@ -1,1 +1,1 @@
-"""What is learned: the transforms, the hyperprior and the slice networks, all built from one `ModelSpec`."""
+"""The networks: transforms, hyperprior and slice networks, all built from one `ModelSpec`."""

@@ -26,16 +26,16 @@ from ..entropy.precision import in_float32
 Version = Literal["swin-v1", "swin-v2"]
 
 CPU_BAND, DEVICE_BAND = 1 << 14, 1 << 18
-"""Positions handled at once where no gradient is asked for; the widest activations hold 4·C times as many.
+"""Positions processed at once without gradients; the widest activations hold 4·C times as many.
 
-On a CPU a large map in bands of 2¹⁴ takes two thirds of the time that it takes at once.
+On a CPU, a large map in bands of 2¹⁴ takes two thirds of the time of a single pass.
 """
 
 LOG_SCALE_START, LOG_SCALE_LIMIT = math.log(10.0), math.log(100.0)
 """log(1/τ) of Eq. 9 at the start, and its upper bound (τ ≥ 0.01), as in Swin V2."""
 
 SMALLEST_NORM = 1e-4
-"""Shorter queries and keys count as this long: zeros have no direction, but need a finite gradient."""
+"""Least length of queries and keys: zeros have no direction, but need a finite gradient."""
 
 
 class Span(NamedTuple):
@@ -54,7 +54,7 @@ def spans(size: int, window: int, first: int) -> list[Span]:
 
 
 def first_cut(size: int, window: int, shift: int) -> int:
-    """Place of the first grid line; an axis that fits into one window is not shifted."""
+    """Position of the first grid line; an axis that fits into one window is not shifted."""
     return shift if size > window else 0
 
 
@@ -161,7 +161,7 @@ class SwinBlock(nn.Module):
             nn.init.constant_(self.norm2.weight, 0.02)
 
     def silence(self) -> None:
-        """Change nothing, but learn from the first step."""
+        """Set the block to the identity; it still learns from the first step."""
         last = (self.proj, self.mlp[2]) if self.norm_first else (self.norm1, self.norm2)
         for layer in last:
             nn.init.zeros_(layer.weight)

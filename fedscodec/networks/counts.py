@@ -1,11 +1,11 @@
-"""How large a network is and how much it multiplies, counted on a pass without data.
+"""Count the parameters and multiply-accumulates of a network, in a pass without data.
 
-Torch has a counter of its own, with which a test compares this one. It works below the functions that networks call;
-on the way there without data torch loads its compiler, which takes seconds. Here the functions themselves are counted.
+Torch has its own counter, and a test compares this one with it. Torch's works below the functions that networks call;
+without data, torch then loads its compiler, which takes seconds. This module counts the functions themselves.
 
-The paper's Table 2 gives multiply-accumulates (under the name of FLOPs) of the whole forward pass, encoder, decoder
-and entropy networks together, on 2560×1440 padded to 2560×1536. Ours are counted on 512×512: every layer's cost grows
-with the area, so the figure for a pixel is the same.
+The paper's Table 2 gives multiply-accumulates (which it calls FLOPs) of the whole forward pass, with encoder, decoder
+and entropy networks, on 2560×1440 padded to 2560×1536. Ours are counted on 512×512: the cost of every layer grows with
+the area, so the figure per pixel is the same.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ def _on_meta(spec: ModelSpec) -> FedsModel:
 
 @functools.cache
 def parameters(spec: ModelSpec) -> int:
-    """Trainable numbers of the whole network, gains and prior included."""
+    """Number of trainable values of the whole network, including gains and prior."""
     return sum(p.numel() for p in _on_meta(spec).parameters())
 
 
 @functools.cache
 def kmacs_per_pixel(spec: ModelSpec) -> float:
-    """Thousands of multiply-accumulates for each pixel of a whole forward pass; attention's products included."""
+    """Thousands of multiply-accumulates per pixel of a whole forward pass, including the products of attention."""
     model = _on_meta(spec)
     with MultiplyCounter() as counter, torch.no_grad():
         x = torch.empty(1, 3, HEIGHT, WIDTH, device="meta")
@@ -66,9 +66,9 @@ def kmacs_per_pixel(spec: ModelSpec) -> float:
 
 
 class MultiplyCounter(TorchFunctionMode):
-    """Counts the multiply-accumulates of what is called inside its block, with tensors on the meta device.
+    """Counts the multiply-accumulates of calls inside its block, with tensors on the meta device.
 
-    Raises NotImplementedError for a kind of product that no network of ours has.
+    Raises NotImplementedError for a kind of product that none of our networks has.
     """
 
     macs = 0
@@ -76,7 +76,7 @@ class MultiplyCounter(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable, types: Sequence[type], args: tuple = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Called in place of every function of torch; what is known here gives a tensor of the right shape."""
+        """Called instead of every function of torch; for known functions it returns a tensor of the right shape."""
         given = kwargs or {}
         if func in _OTHER_PRODUCTS:
             raise NotImplementedError(f"the products of {func} are not counted yet")
@@ -93,7 +93,7 @@ class MultiplyCounter(TorchFunctionMode):
 
 
 def _tensors(args: tuple) -> list[torch.Tensor]:
-    """Those among the arguments, or in a sequence that comes first, as in cat."""
+    """The tensors among the arguments, or in a sequence that comes first, as in cat."""
     listed = args[0] if isinstance(args[0], list | tuple) else ()
     return [one for one in (*args, *listed) if isinstance(one, torch.Tensor)]
 
@@ -156,7 +156,7 @@ def _attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *_: object, **
 
 
 def _einsum(equation: str, *operands: torch.Tensor) -> tuple[int, Shape]:
-    """Of two operands, in which each value of all indices is one product."""
+    """Products of an einsum with two operands: one for each value of all indices."""
     given, _, result = equation.partition("->")
     sides = dict(zip(given.replace(",", ""), [n for one in operands for n in one.shape], strict=True))
     return math.prod(sides.values()), [sides[index] for index in result]
@@ -168,7 +168,7 @@ _PRODUCTS: dict[Callable, Callable[..., tuple[int, Shape]]] = {
     F.scaled_dot_product_attention: _attention,
     torch.einsum: _einsum,
 }
-"""Multiply-accumulates and shape of what a function makes of its operands."""
+"""Multiply-accumulates and output shape of each function."""
 
 _SHAPES: dict[Callable, Callable[..., Shape]] = {
     torch.cat: _cat,
@@ -197,7 +197,7 @@ _ELEMENTWISE = {
     ),
     *("empty_like", "full_like"),
 }
-"""Shapes that are told here because torch loads its compiler to tell them; of all other functions torch tells."""
+"""Functions whose output shape is computed here, because torch would load its compiler for them."""
 
 _OTHER_PRODUCTS = {
     *(F.conv1d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d, F.bilinear),

@@ -1,4 +1,4 @@
-"""h_s and the net of each part of light networks, as values: their layers, one after the other.
+"""h_s and the network of each part of light networks, as values: their layers in order.
 
     ẑ, quality ─ 1×1 relu ─ dw3×3 ─ 1×1 relu ─ shuffle ─ dw3×3 ─ 1×1 relu ─ shuffle ─ dw3×3 ─ 1×1 relu ─► side
     side, known ─ 1×1 relu ─ dw5×5 ─ 1×1 relu ─ the cells and channels of the part ─ 1×1 ─► mean, index
@@ -23,24 +23,24 @@ from .spec import ModelSpec, Passes
 from .weights_file import fitting_array
 
 Net = dict[str, ExactSpec]
-"""The layers of a net by their names, in the order of work."""
+"""The layers of a network by name, in order."""
 Arrays = Mapping[str, np.ndarray]
 
 
 class SideNets(NamedTuple):
-    """The nets of an entropy side: h_s, and one for each part."""
+    """The networks of an entropy side: h_s, and one for each part."""
 
     h_s: Net
     parts: tuple[Net, ...]
 
     @property
     def channels(self) -> int:
-        """Of side."""
+        """Number of channels of side."""
         return list(self.h_s.values())[-1].outputs
 
 
 def side_nets(spec: ModelSpec) -> SideNets:
-    """The nets that a spec describes; WeightsError where it describes another kind of entropy side."""
+    """The networks that a spec describes. Raises WeightsError if it describes another kind of entropy side."""
     if (passes := spec.entropy) is None:
         raise WeightsError("expected the entropy side of a light network")
     return SideNets(hyper_synthesis(spec, passes), tuple(net_of(spec, passes, part) for part in spec.parts()))
@@ -63,7 +63,7 @@ def hyper_synthesis(spec: ModelSpec, passes: Passes) -> Net:
 
 
 def net_of(spec: ModelSpec, passes: Passes, part: Part) -> Net:
-    """The net of a part: side and known at 1/16 → mean and index, each half of the channels, in its cells."""
+    """The network of a part: side and known at 1/16 → mean and index, each half of the channels, in its cells."""
     width = passes.width
     relu, wide = (RELU_LIMIT,) * width, (WIDE_LIMIT,) * width
     return {
@@ -75,7 +75,7 @@ def net_of(spec: ModelSpec, passes: Passes, part: Part) -> Net:
 
 
 def reach_of(net: Net) -> int:
-    """How many positions of its result a net sees beyond its own."""
+    """How many positions a network sees beyond each of its output."""
     reach = 0
     for layer in net.values():
         reach = layer.beyond(reach)
@@ -83,7 +83,7 @@ def reach_of(net: Net) -> int:
 
 
 def integers_of(arrays: Arrays, name: str, layer: ExactSpec) -> ExactIntegers:
-    """The numbers of a layer by its name; WeightsError where one is missing, does not fit, or can overflow."""
+    """The numbers of a layer by its name. Raises WeightsError if one is missing, does not fit, or can overflow."""
     shape = layer.shape
     found = ExactIntegers(
         fitting_array(arrays, f"{name}.weight", np.int8, shape),
@@ -94,7 +94,7 @@ def integers_of(arrays: Arrays, name: str, layer: ExactSpec) -> ExactIntegers:
 
 
 def known_shift(arrays: Arrays, latents: int) -> np.ndarray:
-    """By how much each channel of ŷ is shifted before it is shown to the nets, int16 [M]; WeightsError as above."""
+    """The shift of each channel of ŷ before the networks see it, int16 [M]. Raises WeightsError in the same way."""
     shift = fitting_array(arrays, "known.shift", np.int32, (latents,))
     if (shift < 0).any() or (shift > MOST_KNOWN_SHIFT).any():
         found = f"{int(shift.min())}..{int(shift.max())}"

@@ -27,10 +27,10 @@ _SQRT_HALF = 0.5**0.5
 
 
 class ExactTwin(EntropyLayer):
-    """An `ExactSpec` in float. What goes in are the cells of a part already, if the layer works there.
+    """An `ExactSpec` in float. If the layer works on the cells of a part, its inputs are these cells.
 
-    gain [O] multiplies what leaves the rows of a "parameters" layer. A fresh layer has He's weights; a depthwise one
-    adds them to the identity.
+    gain [O] multiplies the outputs of a "parameters" layer. A fresh layer has He's weights; a depthwise one adds them
+    to the identity.
     """
 
     def __init__(self, spec: ExactSpec, gain: Tensor | None = None) -> None:
@@ -75,7 +75,7 @@ class ExactTwin(EntropyLayer):
             return Signal(clamp(straight_through_round(out / steps), low, high) * steps, self.steps, -1)
 
     def _by_channel(self, out: Tensor) -> tuple[Tensor, Tensor | float, Tensor | float]:
-        """Steps and bounds of what is computed, as it is laid out."""
+        """Steps and bounds in the layout of the computation."""
         bounds = self.spec.bounds
         if self.kind != "parameters":
             return self.steps, float(bounds[0][0]), float(bounds[0][1])
@@ -84,7 +84,7 @@ class ExactTwin(EntropyLayer):
         return self._grouped(self.steps, out), self._grouped(low, out), self._grouped(high, out)
 
     def _grouped(self, rows: Tensor, out: Tensor) -> Tensor:
-        """[O] so that it lies along [..., O], or [B, G, …, O/G]."""
+        """[O] reshaped to fit [..., O], or [B, G, …, O/G]."""
         if self.groups == 1:
             return rows
         return rows.view(-1, self.groups).t().reshape(self.groups, *(1,) * (out.dim() - 3), -1)
@@ -143,10 +143,10 @@ class ExactTwin(EntropyLayer):
         return self.steps.repeat_interleave(self.spec.upsample**2)
 
     def _settle(self, steps: Tensor) -> None:
-        """Fix the steps of a hidden layer from the peaks that were seen and from what its weights can give.
+        """Fix the steps of a hidden layer from the observed peaks and from the range of its weights.
 
-        Of weights and activations one has to lose up to a bit, as between their scales there is a power of two: with
-        "wide" it is always the activations, which have bits to spare; otherwise who loses less.
+        Either weights or activations lose up to a bit, because a power of two lies between their scales: with "wide" it
+        is always the activations, which have bits to spare; otherwise whichever loses less.
         """
         if self.kind == "parameters":
             return
@@ -171,7 +171,7 @@ class ExactTwin(EntropyLayer):
 
     @torch.no_grad()
     def integers(self) -> ExactIntegers:
-        """The layer as integers, for inputs with the steps that it remembers."""
+        """The layer as integers, with the input steps that it remembers."""
         steps = self.remembered_steps.double()
         folded, bias = self._folded(steps)
         scale, shift = self._scales(steps)
@@ -184,7 +184,7 @@ class ExactTwin(EntropyLayer):
 
     @torch.no_grad()
     def restore(self, integers: ExactIntegers) -> None:
-        """Undo `integers()`, for inputs with the steps that it remembers and its own steps in place."""
+        """The inverse of `integers()`, with the input steps that it remembers and its own steps already set."""
         steps = self.remembered_steps.double()
         shift = torch.from_numpy(integers.shift).double()
         scale = torch.ldexp(self._row_steps().double(), -shift) / self.gain.double()

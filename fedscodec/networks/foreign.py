@@ -1,4 +1,4 @@
-"""What a file is that was given for weights of feds and is none: named by its first bytes, never loaded."""
+"""Recognise files that are not weights of feds by their first bytes, without loading them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MEMBERS = {  # of a ZIP archive, by the end of a name
 
 
 def foreign_kind(path: Path) -> str | None:
-    """What a file is, if it is one of the files that people take for weights; None if it may be safetensors."""
+    """What a file is, if it is a kind that people take for weights; None if it may be safetensors."""
     with suppress(OSError):
         if path.is_dir():
             return "a folder"
@@ -53,7 +53,7 @@ def _kind_of_archive(path: Path) -> str:
 
 
 def foreign_tensors(names: Sequence[str], kind: str | None) -> str:
-    """What a safetensors file is that says it is of another kind than feds' weights, or of none."""
+    """What a safetensors file is if it is not of feds, by its metadata or its tensors."""
     if kind == "feds-training-1":
         return "the state of a training run, its weights lie beside it"
     if not names:

@@ -1,4 +1,4 @@
-"""h_a of light networks: what the encoder says of its latents in z; float, and the decoder does not have it."""
+"""h_a of light networks: computes z from the latents; float, and used by the encoder only."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class LightHyperAnalysis(nn.Module):
         return y.sign() * torch.log1p(y.abs())
 
     def leaky(self, x: Tensor) -> Tensor:
-        """In place where no gradient needs x."""
+        """LeakyReLU, in place if no gradient needs x."""
         return leaky_relu(x)
 
     def gained(self, z: Tensor) -> Tensor:
-        """In float32."""
+        """Times Z_GAIN, in float32."""
         return Z_GAIN * z.float()
 
 
 class _Layer(nn.Linear):
-    """A 1×1 layer, maybe of squares that become channels, in the order of `pixel_unshuffle`."""
+    """A 1×1 layer, with an optional reordering of squares into channels as in `pixel_unshuffle`."""
 
     def __init__(self, spec: LayerSpec) -> None:
         super().__init__(*spec.shape[::-1])

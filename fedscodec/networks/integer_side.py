@@ -1,7 +1,7 @@
-"""The entropy side as integers: what ships, and what every encoder and decoder runs.
+"""The entropy side in integers, as it ships: every encoder and decoder runs it.
 
-`export` turns a trained `FloatSide` into named integer arrays; `IntegerSide` runs them, channels last, from ẑ to the
-table index of every latent. Layers are matched by name and declared kind, never by the look of their weights.
+`export` turns a trained `FloatSide` into named integer arrays. `IntegerSide` runs them, channels last, from ẑ to the
+table index of every latent. Layers are matched by name and declared kind, never by the shape of their weights.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def named_twins(side: FloatSide) -> dict[str, EntropyConv]:
-    """Every layer that becomes integers, by its name in a weights file, told the steps of its inputs."""
+    """Every layer that becomes integers, by its name in a weights file, with the steps of its inputs set."""
     side.trace()
     return _twins(side)
 
@@ -59,24 +59,24 @@ def export(side: FloatSide) -> Arrays:
 def _multipliers(factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Multiplier and shift of every channel, both int32 [C].
 
-    Each channel has a shift of its own: one that never fires has a tiny step and so a huge factor, which would leave
-    few digits for the others if they had to share.
+    Each channel has its own shift: a channel that is never active has a tiny step and so a huge factor, which would
+    leave few digits for the others if they shared one.
     """
     pairs = [quantised_multiplier(np.array([value])) for value in factor]
     return np.concatenate([m for m, _ in pairs]), np.array([shift for _, shift in pairs], dtype=np.int32)
 
 
 def integer_nets(spec: ModelSpec, arrays: Mapping[str, np.ndarray]) -> IntegerSide | LightIntegers:
-    """The integer entropy side that a spec describes; WeightsError where an array is missing or does not fit."""
+    """The integer entropy side that a spec describes. Raises WeightsError if an array is missing or does not fit."""
     return IntegerSide(spec, arrays) if spec.entropy is None else LightIntegers(spec, spec.entropy, arrays)
 
 
 class IntegerSide(nn.Module):
     """The same interface as `FloatSide`, in exact integers; tensors are [1, H, W, C].
 
-    Large maps are computed tile by tile, which changes no integer and bounds the memory of what lies between.
+    Large maps run tile by tile, which changes no integer and limits the memory.
 
-    Raises WeightsError where an array is missing or does not fit the spec.
+    Raises WeightsError if an array is missing or does not fit the spec.
     """
 
     prior = None  # the coders bring the tables of z themselves
@@ -149,9 +149,9 @@ class IntegerSide(nn.Module):
 
 
 def as_integers(wiring: nn.Module, arrays: Mapping[str, np.ndarray], name: str) -> nn.Module:
-    """The same wiring over integers: every layer made anew, by its declared type, of the arrays under its name.
+    """The same structure in integers: every layer is built, by its declared type, from the arrays under its name.
 
-    TypeError for a layer of a type that has no integers; WeightsError where an array is missing or does not fit.
+    Raises TypeError for a layer type without integers, and WeightsError if an array is missing or does not fit.
     """
     if make := LAYERS.get(type(wiring)):
         return make(name, wiring, arrays)
@@ -182,14 +182,14 @@ LAYERS: dict[type[nn.Module], Callable[[str, Any, Mapping[str, np.ndarray]], nn.
     EntropyConv: _layer,
     ExactTwin: exact_layer,
 }
-"""How a layer of a float twin becomes one of integers, by its type."""
+"""How to turn each layer type of a float twin into integers."""
 
 
 @torch.no_grad()
 def restore_twins(side: FloatSide, arrays: Mapping[str, np.ndarray], steps: Mapping[str, np.ndarray]) -> None:
-    """Put shipped integers back into a float twin, so that training can go on from them.
+    """Restore a float twin from shipped integers, so that training can continue from them.
 
-    steps: "<layer>.steps" of every layer, "context_steps" and "shapes", as `twin_steps` gives them.
+    steps: "<layer>.steps" of every layer, "context_steps" and "shapes", as from `twin_steps`.
     """
     if isinstance(side, LightSide):
         restore_light(side, arrays, steps)

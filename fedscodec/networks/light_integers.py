@@ -1,7 +1,7 @@
-"""The entropy side of light networks as integers, exact on every float32 engine (`entropy.exact32`).
+"""The entropy side of light networks in integers, exact on every float32 engine (`entropy.exact32`).
 
-The wiring is that of `light_side`, over integer layers. ŷ is shown to the nets in 12 bits: the array known.shift says
-by how much each channel is shifted.
+The structure is that of `light_side`, with integer layers. The networks see ŷ in 12 bits: the array known.shift has the
+shift of each channel.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def light_twins(side: LightSide) -> dict[str, ExactTwin]:
 
 
 def restore_light(side: LightSide, arrays: Mapping[str, np.ndarray], steps: Mapping[str, np.ndarray]) -> None:
-    """Put shipped integers back into a float twin; steps as `light_steps` gives them."""
+    """Restore a float twin from shipped integers; steps as from `light_steps`."""
     twins = light_twins(side)
     with torch.no_grad():
         for name, twin in twins.items():
@@ -62,15 +62,15 @@ def light_steps(side: LightSide) -> Arrays:
 
 
 def exact_layer(name: str, twin: ExactTwin, arrays: Mapping[str, np.ndarray]) -> ExactLayer:
-    """The integer layer of a twin; WeightsError where an array is missing, does not fit, or can overflow."""
+    """The integer layer of a twin. Raises WeightsError if an array is missing, does not fit, or can overflow."""
     return ExactLayer(name, twin.spec, integers_of(arrays, name, twin.spec))
 
 
 class LightIntegers(nn.Module):
     """The same interface as `LightSide`, in exact integers; tensors are [1, H, W, C].
 
-    Large maps are computed tile by tile, which changes no integer and bounds the memory of what lies between.
-    Raises WeightsError where an array is missing or does not fit the spec.
+    Large maps run tile by tile, which changes no integer and limits the memory. Raises WeightsError if an array is
+    missing or does not fit the spec.
     """
 
     prior = None  # the coders bring the tables of z themselves
@@ -89,9 +89,9 @@ class LightIntegers(nn.Module):
         self.register_buffer("known_shift", torch.from_numpy(known_shift(arrays, spec.latents)))
 
     def side(self, z_hat: Tensor, quality: int) -> Tensor:
-        """ẑ int16 [1, H/64, W/64, Z] and quality in thousandths → all that the nets are shown, [_, H/16, W/16, S + M].
+        """ẑ int16 [1, H/64, W/64, Z] and quality in thousandths → all inputs of the networks, [_, H/16, W/16, S + M].
 
-        First the side, and then what is known of ŷ, so that no pass has to put them together; as `kept` gives it.
+        First the side, and then the known of ŷ, so that no pass has to join them; in the form of `kept`.
         """
         level = float(quality_level(quality, len(self.spec.lambdas)))
         (height, width), up = z_hat.shape[1:3], STRIDE // 16
@@ -107,11 +107,11 @@ class LightIntegers(nn.Module):
         return out
 
     def unknown(self, side: Tensor) -> Tensor:
-        """Zeros [_, H/16, W/16, M]: the end of what the nets are shown."""
+        """Zeros [_, H/16, W/16, M]: the last part of the networks' inputs."""
         return side[..., self.channels :]
 
     def parameters_of(self, part: Part, side: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean int16 in 1/64 and table index int8 of every latent of a part, both its block; side ends in known."""
+        """Mean int16 in 1/64 and table index int8 of every latent of a part, both its block; side ends with known."""
         rows, columns = side.shape[1:3]
         means = side.new_empty(part.shape(1, rows, columns), dtype=torch.int16)
         indexes = torch.empty_like(means, dtype=torch.int8)
@@ -145,7 +145,7 @@ class LightIntegers(nn.Module):
 
 
 def _of_block(part: Part, squares: Box) -> tuple[slice, ...]:
-    """Where a rectangle of squares is in a block of the part."""
+    """The position of a rectangle of squares in a block of the part."""
     box = squares if part.cells is not None else squares.scaled(2)
     inside = slice(box.top, box.bottom), slice(box.left, box.right)
     return (slice(None), slice(None), *inside) if part.cells is not None else (slice(None), *inside)

@@ -1,8 +1,8 @@
 """The float layers of light networks, as values, and how maps go through them.
 
-Nothing here computes, and torch is not needed. What a layer becomes, a module of torch (`blocks.light`) or nodes of a
-graph (`graphs.transforms`), is called with a map of its own kind and gives one. So what is trained and what is exported
-cannot differ in how it is wired.
+Nothing here computes, and torch is not needed. Torch (`blocks.light`) and graphs (`graphs.transforms`) turn each layer
+into a module or nodes that take and give maps of their kind. So the trained network and the exported one cannot differ
+in structure.
 
     block    x + 1×1(depthwise 3×3(leaky(1×1 x))), and then x + 1×1(leaky(1×1 x)) through twice the width
     down     squares of 2×2 become channels, 1×1
@@ -26,14 +26,15 @@ Layer_co = TypeVar("Layer_co", covariant=True)
 SLOPE = 0.01
 """Negative slope of LeakyReLU in the float networks."""
 Z_GAIN = 2.0
-"""What h_a gives is multiplied by this: a fresh network's z should not all round to zero."""
+"""Factor of the output of h_a, so that a fresh network's z does not round to zero everywhere."""
 
 
 class LayerSpec(NamedTuple):
     """A layer: [B, inputs, H, W] → [B, outputs, H·spread/gather, W·spread/gather].
 
-    Squares of gather² positions become channels; a convolution of kernel², zeros around the map, or of each channel by
-    itself (depthwise); channels become squares of spread² positions. Both orders are those of `pixel_shuffle`.
+    Squares of gather² positions become channels; then a convolution of kernel², with zeros around the map, or of each
+    channel on its own (depthwise); then channels become squares of spread² positions. Both orders are those of
+    `pixel_shuffle`.
     """
 
     inputs: int
@@ -45,13 +46,13 @@ class LayerSpec(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of its weights: [O, I], or [O, I, k, k], in which I is 1 for a depthwise layer."""
+        """The shape of its weights: [O, I], or [O, I, k, k], where I is 1 for a depthwise layer."""
         rows, columns = self.outputs * self.spread**2, 1 if self.depthwise else self.inputs * self.gather**2
         return (rows, columns) if self.kernel == 1 else (rows, columns, self.kernel, self.kernel)
 
     @property
     def reach(self) -> int:
-        """How far it sees, in positions of the map that it puts out."""
+        """How far it sees, in positions of its output."""
         return self.kernel // 2 * self.spread
 
 
@@ -59,7 +60,7 @@ class LayerSpec(NamedTuple):
 
 
 class BlockLayers(NamedTuple, Generic[Layer]):
-    """The layers of a block: values, or what is made of them."""
+    """The layers of a block: values, or what is made from them."""
 
     into: Layer
     around: Layer
@@ -69,7 +70,7 @@ class BlockLayers(NamedTuple, Generic[Layer]):
 
 
 def block_layers(width: int) -> BlockLayers[LayerSpec]:
-    """Those of a block that is so wide; they cost 6·C² + 9·C multiply-accumulates a position."""
+    """The layers of a block of this width; they cost 6·C² + 9·C multiply-accumulates a position."""
     one, around = LayerSpec(width, width), LayerSpec(width, width, kernel=3, depthwise=True)
     return BlockLayers(one, around, one, LayerSpec(width, 2 * width), LayerSpec(2 * width, width))
 
@@ -112,7 +113,7 @@ def through_block(block: LightBlock[Map], x: Map) -> Map:
 
 
 class LightKind(Kind[LayerSpec, BlockLayers[LayerSpec]]):
-    """Up to four stages, of which the last lies at 1/16."""
+    """Up to four stages, the last at 1/16."""
 
     scaled = True
 
@@ -149,7 +150,7 @@ class LightKind(Kind[LayerSpec, BlockLayers[LayerSpec]]):
 
 LIGHT = LightKind()
 KINDS: dict[str, Kind[LayerSpec, BlockLayers[LayerSpec]]] = {"light": LIGHT}
-"""The kinds of blocks that are described as values, by their names in a `Stage`; of others no graph can be made."""
+"""The kinds of blocks that are described as values, by their name in a `Stage`; graphs support only these."""
 
 
 def squares_down(latents: int) -> LayerSpec:
@@ -185,24 +186,24 @@ def hyper_layers(spec: ModelSpec, passes: Passes) -> HyperLayers[LayerSpec]:
 
 
 class HyperAnalysing(Protocol[Map]):
-    """h_a as something that can be gone through."""
+    """The interface of h_a."""
 
     @property
     def layers(self) -> Sequence[Callable[[Map], Map]]:
-        """As in `HyperLayers`."""
+        """See `HyperLayers`."""
 
     @property
     def around(self) -> Sequence[Callable[[Map], Map]]:
-        """As in `HyperLayers`."""
+        """See `HyperLayers`."""
 
     def compressed(self, y: Map) -> Map:
-        """sign(y)·log(1 + |y|): y of q7 is six times that of q1."""
+        """sign(y)·log(1 + |y|), because y of q7 is six times that of q1."""
 
     def leaky(self, x: Map) -> Map:
         """LeakyReLU; x may be overwritten."""
 
     def gained(self, z: Map) -> Map:
-        """By Z_GAIN, in float32."""
+        """Times Z_GAIN, in float32."""
 
 
 def through_hyper(of: HyperAnalysing[Map], y: Map) -> Map:
@@ -217,7 +218,7 @@ def through_hyper(of: HyperAnalysing[Map], y: Map) -> Map:
 
 
 def plans(spec: ModelSpec) -> dict[str, Plan[LayerSpec]]:
-    """g_a and g_s; KeyError where stages are not of KINDS, ValueError where they lie where they cannot."""
+    """g_a and g_s. Raises KeyError for stages that are not of KINDS, ValueError for stages at a wrong place."""
     return {"g_a": stages.analysis(spec, KINDS.__getitem__), "g_s": stages.synthesis(spec, KINDS.__getitem__)}
 
 
@@ -228,7 +229,7 @@ def block_names(plan: Plan[LayerSpec]) -> Iterator[list[str]]:
 
 
 def layers_of(spec: ModelSpec) -> dict[str, LayerSpec]:
-    """Every layer of g_a, g_s and h_a by its name in a weights file; raises as `plans` does."""
+    """Every layer of g_a, g_s and h_a by its name in a weights file; raises like `plans`."""
     out: dict[str, LayerSpec] = {}
     for way, plan in plans(spec).items():
         out |= {f"{way}.{plan.name}.{i}": layer for i, layer in enumerate(plan.ways)}

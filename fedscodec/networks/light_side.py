@@ -1,7 +1,7 @@
-"""The entropy side of light networks: h_s and one net for each pass over the latents, of 1×1 and depthwise layers.
+"""The entropy side of light networks: h_s and one network for each pass over the latents, of 1×1 and depthwise layers.
 
-Which layers these are is in `exact_nets`, for graphs too. Their modules are wired once, like `slices`: over floats,
-over integers, and over nothing but steps. Maps are channels last.
+`exact_nets` describes the layers, also for graphs. Their modules are connected once, as in `slices`: for floats, for
+integers, and for steps alone. Maps are channels last.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from .twins import HEADROOM, Maps, Signal, Trace, clamp, join, straight_through_
 KNOWN_UNIT, Z_UNIT = 8, 8
 """A float twin sees ŷ and ẑ divided by these, which keeps them near one."""
 MEAN_GAIN, LOG_SCALE_GAIN = 4.0, 2.0
-"""What a net puts out for the mean and for the logarithm of the scale is multiplied by these."""
+"""Factors of a network's output for the mean and for the logarithm of the scale."""
 
 
 class PassNet(nn.Module):
-    """Means and table indices of one part: the layers of `exact_nets.net_of`, one after the other."""
+    """Means and table indices of one part: the layers of `exact_nets.net_of` in order."""
 
     last: ExactTwin
 
@@ -63,7 +63,7 @@ def cells_of(maps: Maps, cells: Cells) -> Maps:
 
 
 def means_and_indexes(found: Tensor, cells: Cells | None) -> tuple[Tensor, Tensor]:
-    """What a `PassNet` puts out as two blocks, see `Part`."""
+    """The output of a `PassNet` as two blocks, see `Part`."""
     if cells is not None and len(cells.groups) > 1:
         found = found.flatten(1, 2)
     half = found.shape[-1] // 2
@@ -83,7 +83,7 @@ def quality_levels(quality: Tensor, qualities: int) -> Tensor:
 class LightSide(FloatSide):
     """The entropy side of a light network in float, as trained.
 
-    known_shift [M]: ŷ is shown in 2^shift of its units of 1/64.
+    known_shift [M]: the networks see ŷ in 2^shift of its units of 1/64.
     """
 
     known_shift: Tensor
@@ -136,18 +136,18 @@ class LightSide(FloatSide):
         whole.copy_(torch.maximum(whole, by_group.t().reshape(-1)))
 
     def _block_steps(self, part: Part, steps: Tensor) -> Tensor:
-        """[M] so that it lies along a block of the part."""
+        """[M] reshaped to fit a block of the part."""
         if part.cells is None:
             return part.of(steps)
         groups = len(part.cells.groups)
         return part.of(steps).view(-1, groups).t().repeat_interleave(part.cells.corners, 0)[:, None, None]
 
     def _known_steps(self) -> Tensor:
-        """Steps of ŷ as it is shown [M]."""
+        """Steps of ŷ as the networks see it, [M]."""
         return torch.ldexp(self.known_shift.new_ones(()) / (FINE_MEAN_UNIT * KNOWN_UNIT), self.known_shift)
 
     def trace(self, *, steps: bool = True) -> Reach:
-        """Tell every layer the steps of its inputs, and find how far h_s and the net of each part see."""
+        """Set the input steps of every layer, and find how far h_s and the network of each part see."""
         side = through(self.h_s, Trace(self.input_steps if steps else None))
         known, found = self._known_steps() if steps else None, []
         for part in self.spec.parts():
@@ -157,25 +157,25 @@ class LightSide(FloatSide):
 
     @torch.no_grad()
     def calibrate(self) -> None:
-        """Fix the steps of all layers and of ŷ from the peaks seen while observing, in the order of the walk."""
+        """Fix the steps of all layers and of ŷ from the observed peaks, in the order of the walk."""
         wanted = torch.log2((self.known_peak * HEADROOM * FINE_MEAN_UNIT / WIDE_LIMIT).clamp_min(1e-9)).ceil()
         self.known_shift.copy_(wanted.clamp(0, MOST_KNOWN_SHIFT))
         super().calibrate()
 
     def peaks(self) -> list[Tensor]:
-        """What was seen while observing, that of ŷ too."""
+        """The observed peaks, including that of ŷ."""
         return [*super().peaks(), self.known_peak]
 
     @torch.no_grad()
     def copy_steps(self, other: FloatSide) -> None:
-        """Take over the steps that another network was calibrated to."""
+        """Copy the calibrated steps of another network."""
         super().copy_steps(other)
         if isinstance(other, LightSide):
             self.known_shift.copy_(other.known_shift)
 
     @torch.no_grad()
     def begin(self, spread: Tensor, most_gain: float) -> None:
-        """Start every net with the table of its channels' own spread [M]; most_gain is of no concern."""
+        """Start every network with the table of its channels' own spread [M]; most_gain is not used."""
         spec = self.spec
         ratio = (spread.clamp(spec.smallest_scale, spec.largest_scale) / spec.smallest_scale).log()
         for part, net in zip(spec.parts(), self.nets, strict=True):

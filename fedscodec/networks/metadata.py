@@ -1,4 +1,4 @@
-"""What a weights file says of itself, read without its tensors and without torch."""
+"""The metadata of a weights file, read without its tensors and without torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMAT = "feds-weights-1"
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The words of a weights file, without its tensors; WeightsError where it is not one, which says what it is."""
+    """The metadata of a weights file. Raises WeightsError for any other file, and says what it is."""
     if kind := foreign_kind(path):
         raise WeightsError(f"{path}: is {kind}; expected a weights file of feds (safetensors, {FORMAT})")
     try:
@@ -42,7 +42,7 @@ class Counts(NamedTuple):
 
 
 def counts_of(metadata: Mapping[str, str], spec: ModelSpec) -> Counts:
-    """What a weights file says of its size; counted from the spec where it says nothing, which needs torch."""
+    """The size that a weights file states; counted from the spec if it states none, which needs torch."""
     with suppress(KeyError, ValueError):
         found = Counts(int(metadata["parameters"]), float(metadata["kmacs_per_pixel"]))
         if found.parameters > 0 and 0 < found.kmacs_per_pixel < math.inf:
@@ -53,7 +53,7 @@ def counts_of(metadata: Mapping[str, str], spec: ModelSpec) -> Counts:
 
 
 def spec_of(metadata: Mapping[str, str], path: Path) -> ModelSpec:
-    """The spec that a weights file carries."""
+    """The spec in a weights file."""
     if "spec" not in metadata:
         raise WeightsError(f"{path}: has no description of its network")
     try:

@@ -1,4 +1,4 @@
-"""`FedsModel`: transforms, gains and entropy side of one network, wired; and what a forward pass returns."""
+"""`FedsModel`: transforms, gains and entropy side of one network, and the results of a forward pass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .walk import SymbolCoder, walk
 
 
 class Latents(NamedTuple):
-    """What the encoder's pass makes of pictures; taps are the inner maps of g_a."""
+    """The result of the encoder's pass; taps are the inner maps of g_a."""
 
     y: Tensor  # [B, M, H/16, W/16], gained
     y_hat: Tensor  # the same, quantised
@@ -28,7 +28,7 @@ class Latents(NamedTuple):
 
 
 class Output(NamedTuple):
-    """One pass through a network; taps are the inner maps of g_a and g_s, in the order they are computed."""
+    """The result of one pass through a network; taps are the inner maps of g_a and g_s, in order of computation."""
 
     x_hat: Tensor  # [B, 3, H, W]
     y: Tensor  # [B, M, H/16, W/16], gained
@@ -37,7 +37,7 @@ class Output(NamedTuple):
 
 
 class Gains(nn.Module):
-    """A pair of gain vectors per quality; between neighbours both are interpolated geometrically (design of Cui 2020).
+    """A pair of gain vectors per quality, interpolated geometrically between neighbours (design of Cui 2020).
 
     The encoder multiplies y before rounding, the decoder divides after the symbols are known: nothing here chooses a
     probability table, so it may be float.
@@ -82,22 +82,22 @@ class FedsModel(nn.Module):
         return self.code(analysed.value.float(), quality, coder, analysed.taps)
 
     def code(self, latents: Tensor, quality: Tensor, coder: SymbolCoder, taps: tuple[Tensor, ...] = ()) -> Latents:
-        """What comes after g_a: gain, h_a, walk; latents [B, M, H/16, W/16] of g_a."""
+        """Everything after g_a: gain, h_a, walk; latents [B, M, H/16, W/16] of g_a."""
         y = latents * self.gains(quality)[0]
         return Latents(y, walk(self.float_side, self.h_a(y), y, quality, coder), taps)
 
     def forward(self, x: Tensor, quality: Tensor, coder: SymbolCoder) -> Output:
-        """x [B, 3, H, W] in 0..1, sides multiples of 64; quality [B] in 1 … Q; coder: what estimates the rate."""
+        """x [B, 3, H, W] in 0..1, sides multiples of 64; quality [B] in 1 … Q; coder: estimates the rate."""
         return self._decoded(self.encode(x, quality, coder), quality, self.gains(quality)[1])
 
     def decoder_only(self, x: Tensor, quality: Tensor, coder: SymbolCoder) -> Output:
-        """The same pass with gradients for g_s alone: files stay as they are, only their pictures get better."""
+        """The same pass with gradients for g_s alone: files do not change, only their pictures improve."""
         with torch.no_grad():
             latents, inverse = self.encode(x, quality, coder), self.gains(quality)[1]
         return self._decoded(latents, quality, inverse)
 
     def linear(self, x: Tensor, quality: Tensor, coder: SymbolCoder) -> Output:
-        """The same pass through the linear shortcut alone: a linear transform codec with a learned entropy model."""
+        """The same pass with the linear shortcut only: a linear transform codec with a learned entropy model."""
         latents = self.code(self.g_a.linear(x), quality, coder)
         return Output(self.g_s.linear(latents.y_hat * self.gains(quality)[1]), latents.y, latents.y_hat, ())
 
@@ -108,10 +108,10 @@ class FedsModel(nn.Module):
 
 @torch.no_grad()
 def _initialise(model: FedsModel) -> None:
-    """He initialisation where signals must survive the ten layers from y to a table index.
+    """He initialisation for the ten layers from y to a table index.
 
-    g_a and g_s keep torch's smaller default: three inverse GDNs in a row would turn large activations into enormous
-    ones. Blocks that want another beginning have a `start`.
+    g_a and g_s keep torch's smaller default: three inverse GDNs in a row would make large activations enormous. Blocks
+    with another initialisation have a `start`.
     """
     if model.gains.log_gain.is_meta:
         return  # nothing to fill, and asking costs seconds of imports

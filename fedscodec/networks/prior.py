@@ -1,4 +1,4 @@
-"""The factorised prior of z: one mixture of logistics per channel, trained; frequency tables are made from it once."""
+"""The factorised prior of z: one trained mixture of logistics per channel; frequency tables are made from it once."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _HAAR = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 
 
 
 def haar(x: Tensor) -> Tensor:
-    """One level of the orthonormal Haar transform: [B, C, H, W] → [B, 4·C, H/2, W/2], bands outermost."""
+    """One level of the orthonormal Haar transform: [B, C, H, W] → [B, 4·C, H/2, W/2], bands first."""
     b, c, h, w = x.shape
     patches = F.pixel_unshuffle(x, 2).reshape(b, c, 4, h // 2, w // 2)
     bands = torch.einsum("kp,bcpij->bkcij", _HAAR.to(x), patches)
@@ -33,7 +33,7 @@ def haar(x: Tensor) -> Tensor:
 
 
 class HaarDown(nn.Conv2d):
-    """`haar` and then this 1×1 convolution, computed as one 2×2 convolution of stride 2."""
+    """`haar` followed by a 1×1 convolution, computed as one 2×2 convolution of stride 2."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(4 * inputs, outputs, 1)
@@ -47,7 +47,7 @@ class HaarDown(nn.Conv2d):
 
 
 class HaarUp(nn.Conv2d):
-    """This 1×1 convolution and then the inverse of `haar`, computed as one matrix product and a pixel shuffle."""
+    """A 1×1 convolution followed by the inverse of `haar`, computed as one matrix product and a pixel shuffle."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, 4 * outputs, 1)
@@ -70,7 +70,7 @@ class HaarUp(nn.Conv2d):
 
 
 def shortcut_down(spec: ModelSpec) -> list[nn.Module]:
-    """Its steps beside g_a: none, one, or one for each stage and the last layer."""
+    """The steps of the shortcut beside g_a: none, one, or one for each stage and the last layer."""
     if spec.shortcut == "principal":
         return [layer_of(squares_down(spec.latents))]
     widths = [3, *(stage.width for stage in spec.stages), spec.latents]
@@ -78,7 +78,7 @@ def shortcut_down(spec: ModelSpec) -> list[nn.Module]:
 
 
 def shortcut_up(spec: ModelSpec) -> list[nn.Module]:
-    """Its steps beside g_s."""
+    """The steps of the shortcut beside g_s."""
     if spec.shortcut == "principal":
         return [layer_of(squares_up(spec.latents))]
     widths = [spec.latents, *(stage.width for stage in reversed(spec.stages)), 3]

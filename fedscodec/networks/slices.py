@@ -1,7 +1,7 @@
-"""The entropy side in float, as trained: h_s, the nets of every part, and what they are shown of ŷ.
+"""The entropy side in float, as trained: h_s, the networks of every part, and the ŷ that they see.
 
-Its layers are wired here, once: `SliceNet` and h_s run over float twins, over the integers that are made of them, and
-over no values at all, which tells every layer the steps of its inputs (`FloatSide.trace`).
+Its layers are connected here, once: `SliceNet` and h_s run on float twins, on the integers made from them, and without
+values, which tells every layer the steps of its inputs (`FloatSide.trace`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .twins import (
 
 
 class SliceNet(nn.Module):
-    """Means and table indices of one slice: two stacks of 3×3 convolutions that share the input of their first layer.
+    """Means and table indices of one slice: two stacks of 3×3 convolutions with a common first input.
 
     `first` computes the first layer of both stacks at once, the mean's half and then the index's half.
     """
@@ -64,7 +64,7 @@ def quality_planes(quality: Tensor, qualities: int) -> Tensor:
 
 
 def side_steps(spec: ModelSpec) -> Tensor:
-    """Steps of what reaches h_s: those of ẑ, and of the quality."""
+    """Steps of the inputs of h_s: those of ẑ, and of the quality."""
     return torch.tensor([1.0] * spec.hyper_latents + [1.0 / CONTEXT_UNIT])
 
 
@@ -131,7 +131,7 @@ class FloatSide(nn.Module):
         return assemble(self.spec.parts(), blocks, self.spec.latents).permute(0, 3, 1, 2)
 
     def trace(self, *, steps: bool = True) -> Reach:
-        """Tell every layer the steps of its inputs, and find how far h_s and the nets of each part see."""
+        """Set the input steps of every layer, and find how far h_s and the networks of each part see."""
         side = through(self.h_s, Trace(self.input_steps if steps else None))
         unit = self.context_steps.new_full((self.spec.latents,), 1.0 / CONTEXT_UNIT) if steps else None
         beyond = [
@@ -146,9 +146,9 @@ class FloatSide(nn.Module):
 
     @torch.no_grad()
     def begin(self, spread: Tensor, most_gain: float) -> None:
-        """Start from how far the channels of y spread [M] at the middle quality, and how much the highest scales them.
+        """Initialise from the spread [M] of the channels of y at the middle quality, and from their highest gain.
 
-        Every slice network begins with the table of its channels' own spread.
+        Every slice network starts with the table of its channels' own spread.
         """
         spec = self.spec
         self.context_steps.copy_((6 * spread * most_gain / CONTEXT_LIMIT).clamp_min(1 / 16))
@@ -158,18 +158,18 @@ class FloatSide(nn.Module):
             net.index[-1].bias.copy_(part.of(index).clamp(0, spec.scales - 1) / net.index[-1].gain)
 
     def peaks(self) -> list[Tensor]:
-        """What was seen while observing, for `calibrate`; of several processes, the largest count."""
+        """The observed peaks, for `calibrate`; with several processes, the largest count."""
         return [layer.peak for layer in self.entropy_layers()]
 
     @torch.no_grad()
     def copy_steps(self, other: FloatSide) -> None:
-        """Take over the steps that another network was calibrated to."""
+        """Copy the calibrated steps of another network."""
         for layer, calibrated in zip(self.entropy_layers(), other.entropy_layers(), strict=True):
             layer.steps.copy_(calibrated.steps)
 
     @torch.no_grad()
     def calibrate(self) -> None:
-        """Fix the steps of all layers from the peaks seen while observing, each after those it gets its inputs from."""
+        """Fix the steps of all layers from the observed peaks, each after the layers that feed it."""
         layers = self.entropy_layers()
         for layer in layers:
             layer.settling = True

@@ -1,8 +1,8 @@
-"""`ModelSpec`: everything that tells one network of the family from another, as one frozen value.
+"""`ModelSpec`: everything that differs between networks, as one frozen value.
 
-There are two families: light networks, which a CPU can train and a laptop can run, and networks as large as the
-paper's. Every ablation of the paper is one line in `VARIANTS`, for both. Where the paper leaves a number open, the
-choice and its reason stand here and nowhere else:
+There are two families: light networks, which a CPU can train and a laptop can run, and networks of the paper's size.
+Every ablation of the paper is one line in `VARIANTS`, for both. Where the paper leaves a number open, our choice and
+its reason are here and nowhere else:
 
 * latents of the student: M = 160 in 5 slices of 32 (Sec. 3.2, 5.1). The 64 channels per slice of Sec. 7 would make
   M = 320 and fit neither parameter count.
@@ -50,9 +50,9 @@ class WindowAttention:
 
 @dataclass(frozen=True)
 class Stage:
-    """One resolution of g_a and, mirrored, of g_s: maps of 1/at of the picture's side, and what happens to them.
+    """One resolution of g_a and, mirrored, of g_s: maps of 1/at of the picture's side, and their blocks.
 
-    kind: which blocks, a name in `networks.blocks.KINDS`; blocks: how many; attention comes before them.
+    kind: the kind of blocks, a name in `networks.blocks.KINDS`; blocks: their number; attention comes before them.
     """
 
     at: int
@@ -83,11 +83,12 @@ def paper_stages(
 
 @dataclass(frozen=True)
 class Passes:
-    """The entropy side of light networks: latents coded cell by cell in passes, each knowing all that came before.
+    """The entropy side of light networks: latents coded cell by cell in passes; each pass sees all before it.
 
-    base: channels that go first, in two checkerboard passes; base_streams: 1 for both passes in one stream, or 2. new:
-    channels that go last, in two checkerboard passes of a stream each (a teacher's, or none). All channels between go
-    in four passes over the corners of 2×2 squares, a stream each. side: channels that h_s gives. width: of every net.
+    base: channels that are coded first, in two checkerboard passes; base_streams: 1 for both passes in one stream, or
+    2. new: channels that are coded last, in two checkerboard passes of a stream each (a teacher's, or none). All
+    channels between are coded in four passes over the corners of 2×2 squares, a stream each. side: channels of h_s's
+    output. width: of every network.
     """
 
     base: int = 32
@@ -103,7 +104,7 @@ class Passes:
                 raise ValueError(f"{name} of passes must be a whole number from {least} to {most}, found {value!r}")
 
     def parts(self, latents: int) -> tuple[Part, ...]:
-        """What the walk codes of so many latents, in order."""
+        """The parts of this many latents, in coding order."""
         old, two = latents - self.new, self.base_streams == 2
         first = 2 + two  # stream of the first turn
         base = [
@@ -126,7 +127,7 @@ class Passes:
 SHORTCUTS = ("none", "haar", "principal")
 _COUNTS = ("latents", "slices", "hyper_latents", "hyper_filters")
 _BEFORE = ("filters", "blocks_per_group", "attention", "framework", "wavelet")
-"""Fields that specs had before they had stages; weights files of that time keep them."""
+"""Fields of specs before they had stages; old weights files have them."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ class ModelSpec:
 
     @property
     def middle_lambda(self) -> float:
-        """λ of q4, at which the gains of a fresh network are one and a training sample weighs one."""
+        """λ of q4, at which the gains of a fresh network are one and a training sample has weight one."""
         return LOSSES[self.metric].lambdas[3]
 
     @property
@@ -200,12 +201,12 @@ class ModelSpec:
         return self.latents // self.slices
 
     def parts(self) -> tuple[Part, ...]:
-        """What the walk codes, in order."""
+        """The parts, in coding order."""
         return _parts(self.entropy, self.latents, self.slices)
 
     @property
     def expects_the_rest(self) -> bool:
-        """Whether latents that were not read are what the nets expect of them, and not zero."""
+        """Whether latents that were not read are set to the networks' prediction instead of zero."""
         return self.entropy is not None
 
     @property
@@ -215,7 +216,7 @@ class ModelSpec:
 
     @property
     def decisive(self) -> str:
-        """What beside the integers themselves decides which symbols a file holds, for the fingerprint."""
+        """What besides the integers decides the symbols of a file, for the fingerprint."""
         if self.entropy is None:
             return f"{self.latents} {self.slices} {self.hyper_latents} {self.slice_filters}"
         passes = " ".join(f"{name}={value}" for name, value in dataclasses.asdict(self.entropy).items())
@@ -228,12 +229,12 @@ class ModelSpec:
 
     @property
     def table_sets(self) -> int:
-        """How many sets of frequency tables y has, where they are fitted."""
+        """How many sets of frequency tables y has if they are fitted."""
         return 1 + max(part.tables for part in self.parts())
 
     @property
     def side_channels(self) -> int:
-        """Channels that h_s hands to every slice network: M for means and M for scales."""
+        """Channels that every slice network gets from h_s: M for means and M for scales."""
         return 2 * self.latents
 
     def to_dict(self) -> dict[str, Any]:
@@ -242,9 +243,9 @@ class ModelSpec:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> ModelSpec:
-        """Rebuild a spec; raises TypeError or ValueError on unknown fields or impossible values.
+        """Rebuild a spec. Raises TypeError or ValueError on unknown fields or impossible values.
 
-        Missing fields take the default's values. Specs of before there were stages are understood.
+        Missing fields take the default's values. Old specs without stages are supported.
         """
         if not isinstance(values, dict):
             raise TypeError(f"a spec is a set of named values, found {type(values).__name__}")
@@ -261,7 +262,7 @@ class ModelSpec:
 
 
 def _stage(values: Any) -> Stage:
-    """A stage from what JSON makes of it."""
+    """A stage from its JSON value."""
     if isinstance(values, Stage):
         return values
     return Stage(**{**values, "attention": _attention(values.get("attention"))})
@@ -272,7 +273,7 @@ def _attention(values: Any) -> WindowAttention | None:
 
 
 def _with_stages(values: dict[str, Any]) -> dict[str, Any]:
-    """A spec of before there were stages, with what it means by them."""
+    """Convert an old spec without stages."""
     old = {name: values.pop(name) for name in _BEFORE if name in values}
     attention = _attention(old.get("attention", {}))
     kinds = {"cnn": "residual", "transformer": f"mixed-{(attention.version if attention else 'swin-v1')[-2:]}"}
@@ -288,7 +289,7 @@ def _with_stages(values: dict[str, Any]) -> dict[str, Any]:
 
 @functools.cache
 def _parts(passes: Passes | None, latents: int, slices: int) -> tuple[Part, ...]:
-    """Those of passes, or slices of channels, one after the other, each in a stream of its own (Sec. 7)."""
+    """The parts of passes, or slices of channels one after the other, each in its own stream (Sec. 7)."""
     if passes is not None:
         return passes.parts(latents)
     width = latents // slices

@@ -1,4 +1,4 @@
-"""How g_a and g_s go through their stages, whatever computes them: modules of torch, or nodes of a graph.
+"""How g_a and g_s go through their stages, for modules of torch and for nodes of a graph.
 
     x ─► [way ─► scaled by quality ─► attention ─► blocks] ─► … once for each stage … ─► last ─► value
     x ─► linear shortcut ─────────────────────────────────────────────────────────────► added to it, see `shortcuts`
@@ -24,12 +24,12 @@ Block_co = TypeVar("Block_co", covariant=True)
 
 
 class Kind(Protocol[Layer_co, Block_co]):
-    """What a kind of block must give, so that g_a and g_s can be built of stages of it.
+    """The interface of a kind of block, from which stages of g_a and g_s are built.
 
-    Layers say how far they see (`reach`, in positions of the map that they put out). Modules that do not keep torch's
-    initialisation have a method `start`. A way that a kind does not have raises ValueError.
+    Layers say how far they see (`reach`, in positions of their output). Modules that do not keep torch's initialisation
+    have a method `start`. A way that a kind does not have raises ValueError.
 
-    scaled: whether what its stages see is scaled by quality.
+    scaled: whether the inputs of its stages are scaled by quality.
     """
 
     scaled: bool = False
@@ -57,15 +57,15 @@ class Kind(Protocol[Layer_co, Block_co]):
 
 
 def require_factor(found: int, wanted: int, what: str) -> None:
-    """ValueError unless a stage lies where its kind of block can."""
+    """Raise ValueError unless this kind of block supports a stage at this place."""
     if found != wanted:
         raise ValueError(f"{what} changes the size by {wanted}, but the stages ask for {found}")
 
 
 class Plan(NamedTuple, Generic[Layer]):
-    """The stages of g_a or g_s in the order of work, the way into each and what they are called, and the last layer.
+    """The stages of g_a or g_s in order, the way into each with its name, and the last layer.
 
-    at: of which part of the picture's side the map is that the last layer gives.
+    at: the resolution of the last layer's output, as 1/at of the picture's side.
     """
 
     stages: tuple[Stage, ...]
@@ -76,7 +76,7 @@ class Plan(NamedTuple, Generic[Layer]):
 
 
 def analysis(spec: ModelSpec, kind_of: Callable[[str], Kind[Layer, Any]]) -> Plan[Layer]:
-    """g_a. ValueError where stages lie where their kind of block cannot."""
+    """g_a. Raises ValueError if a kind of block does not support a stage's place."""
     stages, last = spec.stages, spec.stages[-1]
     down = [kind_of(stages[0].kind).from_pixels(stages[0].width, stages[0].at)]
     down += [kind_of(b.kind).down(a.width, b.width) for a, b in pairwise(stages)]
@@ -85,7 +85,7 @@ def analysis(spec: ModelSpec, kind_of: Callable[[str], Kind[Layer, Any]]) -> Pla
 
 
 def synthesis(spec: ModelSpec, kind_of: Callable[[str], Kind[Layer, Any]]) -> Plan[Layer]:
-    """g_s. ValueError as in `analysis`."""
+    """g_s. Raises ValueError as in `analysis`."""
     stages, last = spec.stages[::-1], spec.stages[0]
     up = [kind_of(stages[0].kind).from_latents(spec.latents, stages[0].width, 16 // stages[0].at)]
     up += [kind_of(b.kind).up(a.width, b.width) for a, b in pairwise(stages)]
@@ -93,14 +93,14 @@ def synthesis(spec: ModelSpec, kind_of: Callable[[str], Kind[Layer, Any]]) -> Pl
 
 
 def pixels_beyond(plan: Plan[Layer], groups: Iterable[Iterable[Any]], reach: Callable[[Any], float]) -> float:
-    """Pixels that a result depends on beyond its own; groups: what follows the way into each stage."""
+    """Pixels that a result depends on beyond its own; groups: the layers after the way into each stage."""
     parts = zip(plan.stages, plan.ways, groups, strict=True)
     beyond = sum(stage.at * (reach(way) + sum(map(reach, group))) for stage, way, group in parts)
     return beyond + plan.at * reach(plan.last)
 
 
 class Transforming(Protocol[Map, Quality]):
-    """g_a or g_s as something that can be gone through: layers are called with a map."""
+    """The interface of g_a or g_s: layers that are called with a map."""
 
     @property
     def ways(self) -> Iterable[Callable[[Map], Map]]:
@@ -108,7 +108,7 @@ class Transforming(Protocol[Map, Quality]):
 
     @property
     def attention(self) -> Iterable[Callable[[Map], Map]]:
-        """What comes before the blocks of each stage."""
+        """The layers before the blocks of each stage."""
 
     @property
     def groups(self) -> Iterable[Iterable[Callable[[Map], Map]]]:
@@ -123,7 +123,7 @@ class Transforming(Protocol[Map, Quality]):
         """The steps of the linear shortcut: none, one, or one for each stage and the last layer."""
 
     def scaled(self, i: int, x: Map, quality: Quality) -> Map:
-        """What stage i sees, scaled by quality if its kind of block asks for it."""
+        """The input of stage i, scaled by quality if its kind of block asks for it."""
 
     def step(self, i: int, x: Map) -> Map:
         """Step i of the linear shortcut."""

@@ -1,9 +1,9 @@
-"""Run networks tile by tile, so that memory stays bounded and results equal those of the whole picture.
+"""Run networks tile by tile, so that memory is limited and results equal those of the whole picture.
 
-The transforms are convolutional, so a row or column of their output depends on a limited stretch of their input. Tiles
-see that much beyond what they keep, and what the overlap spoils is cut off: there are no seams. Where the arithmetic
-is in integers the results are equal; in floats they are equal but for the order of sums. Window attention counts its
-windows from the corner of the map, so what a tile sees begins and ends where windows do.
+The transforms are convolutional, so a row or column of their output depends on a limited part of their input. Tiles see
+that much beyond what they keep, and the wrong margin is cut off, so there are no seams. Integer results are equal;
+float results are equal except for the order of sums. Window attention counts its windows from the corner of the map, so
+tiles begin and end at window edges.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ Maps = TypeVar("Maps")
 
 
 TRANSFORM_SIDE = {"cpu": 64, "cuda": 160}
-"""Latents that a side of a tile of g_a and g_s keeps: 1024 pixels, about half a kilobyte of memory each."""
+"""Latents on a side of a tile of g_a and g_s: 1024 pixels, about half a kilobyte of memory each."""
 HYPER_SIDE = 64
-"""Elements of z that a side of a tile of h_a and h_s keeps."""
+"""Elements of z on a side of a tile of h_a and h_s."""
 HYPER_MARGIN = 4
-"""Elements of z that h_a and h_s see beyond what they keep: the latter 3.25 (two layers at 1/64, two at 1/32, one at
-1/16 of the picture's side)."""
+"""Elements of z that h_a and h_s see beyond a tile; h_s sees 3.25 (two layers at 1/64, two at 1/32, one at 1/16 of the
+picture's side).
+"""
 SLICE_SIDE = 192
-"""Latents that a side of a tile of a slice network keeps."""
+"""Latents on a side of a tile of a slice network."""
 POSITIONS = 2**16
-"""Latents that are treated at once where each is treated alone."""
+"""Latents that are processed at once in operations on single latents."""
 
 
 class Box(NamedTuple):
@@ -49,18 +50,18 @@ class Box(NamedTuple):
         return Box(self.top - outer.top, self.bottom - outer.top, self.left - outer.left, self.right - outer.left)
 
     def of(self, x: Maps) -> Maps:
-        """That part of [B, C, H, W], a view."""
+        """This part of [B, C, H, W], as a view."""
         view: Maps = x[:, :, self.top : self.bottom, self.left : self.right]
         return view
 
     def of_last(self, x: Maps) -> Maps:
-        """That part of [B, H, W, C], a view."""
+        """This part of [B, H, W, C], as a view."""
         view: Maps = x[:, self.top : self.bottom, self.left : self.right]
         return view
 
 
 class Sighted(Protocol):
-    """What tiles need to know of g_a and g_s, see `transforms.Transform`."""
+    """What tiles need to know about g_a and g_s, see `transforms.Transform`."""
 
     @property
     def reach(self) -> float:
@@ -72,7 +73,7 @@ class Sighted(Protocol):
 
 
 class Tile(NamedTuple):
-    """What of a map a network sees at once, and the part of it that is kept."""
+    """The part of a map that a network sees at once, and the part of it that is kept."""
 
     seen: Box
     kept: Box
@@ -108,7 +109,7 @@ def margin(transform: Sighted) -> int:
 
 
 def transform_side(device: str) -> int:
-    """Latents that a side of a tile of g_a and g_s keeps on a kind of device."""
+    """Latents on a side of a tile of g_a and g_s, for a kind of device."""
     return TRANSFORM_SIDE.get(device, TRANSFORM_SIDE["cpu"])
 
 
@@ -119,7 +120,7 @@ def run_in_tiles(
     grid: Iterable[Tile],
     scale: int = 1,
 ) -> None:
-    """Hand transform(read(seen)), cut to what is kept, to `write` for each tile.
+    """Pass transform(read(seen)), cut to the kept part, to `write` for each tile.
 
     The result of a tile [B, C, ...] is `scale` times as large as the tile; `write` gets its place in the result.
     """
@@ -132,12 +133,12 @@ def run_in_tiles(
 
 
 def trim() -> None:
-    """Give freed memory back to the system where the C library can: what tiles leave in pieces adds up to 300 MB."""
+    """Return freed memory to the system if the C library can: fragments left by tiles add up to 300 MB."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def chunks(positions: int) -> Iterator[slice]:
-    """Cover so many positions with stretches that are small enough to be widened."""
+    """Cover positions with ranges that are small enough to be converted to a wider type."""
     for start in range(0, positions, POSITIONS):
         yield slice(start, min(start + POSITIONS, positions))

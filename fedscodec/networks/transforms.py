@@ -1,8 +1,8 @@
-"""g_a, g_s and h_a, the float half of a network (Fig. 2), made of a `ModelSpec`.
+"""g_a, g_s and h_a, the float half of a network (Fig. 2), built from a `ModelSpec`.
 
-The way through the stages is in `stages`, for graphs too; `blocks` has the kinds. Stages return their maps for feature
-distillation (Eq. 5); there are no hooks. Where a kind of block asks for it, what its stages see is scaled by quality: a
-learned vector for each quality and stage, interpolated geometrically as gains are.
+`stages` describes the way through the stages, also for graphs; `blocks` has the kinds. Stages return their maps for
+feature distillation (Eq. 5); there are no hooks. If a kind of block asks for it, the inputs of its stages are scaled by
+quality: a learned vector for each quality and stage, interpolated geometrically like the gains.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Transformed(NamedTuple):
 
 
 class Transform(nn.Module):
-    """What g_a and g_s share: what stages are made of, and how far it sees.
+    """The common part of g_a and g_s: their stages, and how far they see.
 
     reach: pixels that a result depends on beyond its own; grain: pixels that edges of tiles must be multiples of.
     """
@@ -59,9 +59,9 @@ class Transform(nn.Module):
         return len(self.scales) > 0
 
     def forward(self, x: Tensor, quality: Tensor) -> Transformed:
-        """Through all stages and the last layer, with the linear shortcut beside them; quality [B] in 1 … Q.
+        """Run all stages and the last layer, with the linear shortcut beside them; quality [B] in 1 … Q.
 
-        The value is float32 whatever the autocast of the caller.
+        The result is always float32.
         """
         value, taps = through_stages(self, x, quality)
         return Transformed(value, tuple(taps))
@@ -72,7 +72,7 @@ class Transform(nn.Module):
         return getattr(self, self._ways)
 
     def scaled(self, i: int, x: Tensor, quality: Tensor) -> Tensor:
-        """What stage i sees, scaled by quality if its kind of block asks for it."""
+        """The input of stage i, scaled by quality if its kind of block asks for it."""
         return scaled(x, interpolated(self.scales[str(i)], quality)) if str(i) in self.scales else x
 
     def step(self, i: int, x: Tensor) -> Tensor:
@@ -81,18 +81,18 @@ class Transform(nn.Module):
             return self.shortcut[i](x.float())
 
     def sum(self, x: Tensor, y: Tensor) -> Tensor:
-        """x + y, into x where no gradient needs it."""
+        """x + y, written into x if no gradient needs it."""
         return add(x, y)
 
     def linear(self, x: Tensor) -> Tensor:
-        """The linear shortcut alone: one half of a linear transform codec."""
+        """The linear shortcut only: one half of a linear transform codec."""
         for step in self.shortcut:
             x = step(x)
         return x
 
 
 def _attention(stages: Sequence[Stage]) -> list[nn.Module]:
-    """What comes before the blocks of each stage; every other module begins with shifted windows."""
+    """The layers before the blocks of each stage; every other module starts with shifted windows."""
     modules: list[nn.Module] = []
     for stage in stages:
         a, before = stage.attention, sum(isinstance(m, WindowAttentionModule) for m in modules)
@@ -144,7 +144,7 @@ class HyperAnalysis(nn.Module):
         self.down2 = nn.Conv2d(z, z, 3, stride=2, padding=1)
 
     def forward(self, y: Tensor) -> Tensor:
-        """z before rounding. y goes in as sign(y)·log(1 + |y|): that of q7 is six times that of q1."""
+        """z before rounding. y is compressed to sign(y)·log(1 + |y|), because y of q7 is six times that of q1."""
         with in_float32(y):
             x = y.float().sign() * torch.log1p(y.float().abs())
             x = leaky_relu(self.conv(x))

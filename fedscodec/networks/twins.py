@@ -1,9 +1,8 @@
-"""Float twins of the integer layers: what is trained on the entropy side, and how it becomes integers.
+"""Float twins of the integer layers: the trained form of the entropy side, and its conversion to integers.
 
-Only `EntropyConv` and its like may stand between ẑ and a table index. It knows three ways to run, all the same function
+Only `EntropyConv` and similar layers may be between ẑ and a table index. They run in three ways, all the same function
 up to rounding: in float (most of training), with fake quantisation (the last stage; straight-through gradients, so that
-the network that is tuned is the one that is shipped), and, after `integers()`, as an
-`fedscodec.entropy.integer.IntegerConv`.
+the network that is tuned is the one that ships), and, after `integers()`, as a `fedscodec.entropy.integer.IntegerConv`.
 
 Fixed-point formats. An activation is `integer · step` with one step per channel; weights are int8 with one scale per
 output channel, after the input's steps were folded into them, so that accumulators need no further scaling:
@@ -29,9 +28,9 @@ from ..entropy.fixedpoint import MEAN_LIMIT, MEAN_UNIT
 from ..entropy.precision import in_float32
 
 HEADROOM = 1.1
-"""Calibrated ranges go beyond the peak that was seen: clipping costs far more rate than coarser steps."""
+"""Calibrated ranges exceed the observed peak by this factor: clipping costs far more rate than coarser steps."""
 CONTEXT_UNIT = 32
-"""A float twin sees context and hidden values as integer/32 or so, which keeps them near one."""
+"""A float twin sees context and hidden values as about integer/32, which keeps them near one."""
 
 Kind = Literal["relu", "signed", "mean", "index"]
 
@@ -48,9 +47,9 @@ class Signal(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """A signal without values: what layers learn from it, and it from them.
+    """A signal without values, which passes steps and reach between layers.
 
-    steps [C]: of each channel; None where only the reach is of interest. reach: how many cells of its own size it sees
+    steps [C]: of each channel; None if only the reach is of interest. reach: how many cells of its own size it sees
     beyond each of its edges.
     """
 
@@ -59,7 +58,7 @@ class Trace(NamedTuple):
 
 
 Maps = TypeVar("Maps", Signal, Trace, Tensor)
-"""What the wiring runs over: floats, nothing but steps, or integers (channels last [B, H, W, C])."""
+"""What the network runs on: floats, steps alone, or integers (channels last [B, H, W, C])."""
 
 
 def join(maps: list[Maps]) -> Maps:
@@ -87,7 +86,7 @@ def halves(maps: Maps) -> tuple[Maps, Maps]:
 
 
 def through(layers: Iterable[Callable[[Maps], Maps]], maps: Maps) -> Maps:
-    """One layer after the other."""
+    """Run layers one after the other."""
     for layer in layers:
         maps = layer(maps)
     return maps
@@ -131,10 +130,10 @@ class ConvIntegers(NamedTuple):
 
 
 class EntropyLayer(nn.Module):
-    """What every layer between ẑ and a table index has in common.
+    """The common part of every layer between ẑ and a table index.
 
     quantised: run with fake quantisation. observing: keep the peak of every output channel. settling: take steps from
-    the peaks when a `Trace` comes by. After one went through it, a layer remembers the steps of its inputs.
+    the peaks when a `Trace` passes. After that, a layer remembers the steps of its inputs.
     """
 
     steps: Tensor
@@ -147,17 +146,17 @@ class EntropyLayer(nn.Module):
 
     @property
     def remembered_steps(self) -> Tensor:
-        """Steps of its inputs [I], as of the last trace; RuntimeError before any."""
+        """Steps of its inputs [I], from the last trace. Raises RuntimeError before any."""
         if self.input_steps is None:
             raise RuntimeError("a layer that no trace went through does not know the steps of its inputs")
         return self.input_steps
 
 
 class EntropyConv(EntropyLayer):
-    """A same-size convolution k×k, stride 1, optionally followed by a pixel shuffle, whose output is an integer.
+    """A same-size convolution k×k, stride 1, with an optional pixel shuffle, whose output is an integer.
 
-    kind: see the table above. gain multiplies what leaves the convolution, so that a fresh network's outputs have the
-    size of what they stand for. tables: number of probability tables, for kind "index".
+    kind: see the table above. gain multiplies the output of the convolution, so that a fresh network's outputs have the
+    right size. tables: number of probability tables, for kind "index".
     """
 
     def __init__(
@@ -220,14 +219,14 @@ class EntropyConv(EntropyLayer):
         return weight, straight_through_round(self.bias / scale) * scale
 
     def calibrate(self) -> None:
-        """Fix the steps of a hidden or signed layer from the peaks seen while `observing`."""
+        """Fix the steps of a hidden or signed layer from the observed peaks."""
         if self.kind in ("relu", "signed"):
             floor = self.peak.mean() * 1e-3 + 1e-6  # a channel that never fires still needs a step
             self.steps.copy_(torch.maximum(self.peak, floor) * HEADROOM / 127)
 
     @torch.no_grad()
     def integers(self) -> ConvIntegers:
-        """The layer as integers, for inputs with the steps that it remembers."""
+        """The layer as integers, with the input steps that it remembers."""
         folded, scale = self._scaled(self.remembered_steps.double())
         weight = torch.floor(folded / scale[:, None, None, None] + 0.5).to(torch.int8)
         bias = torch.floor(self.bias.double() / scale + 0.5).clamp(-(2**30), 2**30).to(torch.int32)

@@ -1,4 +1,4 @@
-"""The one walk over the latents that everything shares.
+"""The one walk over the latents, shared by training, writing, reading and probing.
 
    ẑ, quality ─► h_s ─► side ─────────────┬──────────────────────────┬─────────── … the nets of each part, in order
                                          ▼                          ▼
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from .prior import HyperPrior
 
 Array = TypeVar("Array")
-"""What latents are held in: tensors of torch, or arrays of numpy."""
+"""The type of latents: tensors of torch, or arrays of numpy."""
 Quality = TypeVar("Quality", contravariant=True)
-"""How the nets are told the quality: real numbers [B] from 1, or thousandths as in a file's header."""
+"""How the networks get the quality: real numbers [B] from 1, or thousandths as in a file's header."""
 Maps = TypeVar("Maps")
-"""What the nets pass on among themselves: maps of floats with their steps, or of integers."""
+"""What the networks pass on to each other: maps of floats with their steps, or of integers."""
 
 
 class SymbolCoder(Protocol[Array]):
@@ -43,17 +43,17 @@ class SideNets(Protocol[Quality, Maps, Array]):
 
     @property
     def spec(self) -> ModelSpec:
-        """What they are built from, and so the parts."""
+        """The spec from which they are built, with the parts."""
 
     @property
     def prior(self) -> HyperPrior | None:
-        """p(z), where a coder does not bring tables of its own."""
+        """p(z), for a coder without its own tables."""
 
     def side(self, z_hat: Array, quality: Quality) -> Maps:
-        """h_s, of ẑ and of the quality: as the gains scale y, so must what is expected of it."""
+        """h_s of ẑ and of the quality, because the prediction must be scaled like y."""
 
     def unknown(self, side: Maps) -> Array:
-        """What is known of ŷ before any of it is: zeros [B, H/16, W/16, M]."""
+        """The known of ŷ at the start: zeros [B, H/16, W/16, M]."""
 
     def parameters_of(self, part: Part, side: Maps, known: Array) -> tuple[Array, Array]:
         """Mean and table index of every latent of a part, both its block."""
@@ -76,9 +76,10 @@ def walk(
     coder: SymbolCoder[Array],
     streams: int | None = None,
 ) -> Array:
-    """Code z and then y part by part; returns ŷ.
+    """Code z and then y part by part; return ŷ.
 
-    With streams, only so many of y are coded. What is left is zero with ChARM, and elsewhere what the nets expect.
+    With streams, codes only this many streams of y. The rest is zero in networks with slices of channels, and the
+    networks' prediction in others.
     """
     side = nets.side(coder.hyper(z, nets.prior), quality)
     known, blocks = nets.unknown(side), list[Array]()

@@ -1,4 +1,4 @@
-"""Networks become weights files (`weights_file`), and weights files networks that torch runs or trains."""
+"""Convert networks to weights files (`weights_file`), and weights files to networks that torch runs or trains."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def from_model(model: FedsModel, *, checkpoint: bool = False, skip: int = 0) -> 
 def write_weights(
     path: Path, model: FedsModel, metadata: Mapping[str, str], *, checkpoint: bool = False, skip: int = 0
 ) -> None:
-    """Write a weights file, whole or not at all; OutputError where that cannot be."""
+    """Write a weights file, completely or not at all. Raises OutputError on failure."""
     arrays = {k: np.ascontiguousarray(v) for k, v in from_model(model, checkpoint=checkpoint, skip=skip).items()}
     parts = split(arrays, path)
     counts = counts_of({}, model.spec)
@@ -86,9 +86,9 @@ def integer_side(weights: Weights) -> IntegerSide | LightIntegers:
 
 
 def float_transforms(weights: Weights) -> FedsModel:
-    """A network in evaluation mode whose transforms are those of the file; its float twin stays empty.
+    """A network in evaluation mode with the transforms of the file; its float twin is not loaded.
 
-    Raises WeightsError where a tensor is missing, has another shape than the spec says, or holds what is no number.
+    Raises WeightsError if a tensor is missing, has another shape than in the spec, or is not finite.
     """
     model = _build(weights.spec)
     state = {
@@ -102,9 +102,9 @@ def float_transforms(weights: Weights) -> FedsModel:
 
 
 def trainable(weights: Weights) -> FedsModel:
-    """A whole network to train on from: the floats of a checkpoint, or the integers of a shipped file put back.
+    """A whole network for training: the floats of a checkpoint, or a float twin restored from shipped integers.
 
-    Raises WeightsError where something is missing or does not fit.
+    Raises WeightsError if something is missing or does not fit.
     """
     state = {k: torch.from_numpy(v.astype(np.float32)) for k, v in weights.floats.items()}
     shipped = not any(k.startswith("float_side.") for k in state)
@@ -133,7 +133,7 @@ def _build(spec: ModelSpec, device: str = "meta") -> FedsModel:
 
 
 def _require_fit(model: FedsModel, state: dict[str, torch.Tensor], *, partial: bool) -> None:
-    """WeightsError unless there is a tensor of the right shape for all that the model has, and nothing else.
+    """Raise WeightsError unless the tensors are exactly those of the model, with the right shapes.
 
     With partial, the float twin may be missing.
     """

@@ -51,7 +51,7 @@ class Weights:
 
     @cached_property
     def table_sets(self) -> tuple[Tables, ...]:
-        """The sets of tables that parts name, or the one of all."""
+        """The sets of tables that parts name, or one for all."""
         return self.y_tables.split(self.spec.scales)
 
 
@@ -73,7 +73,7 @@ def table_arrays(z_tables: Tables, y_tables: Tables) -> Arrays:
 
 
 def read_weights(path: Path) -> Weights:
-    """Read a weights file and check that its integers have the fingerprint that it names."""
+    """Read a weights file and check that its integers match its fingerprint."""
     metadata = read_metadata(path)
     spec = spec_of(metadata, path)
     parts = split(_arrays(path), path)
@@ -102,7 +102,7 @@ def _arrays(path: Path) -> Arrays:
 
 
 def split(arrays: Arrays, path: Path) -> dict[str, Arrays]:
-    """Arrays by what they are for; WeightsError where one is for nothing."""
+    """Arrays by their purpose. Raises WeightsError for an unknown one."""
     parts: dict[str, Arrays] = {"floats": {}, "side": {}, "tables": {}, "twin": {}}
     for name, array in arrays.items():
         head, _, rest = name.partition(".")
@@ -116,7 +116,7 @@ def split(arrays: Arrays, path: Path) -> dict[str, Arrays]:
 
 
 def tables(arrays: Arrays, path: Path) -> tuple[Tables, Tables]:
-    """Frequency tables of z and of y; WeightsError where they are not sound."""
+    """Frequency tables of z and of y. Raises WeightsError if they are invalid."""
     try:
         z, y = (
             Tables.from_arrays({k[2:]: v for k, v in arrays.items() if k.startswith(which)}) for which in ("z.", "y.")
@@ -127,7 +127,7 @@ def tables(arrays: Arrays, path: Path) -> tuple[Tables, Tables]:
 
 
 def fitting_array(arrays: Mapping[str, np.ndarray], name: str, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
-    """An array by its name; WeightsError where it is missing or does not fit."""
+    """An array by its name. Raises WeightsError if it is missing or does not fit."""
     array = arrays.get(name)
     if array is None:
         raise WeightsError(f"the array {name} is missing")

@@ -1,4 +1,4 @@
-"""The kinds of blocks that stages of g_a and g_s are made of, each in a file of its own; `KINDS` is their registry."""
+"""The kinds of blocks for the stages of g_a and g_s, one file each; `KINDS` is their registry."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ KINDS: dict[str, Kind[nn.Module, nn.Module]] = {
     "mixed-v1": Mixed("swin-v1"),
     "mixed-v2": Mixed("swin-v2"),
 }
-"""Name in a `Stage` → what it is made of."""
+"""The name in a `Stage` → its kind."""
 
 
 def kind_of(name: str) -> Kind[nn.Module, nn.Module]:
-    """The kind of a name; ValueError for one that is not known."""
+    """The kind with a name. Raises ValueError for an unknown one."""
     if name not in KINDS:
         raise ValueError(f"the kind of a stage is one of {', '.join(KINDS)}, found {name!r}")
     return KINDS[name]

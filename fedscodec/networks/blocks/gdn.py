@@ -1,6 +1,6 @@
 """GDN, generalised divisive normalisation, in bands and in float32.
 
-It divides by a root, and eight bits of mantissa there cost tenths of a decibel at high rates.
+It divides by a square root; with eight bits of mantissa this would cost tenths of a decibel at high rates.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .layers import bands, pointwise
 
 
 class _LowerBound(torch.autograd.Function):
-    """max(x, bound) whose gradient still lets x move up from below the bound (Ballé et al. 2018)."""
+    """max(x, bound) with a gradient that still lets x rise from below the bound (Ballé et al. 2018)."""
 
     @staticmethod
     def forward(ctx, x: Tensor, bound: float) -> Tensor:  # noqa: ANN001
@@ -66,10 +66,10 @@ def _normalised(x: Tensor, gamma: Tensor, beta: Tensor, inverse: bool) -> Tensor
 
 
 class _Normalised(torch.autograd.Function):
-    """`_normalised` with gradients, in bands both ways.
+    """`_normalised` with gradients, in bands in both directions.
 
-    As single operations the maps of half the picture's size, in float32, go through memory ten times a step, which on
-    a CPU costs as much as all convolutions of their stage. Nothing but x is kept for the way back.
+    As single operations, the float32 maps at half the picture's size would go through memory ten times a step, which on
+    a CPU costs as much as all convolutions of their stage. Only x is kept for the backward pass.
     """
 
     @staticmethod

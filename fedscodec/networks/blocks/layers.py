@@ -1,6 +1,6 @@
-"""What all kinds of blocks are made of: products of matrices, LeakyReLU, sums in place, bands, reach.
+"""Building blocks of all kinds of blocks: matrix products, LeakyReLU, in-place sums, bands, reach.
 
-All work on float tensors [B, C, H, W], channels last where it is fast.
+All work on float tensors [B, C, H, W], channels last where that is fast.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ...entropy.precision import in_float32
 from ..light_layers import SLOPE
 
 BAND = 2**20
-"""Values that pointwise layers treat at once where no gradient is needed: fresh memory costs more than the work."""
+"""Values that pointwise layers process at once without gradients: fresh memory costs more than the work."""
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """A 1×1 convolution as the matrix product it is: x [B, I, H, W], weight [O, I] → [B, O, H, W], channels last.
+    """A 1×1 convolution as a matrix product: x [B, I, H, W], weight [O, I] → [B, O, H, W], channels last.
 
     With one thread, torch otherwise takes a slow path for 1×1 convolutions that copies to contiguous and back.
     """
@@ -30,10 +30,10 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def fused(
     x: Tensor, weight: Tensor, bias: Tensor, *, leaky: bool = False, plus: Tensor | None = None
 ) -> Tensor:  # fmt: skip
-    """`pointwise`, and then LeakyReLU, or `plus` added; in one pass through memory where no gradient is needed.
+    """`pointwise`, followed by LeakyReLU or by adding `plus`; in one pass through memory if no gradient is needed.
 
-    On a CPU oneDNN does both at once, which takes half of the time. Torch offers that to its compiler; where it is
-    missing, the steps follow each other.
+    On a CPU oneDNN does both at once, which halves the time. Torch offers this to its compiler; if it is missing, the
+    steps run one after the other.
     """
     if torch.is_grad_enabled() or x.device.type != "cpu" or x.dtype not in _ONE_PASS:
         y = pointwise(x, weight, bias)
@@ -50,7 +50,7 @@ def fused(
 
 
 def _has_one_pass(dtype: torch.dtype) -> bool:
-    """Whether this build of torch, on this CPU, has products with something behind them, and they work."""
+    """Whether this build of torch, on this CPU, has fused products that work."""
     if not torch.backends.mkldnn.is_available():
         return False
     try:
@@ -66,9 +66,9 @@ _ONE_PASS = frozenset(dtype for dtype in (torch.float32, torch.bfloat16) if _has
 
 
 def gathered(x: Tensor, by: int) -> Tensor:
-    """Squares of by×by positions become channels, places outermost: [B, C, H, W] → [B, by²·C, H/by, W/by].
+    """Turn squares of by×by positions into channels, positions first: [B, C, H, W] → [B, by²·C, H/by, W/by].
 
-    Channels last in, channels last out, in long runs of memory; `pixel_unshuffle` (channels outermost) has short ones.
+    Channels last in and out, in long runs of memory; `pixel_unshuffle` (channels first) has short ones.
     """
     b, c, h, w = x.shape
     squares = x.permute(0, 2, 3, 1).reshape(b, h // by, by, w // by, by * c).transpose(2, 3)
@@ -76,24 +76,24 @@ def gathered(x: Tensor, by: int) -> Tensor:
 
 
 def spread(x: Tensor, by: int) -> Tensor:
-    """Undo `gathered`: [B, by²·C, H, W] → [B, C, by·H, by·W], channels last."""
+    """The inverse of `gathered`: [B, by²·C, H, W] → [B, C, by·H, by·W], channels last."""
     b, c, h, w = x.shape
     squares = x.permute(0, 2, 3, 1).reshape(b, h, w, by, c // by).transpose(2, 3)
     return squares.reshape(b, h * by, w * by, c // by**2).permute(0, 3, 1, 2)
 
 
 def by_place(weight: Tensor, by: int, dim: int = 0) -> Tensor:
-    """A dimension of weights from the order of `pixel_shuffle`, channels outermost, to that of `gathered`."""
+    """Reorder a dimension of weights from `pixel_shuffle` (channels first) to `gathered` (positions first)."""
     return weight.unflatten(dim, (-1, by * by)).transpose(dim, dim + 1).flatten(dim, dim + 1)
 
 
 def leaky_relu(x: Tensor) -> Tensor:
-    """LeakyReLU, in place where no gradient needs x."""
+    """LeakyReLU, in place if no gradient needs x."""
     return F.leaky_relu(x, SLOPE, inplace=not torch.is_grad_enabled())
 
 
 def interpolated(logarithms: Tensor, quality: Tensor) -> Tensor:
-    """Factors [B, C, 1, 1] at qualities [B] from logarithms [Q, C] at 1 … Q: geometric between neighbours."""
+    """Factors [B, C, 1, 1] at qualities [B] from logarithms [Q, C] at 1 … Q, interpolated geometrically."""
     position = (quality - 1).clamp(0, len(logarithms) - 1)
     low = position.floor().long().clamp_max(max(len(logarithms) - 2, 0))
     high = (low + 1).clamp_max(len(logarithms) - 1)
@@ -101,18 +101,18 @@ def interpolated(logarithms: Tensor, quality: Tensor) -> Tensor:
 
 
 def scaled(x: Tensor, factor: Tensor) -> Tensor:
-    """x [B, C, H, W] by factors [B, C, 1, 1], in place where no gradient needs x."""
+    """x [B, C, H, W] times factors [B, C, 1, 1], in place if no gradient needs x."""
     return x.mul_(factor.to(x.dtype)) if not torch.is_grad_enabled() else x * factor.to(x.dtype)
 
 
 def add(x: Tensor, y: Tensor) -> Tensor:
-    """x + y, into x where no gradient needs it: fresh memory for large maps costs more than the sum itself."""
+    """x + y, written into x if no gradient needs it: fresh memory for large maps costs more than the sum."""
     in_place = not torch.is_grad_enabled() and torch.result_type(x, y) == x.dtype
     return x.add_(y) if in_place else x + y
 
 
 def bands(*maps: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The same rows of maps [B, C, H, W], sample by sample on a CPU; whole maps where no cache is to be kept warm."""
+    """The same rows of maps [B, C, H, W], sample by sample on a CPU; whole maps on other devices."""
     if maps[0].device.type != "cpu":
         yield maps
         return
@@ -123,7 +123,7 @@ def bands(*maps: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 
 class ToPixels(nn.Conv2d):
-    """conv3×3 to the pixels of a square of `factor`² each: [B, C, H, W] → [B, 3, H·factor, W·factor]."""
+    """conv3×3 to squares of `factor`² pixels: [B, C, H, W] → [B, 3, H·factor, W·factor]."""
 
     def __init__(self, channels: int, factor: int, *, exact: bool) -> None:
         super().__init__(channels, 3 * factor**2, 3, padding=1)
@@ -139,9 +139,9 @@ class ToPixels(nn.Conv2d):
 
 
 def reach_of(module: nn.Module) -> float:
-    """How far a module sees, in positions of the map that it puts out: a 3×3 convolution sees 1.
+    """How far a module sees, in positions of its output: a 3×3 convolution sees 1.
 
-    Raises TypeError for a module that does not say: tiles would be wrong at their edges, and nobody would know.
+    Raises TypeError for a module that does not say, because tiles would be silently wrong at their edges.
     """
     if isinstance(module, nn.Identity):
         return 0
@@ -154,5 +154,5 @@ def reach_of(module: nn.Module) -> float:
 
 
 def grain_of(module: nn.Module) -> int:
-    """Positions that a tile's edges must be multiples of, so that windows in it lie as in the whole map."""
+    """Positions that a tile's edges must be multiples of, so that its windows lie as in the whole map."""
     return math.lcm(*(getattr(part, "grain", 1) for part in module.modules()))

@@ -1,7 +1,7 @@
-"""Blocks that learn fast and run on a CPU: products of matrices and depthwise 3×3 convolutions, nothing normalised.
+"""Blocks that learn fast and run on a CPU: matrix products and depthwise 3×3 convolutions, no normalisation.
 
-Which layers there are, and how maps go through a block, is in `light_layers`; here they are modules of torch. Maps are
-channels last, so that a 1×1 convolution is one matrix product.
+`light_layers` describes the layers and how maps go through a block; here they are modules of torch. Maps are channels
+last, so that a 1×1 convolution is one matrix product.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..stages import Kind
 from .layers import ToPixels, by_place, fused, gathered, pointwise, reach_of, spread
 
 SHARE = 0.2
-"""How large a fresh block's changes are beside what they are added to."""
+"""Size of a fresh block's changes relative to its input."""
 
 
 class _Linear(nn.Linear):
@@ -36,7 +36,7 @@ class Pointwise(_Linear):
 
 
 class ToLatents(_Linear):
-    """The last layer of g_a: a 1×1 convolution that gives float32."""
+    """The last layer of g_a: a 1×1 convolution with float32 output."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Computed in the precision of the caller."""
@@ -44,7 +44,7 @@ class ToLatents(_Linear):
 
 
 class Gathering(_Linear):
-    """Squares of positions become channels, 1×1."""
+    """Turn squares of positions into channels, then a 1×1 convolution."""
 
     def forward(self, x: Tensor) -> Tensor:
         """In the precision of the caller."""
@@ -53,7 +53,7 @@ class Gathering(_Linear):
 
 
 class Spreading(_Linear):
-    """1×1, channels become squares of positions."""
+    """A 1×1 convolution, then turn channels into squares of positions."""
 
     def forward(self, x: Tensor) -> Tensor:
         """In the precision of the caller."""
@@ -62,7 +62,7 @@ class Spreading(_Linear):
 
 
 class Depthwise(nn.Conv2d):
-    """3×3 convolution of each channel by itself."""
+    """A separate 3×3 convolution for each channel."""
 
     def __init__(self, spec: LayerSpec) -> None:
         super().__init__(spec.inputs, spec.outputs, spec.kernel, padding=spec.kernel // 2, groups=spec.inputs)
@@ -70,7 +70,7 @@ class Depthwise(nn.Conv2d):
 
 
 class FromPixels(nn.Conv2d):
-    """Squares of positions become channels, conv3×3."""
+    """Turn squares of positions into channels, then a 3×3 convolution."""
 
     def __init__(self, spec: LayerSpec) -> None:
         super().__init__(spec.shape[1], spec.outputs, spec.kernel, padding=spec.kernel // 2)
@@ -107,7 +107,7 @@ class LightBlock(nn.Module):
         self.reach = sum(map(reach_of, self.children()))
 
     def start(self) -> None:
-        """Begin as small changes that look at the position itself."""
+        """Start as small changes that mostly depend on the position itself."""
         for layer in (self.into, self.widen):
             nn.init.kaiming_normal_(layer.weight, a=SLOPE)
         for layer in (self.out, self.narrow):
@@ -119,18 +119,18 @@ class LightBlock(nn.Module):
         self.around.weight[:, 0, 1, 1] += 1
 
     def silence(self) -> None:
-        """Change nothing, but learn from the first step: what a network has that grows."""
+        """Set the block to the identity; it still learns from the first step. For networks that grow."""
         for layer in (self.out, self.narrow):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x itself is overwritten where no gradient needs it."""
+        """Compute the block; x is overwritten if no gradient needs it."""
         return through_block(self, x)
 
 
 class Light(Kind[nn.Module, nn.Module]):
-    """Up to four stages, of which the last lies at 1/16: the layers of `light_layers.LIGHT`."""
+    """Up to four stages, the last at 1/16, with the layers of `light_layers.LIGHT`."""
 
     scaled = LIGHT.scaled
 
@@ -139,7 +139,7 @@ class Light(Kind[nn.Module, nn.Module]):
         return LightBlock(width)
 
     def from_pixels(self, width: int, factor: int) -> nn.Module:
-        """Any factor."""
+        """The way from a picture, with any factor."""
         return layer_of(LIGHT.from_pixels(width, factor))
 
     def down(self, inputs: int, width: int) -> nn.Module:

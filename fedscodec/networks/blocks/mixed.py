@@ -31,7 +31,7 @@ class MixedBlock(nn.Module):
         self.reach = max(reach_of(self.conv), reach_of(self.window))
 
     def silence(self) -> None:
-        """Change nothing, but learn from the first step."""
+        """Set the block to the identity; it still learns from the first step."""
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
@@ -42,7 +42,7 @@ class MixedBlock(nn.Module):
 
 
 class Mixed(Residual):
-    """The stages of `Residual` with mixed blocks, their windows of a version of Swin."""
+    """The stages of `Residual` with mixed blocks, for one version of Swin."""
 
     def __init__(self, version: Version) -> None:
         self.version = version

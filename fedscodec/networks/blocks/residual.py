@@ -22,24 +22,24 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def start(self) -> None:
-        """Begin as a small change, so that depth does not make activations grow."""
+        """Start as a small change, so that activations do not grow with depth."""
         self.conv2.weight.mul_(0.5)
 
     def silence(self) -> None:
-        """Change nothing, but learn from the first step."""
+        """Set the block to the identity; it still learns from the first step."""
         nn.init.zeros_(self.conv2.weight)
         nn.init.zeros_(self.conv2.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B, C, H, W] → the same shape; x itself is overwritten where no gradient needs it."""
+        """x [B, C, H, W] → the same shape; x is overwritten if no gradient needs it."""
         return add(x, leaky_relu(self.conv2(leaky_relu(self.conv1(x)))))
 
 
 class DownBlock(nn.Module):
-    """Halve the size: conv3×3 stride 2, LeakyReLU, conv3×3, GDN, beside a 1×1 shortcut on every second pixel.
+    """Halve the size: conv3×3 stride 2, LeakyReLU, conv3×3, GDN, with a 1×1 shortcut on every second pixel.
 
-    The shortcut slices before it convolves: a strided 1×1 convolution of three channels corrupts memory in the
-    backward pass of some CPU builds when its weights are channels_last.
+    The shortcut slices before it convolves: a strided 1×1 convolution of three channels corrupts memory in the backward
+    pass of some CPU builds when its weights are channels_last.
     """
 
     reach = 1.5  # the strided convolution works on the map before
@@ -58,7 +58,7 @@ class DownBlock(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Double the size: sub-pixel conv3×3, LeakyReLU, conv3×3, inverse GDN, beside a sub-pixel 1×1 shortcut."""
+    """Double the size: sub-pixel conv3×3, LeakyReLU, conv3×3, inverse GDN, with a sub-pixel 1×1 shortcut."""
 
     reach = 3  # the sub-pixel convolution works on the map before
 
@@ -76,7 +76,7 @@ class UpBlock(nn.Module):
 
 
 class LastDown(nn.Conv2d):
-    """The last conv3×3 of g_a, stride 2, in float32 whatever the autocast of the caller."""
+    """The last conv3×3 of g_a, stride 2, always in float32."""
 
     reach = 0.5
 
