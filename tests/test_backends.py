@@ -231,7 +231,7 @@ def test_weights_that_do_not_fit_are_refused():
 
 
 @pytest.mark.parametrize("setting", [("FEDS_BACKEND", "torch"), ("FEDS_EXACT_BACKEND", "float64")], ids=" ".join)
-def test_a_backend_that_the_environment_names_codes_as_ever(setting, monkeypatch):
+def test_a_backend_from_the_environment_gives_the_same_file(setting, monkeypatch):
     model = load_model(str(NETWORKS / "mini-light-student.safetensors"), "cpu", backend="torch")
     expected = model.encode(read_picture(ASTRONAUT))
     monkeypatch.setenv(*setting)

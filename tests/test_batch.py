@@ -112,7 +112,7 @@ def tasks(folder, *names):
     return [Task(folder / f"{name}.png", folder / "out" / f"{name}.feds") for name in names]
 
 
-def test_every_file_is_told_of_once(tmp_path):
+def test_every_file_is_reported_once(tmp_path):
     work = Scripted(up_to_date=["old"])
     todo = tasks(tmp_path, "a", "old", "unreadable", "bug", "found", "b")
     todo.append(Task(tmp_path / "c.png", tmp_path / "c.feds", "c.feds: two sources"))
@@ -229,7 +229,7 @@ def test_two_of_a_hundred_megapixels_are_in_memory_where_ten_threads_wait(tmp_pa
     assert (most, here) == ([2], [0])
 
 
-def test_whoever_leaves_early_waits_for_what_is_in_work(tmp_path):
+def test_leaving_early_waits_for_files_in_work(tmp_path):
     work = Scripted()
     with Batch(tasks(tmp_path, "a", "slow", *map(str, range(50))), work, jobs=1) as batch:
         for one in batch:
@@ -322,7 +322,7 @@ def test_files_are_those_of_the_library(photos):
         np.testing.assert_array_equal(np.asarray(Image.open(task.target)), expected)
 
 
-def test_pixels_are_foretold_by_headers_alone(photos):
+def test_pixels_are_counted_by_headers_alone(photos):
     assert run(photos[:1], tiny()) == ["encoded"]
     back = Task(photos[0].target, photos[0].source)
     assert (tiny().expected(photos[0]), Decoder(Decoding()).expected(back)) == (2240, 2240)
@@ -343,7 +343,7 @@ def test_nothing_is_taken_from_a_pipe_to_foretell_its_pixels(tmp_path):
         assert work.expected(Task(tmp_path / "pipe", tmp_path / "out")) == 0
 
 
-def test_what_is_up_to_date_is_skipped(photos):
+def test_files_that_are_up_to_date_are_skipped(photos):
     assert run(photos, tiny()) == ["encoded"] * 3
     before = [task.target.stat().st_mtime_ns for task in photos]
     assert run(photos, tiny()) == ["skipped"] * 3
@@ -384,7 +384,7 @@ def test_fidelities_are_up_to_date_where_the_picture_reaches_them(photos):
     assert run(photos[:1], loose) == ["encoded"]  # a better one than asked for
 
 
-def test_what_is_no_feds_file_is_left_alone(photos):
+def test_a_file_that_is_not_feds_is_left_alone(photos):
     photos[0].target.parent.mkdir()
     photos[0].target.write_bytes(b"a diary")
     with Batch(photos, tiny()) as batch:

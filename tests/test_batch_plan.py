@@ -29,7 +29,7 @@ def planned(*sources, output="out", **how):
     return {str(task.source): str(task.target) for task in tasks}
 
 
-def test_what_is_a_batch(photos):
+def test_several_files_or_a_folder_are_a_batch(photos):
     for sources in (["a", "b"], ["photos"], ["photos/*.png"], ["?"]):
         assert is_batch([Path(source) for source in sources]), sources
     Path("[1].png").touch()

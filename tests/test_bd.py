@@ -33,7 +33,7 @@ def test_straight_lines_are_integrated_as_by_hand():
     assert bd_rate(curve(RATES, QUALITIES), test).percent == pytest.approx(100 * (2**-0.5 - 1))
 
 
-def test_only_the_overlap_counts_and_a_short_one_is_told():
+def test_only_the_overlap_counts_and_a_short_one_is_reported():
     # The same curve three decibels to the right, at 1.5 times the rate where both are defined.
     test = curve([1.5 * rate for rate in (0.2, 0.4, 0.8, 1.6)], [29.0, 32.0, 35.0, 38.0])
     found = bd_rate(curve(RATES, QUALITIES), test)
@@ -42,7 +42,7 @@ def test_only_the_overlap_counts_and_a_short_one_is_told():
     assert found.warning == "only 67% of the shorter curve overlaps"
 
 
-def test_few_points_are_told():
+def test_few_points_are_reported():
     found = bd_rate(curve(RATES, QUALITIES), curve(RATES[:3], QUALITIES[:3]))
     assert found.percent == pytest.approx(0, abs=1e-9)
     assert found.warning == "one curve has 3 points only"

@@ -70,7 +70,7 @@ def finish(session, until=None):
     session.measure(session.jobs(), show, pytest.fail)
 
 
-def test_what_cannot_be_measured_is_told_before_anything_is_coded(photos, monkeypatch):
+def test_missing_metrics_are_reported_before_anything_is_coded(photos, monkeypatch):
     how = "Butteraugli needs butteraugli_main of libjxl on the PATH: apt install libjxl-devtools"
     monkeypatch.setattr(run, "metrics_at_hand", lambda: (["psnr"], {"butteraugli": how}))
     told = feds("bench", photos, "--model", "tiny", "--quality", 4, "--device", "cpu").stderr
@@ -101,7 +101,7 @@ def test_a_cut_picture_is_left_out_by_name(photos, tmp_path):
     assert nothing.exit_code == 1 and nothing.stderr.startswith("feds: some: no picture here can be read: ")
 
 
-def test_the_drawn_dataset_is_told_picture_by_picture(tmp_path, monkeypatch):
+def test_the_drawn_dataset_is_printed_picture_by_picture(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     some = {
         "flat": np.full((16, 24, 3), 90, np.uint8),
@@ -177,7 +177,7 @@ def test_our_settings_are_all_whole_qualities_and_three_for_a_quick_look(codec):
         our_coders([codec, codec], [])
 
 
-def test_every_effort_is_a_codec_of_its_own(codec, photos):
+def test_every_effort_is_a_separate_codec(codec, photos):
     ours = our_coders([codec], [4.0], [2, 1])
     assert {key: coder.codec.title for key, coder in ours.items()} == {
         "tiny": "feds tiny",
@@ -222,7 +222,7 @@ class Failing:
         raise ValueError("no such picture")
 
 
-def test_a_peer_that_fails_is_told_and_passed_over(photos):
+def test_a_peer_that_fails_is_reported_and_skipped(photos):
     told = []
     failing = {"failing": Failing()}
     run.warm_up(failing, photos / "b.png")
@@ -245,7 +245,7 @@ def test_a_quick_look_takes_pictures_from_all_over(tmp_path, picture, monkeypatc
 # ── What is kept ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_what_was_measured_before_ctrl_c_is_kept_and_taken_up(session, tmp_path):
+def test_measurements_before_ctrl_c_are_saved_and_continued(session, tmp_path):
     session.folder = tmp_path
     with pytest.raises(KeyboardInterrupt):
         finish(session, until=4)
@@ -265,7 +265,7 @@ def test_what_was_measured_before_ctrl_c_is_kept_and_taken_up(session, tmp_path)
     ]  # fmt: skip
 
 
-def test_other_weights_or_options_are_measured_anew_and_other_codecs_stay(session, tmp_path):
+def test_changed_weights_or_options_are_measured_again_and_other_codecs_stay(session, tmp_path):
     finish(session)
     earlier = session.results()
     jpeg = replace(session.coders["jpeg"], codec=replace(session.coders["jpeg"].codec, options="another"))
@@ -394,7 +394,7 @@ def test_the_command_prints_tables_and_keeps_results(photos, tmp_path, monkeypat
     )
 
 
-def test_ctrl_c_shows_what_there_is_and_says_how_to_go_on(photos, tmp_path, monkeypatch):
+def test_ctrl_c_shows_the_results_and_says_how_to_continue(photos, tmp_path, monkeypatch):
     def stopping(jobs, *given):
         yield from list(measure(jobs[:1], *given))
         raise KeyboardInterrupt
@@ -435,7 +435,7 @@ def test_wrong_usage(arguments, words):
     assert words in " ".join(result.stderr.split())
 
 
-def test_what_is_wrong_is_told_before_a_network_is_loaded(photos, tmp_path, monkeypatch):
+def test_wrong_arguments_are_reported_before_a_network_is_loaded(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "load_model", None)
     result = feds("bench", tmp_path)
     assert (result.exit_code, result.stdout) == (1, "")

@@ -182,7 +182,7 @@ def test_an_archive_gives_the_pictures_below_its_folder_and_nothing_else(served,
         obtain(Source("pair", "a pair", url + "all.zip", 2, inside="RGB/"))
 
 
-def test_what_is_no_archive_is_told(served, cache):
+def test_an_invalid_archive_is_reported(served, cache):
     _, url = served
     with pytest.raises(FedsError, match="is not a valid zip archive"):
         obtain(Source("pair", "a pair", url + "one.png", 2))

@@ -57,7 +57,7 @@ def test_it_begins_with_a_sentence_to_act_on(folder):
     assert html.index(told) < html.index('class="chart"') < html.index('id="table-bd"')
 
 
-def test_the_page_asks_nobody_for_anything(folder):
+def test_the_page_loads_nothing_from_elsewhere(folder):
     html = (folder / "report.html").read_text()
     outside = re.sub(r'xmlns="http://www.w3.org/2000/svg"', "", html)
     assert not re.search(r"https?:|@import|<link|<script src|url\((?!#)", outside)
@@ -75,7 +75,7 @@ def test_a_report_is_a_function_of_its_results(folder, tmp_path):
         assert path.read_bytes() == (folder / path.name).read_bytes(), path.name
 
 
-def test_what_is_put_elsewhere_has_no_pictures(folder, tmp_path):
+def test_a_report_in_another_folder_has_no_pictures(folder, tmp_path):
     there = tmp_path / "results" / "kodak"
     assert {path.name for path in report.write(folder, there)} == {path.name for path in there.iterdir()}
     html = (there / "report.html").read_text()
@@ -83,7 +83,7 @@ def test_what_is_put_elsewhere_has_no_pictures(folder, tmp_path):
     assert (there / "results.json").read_text() == (folder / "results.json").read_text()
 
 
-def test_pictures_that_nobody_published_are_told(tmp_path):
+def test_pictures_without_published_curves_are_reported(tmp_path):
     (tmp_path / "results.json").write_text(to_json(made_up()))
     runner = CliRunner()
     run = runner.invoke(app, ["report", str(tmp_path), "-q"])

@@ -80,7 +80,7 @@ def test_colours_survive_the_way_to_10_bits_and_back(picture):
     assert np.array_equal(np.frombuffer(back, np.uint8), pixels.ravel())
 
 
-def test_a_failure_of_ffmpeg_is_told_in_its_first_words():
+def test_a_failure_of_ffmpeg_is_reported_with_its_first_words():
     opened("hevc")
     with pytest.raises(FedsError, match="^ffmpeg failed: .*No start code is found"):
         ffmpeg.run(["-f", "hevc", "-i", "-", "-f", "rawvideo", "-"], b"no stream", 1)
@@ -96,7 +96,7 @@ def test_grey_pictures_come_back_as_rgb(picture):
         assert psnr(pixels, decoded) > 27
 
 
-def test_what_is_not_installed_says_how_to_get_it(monkeypatch):
+def test_a_missing_package_says_how_to_get_it(monkeypatch):
     ffmpeg.binary.cache_clear()
     for module in ("imageio_ffmpeg", "pillow_jxl", "compressai", "compressai.zoo.image"):
         monkeypatch.setitem(sys.modules, module, None)
@@ -109,7 +109,7 @@ def test_what_is_not_installed_says_how_to_get_it(monkeypatch):
     }
 
 
-def test_an_ffmpeg_without_the_codec_is_told(monkeypatch):
+def test_an_ffmpeg_without_the_codec_is_reported(monkeypatch):
     monkeypatch.setattr(ffmpeg, "binary", lambda: "ffmpeg")
     monkeypatch.setattr(
         ffmpeg, "_listing", lambda path, what: "ffmpeg version 7.0 libx264" if what == "-version" else ""
@@ -135,7 +135,7 @@ def test_a_quick_look_takes_settings_of_the_whole_measurement():
 # ── CompressAI's zoo ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_network_of_the_zoo_is_measured_where_its_weights_are_at_hand(tmp_path, picture, monkeypatch):
+def test_a_network_of_the_zoo_is_measured_if_its_weights_are_installed(tmp_path, picture, monkeypatch):
     pytest.importorskip("compressai", reason="compressai is not among the test requirements: it needs numpy below 2")
     from compressai.zoo import image_models
     from compressai.zoo.image import model_urls

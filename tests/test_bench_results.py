@@ -105,7 +105,7 @@ def test_the_earlier_format_is_read(results):
     assert from_json(json.dumps(document)).rows == results.rows
 
 
-def test_fields_of_later_versions_are_passed_over(results):
+def test_fields_of_later_versions_are_ignored(results):
     document = json.loads(to_json(results))
     document["rows"][0]["new"] = 1
     assert from_json(json.dumps(document)).rows[0] == ROW
@@ -120,7 +120,7 @@ def test_fields_of_later_versions_are_passed_over(results):
         (lambda d: d["rows"][0].pop("bpp"), "expected the fields of feds-results-2, found: .*'bpp'"),
     ],
 )
-def test_what_is_no_results_file_is_told(results, change, found):
+def test_an_invalid_results_file_is_reported(results, change, found):
     document = json.loads(to_json(results))
     change(document)
     with pytest.raises(FedsError, match=f"^x: {found}$"):

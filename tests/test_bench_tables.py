@@ -145,7 +145,7 @@ def test_the_worst_picture_is_named_for_every_metric():
     assert tables.worst_table(made_up(pictures=1)) is None
 
 
-def test_distillation_is_told_over_the_student_without_a_teacher():
+def test_distillation_is_compared_with_the_student_without_a_teacher():
     results = made_up("kodak", 24)
     student = results.codecs["student"]
     assert tables.distillation_table(results, curves_of(results), None) is None

@@ -19,7 +19,7 @@ from fedscodec.images import srgb_profile
 SOUND = Path(__file__).parent / "conformance" / "v1" / "photo-64x64-q1.feds"
 
 
-def test_a_cut_file_is_shown_and_told_of(tmp_path: Path) -> None:
+def test_a_truncated_file_is_shown_and_reported(tmp_path: Path) -> None:
     data = SOUND.read_bytes()
     cut = tmp_path / "cut.feds"
     cut.write_bytes(data[:-1])
@@ -37,7 +37,7 @@ def test_a_cut_file_is_shown_and_told_of(tmp_path: Path) -> None:
     assert "--best-effort takes one file at a time" in again.stderr
 
 
-def test_a_sound_file_is_decoded_as_ever(tmp_path: Path) -> None:
+def test_an_intact_file_decodes_with_best_effort(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["decode", "--best-effort", str(SOUND), "-o", str(tmp_path / "a.png")])
     assert result.exit_code == 0
     assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png")), np.asarray(fedscodec.decode(SOUND)))
@@ -83,7 +83,7 @@ def with_everything(tmp_path: Path) -> bytes:
         (b"exiz", "its Exif is lost"),
     ],
 )
-def test_a_damaged_box_is_left_out_and_told_of(tmp_path: Path, kind: bytes, without: str) -> None:
+def test_a_damaged_box_is_left_out_and_reported(tmp_path: Path, kind: bytes, without: str) -> None:
     data = with_everything(tmp_path)
     at = data.index(kind) + 8
     cut = tmp_path / "cut.feds"
@@ -99,7 +99,7 @@ def test_a_damaged_box_is_left_out_and_told_of(tmp_path: Path, kind: bytes, with
     assert ("icc_profile" in image.info) == (kind != b"ICCZ")
 
 
-def test_alpha_that_is_not_sound_is_shown_opaque(tmp_path: Path) -> None:
+def test_damaged_alpha_is_shown_opaque(tmp_path: Path) -> None:
     file = unpack(with_everything(tmp_path))
     wrong = pack(FedsFile(file.header, file.streams, {ALPHA: b"GIF89a"}))
     words = "the file: the ALPH box should hold a PNG or WebP, found the bytes 47494638"
@@ -111,7 +111,7 @@ def test_alpha_that_is_not_sound_is_shown_opaque(tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(image), np.asarray(fedscodec.decode(pack(FedsFile(file.header, file.streams)))))
 
 
-def test_strip_leaves_out_what_stands_beside(tmp_path: Path) -> None:
+def test_strip_leaves_out_metadata(tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     exif = Image.Exif()
     exif[0x010F] = "feds"

@@ -280,7 +280,7 @@ def test_squares_are_gathered_as_pixel_unshuffle_does_it_in_another_order(by: in
 @pytest.mark.parametrize("one_pass", [True, False])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @torch.no_grad()
-def test_what_is_fused_is_what_follows_each_other(
+def test_fused_steps_equal_separate_steps(
     one_pass: bool, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fedscodec.networks.blocks.layers._ONE_PASS", layers._ONE_PASS if one_pass else ())

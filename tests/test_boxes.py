@@ -122,7 +122,7 @@ def test_sums_are_two_bytes_a_stream_and_name_what_is_damaged() -> None:
         unpack(data.replace(box(b"sums", file.boxes[SUMS]), box(b"sums", b"1234")), name="f")
 
 
-def test_a_sound_file_is_salvaged_whole() -> None:
+def test_an_intact_file_is_salvaged_completely() -> None:
     found = salvage(pack(sample()))
     assert (found.file, found.whole, found.faults) == (sample(), 3, ())
 
@@ -173,7 +173,7 @@ def test_a_damaged_box_costs_no_stream_and_no_other_box(kind: bytes, without: st
     assert found.faults == (f"the {kind.decode()} box is damaged (its checksum is wrong); {without}",)
 
 
-def test_what_salvage_says_of_other_boxes_that_are_not_sound() -> None:
+def test_salvage_reports_other_damaged_boxes() -> None:
     bare = sample(boxes={}, stream_checks=False)
     head = pack(FedsFile(bare.header, STREAMS, {SRGB: b""}))[: -len(pack_boxes({SRGB: b""}))]
     lost = "what stood in boxes behind that is lost (alpha, ICC profile, Exif, XMP)"

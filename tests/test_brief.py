@@ -11,7 +11,7 @@ from fedscodec.reports.brief import brief
 from fedscodec.reports.tables import markdown
 
 
-def test_codecs_stand_in_order_of_their_rate_over_the_anchor():
+def test_codecs_are_sorted_by_rate_over_the_anchor():
     results = made_up()
     rows = [replace(row, peak_bytes=3 << 20) if row.codec == "jpeg" else row for row in results.rows]
     table = brief(replace(results, rows=rows, summaries=summarise(rows)), "jpeg")
@@ -31,7 +31,7 @@ def test_codecs_stand_in_order_of_their_rate_over_the_anchor():
     assert "A <CPU> & Co (AVX512, 2 threads, torch 2.14, bfloat16), feds 0.2, 2026-11-24." in table.notes[0]
 
 
-def test_what_nobody_published_for_the_anchor_is_over_jpeg():
+def test_metrics_without_published_points_are_over_jpeg():
     table = brief(made_up("kodak", 24))
     assert table.columns[2:6] == (
         "BD-rate, PSNR", "BD-rate, MS-SSIM", "BD-rate, SSIMULACRA2 over JPEG", "BD-rate, Butteraugli over JPEG",

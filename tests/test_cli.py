@@ -138,7 +138,7 @@ def test_shells_complete_commands_and_models(shell):
     assert completed(shell, "feds encode a.png --stream") == ["--stream-checks"]
 
 
-def test_qualities_are_completed_as_far_as_their_file_tells(tmp_path, monkeypatch):
+def test_the_shell_completes_the_qualities_in_the_weights_file(tmp_path, monkeypatch):
     monkeypatch.setenv("FEDS_WEIGHTS", str(tmp_path))
     (tmp_path / "mine.safetensors").write_bytes(b"damaged")
     assert model_names("mine-") == model_names()
@@ -241,7 +241,7 @@ def test_a_cut_file(photo):
     assert not Path("cut.png").exists()
 
 
-def test_what_is_no_feds_file_is_not_read_to_its_end(photo):
+def test_a_file_that_is_not_feds_is_not_read_to_its_end(photo):
     with Path("film").open("wb") as film:
         film.truncate(2**40)  # takes no room on the disk, and would not fit into memory
     sentence = "feds: film: not a .feds file (expected the bytes FEDS at the start, found 00000000)\n"
@@ -298,7 +298,7 @@ def test_a_model_that_is_not_there(photo):
     assert sorted(path.name for path in Path().iterdir()) == ["a.feds", "photo.png"]
 
 
-def test_a_bug_is_told_in_one_sentence_and_shown_with_debug(photo, monkeypatch):
+def test_a_bug_is_one_sentence_and_a_traceback_with_debug(photo, monkeypatch):
     def divide(*_, **__):
         return 1 / 0
 
@@ -372,7 +372,7 @@ def test_rounding_prints_what_was_measured(photo, monkeypatch):
 # ── From end to end, with the tiny network ────────────────────────────────────────────────────────────────
 
 
-def test_encode_writes_a_file_and_tells_of_it(photo):
+def test_encode_writes_a_file_and_reports_it(photo):
     code, out, err = told(feds("encode", photo, "--model", "tiny-q3"))
     assert (code, out) == (0, b"")
     data = Path("photo.feds").read_bytes()
@@ -445,7 +445,7 @@ def test_what_no_quality_reaches(noise, flag, value, sentence):
     assert not Path("noise.feds").exists()
 
 
-def test_what_became_larger_is_told(photo):
+def test_a_file_that_became_larger_is_reported(photo):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (1, 2, 3), dtype=np.uint8)).save("blue.png")
     before = Path("blue.png").stat().st_size
     _, _, err = told(feds("encode", "blue.png", "--model", "tiny"))
@@ -503,7 +503,7 @@ def test_quiet_says_nothing(photo):
     assert told(feds("decode", "photo.feds", "--force", "--quiet")) == (0, b"", "")
 
 
-def test_what_was_not_kept_is_told_unless_quiet(photo):
+def test_what_was_not_kept_is_reported_unless_quiet(photo):
     Image.fromarray(SAMPLES[:, :, 0].astype(np.uint16) * 257).save("deep.png")
     warning = "feds: deep.png: 16-bit grey was reduced to 8 bits.\n"
     assert told(feds("encode", "deep.png", "--model", "tiny"))[2].startswith(f"{warning}deep.feds: ")
@@ -597,7 +597,7 @@ def test_all_variants_are_listed_with_their_size(monkeypatch):
     assert re.search(r"^ *tiny-wide +32 +2 +0\.08 M +1 *$", listed, re.MULTILINE)
 
 
-def test_export_writes_what_ships_and_spares_what_is_there(tiny, tmp_path, monkeypatch):
+def test_export_writes_a_small_file_and_keeps_existing_files(tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_weights(tmp_path / "mine.safetensors", tiny(), {"origin": "random"}, checkpoint=True)
     code, out, err = told(feds("export", "mine.safetensors", "-o", "small.safetensors"))

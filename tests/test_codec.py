@@ -223,7 +223,7 @@ def test_of_a_damaged_file_the_intact_slices_are_shown(codec: Model, encoded: En
             decode_salvaged(fileformat.salvage(flipped(encoded.data, stream)), codec)
 
 
-def test_salvage_tells_of_damage_that_no_stream_notices(codec: Model, encoded: Encoded) -> None:
+def test_salvage_reports_damage_that_no_stream_notices(codec: Model, encoded: Encoded) -> None:
     file = fileformat.unpack(encoded.data)
     other = fileformat.FedsFile(replace(file.header, checksum=1), file.streams)
     shown = decode_salvaged(fileformat.Salvage(other, 3, ()), codec).picture
@@ -332,7 +332,7 @@ def test_tiles_change_nothing(
     assert np.abs(again.picture.pixels.astype(int) - decoded.picture.pixels).max() <= 1
 
 
-def test_progress_is_told_and_ends_at_one(codec: Model, picture: MakePicture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_reported_and_ends_at_one(codec: Model, picture: MakePicture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiles, "TRANSFORM_SIDE", {"cpu": 4})
     told: list[float] = []
     encoded = encode_picture(picture(width=320), codec, Encoding(quality=3.0), progress=told.append)

@@ -131,12 +131,12 @@ def test_wide_linear_light_is_recoded_and_keeps_its_primaries() -> None:
 
 
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
-def test_hdr_is_told(transfer: int, name: str) -> None:
+def test_hdr_is_reported(transfer: int, name: str) -> None:
     picture = read_picture(png(deep(COLOURS), (b"cICP", bytes([9, transfer, 0, 1]))))
     assert picture.warnings[0].startswith(f"HDR (BT.2020, {name}) was not kept: it was brought into the range of sRGB.")
 
 
-def test_code_points_that_nobody_knows_are_told() -> None:
+def test_unknown_code_points_are_reported() -> None:
     picture = read_picture(png(SMOOTH, (b"cICP", bytes([1, 99, 0, 1]))))
     assert picture.warnings == ("The colour space (sRGB) is not known, and was taken for sRGB.",)
     assert by_code_points(2, 2) is None
@@ -162,7 +162,7 @@ def test_nclx_of_avif() -> None:
 # ── Gain maps ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_gain_maps_are_told_and_nothing_points_to_them() -> None:
+def test_gain_maps_are_reported_and_nothing_points_to_them() -> None:
     told = "The gain map (HDR) was not kept."
     iso = jpeg(segment(0xE2, b"urn:iso:std:iso:ts:21496:-1\0" + bytes(4)))
     assert read_picture(iso).warnings == (told,)
@@ -234,7 +234,7 @@ def test_a_huge_avif_is_named_by_its_size() -> None:
 
 
 @pytest.mark.parametrize("strip", [False, True])
-def test_profiles_that_cannot_be_kept_are_told(strip: bool) -> None:
+def test_profiles_that_cannot_be_kept_are_reported(strip: bool) -> None:
     grey = profile_with_curve(GAMMA_22, grey=True)
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     for image, icc, told in (

@@ -54,7 +54,7 @@ def test_rows_are_files_of_their_own_and_peers_are_no_larger(found, photo, codec
 
 
 @AVIF
-def test_avif_stands_beside_too(photo, codec):
+def test_avif_is_compared_too(photo, codec):
     ((ours, avif),) = compare(photo, codec, [7], ["AVIF"])
     assert avif.data[4:12] == b"ftypavif"
     assert avif.fits == (len(avif.data) <= len(ours.data))
@@ -142,7 +142,7 @@ def here(tmp_path, monkeypatch, photo):
     Image.fromarray(photo.pixels[:, :, 0]).save("grey.png")
 
 
-def test_the_command_writes_a_page_and_tells_of_it(here):
+def test_the_command_writes_a_page_and_reports_it(here):
     result = feds_compare("photo.png", "grey.png", "--quality", "2", "--no-peers")
     assert (result.exit_code, result.stdout) == (0, "")
     told = r"photo\.png: feds q2: \d+ bytes, \d\.\d+ bpp, \d+\.\d\d dB\ngrey\.png: feds q2: .* dB\n"

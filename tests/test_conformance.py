@@ -83,7 +83,7 @@ WITH_ALPHA = [name for name, line in INDEX.items() if "alpha_sha256" in line]
 
 
 @pytest.mark.parametrize("name", WITH_ALPHA)
-def test_what_stands_beside_the_colours_comes_back_byte_by_byte(name):
+def test_metadata_comes_back_byte_by_byte(name):
     picture = decode(name).picture
     for what in ("alpha", "exif", "xmp"):
         found, expected = getattr(picture, what), INDEX[name].get(f"{what}_sha256")

@@ -172,7 +172,7 @@ def test_a_cache_is_read_in_place_of_the_pictures(tmp_path, monkeypatch):
     assert sorted(p.suffix for p in cache.iterdir()) == [".json", ".pixels"]
 
 
-def test_a_cache_is_never_taken_for_another(tmp_path):
+def test_a_cache_of_other_pictures_is_not_used(tmp_path):
     folder, cache = tmp_path / "photos", tmp_path / "cache"
     folder.mkdir()
     (folder / "a.png").write_bytes(noise(64, 70))
@@ -184,7 +184,7 @@ def test_a_cache_is_never_taken_for_another(tmp_path):
     assert len(set(digests)) == 3
 
 
-def test_a_cache_that_was_cut_is_told(tmp_path):
+def test_a_truncated_cache_is_reported(tmp_path):
     (tmp_path / "a.png").write_bytes(noise(64, 70))
     pixels = read_pixels([tmp_path], Reading(64), tmp_path / "cache")
     pixels.path.write_bytes(b"cut")

@@ -80,7 +80,7 @@ def test_they_come_and_go(data_folder):
     assert feds("install-desktop", "--remove").stderr == ""
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     run = feds("install-desktop", "--data-dir", tmp_path / "file")
     assert (run.exit_code, run.stderr.count("\n")) == (1, 1)
@@ -187,7 +187,7 @@ def test_a_file_is_shown_as_a_png_that_only_the_user_sees(files, tmp_path, monke
     assert not old.exists()
 
 
-def test_what_cannot_be_shown_is_told(monkeypatch, capsys):
+def test_what_cannot_be_shown_is_reported(monkeypatch, capsys):
     monkeypatch.setattr(show.shutil, "which", lambda name: None)
     monkeypatch.setattr(sys, "argv", ["show", str(HOSTILE / "header-cut.feds")])
     assert show.main() == 1

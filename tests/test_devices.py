@@ -122,7 +122,7 @@ def on_a_gpu(model, weights):
     return other
 
 
-def test_then_it_goes_on_on_the_cpu(codec, tiny_weights, picture, monkeypatch):
+def test_then_it_continues_on_the_cpu(codec, tiny_weights, picture, monkeypatch):
     encoded = encode_picture(picture(), codec, Encoding(quality=4.0))
     gpu = on_a_gpu(codec, tiny_weights)
     monkeypatch.setenv("FEDS_PRECISION", "float32")

@@ -252,7 +252,7 @@ def test_stopped_on_the_way_it_keeps_what_it_has(small, photo):
     assert len(set(costs)) == 3
 
 
-def test_ctrl_c_writes_what_was_found_so_far(photo, tmp_path, monkeypatch):
+def test_ctrl_c_writes_the_best_result_so_far(photo, tmp_path, monkeypatch):
     from typer.testing import CliRunner
 
     from fedscodec.cli import app

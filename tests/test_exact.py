@@ -73,7 +73,7 @@ def test_photographs_are_not_tried():
     assert is_rough(Picture(NOISE))
 
 
-def test_what_comes_out_worse_than_one_colour_is_told(codec):
+def test_a_picture_worse_than_one_colour_is_reported(codec):
     made = encode_one(Picture(NOISE), codec, Encoding(quality=1))
     shown = codec.decode(made.encoded.data)
     assert made.note == worse_than_flat(Picture(NOISE), shown)
@@ -114,7 +114,7 @@ def test_previews_salvage_and_symbols_of_such_a_file(codec):
     assert saved.warnings == ("4 bytes follow its end",)
 
 
-def test_files_of_pixels_that_are_not_sound(codec):
+def test_invalid_files_of_pixels(codec):
     picture = from_array(CHECKS)
     data = encode_one(picture, codec, Encoding(quality=3)).encoded.data
     file = fileformat.unpack(data)

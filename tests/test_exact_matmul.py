@@ -147,7 +147,7 @@ def test_the_environment_overrides_the_choice(monkeypatch: pytest.MonkeyPatch) -
     assert choose_exact_backend(CPU) in ("int_mm", "float32")
 
 
-def test_unknown_or_unsound_backends_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_or_inexact_backends_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDS_EXACT_BACKEND", "float16")
     with pytest.raises(FedsError, match="FEDS_EXACT_BACKEND must be int_mm, float32 or float64, found float16"):
         choose_exact_backend(CPU)

@@ -77,7 +77,7 @@ def test_a_grown_network_is_the_smaller_one_at_first(name: str, pictures: Tensor
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_all_that_is_new_learns(name: str, pictures: Tensor) -> None:
+def test_all_new_parameters_learn(name: str, pictures: Tensor) -> None:
     small, spec = pair(name)
     large = grown(small, spec, pictures).requires_grad_()
     known = set(small.state_dict())
@@ -92,7 +92,7 @@ def test_all_that_is_new_learns(name: str, pictures: Tensor) -> None:
     assert not torch.equal(large.g_a(pictures, torch.ones(4)).value, y)
 
 
-def test_new_latents_are_the_next_principal_components_and_nobody_listens_to_them(pictures: Tensor) -> None:
+def test_new_latents_are_the_next_principal_components_and_change_nothing(pictures: Tensor) -> None:
     small = make_model(4, stages=STAGES, shortcut="principal")
     large = FedsModel(replace(small.spec, stages=LARGER, latents=24))
     fresh = large.gains.log_gain.detach().clone()
@@ -118,7 +118,7 @@ def test_new_latents_are_the_next_principal_components_and_nobody_listens_to_the
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_what_was_grown_is_cut_to_what_it_was(name: str, pictures: Tensor) -> None:
+def test_a_grown_network_is_cut_back_to_the_original(name: str, pictures: Tensor) -> None:
     small, spec = pair(name)
     again = cut(grown(small, spec, pictures), small.spec)
     assert again.spec == small.spec

@@ -120,7 +120,7 @@ def test_files(folder):
         assert image.size == (80, 48)
 
 
-def test_what_is_there_is_not_overwritten(folder, tiny_file):
+def test_existing_files_are_not_overwritten(folder, tiny_file):
     again = ["entropy", str(folder / "0.png"), "-o", str(folder / "out"), "--model", str(tiny_file)]
     run = CliRunner().invoke(app, again)
     assert run.exit_code == 1 and run.output.endswith("entropy.html: already exists, use --force to overwrite it\n")

@@ -67,7 +67,7 @@ def test_it_is_refused_with_its_sentence(name, tmp_path):
 
 @pytest.mark.parametrize("truncated", [False, True])
 @pytest.mark.parametrize("name", [n for n in SENTENCES if n.startswith("alpha-")])
-def test_alpha_is_refused_whatever_pillow_was_told(name, truncated, monkeypatch):
+def test_alpha_is_refused_whatever_the_settings_of_pillow(name, truncated, monkeypatch):
     """Where a program lets Pillow read what is cut, and has lowered its limit on pixels."""
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", truncated)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 64 - 1)  # which warns, and warnings are errors here

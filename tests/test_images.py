@@ -139,7 +139,7 @@ def test_conversion_by_profile() -> None:
         ({"icc_profile": b"damaged"}, ("The ICC profile was damaged and was not kept.",)),
     ],
 )
-def test_cmyk_without_a_profile_of_its_own(icc: dict[str, bytes], told: tuple[str, ...]) -> None:
+def test_cmyk_without_a_profile(icc: dict[str, bytes], told: tuple[str, ...]) -> None:
     picture = read_picture(saved(row_of("CMYK", (0, 0, 0, 0), (255, 0, 0, 0), (0, 0, 0, 255)), "TIFF", **icc))
     assert picture.pixels.tolist() == [[[255] * 3, [0, 255, 255], [0] * 3]]
     assert (picture.icc, picture.warnings) == (None, (*told, "CMYK was converted to RGB without a profile."))

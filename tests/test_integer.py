@@ -250,7 +250,7 @@ GOOD = {
         ({"weight": torch.full((4, 2**17, 1, 1), -128, dtype=torch.int8)}, r"fit 32 bits, .* 2147483648"),
     ],
 )
-def test_unsound_layers_are_refused(change: dict[str, object], message: str) -> None:
+def test_invalid_layers_are_refused(change: dict[str, object], message: str) -> None:
     IntegerConv(**GOOD)
     with pytest.raises(WeightsError, match=message):
         IntegerConv(**{**GOOD, **change})

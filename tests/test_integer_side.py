@@ -86,7 +86,7 @@ def test_names_and_types_of_what_is_exported(arrays: Arrays) -> None:
         assert all(arrays[f"{layer}.{part}"].shape == channels for part in ("bias", "multiplier", "shift"))
 
 
-def test_every_channel_has_a_shift_of_its_own(tiny: MakeModel) -> None:
+def test_every_channel_has_its_own_shift(tiny: MakeModel) -> None:
     side = tiny().float_side
     with torch.no_grad():
         side.h_s[0].steps.copy_(side.h_s[0].steps.mean() * 4.0 ** torch.arange(8))
@@ -154,7 +154,7 @@ def test_every_layer_equals_numpy(side: IntegerSide) -> None:
         assert np.abs(contexts[i]).max() > 20
 
 
-def test_the_quality_reaches_h_s_in_steps_of_its_own(side: IntegerSide) -> None:
+def test_the_quality_reaches_h_s_with_its_own_steps(side: IntegerSide) -> None:
     z_hat = torch.round(last(latents()[0])).to(torch.int32)
     at_4 = side.side(z_hat, 4000)
     assert torch.equal(side.side(z_hat, 4031), at_4)  # both are 0 from the middle
@@ -163,7 +163,7 @@ def test_the_quality_reaches_h_s_in_steps_of_its_own(side: IntegerSide) -> None:
 
 
 @torch.no_grad()
-def test_each_picture_of_a_batch_has_the_quality_of_its_own(model: FedsModel) -> None:
+def test_each_picture_of_a_batch_has_its_own_quality(model: FedsModel) -> None:
     z_hat = torch.round(torch.cat([latents(seed)[0] for seed in (0, 1)]))
     both = model.float_side.side(z_hat, torch.tensor([1.0, 6.5])).values
     for n, quality in enumerate((1.0, 6.5)):

@@ -245,7 +245,7 @@ def light_codec(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 
 @pytest.mark.parametrize("quality", [1.0, 3.456, 7.0])
-def test_every_quality_has_an_analysis_of_its_own(light_codec: Model, picture: MakePicture, quality: float) -> None:
+def test_every_quality_has_its_own_analysis(light_codec: Model, picture: MakePicture, quality: float) -> None:
     original, how = picture(width=70, height=50), Encoding(quality=quality)
     whole, analysed = encode_picture(original, light_codec, how), analyse_picture(original, light_codec)
     assert analysed.latents is None

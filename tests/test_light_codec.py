@@ -57,7 +57,7 @@ def test_every_stream_more_brings_a_preview_nearer(codec: Codec) -> None:
     assert off[-2] < off[0]
 
 
-def test_what_is_whole_of_a_cut_file_is_shown(codec: Codec, picture: MakePicture) -> None:
+def test_the_intact_part_of_a_truncated_file_is_shown(codec: Codec, picture: MakePicture) -> None:
     model, _, _ = codec
     data = encode_picture(picture("waves", 130, 70), model, Encoding(quality=3.5, stream_checks=True)).data
     lengths = [len(stream) for stream in unpack(data).streams]
@@ -67,14 +67,14 @@ def test_what_is_whole_of_a_cut_file_is_shown(codec: Codec, picture: MakePicture
     assert found.picture.pixels.shape == (70, 130, 3)
 
 
-def test_training_goes_on_from_what_ships(path: Path) -> None:
+def test_training_continues_from_an_exported_file(path: Path) -> None:
     weights = read_weights(path)
     model = trainable(weights)
     for name, array in export(model.float_side).items():
         assert np.array_equal(array, weights.side[name]), name
 
 
-def test_every_stream_has_shapes_of_its_own(path: Path, tmp_path: Path) -> None:
+def test_every_stream_has_its_own_shapes(path: Path, tmp_path: Path) -> None:
     model = trainable(read_weights(path))
     spec = model.spec
     assert model.float_side.shapes.shape == (spec.streams, spec.scales, len(GAUSSIAN))

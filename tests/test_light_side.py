@@ -314,7 +314,7 @@ def test_what_is_not_read_is_what_the_nets_expect(side: LightIntegers) -> None:
         assert preview[..., side.spec.parts()[0].channels[1] :].any()
 
 
-def test_the_quality_is_told_in_steps_of_a_fortieth() -> None:
+def test_the_quality_has_steps_of_a_fortieth() -> None:
     assert [quality_level(1000 * q, 7) for q in range(1, 8)] == [-120, -80, -40, 0, 40, 80, 120]
     assert [quality_level(q, 1) for q in (1000, 1001)] == [0, 0]
     assert [quality_level(q, 7) for q in (4012, 4013, 3988, 3987)] == [0, 1, 0, -1]

@@ -250,7 +250,7 @@ def test_ctrl_c_ends_the_step_and_saves(monkeypatch):
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_second_ctrl_c_interrupts_as_ever(monkeypatch):
+def test_a_second_ctrl_c_interrupts_at_once(monkeypatch):
     run, saved = trainer(), []
 
     def interrupted(rate, price_of_z):
@@ -333,7 +333,7 @@ def test_compiled_transforms_train_as_they_are(monkeypatch):
     assert torch.equal(figures, trainer().train_step(1.0))  # the trial changed nothing
 
 
-def test_what_cannot_be_compiled_is_told_in_a_sentence_and_runs_as_it_is(monkeypatch):
+def test_a_failed_compilation_is_reported_and_the_network_runs_uncompiled(monkeypatch):
     def broken(module, **more):
         module._compiled_call_impl = lambda *inputs: torch.compile(lambda: 1 / 0)()
 

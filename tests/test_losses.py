@@ -110,7 +110,7 @@ def test_distortion_is_the_squared_error_of_8_bit_samples_or_what_ms_ssim_leaves
     assert float(lost[2]) == pytest.approx(0.0, abs=1e-5)
 
 
-def test_ms_ssim_is_paid_for_by_its_own_lambda_and_psnr_told_all_the_same():
+def test_ms_ssim_has_its_own_lambda_and_psnr_is_still_reported():
     x = torch.rand(2, 3, 192, 192, generator=torch.Generator().manual_seed(0))
     x_hat = (0.9 * x).requires_grad_()
     lam = torch.tensor([2.4, 115.37])

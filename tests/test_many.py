@@ -60,7 +60,7 @@ def test_a_folder_there_and_back(photos):
     np.testing.assert_array_equal(np.asarray(Image.open("back/a.webp")), np.asarray(fedscodec.decode("out/a.feds")))
 
 
-def test_a_second_run_does_what_is_left(photos):
+def test_a_second_run_does_the_rest(photos):
     assert told(feds("encode", "photos/*.png", "-o", "out", *TINY))[0] == 0
     code, _, err = told(feds("encode", photos, "-o", "out", "--recursive", *TINY))
     assert code == 0
@@ -88,7 +88,7 @@ def test_failures_are_listed_at_the_end_and_stop_nothing(photos):
     ]  # fmt: skip
 
 
-def test_a_bug_in_one_file_is_told_as_one(photos, monkeypatch):
+def test_a_bug_in_one_file_is_reported_as_a_bug(photos, monkeypatch):
     read = images.read_picture
     monkeypatch.setattr(
         "fedscodec.batch.encoder.read_picture",
@@ -163,7 +163,7 @@ def test_lines_of_many():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of POSIX")
-def test_ctrl_c_leaves_whole_files_and_a_second_run_goes_on(photos, tmp_path):
+def test_ctrl_c_leaves_complete_files_and_a_second_run_continues(photos, tmp_path):
     data = Path("photos/a.png").read_bytes()
     for number in range(10):
         Path(f"photos/b{number}.png").write_bytes(data)

@@ -40,7 +40,7 @@ def test_the_table():
     ]
 
 
-def test_it_goes_on_where_it_was_stopped(picture, tmp_path, monkeypatch, capsys):
+def test_it_continues_where_it_was_stopped(picture, tmp_path, monkeypatch, capsys):
     for name in ("a.png", "b.png"):
         Image.fromarray(picture("waves", width=70, height=66).pixels).save(tmp_path / name)
     out, measured = tmp_path / "new" / "effort.json", []

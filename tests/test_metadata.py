@@ -232,7 +232,7 @@ def test_xmp_becomes_utf_8(code: str) -> None:
     assert to_utf8(declared.encode("iso-8859-2")) == text.replace("\u00e9", "\u0159").encode()
 
 
-def test_extended_xmp_is_joined_or_told() -> None:
+def test_extended_xmp_is_joined_or_reported() -> None:
     whole = xmp(f"<dc:format>{'f' * 70_000}</dc:format>")
     short, parts = parted(whole)
     heads = [b"http://ns.adobe.com/xmp/extension/\0" + part for part in parts]
@@ -328,7 +328,7 @@ def test_comments_come_back() -> None:
 
 
 @pytest.mark.parametrize("kind", [b"zTXt", b"iTXt"])
-def test_texts_beyond_a_megabyte_are_told_and_bombs_stay_cheap(kind: bytes) -> None:
+def test_texts_beyond_a_megabyte_are_reported_and_bombs_stay_cheap(kind: bytes) -> None:
     text = b"x" * 1_600_000
     body = {b"zTXt": b"Note\0\0" + zlib.compress(text),
             b"iTXt": b"Note\0\1\0\0\0" + zlib.compress(text)}[kind]  # fmt: skip
@@ -392,13 +392,13 @@ def test_resolution_joins_exif_and_nothing_moves() -> None:
 # ── What is told ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_picture_that_is_cut_short_is_told() -> None:
+def test_a_truncated_picture_is_reported() -> None:
     assert read_picture(png(SMOOTH, end=False)).warnings == ("The file is cut short: the end of the PNG is missing.",)
     more = read_picture(jpeg() + b"a film of somebody's phone")
     assert more.warnings == ("26 bytes that follow the picture were not kept.",)
 
 
-def test_blocks_that_nobody_keeps_are_told_by_name() -> None:
+def test_blocks_that_are_not_kept_are_reported_by_name() -> None:
     picture = read_picture(png(SMOOTH, (b"bKGD", bytes(6)), (b"tIME", bytes(7)), (b"caBX", b"jumb")))
     assert picture.warnings == ("The PNG chunks bKGD, tIME and caBX were not kept.",)
     damaged = png(SMOOTH, (b"tIME", bytes(7))).replace(b"tIME\0", b"tIME\1")
@@ -412,7 +412,7 @@ def test_blocks_that_nobody_keeps_are_told_by_name() -> None:
     assert read_picture(webp).warnings == ("The WebP chunk ODD  was not kept.",)
 
 
-def test_what_stands_beside_a_picture_is_read_without_its_pixels(
+def test_metadata_is_read_without_pixels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.png"

@@ -39,7 +39,7 @@ def test_butteraugli_is_the_3_norm_of_libjxls_tool(tool, tmp_path):
 
 
 @pytest.mark.parametrize(("says", "code"), [("no such file", 1), ("3-norm: nan", 0), ("", 0)])
-def test_a_tool_that_fails_is_told_of(tool, says, code):
+def test_a_tool_that_fails_is_reported(tool, says, code):
     tool(says, code)
     with pytest.raises(FedsError, match=f"^butteraugli_main failed: {says or 'no output'}$"):
         butteraugli.butteraugli(photo(9, 9), coarse(photo(9, 9), 16))

@@ -20,6 +20,6 @@ def test_bytes(text, number):
 
 
 @pytest.mark.parametrize("text", ["", "k", "-1", "1e3", "200kk", "2x", "1,000", "nan"])
-def test_what_is_no_number_of_bytes(text):
+def test_invalid_numbers_of_bytes(text):
     with pytest.raises(typer.BadParameter, match="expected bytes such as 200000, 200k, 1.5M or 200KiB, found "):
         bytes_of(text)

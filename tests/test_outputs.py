@@ -135,7 +135,7 @@ def test_places_where_nothing_can_be_written(tmp_path, place, sentence, force):
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
 
 
-def test_a_folder_without_permission_is_told_before_the_work(tmp_path, monkeypatch):
+def test_a_folder_without_permission_is_reported_before_the_work(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(os, "access", lambda place, mode: asked.append((place, mode)))
     sentence = told(require_writable, tmp_path / "a.feds")

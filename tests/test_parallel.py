@@ -80,7 +80,7 @@ def test_two_processes_are_as_one(tmp_path, monkeypatch):
         torch.testing.assert_close(first[name], value, rtol=1e-3, atol=1e-4 * scale + 1e-7, msg=name)
 
 
-def test_alone_there_is_nobody_to_agree_with(monkeypatch):
+def test_a_single_process_agrees_with_itself(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     team, device = join_team(torch.device("cpu"))
     assert (team, device) == (Team(0, 1), torch.device("cpu"))

@@ -59,7 +59,7 @@ def all_told() -> list[str]:
 
 
 @pytest.mark.parametrize("sentence", SENTENCES)
-def test_what_the_page_quotes_is_told(sentence: str, all_told: list[str]) -> None:
+def test_every_message_on_the_page_is_shown_by_feds(sentence: str, all_told: list[str]) -> None:
     without_figures = re.escape(re.sub(r"[\d.]+ dB", "FIGURE", sentence)).replace("FIGURE", r"[\d.]+ dB")
     assert any(re.search(without_figures, one) for one in all_told), all_told
 

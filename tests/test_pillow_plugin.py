@@ -207,7 +207,7 @@ def test_a_network_that_is_not_installed():
         image.load()
 
 
-def test_verify_looks_at_all_that_is_not_coded(waves):
+def test_verify_checks_everything_that_is_not_coded(waves):
     data = saved(waves, exif=EXIF)
     with opened(data) as image:
         image.verify()
@@ -260,7 +260,7 @@ def test_modes(mode, waves):
     assert {one.filename for one in told} <= {__file__}  # it points at whoever saved
 
 
-def test_of_many_frames_one_is_saved_and_the_others_are_told(waves, tmp_path, tiny):
+def test_one_of_many_frames_is_saved_and_the_others_are_reported(waves, tmp_path, tiny):
     with pytest.warns(fedscodec.NotKeptWarning, match="holds one picture: 2 more were not kept"):
         waves.save(tmp_path / "a.feds", model=tiny, save_all=True, append_images=[waves, waves])
     waves.save(tmp_path / "frames.gif", save_all=True, append_images=[waves.rotate(90)])
@@ -270,7 +270,7 @@ def test_of_many_frames_one_is_saved_and_the_others_are_told(waves, tmp_path, ti
         assert image.size == waves.size
 
 
-def test_the_library_tells_what_is_not_kept(waves, tiny):
+def test_the_library_reports_what_is_not_kept(waves, tiny):
     deep = BytesIO()
     waves.convert("I;16").save(deep, "PNG")
     with pytest.warns(fedscodec.NotKeptWarning, match="^16-bit grey was reduced to 8 bits[.]$") as told:
@@ -289,7 +289,7 @@ def test_transparency_comes_back_as_it_was(waves, mode):
         assert np.array_equal(np.asarray(back)[..., -1], np.asarray(clear)[..., -1])
 
 
-def test_what_stands_beside_the_picture_is_kept_replaced_or_dropped(waves):
+def test_metadata_is_kept_replaced_or_dropped(waves):
     data = saved(waves, icc_profile=ICC, exif=EXIF, xmp=XMP)
     with opened(data) as image:
         assert image.info["icc_profile"] == ICC

@@ -65,7 +65,7 @@ def test_a_file_that_was_not_decoded_is_wrong():
     assert table.judge(EXACT, answer, EXPECTED).differing == ("01/b.feds",)
 
 
-def test_a_setting_is_held_to_the_files_of_its_networks_alone():
+def test_a_setting_is_checked_only_with_files_of_its_networks():
     onnx = next(s for s in settings.SETTINGS if s.name == "ONNX Runtime, 2 threads")
     names = ["mini-light-student-text-q2.5", "tiny-text-q5.25", "01/mini-light-teacher-face-q1.feds", "01/tiny-q1.feds"]
     expected = {name: {"symbols": "1" * 64, "alpha": None} for name in names}
@@ -76,7 +76,7 @@ def test_a_setting_is_held_to_the_files_of_its_networks_alone():
     assert table.judge(onnx, {"about": ABOUT, "found": found}, expected).differing == (names[2],)
 
 
-def test_settings_are_told_apart():
+def test_settings_are_distinguished():
     names = [setting.name for setting in settings.SETTINGS]
     assert len(set(names)) == len(names) >= 24
     assert set(names) >= settings.ELSEWHERE
@@ -119,7 +119,7 @@ def run(tmp_path, monkeypatch):
     return made, done
 
 
-def test_a_run_goes_on_where_it_was_stopped(run, capsys, monkeypatch):
+def test_a_run_continues_where_it_was_stopped(run, capsys, monkeypatch):
     made, done = run
     with pytest.raises(KeyboardInterrupt):
         made.run()

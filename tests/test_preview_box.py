@@ -114,7 +114,7 @@ Image.new("RGB", (8, 8)).save(ANIMATED, "WEBP", save_all=True, append_images=[Im
     ],
     ids=["empty", "cut", "wide", "high", "extended", "animated", "pixels-cut", "long", "png"],
 )  # fmt: skip
-def test_what_is_no_small_webp_is_refused_and_never_decoded(payload):
+def test_anything_but_a_small_webp_is_refused_and_never_decoded(payload):
     with pytest.raises(FormatError, match=r"^the prev box should hold"):
         unpack_thumbnail(payload)
 

@@ -34,7 +34,7 @@ def every_curve():
     return [curve for dataset in document["datasets"] for curve in published.curves(dataset["name"])]
 
 
-def test_every_curve_is_sound():
+def test_every_published_curve_is_valid():
     assert len(every_curve()) == 89
     for curve in every_curve():
         lengths = {len(curve.bpp), *(len(values) for values in curve.quality.values())}

@@ -291,7 +291,7 @@ def test_indexes_out_of_range_are_the_callers_mistake() -> None:
         encode([0], [1], QUARTERS)
 
 
-def test_unsound_tables_are_found_before_use() -> None:
+def test_invalid_tables_are_found_before_use() -> None:
     unsound = Tables(QUARTERS.low, QUARTERS.high, QUARTERS.frequencies * 2)
     for use in (lambda: encode([0], [0], unsound), lambda: decode(b"", [0], unsound)):
         with pytest.raises(WeightsError, match="with the sum"):

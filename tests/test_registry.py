@@ -129,7 +129,7 @@ def test_what_a_file_says_of_itself(folder: Path, tiny_weights: Weights) -> None
     assert info.metadata["origin"] == "random"
 
 
-def test_strange_files_are_passed_over_but_not_described(folder: Path) -> None:
+def test_unreadable_files_are_skipped_when_listing_but_not_when_described(folder: Path) -> None:
     (folder / "broken.safetensors").write_bytes(b"no weights")
     (folder / "notes.txt").write_text("nothing")
     assert [info.name for info in installed()] == ["mine"]

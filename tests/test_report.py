@@ -29,7 +29,7 @@ def a_file(*, grey=False, quality=3500, boxes=None):
     )
 
 
-def test_only_what_became_larger_is_told():
+def test_only_files_that_became_larger_are_reported():
     assert report.larger_line("a.png", 1000, 1000) is None
     assert report.larger_line("a.png", 1000, 1001) == "feds: a.png: became larger, 1,001 bytes from 1,000"
 

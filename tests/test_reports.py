@@ -41,7 +41,7 @@ def test_the_log_is_json_lines(tmp_path):
     assert third == {**asdict(REPORT), "step": 8, "loss": None, "learned": {"output": None}}
 
 
-def test_a_log_starts_anew_unless_its_run_goes_on(tmp_path):
+def test_a_log_is_replaced_unless_its_run_continues(tmp_path):
     path = tmp_path / "run.jsonl"
     path.write_text("old\n")
     json_log(path, Recipe())(REPORT)

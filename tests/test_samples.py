@@ -57,7 +57,7 @@ def test_signed_8_bits_of_tiff_end_at_127() -> None:
         read_picture(tiff(bytes(range(256)), 256, 1, {339: (2,)}))
 
 
-def test_32_bits_of_tiff_whose_white_is_not_told_are_refused() -> None:
+def test_32_bit_tiff_with_unknown_white_is_refused() -> None:
     full = np.linspace(0, 2**32 - 1, 64).astype("<u4")
     pixels, told = grey_of(tiff(full.tobytes(), 64, 1, {258: (32,)}))
     assert np.array_equal(pixels[0], rounded(full.astype(float), 2**32 - 1))
@@ -130,7 +130,7 @@ def test_one_transparent_sample_of_16_bits_is_compared_whole() -> None:
     assert clear.alpha.tolist() == [[255, 0, 255]]
 
 
-def test_significant_bits_of_png_are_told() -> None:
+def test_significant_bits_of_png_are_reported() -> None:
     picture = read_picture(png(DEEP[:, :, :3], (b"sBIT", b"\x0a\x0c\x0a")))
     assert picture.warnings == ("12-bit colour was reduced to 8 bits.",)
     assert read_picture(png(SMOOTH, (b"sBIT", b"\5\6\5"))).warnings == ()

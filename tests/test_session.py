@@ -119,7 +119,7 @@ class Listener(Nobody):
         self.shares.append(share)
 
 
-def test_training_tells_what_it_skipped(photos, tmp_path):
+def test_training_reports_what_it_skipped(photos, tmp_path):
     listener = Listener()
     train(photos, tmp_path / "x.safetensors", overrides={"steps": 1}, audience=listener)
     skipped, pictures, end = listener.said
@@ -174,7 +174,7 @@ def test_an_export_of_an_export_is_the_same(shipped, tmp_path):
 
 
 @pytest.mark.parametrize("which", ["checkpoint", "shipped"])
-def test_training_goes_on_from_a_weights_file(which, photos, tmp_path, request):
+def test_training_continues_from_a_weights_file(which, photos, tmp_path, request):
     init, out = request.getfixturevalue(which), tmp_path / "more.safetensors"
     train(photos, out, "student", {"steps": 1}, init=init)
     before, after = read_weights(init), read_weights(out)
@@ -215,7 +215,7 @@ def test_fresh_starts_with_one_seed_are_equal(photos, tmp_path, monkeypatch):
     assert not np.array_equal(one["float_side.h_s.0.weight"], other["float_side.h_s.0.weight"])
 
 
-def test_what_was_stopped_goes_on_exactly(photos, tmp_path):
+def test_a_stopped_run_continues_exactly(photos, tmp_path):
     """Stopped at every kind of place, a run ends with the same weights as one that was not."""
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
     pytest.importorskip("pytorch_optimizer")
@@ -251,7 +251,7 @@ def _resume_until(stop, photos, out):
     assert read_state(newest)["run"]["step"] == stop or "finished" in read_weights(out).metadata
 
 
-def test_a_run_that_goes_on_takes_what_is_given_anew(photos, tmp_path):
+def test_a_continued_run_takes_new_arguments(photos, tmp_path):
     out = tmp_path / "x.safetensors"
     train(photos, out, stop_after=0.0)
     session.run(Job([photos], out, overrides={"steps": 2, "lr": 1e-5}, device="cpu", resume=True), NOBODY)
@@ -259,7 +259,7 @@ def test_a_run_that_goes_on_takes_what_is_given_anew(photos, tmp_path):
     assert (recipe["steps"], recipe["lr"], recipe["crop"], recipe["optimizer"]) == (2, 1e-5, 64, "adam")
 
 
-def test_a_finished_run_goes_on_from_before_its_end(checkpoint, photos, tmp_path):
+def test_a_finished_run_continues_from_before_its_end(checkpoint, photos, tmp_path):
     for path in checkpoint.parent.glob("mine*"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     out = tmp_path / "mine.safetensors"
@@ -319,7 +319,7 @@ def test_memory_that_runs_out_is_called_so(photos, tmp_path, monkeypatch):
         train(photos, tmp_path / "x.safetensors")
 
 
-def test_there_must_be_something_to_go_on_with(photos, tmp_path):
+def test_resume_needs_something_to_continue(photos, tmp_path):
     with pytest.raises(FedsError, match="x.state.safetensors: not a readable state of a training run"):
         train(photos, tmp_path / "x.safetensors", resume=True)
 
@@ -333,7 +333,7 @@ def test_a_student_learns_from_a_teacher(checkpoint, photos, tmp_path):
     code(out)
 
 
-def test_distillation_too_goes_on_exactly(shipped, photos, tmp_path):
+def test_distillation_continues_exactly(shipped, photos, tmp_path):
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
     job = {"recipe": "distill", "teacher": shipped, "overrides": {"steps": 4, "delta": 0.5}}
     train(photos, whole, **job)
@@ -364,7 +364,7 @@ def test_ms_ssim_needs_large_crops(photos, tmp_path):
         train(photos, tmp_path / "x.safetensors", metric="ms-ssim")
 
 
-def test_measuring_tells_a_speed_and_leaves_nothing(photos, tmp_path, monkeypatch):
+def test_measuring_reports_a_speed_and_writes_nothing(photos, tmp_path, monkeypatch):
     listener = Listener()
     monkeypatch.setattr(session, "measure", lambda trainer: f"fast, at batches of {trainer.recipe.batch}")
     train(photos, tmp_path / "x.safetensors", measure=True, audience=listener)
@@ -372,7 +372,7 @@ def test_measuring_tells_a_speed_and_leaves_nothing(photos, tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_command_begins_a_run_and_goes_on_with_it(checkpoint, photos, tmp_path):
+def test_one_command_starts_a_run_and_continues_it(checkpoint, photos, tmp_path):
     out = tmp_path / "relay.safetensors"
     for steps in (1, 2):
         train(photos, out, overrides={"steps": steps}, recipe="relay", init=checkpoint, resume=True)

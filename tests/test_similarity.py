@@ -56,7 +56,7 @@ def test_in_a_step_in_bfloat16_it_is_the_same():
         assert (library.ms_ssim(y, x, data_range=1.0, size_average=False) > 1.1).all()
 
 
-def test_the_logarithm_goes_on_more_slowly():
+def test_the_logarithm_falls_more_slowly():
     values = torch.tensor([-1.0, 0.0, 2 * FLOOR, 0.5], requires_grad=True)
     found = _safe_log(values)
     found.sum().backward()

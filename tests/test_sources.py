@@ -43,7 +43,7 @@ def results(folder="out"):
     return sorted(path.name for path in Path(folder).iterdir())
 
 
-def test_what_is_no_file_is_named_once_and_passed_over(photos):
+def test_special_files_are_named_once_and_skipped(photos):
     os.mkfifo(photos / "pipe.png")
     (photos / "nowhere.png").symlink_to("gone.png")
     (photos / "null.png").symlink_to(os.devnull)
@@ -151,7 +151,7 @@ def test_every_kind_that_pillow_reads_is_taken(photos):
     assert (len(lines), last["total"]["left"]) == (len(WRITTEN), {})
 
 
-def test_what_is_never_taken():
+def test_suffixes_that_are_never_taken():
     assert not picture_suffixes() & {".eps", ".ps", ".pdf", ".feds", ".mpg", ".h5", ".wmf", ".txt", ""}
 
 
@@ -172,7 +172,7 @@ def test_other_kinds_are_counted_and_named(photos):
     )
 
 
-def test_folders_that_are_not_entered_are_told(photos):
+def test_folders_that_are_not_entered_are_reported(photos):
     for name in ("one", "two", ".git"):
         (photos / name).mkdir()
     Path("elsewhere").mkdir()

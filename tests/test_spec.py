@@ -143,7 +143,7 @@ def test_and_refused_where_they_are_impossible(changes: dict[str, object], sente
         ModelSpec.from_dict({**OLD, **changes})
 
 
-def test_nobody_speaks_of_stages_in_both_ways() -> None:
+def test_stages_cannot_be_given_in_both_ways() -> None:
     with pytest.raises(TypeError, match="^a spec has no field filters$"):
         ModelSpec.from_dict({**TEACHER_PAPER.to_dict(), "filters": 128})
 

@@ -45,7 +45,7 @@ def test_the_recursive_blur_is_the_convolution_but_for_its_rounding():
     assert float(kernel.sum()) == pytest.approx(1)
 
 
-def test_originals_are_kept_and_told_apart():
+def test_originals_are_kept_and_distinguished():
     first, second = photo(40, 40), tinted(photo(40, 40), 5)
     scores = [of_samples(a, coarse(photo(40, 40), 16)) for a in (first, second, first)]
     assert scores[0] == scores[2] != scores[1]

@@ -55,7 +55,7 @@ def test_it_is_a_safetensors_file(tmp_path):
         assert file.get_tensor("0").tolist() == [1.5]
 
 
-def test_what_is_no_state_is_refused(tmp_path):
+def test_an_invalid_state_is_refused(tmp_path):
     path = tmp_path / "s.safetensors"
     with pytest.raises(WeightsError, match="s.safetensors: not a readable state of a training run"):
         read_state(path)

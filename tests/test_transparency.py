@@ -200,7 +200,7 @@ def test_stripping_keeps_the_look() -> None:
 # ── Depth ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_more_than_8_bits_of_colour_are_told_of() -> None:
+def test_more_than_8_bits_of_colour_are_reported() -> None:
     for most, told in ((65535, "16-bit"), (1023, "10-bit"), (255, None)):
         size = 2 if most > 255 else 1
         picture = read_picture(f"P6\n2 1\n{most}\n".encode() + bytes(6 * size))

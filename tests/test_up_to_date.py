@@ -50,7 +50,7 @@ def decode(*more):
 
 
 @pytest.mark.parametrize("length", [0, 3, 20, 60, -1])
-def test_a_result_that_was_cut_is_made_anew(photos, length):
+def test_a_truncated_result_is_encoded_again(photos, length):
     assert encode() == [1, 0, 0]
     whole = Path("out/a.feds").read_bytes()
     Path("out/a.feds").write_bytes(whole[:length])
@@ -116,7 +116,7 @@ def test_other_options(photos, first, second):
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's, of the cut ones
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "avif", "tif", "bmp", "ppm"])
-def test_a_picture_that_was_cut_is_made_anew(photos, suffix):
+def test_a_truncated_picture_is_decoded_again(photos, suffix):
     encode(model=STUDENT)
     assert decode("--format", suffix)[0] == [1, 0, 0]
     path = Path(f"back/a.{suffix}")

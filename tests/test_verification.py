@@ -52,7 +52,7 @@ def test_one_line_a_file_and_an_exit_code(files):
     assert feds("verify", "sound.feds", "sound.feds").exit_code == 0
 
 
-def test_quiet_tells_of_unsound_files_only(files):
+def test_quiet_reports_damaged_files_only(files):
     result = feds("verify", "--quiet", "sound.feds", "cut.feds")
     assert result.exit_code == 1
     assert result.stdout.splitlines() == ["cut.feds: FAILED: the slice 2 stream needs 228 bytes but only 227 are left"]

@@ -39,7 +39,7 @@ def test_the_page_carries_its_scenes_and_no_markup_of_theirs():
     assert "<b>" not in html.replace("<\\/script><b>", "")
 
 
-def test_the_page_asks_nobody_for_anything():
+def test_the_page_loads_nothing_from_elsewhere():
     html = page("a", [SCENE])
     assert not re.search(r"https?:|//\w|@import|<link|<script src|url\(", html)
 

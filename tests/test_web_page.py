@@ -204,7 +204,7 @@ def test_conformance_files_of_light_networks(browser, address, name):
     assert np.abs(samples(browser)[:, :, :3].astype(int) - expected.pixels).max() <= 1
 
 
-def test_what_stands_beside_a_picture_is_shown(browser, address):
+def test_metadata_of_a_picture_is_shown(browser, address):
     show(browser, address, "profile.feds")
     facts = browser.run("document.getElementById('facts').textContent")
     assert "150 × 100 pixels" in facts
@@ -306,7 +306,7 @@ def test_pictures_in_pages(browser, address):
     browser.complaints[:] = [words for words in browser.complaints if "hostile/header-cut" not in words]
 
 
-def test_an_address_that_gives_nothing_is_told(browser, address):
+def test_a_failed_download_is_reported(browser, address):
     show(browser, address, "nowhere.feds")
     assert fault(browser) == "nowhere.feds: could not be fetched (404)"
     browser.complaints[:] = [words for words in browser.complaints if "404" not in words]

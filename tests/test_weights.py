@@ -137,7 +137,7 @@ def test_a_flipped_bit_of_an_integer_is_noticed(tensor: str, tiny_file: Path, tm
         read_weights(path)
 
 
-def test_what_is_no_weights_file_is_refused(tiny_file: Path, tmp_path: Path) -> None:
+def test_an_invalid_weights_file_is_refused(tiny_file: Path, tmp_path: Path) -> None:
     data = tiny_file.read_bytes()
     for name, content in {"empty": b"", "noise": b"\xff" * 64, "cut": data[:5000], "half": data[:-1]}.items():
         path = tmp_path / f"{name}.safetensors"

@@ -124,7 +124,7 @@ def dies(team, module):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_worker_that_dies_is_told_of():
+def test_a_worker_that_dies_is_reported():
     team = lead(2, torch.nn.Linear(1, 1), dies)
     with pytest.raises(FedsError, match=r"worker of the training run ended \(exit code -9\); the last checkpoint is"):
         team.wait()
@@ -149,7 +149,7 @@ def test_no_worker_outlives_a_leader_that_is_killed():
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at processes in /proc")
-def test_ctrl_c_saves_what_all_workers_have_and_the_run_goes_on(photos, tmp_path):
+def test_ctrl_c_saves_the_state_of_all_workers_and_the_run_continues(photos, tmp_path):
     out = tmp_path / "x.safetensors"
     with feds(photos, out, "--workers", 2, "--minutes", 60) as run:
         wait_for(lambda: out.with_suffix(".jsonl").exists() and len(children(run)) >= 2)
