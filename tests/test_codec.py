@@ -332,7 +332,9 @@ def test_tiles_change_nothing(
     assert np.abs(again.picture.pixels.astype(int) - decoded.picture.pixels).max() <= 1
 
 
-def test_progress_is_reported_and_ends_at_one(codec: Model, picture: MakePicture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_reported_and_ends_at_one(
+    codec: Model, picture: MakePicture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tiles, "TRANSFORM_SIDE", {"cpu": 4})
     told: list[float] = []
     encoded = encode_picture(picture(width=320), codec, Encoding(quality=3.0), progress=told.append)

@@ -129,16 +129,16 @@ def test_a_grown_network_is_cut_back_to_the_original(name: str, pictures: Tensor
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"stages": STAGES[1:]}, "of the same kinds and widths"),
-        ({"stages": (replace(STAGES[0], width=5), *STAGES[1:])}, "of the same kinds and widths"),
+        ({"stages": STAGES[1:]}, "with stages of the same kinds and widths"),
+        ({"stages": (replace(STAGES[0], width=5), *STAGES[1:])}, "with stages of the same kinds and widths"),
         (
             {"stages": (replace(STAGES[0], blocks=0), *STAGES[1:])},
             "has less at 1/2 than the smaller",
         ),
-        ({"slices": 4}, "does not begin with the latents of the smaller"),
-        ({"latents": 8}, "does not begin with the latents of the smaller"),
-        ({"shortcut": "none"}, "of the same shortcut"),
-        ({"lambdas": (0.01,)}, "of the same lambdas"),
+        ({"slices": 4}, "does not start with the latents of the smaller"),
+        ({"latents": 8}, "does not start with the latents of the smaller"),
+        ({"shortcut": "none"}, "with the same shortcut"),
+        ({"lambdas": (0.01,)}, "with the same lambdas"),
         ({"hyper_filters": 9}, "the nets of the two networks differ in h_s.0"),
     ],
 )

@@ -412,9 +412,7 @@ def test_blocks_that_are_not_kept_are_reported_by_name() -> None:
     assert read_picture(webp).warnings == ("The WebP chunk ODD  was not kept.",)
 
 
-def test_metadata_is_read_without_pixels(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_metadata_is_read_without_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(png(SMOOTH, (b"eXIf", exif(6)), (b"tEXt", b"Author\0me"), (b"cICP", bytes([12, 13, 0, 1]))))
     picture = read_picture(path)

@@ -128,9 +128,12 @@ def test_a_run_without_a_quantised_share_never_gets_there():
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        ({"milestones": (10,)}, "milestones are steps, and need a run of steps, found (10,) without"),
-        ({"taps": (0, 6)}, "taps lie in 0..5, found (0, 6)"),
-        ({"linear_share": 0.6, "quantised_share": 0.5}, "shares of a run must be 0..1 together, found 0.6 + 0.5 + 0.0"),
+        ({"milestones": (10,)}, "milestones need a run of steps, found (10,) without steps"),
+        ({"taps": (0, 6)}, "taps must lie in 0..5, found (0, 6)"),
+        (
+            {"linear_share": 0.6, "quantised_share": 0.5},
+            "the shares of a run must add up to 0..1, found 0.6 + 0.5 + 0.0",
+        ),
         ({"decay_minutes": 31.0}, "decay_minutes must lie within the minutes of a run, found 31.0"),
         ({"graphics": 1.5}, "graphics must lie in 0..1, found 1.5"),
         ({"crops": (100,)}, "crop must be a positive multiple of 64, found 100"),

@@ -263,7 +263,7 @@ def test_a_finished_run_continues_from_before_its_end(checkpoint, photos, tmp_pa
     for path in checkpoint.parent.glob("mine*"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     out = tmp_path / "mine.safetensors"
-    with pytest.raises(FedsError, match="mine.safetensors: is finished; more --minutes or --steps let the run go on"):
+    with pytest.raises(FedsError, match="mine.safetensors: is finished; give more --minutes or --steps to continue"):
         session.run(Job([photos], out, device="cpu", resume=True), NOBODY)
     session.run(Job([photos], out, overrides={"steps": 5}, device="cpu", resume=True), NOBODY)
     assert read_state(out.with_suffix(".state.safetensors"))["run"]["step"] == 4  # 0.7 of five is passed after four
@@ -287,10 +287,10 @@ def test_a_branch_falls_from_a_trajectory(checkpoint, photos, tmp_path):
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ({"network": "teacher"}, "is a run with --network tiny, which cannot go on with --network teacher"),
-        ({"init": Path("other.safetensors")}, "--init fresh, which cannot go on with --init other.safetensors"),
-        ({"lam": 0.01}, "is a run with --lambda 0.0016 … 0.06, which cannot go on with --lambda 0.01"),
-        ({"metric": "ms-ssim"}, "is a run with --metric mse, which cannot go on with --metric ms-ssim"),
+        ({"network": "teacher"}, "is a run with --network tiny, which cannot continue with --network teacher"),
+        ({"init": Path("other.safetensors")}, "--init fresh, which cannot continue with --init other.safetensors"),
+        ({"lam": 0.01}, "is a run with --lambda 0.0016 … 0.06, which cannot continue with --lambda 0.01"),
+        ({"metric": "ms-ssim"}, "is a run with --metric mse, which cannot continue with --metric ms-ssim"),
     ],
 )
 def test_a_run_cannot_become_another(given, complaint, checkpoint, photos):
@@ -315,7 +315,7 @@ def test_memory_that_runs_out_is_called_so(photos, tmp_path, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(session.Trainer, "train_step", hungry)
-    with pytest.raises(FedsError, match="^not enough memory to train so: a smaller --batch or --crop needs less$"):
+    with pytest.raises(FedsError, match="^not enough memory: try a smaller --batch or --crop$"):
         train(photos, tmp_path / "x.safetensors")
 
 

@@ -142,7 +142,7 @@ def test_a_teacher_for_one_lambda_teaches_a_student_for_it(tiny, x):
     ("student", "teacher", "complaint"),
     [
         ({}, {"latents": 8}, "a teacher of 8 latents cannot teach a student of 16"),
-        ({}, {"lambdas": (0.015,)}, "the teacher knows λ of 0.015 … 0.015, the student is to learn 0.0016 … 0.06"),
+        ({}, {"lambdas": (0.015,)}, "the teacher covers λ of 0.015 … 0.015, but the student needs 0.0016 … 0.06"),
         ({}, {"metric": "ms-ssim"}, "the teacher was trained for ms-ssim, the student is for mse"),
     ],
 )

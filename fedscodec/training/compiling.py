@@ -23,6 +23,6 @@ def compile_transforms(model: FedsModel, trial: Callable[[], None]) -> str | Non
         for part in (model.g_a, model.g_s):
             part._compiled_call_impl = None
         trial_failed = " ".join(str(failure).split())[:120] or type(failure).__name__
-        return f"--compile: torch.compile cannot take g_a and g_s here ({trial_failed}); they run as they are"
+        return f"--compile: torch.compile failed for g_a and g_s ({trial_failed}); they run uncompiled"
     torch._dynamo.config.suppress_errors = True  # of shapes that come later
     return None

@@ -88,16 +88,16 @@ def require_fit(small: ModelSpec, large: ModelSpec) -> None:
     """Raise FedsError unless the large network has everything that the small one has."""
     places = [[(stage.at, stage.kind, stage.width) for stage in spec.stages] for spec in (small, large)]
     if places[0] != places[1]:
-        raise FedsError("a network grows from one with stages of the same kinds and widths, and is cut to such")
+        raise FedsError("expected networks with stages of the same kinds and widths")
     for a, b in zip(small.stages, large.stages, strict=True):
         if a.blocks > b.blocks or (a.attention is not None and a.attention != b.attention):
             raise FedsError(f"the larger network has less at 1/{a.at} than the smaller")
     ours, theirs = ([(part.channels, part.seen, part.cells) for part in spec.parts()] for spec in (small, large))
     if theirs[: len(ours)] != ours or small.latents > large.latents:
-        raise FedsError("the larger network does not begin with the latents of the smaller")
+        raise FedsError("the larger network does not start with the latents of the smaller")
     same = ("shortcut", "lambdas", "metric", "hyper_latents", "scales", "smallest_scale", "largest_scale")
     if differing := [name for name in same if getattr(small, name) != getattr(large, name)]:
-        raise FedsError(f"a network grows from one of the same {differing[0]}, and is cut to such")
+        raise FedsError(f"expected networks with the same {differing[0]}")
 
 
 def _new_blocks(before: Transform, after: Transform) -> Iterator[Any]:

@@ -115,17 +115,17 @@ class Recipe:
             found = f"{self.steps} and {self.precondition_every}"
             raise ValueError(f"steps must not be negative and precondition_every be positive, found {found}")
         if self.milestones and not self.steps:
-            raise ValueError(f"milestones are steps, and need a run of steps, found {self.milestones} without")
+            raise ValueError(f"milestones need a run of steps, found {self.milestones} without steps")
         if self.decay_minutes and (self.steps or not 0 < self.decay_minutes <= self.minutes):
             raise ValueError(f"decay_minutes must lie within the minutes of a run, found {self.decay_minutes}")
         if any(not 0 <= tap <= 5 for tap in self.taps):
-            raise ValueError(f"taps lie in 0..5, found {self.taps}")
+            raise ValueError(f"taps must lie in 0..5, found {self.taps}")
         for name in ("shapes_every", "crops_share", "graphics", "graphics_before", "jitter"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in 0..1, found {getattr(self, name)}")
         shares = self.linear_share, self.quantised_share, self.decoder_share
         if min(shares) < 0 or sum(shares) > 1:
-            raise ValueError(f"shares of a run must be 0..1 together, found {' + '.join(map(str, shares))}")
+            raise ValueError(f"the shares of a run must add up to 0..1, found {' + '.join(map(str, shares))}")
 
     def price_of_z(self, progress: float) -> float:
         """Share of the rate of z that the loss includes at `progress`.

@@ -92,7 +92,7 @@ def run(job: Job, audience: Audience) -> None:
         raise DivergedError(f"{failure}; {kept}") from None
     except Exception as failure:
         if is_lack_of_memory(failure) and not isinstance(failure, FedsError):
-            raise FedsError("not enough memory to train so: a smaller --batch or --crop needs less") from None
+            raise FedsError("not enough memory: try a smaller --batch or --crop") from None
         raise
 
 
@@ -124,7 +124,9 @@ def _run(job: Job, audience: Audience) -> None:
         trainer.warm_start()
     _begin(trainer, state, resume=job.resume)
     if state is not None:
-        audience.say(f"{path}: goes on from step {trainer.earlier + trainer.step}, after {trainer.minutes:.1f} minutes")
+        audience.say(
+            f"{path}: continues from step {trainer.earlier + trainer.step}, after {trainer.minutes:.1f} minutes"
+        )
     if recipe.compile and (sentence := trainer.compile()):
         audience.say(sentence, warning=True)
     if job.measure:
@@ -148,7 +150,7 @@ def _workers(
     job: Job, device: torch.device, stage: Stage, average: FedsModel, pixels: Pixels, recipe: Recipe, path: Path | None
 ) -> Team:  # fmt: skip
     if device.type != "cpu":
-        raise FedsError("--workers share a CPU; several GPUs are for torchrun")
+        raise FedsError("--workers is for one CPU; use torchrun for several GPUs")
     if recipe.batch % job.workers:
         raise FedsError(f"a batch of {recipe.batch} cannot be shared by {job.workers} processes evenly")
     return lead(job.workers, stage, _follow, average, pixels, recipe, path, job.resume, job.measure)
@@ -177,7 +179,7 @@ def _require_network(job: Job) -> None:
 def _require_one_start(job: Job) -> None:
     given = [name for name, value in (("--init", job.init), ("--from", job.source)) if value is not None]
     if len(given) > 1:
-        raise FedsError(f"a run starts from one place, found {' and '.join(given)}")
+        raise FedsError(f"expected one start for the run, found {' and '.join(given)}")
 
 
 def _require_the_same(job: Job, state: State, path: Path) -> None:
@@ -193,7 +195,7 @@ def _require_the_same(job: Job, state: State, path: Path) -> None:
     }
     for name, (given, own) in asked.items():
         if given is not None and given != own:
-            raise FedsError(f"{path}: is a run with {name} {own}, which cannot go on with {name} {given}")
+            raise FedsError(f"{path}: is a run with {name} {own}, which cannot continue with {name} {given}")
 
 
 def _recipe(job: Job, state: State | None) -> Recipe:
@@ -209,7 +211,7 @@ def _recipe(job: Job, state: State | None) -> Recipe:
         settled = {"linear_share": 0.0, "free_z": 0.0, "warm_up": 0.0}  # the run is past all that
         return replaced(replace(own, **{**schedule, **settled}), job.overrides)
     if not job.falling.exists() and _is_finished(job.out) and not {"minutes", "steps"} & set(job.overrides):
-        raise FedsError(f"{job.out}: is finished; more --minutes or --steps let the run go on from {job.state}")
+        raise FedsError(f"{job.out}: is finished; give more --minutes or --steps to continue from {job.state}")
     return replaced(own, job.overrides)
 
 

@@ -241,7 +241,7 @@ def require_fit(teacher: ModelSpec, student: ModelSpec) -> None:
     ends = student.lambdas[0], student.lambdas[-1]
     if ends[0] < teacher.lambdas[0] * 0.999 or ends[1] > teacher.lambdas[-1] * 1.001:
         knows = f"{teacher.lambdas[0]:g} … {teacher.lambdas[-1]:g}"
-        raise FedsError(f"the teacher knows λ of {knows}, the student is to learn {ends[0]:g} … {ends[1]:g}")
+        raise FedsError(f"the teacher covers λ of {knows}, but the student needs {ends[0]:g} … {ends[1]:g}")
 
 
 def _weights(recipe: Recipe) -> dict[str, float]:
