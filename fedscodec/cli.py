@@ -22,7 +22,7 @@ COMMANDS = {  # and the file of each in `commands`, whose function has the name 
     name: name.replace("-", "_")
     for name in (
         "encode", "decode", "info", "verify", "compare", "models", "train", "distill", "finetune", "export", "rounding",
-        "bench", "report", "entropy", "install-desktop", "web",
+        "bench", "report", "ablate", "entropy", "install-desktop", "web",
     )
 } | {"report": "bench_report"}  # fmt: skip
 """In the order of the help."""

@@ -37,7 +37,7 @@ from fedscodec.cli import app
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
-ONLY_PARSED = {"train", "distill", "finetune", "web"}  # minutes as given; a network that the toy is not
+ONLY_PARSED = {"train", "distill", "finetune", "ablate", "web"}  # minutes as given; a network that the toy is not
 DONE_ALREADY = ("python3 -m venv", ". .venv/", "pip install", "python -m pytest")  # how the tests came to run
 FENCE = re.compile(r"(?:<!-- only parsed: (?P<why>.+?) -->\n+)?```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
 

@@ -4,7 +4,7 @@ import warnings
 import pytest
 
 from fedscodec.bench import published
-from fedscodec.bench.bd import bd_rate
+from fedscodec.bench.bd import bd_psnr, bd_rate
 from fedscodec.bench.curves import Curve
 
 pytest.importorskip("bjontegaard", reason="BD-rates need the bjontegaard library, of the bench extra")
@@ -31,6 +31,15 @@ def test_straight_lines_are_integrated_as_by_hand():
     # the exponents is half of the last one, (2 - 3) / 2, so the rate is 2 ** -0.5 of the anchor's.
     test = curve([0.1 * 2 ** (x / 4.5) for x in (0, 3, 6, 9)], QUALITIES)
     assert bd_rate(curve(RATES, QUALITIES), test).percent == pytest.approx(100 * (2**-0.5 - 1))
+
+
+def test_decibels_at_equal_rate():
+    anchor = curve(RATES, QUALITIES)
+    assert bd_psnr(anchor, curve(RATES, [psnr + 0.25 for psnr in QUALITIES])) == pytest.approx(0.25)
+    # Three decibels a doubling: half the rate at the same PSNR is three decibels at the same rate.
+    assert bd_psnr(anchor, curve([rate / 2 for rate in RATES], QUALITIES)) == pytest.approx(3.0)
+    assert math.isnan(bd_psnr(anchor, curve([10 * rate for rate in RATES], QUALITIES)))
+    assert math.isnan(bd_psnr(anchor, curve(RATES[:1], QUALITIES[:1])))
 
 
 def test_only_the_overlap_counts_and_a_short_one_is_reported():

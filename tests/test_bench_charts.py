@@ -94,6 +94,19 @@ def test_the_speed_plot_has_less_rate_above():
     assert charts.speed([], "VTM-9.1") == ""
 
 
+def test_figures_of_several_seeds_are_dots_on_a_line_and_a_bar_at_their_mean():
+    svg = charts.spread([("Base & line", [0.0, 0.0]), ("More", [-3.0, -1.0]), ("Nothing", [])], "worth", "rate")
+    dots = re.findall(r'cx="([\d.]+)" cy="([\d.]+)" r="5"><title>(.+?)</title>', svg)
+    assert [title for *_, title in dots] == [
+        "Base &amp; line: +0.00 %", "Base &amp; line: +0.00 %", "More: −3.00 %", "More: −1.00 %",
+    ]  # fmt: skip
+    (zero, top, _), _, (least, middle, _), (most, _, _) = dots
+    assert float(least) < float(most) < float(zero) and float(top) < float(middle)
+    bars = [float(at) for at in re.findall(r'class="mean" style="--c:#\w+" x1="([\d.]+)"', svg)]
+    assert bars == [float(zero), pytest.approx((float(least) + float(most)) / 2, abs=0.1)]
+    assert all(f">{name}</text>" in svg for name in ("Base &amp; line", "More", "Nothing"))
+
+
 def test_labels_of_dots_keep_apart_and_ours_are_always_there():
     crowd = [dot(f"crowd-{i}", 0.1 * 1.01**i, -5.0, 10**7) for i in range(20)]
     ours = dot("ours", 0.1, -5.0, 10**7, "measured")

@@ -24,6 +24,7 @@ FLOORS = [
     {"codec"},
     {"training", "batch"},
     {"bench"},
+    {"ablations"},
     {"reports", "desktop", "web"},
     {"commands", "pillow"},
     {"cli", "__init__", "__main__"},

@@ -29,14 +29,15 @@ def picture():
     return (x[0] * 255).to(torch.uint8).permute(1, 2, 0).contiguous()
 
 
-def trainer(spec=TINY, **recipe):
+def trainer(spec=TINY, *, taught=False, **recipe):
     """A trainer on that picture, of small batches."""
     torch.manual_seed(0)
     usual = {"batch": 2, "crop": 64, "minutes": 1.0, "linear_share": 0.15, "graphics": 0.0, "jitter": 0.0}
     usual |= {"rest_lr": 0.0}
     recipe = Recipe(**{**usual, **recipe})
     crops = Crops(pixels_of(picture()), torch.device("cpu"), recipe.seed)
-    return Trainer(Alone(FedsModel(spec), recipe), crops, recipe)
+    stage = Distilled(FedsModel(spec), FedsModel(spec), recipe) if taught else Alone(FedsModel(spec), recipe)
+    return Trainer(stage, crops, recipe)
 
 
 def no_report(report):
@@ -99,8 +100,33 @@ def test_phases_follow_each_other(monkeypatch):
 
 def test_a_network_without_shortcut_has_no_linear_phase():
     run = trainer(replace(TINY, shortcut="none"))
-    run._enter(LINEAR)
+    run.enter(LINEAR)
     assert run.phase is FULL
+
+
+def test_with_and_without_a_teacher_a_student_sees_the_same_crops(monkeypatch):
+    seen = {"alone": [], "taught": []}
+    for name, of in seen.items():
+        run = trainer(taught=name == "taught")
+        batch = run._batch
+        monkeypatch.setattr(run, "_batch", lambda *given, batch=batch, of=of: of.append(batch(*given)) or of[-1])
+        run.prepare()
+        for _ in range(2):
+            run.train_step(1.0)
+    assert len(seen["alone"]) == 2
+    assert all(torch.equal(a, b) for a, b in zip(seen["alone"], seen["taught"], strict=True))
+
+
+def test_the_last_part_of_a_run_is_untaught():
+    run = trainer(taught=True, linear_share=0.0, taught_share=0.5, alpha=1.0)
+    run.enter(run.recipe.phase(0.4))
+    taught = dict(zip(FIGURES, run.train_step(1.0).tolist(), strict=True))
+    run.enter(run.recipe.phase(0.6))
+    alone = dict(zip(FIGURES, run.train_step(1.0).tolist(), strict=True))
+    assert taught["output"] > 0 and taught["feature"] > 0 and taught["latent"] > 0
+    assert alone["output"] == alone["feature"] == alone["latent"] == 0
+    run.enter(replace(LINEAR, taught=False))
+    assert run.phase == replace(LINEAR, taught=False)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "soap"])
@@ -284,8 +310,8 @@ def test_z_that_is_free_is_not_paid_for():
 def test_the_decoder_phase_trains_g_s_alone():
     run = trainer(decoder_share=0.5, quantised_share=0.2, linear_share=0.0)
     before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
-    run._enter(QUANTISED)
-    run._enter(DECODER)
+    run.enter(QUANTISED)
+    run.enter(DECODER)
     for _ in range(3):  # the first step of the optimizer of the transforms only looks
         run.train_step(1.0)
     moved = {name.split(".")[0] for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
@@ -313,7 +339,7 @@ def test_a_step_waits_for_nothing(phase):
     run = Trainer(
         Distilled(FedsModel(TINY), FedsModel(spec), recipe), Crops(pixels_of(picture()), torch.device("cpu"), 1), recipe
     )
-    run._enter(phase)
+    run.enter(phase)
     run.train_step(1.0)  # in which the state of the optimizers is made
     with Waits() as waits:
         run.train_step(1.0)

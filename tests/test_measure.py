@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from training_pixels import pixels_of
@@ -33,6 +35,24 @@ def test_a_speed_counts_what_was_multiplied(taught, passes, monkeypatch):
     assert speed.milliseconds / 1000 * speed.pixels_per_second == pytest.approx(2 * 64 * 64)
     assert speed.flops == pytest.approx(speed.pixels_per_second * 2 * passes * 1000 * kmacs_per_pixel(TINY))
     assert speed.share == speed.flops / 1e12
+
+
+def test_a_pace_weighs_the_parts_of_a_run_by_their_shares(monkeypatch):
+    run, seen = trainer(taught=True), []
+    run.recipe = replace(run.recipe, quantised_share=0.25, taught_share=0.5)
+    timed = {"full": (2, 2.0, 3.0), "quantised": (4, 16.0, 20.0)}
+
+    def time(trainer, seconds, phase, warm_up):
+        seen.append((seconds, phase.name, phase.taught))
+        return timed[phase.name]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(measure, "_time", time)
+        assert measure.pace(run, 7.0) == (0.75 * 1.0 + 0.25 * 4.0, 0.75 * 1.5 + 0.25 * 5.0)
+    assert seen == [(7.0, "full", True), (7.0, "full", False), (7.0, "quantised", False)]
+    real = measure.pace(run, 0.0)
+    assert real.core_seconds > 0 and real.seconds > 0
+    assert run.model.float_side.quantised  # its last part was
 
 
 def test_a_speed_is_a_line():

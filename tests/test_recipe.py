@@ -125,6 +125,26 @@ def test_a_run_without_a_quantised_share_never_gets_there():
     assert Recipe(quantised_share=0.0, linear_share=0.0).phase(1.0) is FULL
 
 
+def test_parts_are_the_phases_and_their_shares():
+    recipe = Recipe(linear_share=0.2, quantised_share=0.3, decoder_share=0.1)
+    assert recipe.parts() == [
+        (LINEAR, pytest.approx(0.2)), (FULL, pytest.approx(0.4)), (QUANTISED, pytest.approx(0.3)),
+        (DECODER, pytest.approx(0.1)),
+    ]  # fmt: skip
+    assert Recipe(quantised_share=0.0).parts() == [(FULL, 1.0)]
+
+
+def test_after_its_taught_share_a_student_learns_by_itself():
+    recipe = Recipe(quantised_share=0.2, taught_share=0.7)
+    assert [(phase.name, phase.taught, round(share, 9)) for phase, share in recipe.parts()] == [
+        ("full", True, 0.7), ("full", False, 0.1), ("quantised", False, 0.2),
+    ]  # fmt: skip
+    assert not Recipe(taught_share=0.0).phase(0.0).taught
+    assert Recipe().phase(1.0).taught
+    with pytest.raises(ValueError, match=r"^taught_share must lie in 0..1, found 1.5$"):
+        Recipe(taught_share=1.5)
+
+
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [

@@ -118,6 +118,17 @@ def test_the_linear_phase_has_no_maps_to_compare(tiny, x):
     assert told["latent"] > 0
 
 
+def test_what_is_untaught_costs_as_alone_does(tiny, x):
+    model = tiny()
+    taught, alone = Distilled(model, tiny(1), PLAIN), Alone(model, PLAIN)
+    torch.manual_seed(5)
+    cost = taught(x, QUALITY, replace(FULL, taught=False), 1.0)
+    torch.manual_seed(5)
+    other = alone(x, QUALITY, FULL, 1.0)
+    assert torch.equal(cost.loss, other.loss)
+    assert torch.equal(cost.figures, other.figures)
+
+
 def test_relative_losses_know_no_units(tiny, x):
     recipe = replace(PLAIN, relative=True)
     stage = Distilled(tiny(1), tiny(2), recipe)

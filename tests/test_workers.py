@@ -16,6 +16,7 @@ from PIL import Image
 
 from fedscodec.errors import FedsError
 from fedscodec.networks.weights import read_weights
+from fedscodec.training import session
 from fedscodec.training.job import Job
 from fedscodec.training.state import pack_state, read_state, unpack_state
 from fedscodec.training.workers import Workers, lead
@@ -176,3 +177,12 @@ def test_a_worker_without_a_leader_is_no_team():
 
 if __name__ == "__main__":  # a leader, to be killed
     lead(2, torch.nn.Linear(1, 1), works_for_long).wait()
+
+
+def test_a_pace_is_that_of_all_processes_together(photos, tmp_path):
+    recipe = {"crop": 64, "batch": 2, "shapes_every": 0.0}
+    threads = torch.get_num_threads()
+    found = session.pace(Job([photos], tmp_path / "x.safetensors", "train", recipe, "tiny", workers=2), 0.0)
+    torch.set_num_threads(threads)
+    assert 0 < found.core_seconds < 2.5 * found.seconds  # of two processes of one thread
+    assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Bjøntegaard's delta rate: how many more bytes one codec needs than another for the same quality, in percent.
+"""Bjøntegaard's deltas: how many more bytes one codec needs than another at equal quality, in percent, and PSNR.
 
 log(rate) is interpolated over quality by PCHIP and compared where both curves are defined. The `bjontegaard` library
 computes the integral; this module chooses the interval and warns if the figure means little.
@@ -49,7 +49,18 @@ def bd_rate(anchor: Curve, test: Curve, metric: str = "psnr") -> BdRate:
     if low >= high:
         return BdRate(math.nan, warning="the curves do not overlap")
     share = (high - low) / min(top - bottom for bottom, top in spans)
-    return BdRate(_percent(curves), low, high, share, _doubt(curves, share))
+    return BdRate(_delta(curves, "bd_rate"), low, high, share, _doubt(curves, share))
+
+
+def bd_psnr(anchor: Curve, test: Curve) -> float:
+    """Decibels of PSNR that `test` is above `anchor` at equal rate, where both are defined; NaN where nowhere.
+
+    FedsError where the `bjontegaard` library is not installed.
+    """
+    curves = [anchor.points("psnr"), test.points("psnr")]
+    if _fault(curves, (anchor, test), "psnr") or max(c[0][0] for c in curves) >= min(c[-1][0] for c in curves):
+        return math.nan
+    return _delta(curves, "bd_psnr")
 
 
 def _fault(curves: list[list[tuple[float, float]]], whose: tuple[Curve, Curve], metric: str) -> str | None:
@@ -72,11 +83,11 @@ def _doubt(curves: list[list[tuple[float, float]]], share: float) -> str | None:
     return f"one curve has {fewest} points only" if fewest < LEAST_POINTS else None
 
 
-def _percent(curves: list[list[tuple[float, float]]]) -> float:
+def _delta(curves: list[list[tuple[float, float]]], function: str) -> float:
     try:
         import bjontegaard
     except ImportError as error:
         raise FedsError("BD-rates need the bjontegaard library: pip install 'fedscodec[bench]'") from error
     anchor, test = (list(zip(*points, strict=True)) for points in curves)
-    given = (*anchor, *test)
-    return float(bjontegaard.bd_rate(*given, method="pchip", require_matching_points=False, min_overlap=0))
+    delta = getattr(bjontegaard, function)
+    return float(delta(*anchor, *test, method="pchip", require_matching_points=False, min_overlap=0))

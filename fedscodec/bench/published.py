@@ -73,6 +73,11 @@ def curves(dataset: str) -> tuple[Curve, ...]:
     return tuple(_curve(entry) for entry in _document()["curves"] if entry["dataset"] == dataset)
 
 
+def comparable(dataset: str, pictures: int) -> tuple[Curve, ...]:
+    """The published curves over exactly the pictures that were measured; none for another set or for a part of one."""
+    return curves(dataset) if picture_count(dataset) == pictures else ()
+
+
 def complexities() -> tuple[Complexity, ...]:
     """The costs of published methods."""
     return tuple(Complexity(**entry) for entry in _document()["complexity"])

@@ -184,7 +184,7 @@ def where(model: Model) -> Where:
         device=str(model.device) if str(model.device) == "cpu" else torch.cuda.get_device_name(model.device),
         precision=str(model.precision).removeprefix("torch."),
         threads=torch.get_num_threads(),
-        cpu=_cpu_name(),
+        cpu=cpu_name(),
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
         machine=platform.machine(),
         python=platform.python_version(),
@@ -193,7 +193,8 @@ def where(model: Model) -> Where:
     )
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """The processor, as the system calls it."""
     with suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

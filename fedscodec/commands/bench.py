@@ -67,7 +67,7 @@ def bench(
 
         wanted = chosen(peers or ("all" if quick else "none"))
         earlier = keeping.prepare(output, force=force, resume=resume) if output else None
-        found = _pictures(pictures or [], dataset, quick)
+        found = pictures_of(pictures or [], dataset, quick)
         _tell_what_is_missing(bool(output))
         session = _session(found, model or ["student"], quality or [], effort or [], wanted, device, quick)
         session.folder, session.viewer = output, viewer
@@ -80,7 +80,8 @@ def bench(
             _report(output)
 
 
-def _pictures(places: list[Path], dataset: str | None, quick: bool) -> Pictures:
+def pictures_of(places: list[Path], dataset: str | None, quick: bool = False) -> Pictures:
+    """The pictures to measure on, those left out told by name."""
     from ..bench import datasets, run
     from .bench_progress import downloading
 

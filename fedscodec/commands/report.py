@@ -14,6 +14,7 @@ from ..metrics.table import METRICS
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ..ablations.tables import Table as Ablated
     from ..batch.done import Done, Total
     from ..bench.rounding import Row
     from ..codec.verification import Verdict
@@ -193,6 +194,26 @@ def variants_table(variants: Mapping[str, ModelSpec]) -> Table:
         counts = f"{parameters(spec) / 1e6:.2f} M", f"{kmacs_per_pixel(spec):.0f}"
         table.add_row(name, str(spec.latents), str(spec.streams), *counts)
     return table
+
+
+def ablation_table(table: Ablated, minutes: float) -> Table:
+    """The variants of an ablation: what they cost, how they are trained, and minutes at equal steps, by their MACs."""
+    from ..ablations.plan import cost
+    from ..networks.counts import kmacs_per_pixel, parameters
+    from ..networks.spec import VARIANTS
+
+    shown = new_table(
+        table.name, "network", "parameters", "kMAC/px", "start", "recipe", "teacher", "minutes at equal steps"
+    )
+    most = max(cost(table, variant) for variant in table.variants)
+    for variant in table.variants:
+        spec, given = VARIANTS[variant.network], {**table.changes, **variant.changes}
+        recipe = ", ".join([variant.recipe, *(f"{name} {value}" for name, value in given.items())])
+        shown.add_row(
+            variant.name, variant.network, f"{parameters(spec) / 1e6:.2f} M", f"{kmacs_per_pixel(spec):.0f}",
+            variant.start, recipe, variant.teacher or "none", f"{minutes * cost(table, variant) / most:.0f}",
+        )  # fmt: skip
+    return shown
 
 
 def rounding_table(rows: Iterable[Row]) -> Table:

@@ -18,11 +18,11 @@ from ..training.session import run
 def run_job(job: Job) -> None:
     """Run a job and report it on standard error."""
     with ExitStack() as stack:
-        run(job, _Terminal(stack))
+        run(job, Terminal(stack))
 
 
-class _Terminal:
-    """Standard error, with a moving last line if it is a terminal."""
+class Terminal:
+    """The audience of a run: standard error, with a moving last line if it is a terminal."""
 
     def __init__(self, stack: ExitStack) -> None:
         self.console, self._stack = Console(stderr=True), stack

@@ -34,8 +34,7 @@ def comparable(results: Results) -> list[Curve]:
 
     A curve with the name of a measured codec is marked as published.
     """
-    name, count = results.dataset.name, results.dataset.pictures
-    known = published.curves(name) if published.picture_count(name) == count else ()
+    known = published.comparable(results.dataset.name, results.dataset.pictures)
     return [_apart(curve) if curve.name in results.codecs else curve for curve in known]
 
 

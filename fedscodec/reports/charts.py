@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from html import escape
+from statistics import mean
 
 from ..bench import published
 from ..bench.curves import Curve
@@ -159,6 +160,30 @@ def legend(plane: Plane, number: int, name: str, colour: str) -> str:
     """The name of a line, in its colour, right of the plane; number counts from the top."""
     place = f'x="{plane.right + 10}" y="{plane.top + 8 + 17 * number}"'
     return f'<text class="share-name" style="--c:{colour}" {place} dy="4">{escape(name)}</text>'
+
+
+def spread(rows: Sequence[tuple[str, Sequence[float]]], name: str, what: str) -> str:
+    """Some figures of each thing in percent, less being better: a line a thing, a dot a figure, a bar at their mean.
+
+    what: what the axis says.
+    """
+    values = [0.0, *(value for _, of in rows for value in of)]
+    margin = max(0.06 * (max(values) - min(values)), 0.05)
+    plane = Plane((min(values) - margin, max(values) + margin), (len(rows) - 0.5, -0.5), left=190, right=WIDTH - 20)
+    drawn = [opened(name, what)]
+    x = {value: f"{value:+g} %".replace("-", "−") if value else "0" for value in ticks(*plane.x, 8)}
+    drawn += grid(plane, x, {float(number): escape(title) for number, (title, _) in enumerate(rows)}, (what, ""))
+    for number, (title, of) in enumerate(rows):
+        colour, y = PEERS[number % len(PEERS)], plane.down(number)
+        if of:
+            at = plane.across(mean(of))
+            bar = f'x1="{at:.1f}" x2="{at:.1f}" y1="{y - 12:.1f}" y2="{y + 12:.1f}"'
+            drawn.append(f'<line class="mean" style="--c:{colour}" {bar}/>')
+        for value in of:
+            tip = escape(f"{title}: {value:+.2f} %".replace("-", "−"))
+            drawn.append(f'<circle class="dot measured" style="--c:{colour}" cx="{plane.across(value):.1f}" '
+                         f'cy="{y:.1f}" r="5"><title>{tip}</title></circle>')  # fmt: skip
+    return "\n".join([*drawn, "</svg>"])
 
 
 def opened(name: str, title: str, height: int = HEIGHT) -> str:

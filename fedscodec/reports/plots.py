@@ -31,5 +31,5 @@ def alone(svg: str) -> bytes:
 _LIGHT = (
     "svg { --ground: #fff; --ink: #1b1e21; --soft: #5c646c; --rule: #e1e4e8; --figures: 'tnum'; font: 12.5px "
     "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif } "
-    ".curve, .dot, .of-dot, .share, .spot, .share-name { --k: var(--c) }\n"
+    ".curve, .dot, .of-dot, .share, .spot, .share-name, .mean { --k: var(--c) }\n"
 )

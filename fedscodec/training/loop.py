@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -80,8 +81,10 @@ class Trainer:
             self.stage.prepare(self._show(), self.team.mean)
 
     def _show(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Drawn by themselves, so that a student sees the same crops with and without a teacher."""
+        generator, part = self.crops.fresh_generator(self.recipe.seed), self.team.part(self.recipe.batch)
         for level in spread(BATCHES, len(self.model.spec.lambdas)):
-            x = self.crops.batch(self.recipe.batch, self.recipe.crop, part=self.team.part(self.recipe.batch))
+            x = self.crops.batch(self.recipe.batch, self.recipe.crop, generator, part)
             yield x, torch.full((len(x),), level, device=self.device)
 
     def compile(self) -> str | None:
@@ -121,7 +124,7 @@ class Trainer:
                     self._save(save)
                     saved = self._clock()
                 self.ending = self.progress >= self.recipe.ends_at
-                self._enter(self.recipe.phase(self.progress))
+                self.enter(self.recipe.phase(self.progress))
                 self._refit(self.progress)
                 self.train_step(self.recipe.rate(self.progress), self.recipe.price_of_z(self.progress))
                 now = self._clock()
@@ -182,9 +185,12 @@ class Trainer:
 
     def _possible(self, phase: Phase) -> Phase:
         """The phase, or `full` instead of `linear` if a network has nothing linear."""
-        return FULL if phase is LINEAR and not len(self.model.g_a.shortcut) else phase
+        if phase.trains == "shortcut" and not len(self.model.g_a.shortcut):
+            return FULL if phase.taught else replace(FULL, taught=False)
+        return phase
 
-    def _enter(self, phase: Phase) -> None:
+    def enter(self, phase: Phase) -> None:
+        """Begin a part of the run, or go on with it."""
         phase = self._possible(phase)
         if self.step and self.phase.fits and not phase.fits:  # the last time that a file may change
             self.calibration.fit_shapes(FINAL_BATCHES, self.step)

@@ -1,9 +1,10 @@
-"""Measure how fast a recipe trains on this machine, and its share of the device's bfloat16 rate."""
+"""Measure how fast a recipe trains on this machine: its share of the device's bfloat16 rate, or the pace of a run."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -12,7 +13,7 @@ from .loop import Trainer, quick_arithmetic
 from .recipe import FULL, Phase
 from .stages import Distilled
 
-WARM_UP = 3  # steps that find algorithms, compile, and fill the queues
+WARM_UP = 3
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,44 @@ def measure(trainer: Trainer, seconds: float = 15.0, phase: Phase = FULL) -> Spe
     device = trainer.device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+    steps, elapsed, busy = _time(trainer, seconds, phase, WARM_UP)
+    pixels = steps * trainer.recipe.batch * trainer.recipe.crop**2
+    memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+    rate = trainer.team.size * bfloat16_rate(device) if trainer.team.leads else 1.0
+    return Speed(
+        phase.name, steps, pixels / elapsed, 1000 * elapsed / steps, pixels / elapsed * _flops_per_pixel(trainer), rate,
+        memory, pixels / busy if busy else 0.0,
+    )  # fmt: skip
+
+
+class Pace(NamedTuple):
+    """Seconds that a step takes in the mean over a run."""
+
+    seconds: float  # by the clock
+    core_seconds: float  # of all cores together, which other work on the machine hardly changes; 0 where a GPU works
+
+
+def pace(trainer: Trainer, seconds: float) -> Pace:
+    """Time each part of a run for about so many seconds, and weigh it by its share.
+
+    The network is trained by that and of no further use. Calibration and checkpoints are not in it.
+    """
+    total, busy = 0.0, 0.0
+    for phase, share in trainer.recipe.parts():
+        steps, elapsed, cores = _time(trainer, seconds, phase, 1)
+        total, busy = total + share * elapsed / steps, busy + share * cores / steps
+    return Pace(total, busy)
+
+
+def _time(trainer: Trainer, seconds: float, phase: Phase, warm_up: int) -> tuple[int, float, float]:
+    """Steps of a phase, the seconds they took, and those of all cores together; a call of all processes.
+
+    warm_up: steps before these, which find algorithms, compile, and fill the queues.
+    """
+    device = trainer.device
     with quick_arithmetic(device):
-        trainer.phase = phase
-        for _ in range(WARM_UP):
+        trainer.enter(phase)
+        for _ in range(warm_up):
             trainer.train_step(0.01)
         _wait(device)
         begin, processor, steps, elapsed = time.perf_counter(), time.process_time(), 0, 0.0
@@ -63,15 +99,10 @@ def measure(trainer: Trainer, seconds: float = 15.0, phase: Phase = FULL) -> Spe
             (elapsed,) = trainer.team.agree(time.perf_counter() - begin)
         _wait(device)
         elapsed = time.perf_counter() - begin
+    if device.type != "cpu":
+        return steps, elapsed, 0.0
     busy = torch.tensor(time.process_time() - processor, dtype=torch.float64)
-    busy = trainer.team.mean(busy) * trainer.team.size if device.type == "cpu" else torch.zeros(())
-    pixels = steps * trainer.recipe.batch * trainer.recipe.crop**2
-    memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
-    rate = trainer.team.size * bfloat16_rate(device) if trainer.team.leads else 1.0
-    return Speed(
-        phase.name, steps, pixels / elapsed, 1000 * elapsed / steps, pixels / elapsed * _flops_per_pixel(trainer), rate,
-        memory, pixels / float(busy) if busy else 0.0,
-    )  # fmt: skip
+    return steps, elapsed, float(trainer.team.mean(busy)) * trainer.team.size
 
 
 def _flops_per_pixel(trainer: Trainer) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 from ..errors import FedsError
@@ -23,6 +24,7 @@ class Phase:
     quantised: bool = False  # whether the entropy side runs with fake quantisation
     noise: bool = True  # whether noise stands for rounding in the rate
     fits: bool = True  # whether files may still change, so that tables are fitted
+    taught: bool = True  # whether the teacher teaches, if there is one
 
 
 LINEAR = Phase("linear", "shortcut")
@@ -52,6 +54,7 @@ class Recipe:
     is a trajectory that can continue without end; the fall produces the weights that ship.
 
     alpha, beta, gamma and delta are the weights of what a student learns from a teacher (Eq. 3), if there is one.
+    After `taught_share` of the run the student learns by itself, which is stage 3 of the paper within one run.
     """
 
     minutes: float = option(30.0, "Length of the run.")
@@ -85,6 +88,7 @@ class Recipe:
     beta: float = option(0.5, "Weight of L_feature (Eq. 5).")
     gamma: float = option(0.5, "Weight of L_latent (Eq. 8).")
     delta: float = option(0.0, "Weight of the probability distribution (FU2024KD).")
+    taught_share: float = option(1.0, "Share of the run in which the teacher teaches.")
     taps: tuple[int, ...] = option((0, 1, 2, 3, 4, 5), "Maps of g_a and g_s that L_feature compares.")
     latent_order: Literal["entropy", "teacher"] = option("entropy", "Order of the channels that L_latent compares.")
     relative: bool = option(False, "Measure L_feature and L_latent in units of the teacher's spread.")
@@ -120,7 +124,7 @@ class Recipe:
             raise ValueError(f"decay_minutes must lie within the minutes of a run, found {self.decay_minutes}")
         if any(not 0 <= tap <= 5 for tap in self.taps):
             raise ValueError(f"taps must lie in 0..5, found {self.taps}")
-        for name in ("shapes_every", "crops_share", "graphics", "graphics_before", "jitter"):
+        for name in ("shapes_every", "crops_share", "graphics", "graphics_before", "jitter", "taught_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in 0..1, found {getattr(self, name)}")
         shares = self.linear_share, self.quantised_share, self.decoder_share
@@ -176,6 +180,16 @@ class Recipe:
 
     def phase(self, progress: float) -> Phase:
         """The part of the run that `progress` in 0..1 lies in."""
+        phase = self._phase(progress)
+        return phase if progress < self.taught_share or self.taught_share == 1 else replace(phase, taught=False)
+
+    def parts(self) -> list[tuple[Phase, float]]:
+        """The parts of the run in order, each with its share of it."""
+        last = 1 - self.decoder_share
+        ends = {0.0, self.linear_share, self.taught_share, last - self.quantised_share, last, 1.0}
+        return [(self.phase((a + b) / 2), b - a) for a, b in pairwise(sorted(ends)) if b - a > 1e-9]
+
+    def _phase(self, progress: float) -> Phase:
         if progress < self.linear_share:
             return LINEAR
         if progress < 1 - self.quantised_share - self.decoder_share:

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,7 +30,8 @@ from .data import Reading
 from .health import DivergedError
 from .job import Job
 from .loop import Trainer, place
-from .measure import measure
+from .measure import Pace, measure
+from .measure import pace as pace_of
 from .parallel import Team, join_team
 from .pixels import Pixels, read_pixels
 from .provenance import commit
@@ -41,6 +43,8 @@ from .state import read_state, write_state
 from .workers import keep_freed_memory, lead
 
 State = dict[str, Any]
+Work = Callable[[Trainer], object]
+"""What all processes of a run do in place of it."""
 SCHEDULE = (
     "minutes", "steps", "warm_up", "decay_from", "decay_minutes", "milestones", "crops", "crops_share", "linear_share",
     "quantised_share", "decoder_share", "free_z", "graphics", "graphics_before", "jitter", "shapes_every",
@@ -96,10 +100,30 @@ def run(job: Job, audience: Audience) -> None:
         raise
 
 
+def pace(job: Job, seconds: float) -> Pace:
+    """Time each part of a job's run for about so many seconds; nothing is written."""
+    work = partial(pace_of, seconds=seconds)
+    trainer, _ = _ready(job, Nobody(), work)
+    found = work(trainer)
+    trainer.team.leave()
+    return found
+
+
 def _run(job: Job, audience: Audience) -> None:
     begin = time.monotonic()
     if not job.newest.exists() and (job.init or job.source):  # so that one command begins a run and goes on with it
         job = replace(job, resume=False)
+    trainer, words = _ready(job, audience, measure if job.measure else None)
+    audience = audience if trainer.team.leads else Nobody()
+    if job.measure:
+        audience.say(str(measure(trainer)))
+    else:
+        _train(trainer, job, words, audience, job.stop_after - (time.monotonic() - begin) / 60)
+    trainer.team.leave()
+
+
+def _ready(job: Job, audience: Audience, work: Work | None) -> tuple[Trainer, dict[str, str]]:
+    """A trainer before its first step, and what its weights files say of it; work: what workers do in place of it."""
     keep_freed_memory()
     team, device = join_team(choose_device("cpu" if job.workers > 1 and job.device == "auto" else job.device))
     audience = audience if team.leads else Nobody()
@@ -115,7 +139,7 @@ def _run(job: Job, audience: Audience) -> None:
     stage, words = _stage(job, recipe, state, lambda: Crops(pixels, torch.device("cpu"), recipe.seed))
     average = place(stage, device)
     if job.workers > 1:
-        team = _workers(job, device, stage, average, pixels, recipe, path)
+        team = _workers(job, device, stage, average, pixels, recipe, path, work)
     crops = Crops(pixels, device, recipe.seed)
     where = "" if crops.place == device else f", pictures on {crops.place}"
     audience.say(f"{len(crops)} pictures, {len(pixels.skipped)} skipped, on {device}{where}")
@@ -129,12 +153,7 @@ def _run(job: Job, audience: Audience) -> None:
         )
     if recipe.compile and (sentence := trainer.compile()):
         audience.say(sentence, warning=True)
-    if job.measure:
-        audience.say(str(measure(trainer)))
-    else:
-        words = {**words, "data": pixels.digest, **({"commit": found} if (found := commit()) else {})}
-        _train(trainer, job, words, audience, job.stop_after - (time.monotonic() - begin) / 60)
-    team.leave()
+    return trainer, {**words, "data": pixels.digest, **({"commit": found} if (found := commit()) else {})}
 
 
 def _begin(trainer: Trainer, state: State | None, *, resume: bool) -> None:
@@ -147,28 +166,29 @@ def _begin(trainer: Trainer, state: State | None, *, resume: bool) -> None:
 
 
 def _workers(
-    job: Job, device: torch.device, stage: Stage, average: FedsModel, pixels: Pixels, recipe: Recipe, path: Path | None
+    job: Job, device: torch.device, stage: Stage, average: FedsModel, pixels: Pixels, recipe: Recipe,
+    path: Path | None, work: Work | None,
 ) -> Team:  # fmt: skip
     if device.type != "cpu":
         raise FedsError("--workers is for one CPU; use torchrun for several GPUs")
     if recipe.batch % job.workers:
         raise FedsError(f"a batch of {recipe.batch} cannot be shared by {job.workers} processes evenly")
-    return lead(job.workers, stage, _follow, average, pixels, recipe, path, job.resume, job.measure)
+    return lead(job.workers, stage, _follow, average, pixels, recipe, path, job.resume, work)
 
 
 def _follow(
     team: Team, stage: Stage, average: FedsModel, pixels: Pixels, recipe: Recipe, path: Path | None, resume: bool,
-    measuring: bool,
+    work: Work | None,
 ) -> None:  # fmt: skip
     """The run in a worker."""
     trainer = Trainer(stage, Crops(pixels, torch.device("cpu"), recipe.seed), recipe, team, average)
     _begin(trainer, None if path is None else read_state(path), resume=resume)
     if recipe.compile:
         trainer.compile()
-    if measuring:
-        measure(trainer)
-    else:
+    if work is None:
         trainer.run(lambda report: None, lambda run, state: None)
+    else:
+        work(trainer)
 
 
 def _require_network(job: Job) -> None:
@@ -210,12 +230,13 @@ def _recipe(job: Job, state: State | None) -> Recipe:
         schedule = {name: getattr(named, name) for name in SCHEDULE}
         settled = {"linear_share": 0.0, "free_z": 0.0, "warm_up": 0.0}  # the run is past all that
         return replaced(replace(own, **{**schedule, **settled}), job.overrides)
-    if not job.falling.exists() and _is_finished(job.out) and not {"minutes", "steps"} & set(job.overrides):
+    if not job.falling.exists() and is_finished(job.out) and not {"minutes", "steps"} & set(job.overrides):
         raise FedsError(f"{job.out}: is finished; give more --minutes or --steps to continue from {job.state}")
     return replaced(own, job.overrides)
 
 
-def _is_finished(path: Path) -> bool:
+def is_finished(path: Path) -> bool:
+    """Whether a weights file is there whose run is over."""
     return path.exists() and "finished" in read_metadata(path)
 
 

@@ -53,11 +53,7 @@ class Alone(nn.Module):
 
     def forward(self, x: Tensor, quality: Tensor, phase: Phase, price_of_z: float) -> Cost:
         """The cost of pictures x [B, 3, H, W] at qualities [B], with z charged at that share of its rate."""
-        lam = losses.interpolated_lambda(quality, self.lambdas)
-        coder = estimator(RateEstimator, self.model, noise=phase.noise)
-        output = pass_of(self.model, phase)(x, quality, coder)
-        cost, free = _own_cost(self, x, output, coder, lam, price_of_z)
-        return Cost(cost.loss - free, _figures(cost, {}))
+        return _cost_alone(self, x, quality, phase, price_of_z)
 
 
 class Survey(NamedTuple):
@@ -126,7 +122,9 @@ class Distilled(nn.Module):
             self.map_units = torch.cat([torch.maximum(v.sqrt(), 0.1 * v.mean().sqrt()) for v in maps])
 
     def forward(self, x: Tensor, quality: Tensor, phase: Phase, price_of_z: float) -> Cost:
-        """Like `Alone`, plus the losses from the teacher."""
+        """Like `Alone`, plus the losses from the teacher while it teaches."""
+        if not phase.taught:
+            return _cost_alone(self, x, quality, phase, price_of_z)
         lam = losses.interpolated_lambda(quality, self.lambdas)
         taught = _Seen(self.teacher, self.recipe)
         with torch.no_grad():
@@ -256,6 +254,14 @@ def estimator(kind: type[RateEstimator], model: FedsModel, *, noise: bool) -> Ra
 
 def _over(maps: Sequence[Tensor], units: Sequence[Tensor]) -> list[Tensor]:
     return [values.float() / unit for values, unit in zip(maps, units, strict=True)]
+
+
+def _cost_alone(stage: Alone | Distilled, x: Tensor, quality: Tensor, phase: Phase, price_of_z: float) -> Cost:
+    lam = losses.interpolated_lambda(quality, stage.lambdas)
+    coder = estimator(RateEstimator, stage.model, noise=phase.noise)
+    output = pass_of(stage.model, phase)(x, quality, coder)
+    cost, free = _own_cost(stage, x, output, coder, lam, price_of_z)
+    return Cost(cost.loss - free, _figures(cost, {}))
 
 
 def _own_cost(
