@@ -13,6 +13,7 @@ Whatever ends it early, Ctrl-C included, it goes on from there when it is called
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import time
@@ -187,6 +188,7 @@ class Session:
                     training.run(job, _InAll(audience, self._pace.watch(runs)))
             finally:
                 torch.set_num_threads(threads)  # with workers it is one
+                gc.collect()  # the shared memory of a run, before the next one takes its own
             if not training.is_finished(job.out):
                 if (time.monotonic() - begin) / 60 < minutes:
                     raise KeyboardInterrupt
