@@ -10,7 +10,7 @@ import torch
 from conftest import SMALL
 from torch import Tensor, nn
 
-from fedscodec.networks import integer_side, tiles
+from fedscodec.networks import integer_side, light_integers, tiles
 from fedscodec.networks.integer_side import IntegerSide
 from fedscodec.networks.spec import STUDENT_PAPER, TEACHER_PAPER, VARIANTS, ModelSpec, WindowAttention, paper_stages
 from fedscodec.networks.tiles import Box, margin, run_in_tiles, transform_tiles
@@ -134,8 +134,8 @@ def test_integer_networks_give_the_same_integers_in_tiles(
         return [features, known, *found, *side.parameters_of(second, features, known)]
 
     whole = integers()
-    for name in ("HYPER_SIDE", "SLICE_SIDE"):
-        monkeypatch.setattr(integer_side, name, 5)
+    monkeypatch.setattr(light_integers, "HYPER_SIDE", 5)
+    monkeypatch.setattr(integer_side, "SLICE_SIDE", 5)
     monkeypatch.setattr(tiles, "POSITIONS", 37)
     assert all(len(x.unique()) > 10 for x in whole)
     for expected, found in zip(whole, integers(), strict=True):

@@ -11,7 +11,7 @@ from ..entropy.fixedpoint import CONTEXT_LIMIT, WIDE_LIMIT, quality_level
 from ..entropy.parts import Part, assemble
 from ..networks.exact_nets import known_shift, reach_of, side_nets
 from ..networks.spec import STRIDE, ModelSpec
-from ..networks.tiles import HYPER_SIDE, SLICE_SIDE, Box, tiles, trim
+from ..networks.tiles import HYPER_SIDE, SLICE_SIDE, Box, each_last, run_in_tiles, tiles
 from .building import Graph
 from .integers import side_graphs
 from .sessions import Session
@@ -52,11 +52,12 @@ class GraphSide:
         level = np.full_like(z[:, :1], quality_level(quality, len(self.spec.lambdas)))
         given, (height, width) = np.concatenate([z, level], 1), z.shape[2:]
         out = np.empty((1, self.channels, height * _UP, width * _UP), dtype=np.int16)
-        for seen, kept in tiles(height, width, HYPER_SIDE, -(-self._reach[0] // _UP)):
-            found = self._hyper.run(seen.of(given))[0]
-            kept.scaled(_UP).of(out)[...] = kept.inside(seen).scaled(_UP).of(found)
-            if seen != kept:  # one of several
-                trim()
+
+        def write(box: Box, found: np.ndarray) -> None:
+            box.of(out)[...] = found
+
+        grid = tiles(height, width, HYPER_SIDE, -(-self._reach[0] // _UP))
+        run_in_tiles(lambda x: self._hyper.run(x)[0], lambda box: box.of(given), write, grid, _UP)
         return out
 
     def unknown(self, side: np.ndarray) -> np.ndarray:
@@ -69,14 +70,17 @@ class GraphSide:
         shape = part.shape(1, rows, columns)
         blocks: tuple[np.ndarray, np.ndarray] = np.empty(shape, np.int16), np.empty(shape, np.int8)
         seen_of, session = known.transpose(0, 3, 1, 2)[:, : part.seen], self._sessions[part.number]
-        margin = -(-self._reach[1][part.number] // 2)
-        for seen, kept in tiles(rows // 2, columns // 2, SLICE_SIDE // 2, margin):  # in squares
-            whole = seen.scaled(2)
-            inputs = (whole.of(side), whole.of(seen_of)) if part.seen else (whole.of(side),)
-            for block, found in zip(blocks, session.run(*inputs), strict=True):
-                _squares(block[0], kept)[...] = _squares(found, kept.inside(seen))
-            if seen != kept:  # one of several
-                trim()
+
+        def read(box: Box) -> tuple[np.ndarray, ...]:
+            whole = box.scaled(2)
+            return (whole.of(side), whole.of(seen_of)) if part.seen else (whole.of(side),)
+
+        def write(box: Box, found: list[np.ndarray]) -> None:
+            for block, tile in zip(blocks, found, strict=True):
+                box.of_last(block[0])[...] = tile
+
+        grid = tiles(rows // 2, columns // 2, SLICE_SIDE // 2, -(-self._reach[1][part.number] // 2))  # in squares
+        run_in_tiles(lambda maps: session.run(*maps), read, write, grid, cut=each_last)
         return blocks
 
     def shown(self, part: Part, y_hat: np.ndarray) -> np.ndarray:
@@ -96,8 +100,3 @@ class GraphSide:
         """Blocks back to [1, H/16, W/16, M]."""
         found: np.ndarray = assemble(self.spec.parts(), blocks, self.spec.latents)
         return found
-
-
-def _squares(block: np.ndarray, box: Box) -> np.ndarray:
-    """A rectangle of squares of a block [G·K, H/2, W/2, C/G], as a view."""
-    return box.of_last(block)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..entropy.fixedpoint import CONTEXT_LIMIT, MEAN_UNIT, quality_plane
@@ -19,12 +18,20 @@ from ..entropy.integer import IntegerConv, quantised_multiplier, requantise
 from ..entropy.parts import Part, assemble
 from ..errors import WeightsError
 from .exact_twins import ExactTwin
-from .light_integers import LightIntegers, exact_layer, export_light, light_steps, restore_light
+from .light_integers import (
+    UP,
+    LightIntegers,
+    exact_layer,
+    export_light,
+    light_steps,
+    restore_light,
+    side_in_tiles,
+)
 from .light_side import LightSide
 from .slices import FloatSide
-from .spec import STRIDE, ModelSpec
-from .tiles import HYPER_SIDE, SLICE_SIDE, chunks, tiles, trim
-from .twins import EntropyConv, through
+from .spec import ModelSpec
+from .tiles import SLICE_SIDE, Box, chunks, each_last, run_in_tiles, tiles
+from .twins import EntropyConv
 from .weights_file import fitting_array
 
 Arrays = dict[str, np.ndarray]
@@ -102,14 +109,13 @@ class IntegerSide(nn.Module):
     def side(self, z_hat: Tensor, quality: int) -> Tensor:
         """ẑ int32 [1, H/64, W/64, Z] and quality in thousandths → side int8 [1, H/16, W/16, 2M]."""
         plane = quality_plane(quality, len(self.spec.lambdas))
-        (height, width), up = z_hat.shape[1:3], STRIDE // 16
-        out = z_hat.new_empty((1, height * up, width * up, self.spec.side_channels), dtype=torch.int8)
-        for seen, kept in tiles(height, width, HYPER_SIDE, -(-self.reach.side // up)):
-            part = seen.of_last(z_hat).clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT).to(torch.int8)
-            x = through(self.h_s, F.pad(part, (0, 1), value=plane))
-            kept.scaled(up).of_last(out).copy_(kept.inside(seen).scaled(up).of_last(x))
-            if seen != kept:  # one of several
-                trim()
+        height, width = z_hat.shape[1:3]
+        out = z_hat.new_empty((1, height * UP, width * UP, self.spec.side_channels), dtype=torch.int8)
+
+        def write(box: Box, found: Tensor) -> None:
+            box.of_last(out).copy_(found)
+
+        side_in_tiles(self.h_s, z_hat, plane, torch.int8, self.reach.side, write)
         return out
 
     def unknown(self, side: Tensor) -> Tensor:
@@ -121,13 +127,16 @@ class IntegerSide(nn.Module):
         rows, columns = side.shape[1:3]
         shape = part.shape(1, rows, columns)
         means, indexes = side.new_empty(shape, dtype=torch.int16), side.new_empty(shape)
-        for seen, kept in tiles(rows, columns, SLICE_SIDE, self.reach.parts[part.number]):
-            inputs = torch.cat([seen.of_last(side), seen.of_last(known)[..., : part.seen]], -1)
-            inner = kept.inside(seen)
-            for whole, found in zip((means, indexes), self.nets[part.number](inputs), strict=True):
-                kept.of_last(whole).copy_(inner.of_last(found))
-            if seen != kept:  # one of several
-                trim()
+
+        def read(box: Box) -> Tensor:
+            return torch.cat([box.of_last(side), box.of_last(known)[..., : part.seen]], -1)
+
+        def write(box: Box, found: list[Tensor]) -> None:
+            for whole, tile in zip((means, indexes), found, strict=True):
+                box.of_last(whole).copy_(tile)
+
+        grid = tiles(rows, columns, SLICE_SIDE, self.reach.parts[part.number])
+        run_in_tiles(self.nets[part.number], read, write, grid, cut=each_last)
         return means, indexes
 
     def shown(self, part: Part, y_hat: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ shift of each channel.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import torch
@@ -21,10 +21,12 @@ from .exact_nets import integers_of, known_shift
 from .exact_twins import ExactTwin
 from .light_side import LightSide, means_and_indexes
 from .spec import STRIDE, ModelSpec, Passes
-from .tiles import HYPER_SIDE, SLICE_SIDE, Box, tiles, trim
+from .tiles import HYPER_SIDE, SLICE_SIDE, Box, run_in_tiles, tiles
 from .twins import through
 
 Arrays = dict[str, np.ndarray]
+UP = STRIDE // 16
+"""How many latents of y lie along each of z."""
 
 
 def export_light(side: LightSide) -> Arrays:
@@ -94,16 +96,14 @@ class LightIntegers(nn.Module):
         First the side, and then the known of ŷ, so that no pass has to join them; in the form of `kept`.
         """
         level = float(quality_level(quality, len(self.spec.lambdas)))
-        (height, width), up = z_hat.shape[1:3], STRIDE // 16
+        height, width = z_hat.shape[1:3]
         like = kept(z_hat[:, :0, :0])
-        out = like.new_zeros((len(like), height * up, width * up, self.channels + self.spec.latents))
-        for seen, inner in tiles(height, width, HYPER_SIDE, -(-self.reach.side // up)):
-            part = seen.of_last(z_hat).clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT).float()
-            x = through(self.h_s, F.pad(part, (0, 1), value=level))
-            place = inner.scaled(up).of_last(out)[..., : self.channels]
-            place.copy_(kept(inner.inside(seen).scaled(up).of_last(x)))
-            if seen != inner:  # one of several
-                trim()
+        out = like.new_zeros((len(like), height * UP, width * UP, self.channels + self.spec.latents))
+
+        def write(box: Box, found: Tensor) -> None:
+            box.of_last(out)[..., : self.channels].copy_(kept(found))
+
+        side_in_tiles(self.h_s, z_hat, level, torch.float32, self.reach.side, write)
         return out
 
     def unknown(self, side: Tensor) -> Tensor:
@@ -115,15 +115,22 @@ class LightIntegers(nn.Module):
         rows, columns = side.shape[1:3]
         means = side.new_empty(part.shape(1, rows, columns), dtype=torch.int16)
         indexes = torch.empty_like(means, dtype=torch.int8)
-        margin = -(-self.reach.parts[part.number] // 2)
-        for seen, inner in tiles(rows // 2, columns // 2, SLICE_SIDE // 2, margin):  # in squares
-            shown = seen.scaled(2).of_last(side)[..., : self.channels + part.seen]
-            found = means_and_indexes(self.nets[part.number](shown), part.cells)
-            place, within = _of_block(part, inner), _of_block(part, inner.inside(seen))
+
+        def work(shown: Tensor) -> tuple[Tensor, Tensor]:
+            return means_and_indexes(self.nets[part.number](shown), part.cells)
+
+        def read(box: Box) -> Tensor:
+            return box.scaled(2).of_last(side)[..., : self.channels + part.seen]
+
+        def write(box: Box, found: list[Tensor]) -> None:
             for block, tile in zip((means, indexes), found, strict=True):
-                block[place].copy_(tile[within])
-            if seen != inner:  # one of several
-                trim()
+                block[_of_block(part, box)].copy_(tile)
+
+        def cut(box: Box, found: tuple[Tensor, Tensor]) -> list[Tensor]:
+            return [tile[_of_block(part, box)] for tile in found]
+
+        grid = tiles(rows // 2, columns // 2, SLICE_SIDE // 2, -(-self.reach.parts[part.number] // 2))  # in squares
+        run_in_tiles(work, read, write, grid, cut=cut)
         return means, indexes
 
     def shown(self, part: Part, y_hat: Tensor) -> Tensor:
@@ -142,6 +149,20 @@ class LightIntegers(nn.Module):
     def join(self, blocks: list[Tensor]) -> Tensor:
         """Blocks back to [1, H/16, W/16, M]."""
         return assemble(self.spec.parts(), blocks, self.spec.latents)
+
+
+def side_in_tiles(
+    h_s: Iterable[Callable[[Tensor], Tensor]], z_hat: Tensor, level: float, kind: torch.dtype, reach: int,
+    write: Callable[[Box, Tensor], None],
+) -> None:  # fmt: skip
+    """Run h_s over ẑ [1, H/64, W/64, Z] and the quality, in the type of its inputs; `write` gets tiles of side."""
+
+    def read(box: Box) -> Tensor:
+        part = box.of_last(z_hat).clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT).to(kind)
+        return F.pad(part, (0, 1), value=level)
+
+    grid = tiles(z_hat.shape[1], z_hat.shape[2], HYPER_SIDE, -(-reach // UP))
+    run_in_tiles(lambda x: through(h_s, x), read, write, grid, UP, Box.of_last)
 
 
 def _of_block(part: Part, squares: Box) -> tuple[slice, ...]:

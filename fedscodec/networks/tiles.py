@@ -17,6 +17,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 Maps = TypeVar("Maps")
 """Tensors of torch, or arrays of numpy."""
+Result = TypeVar("Result")
+"""What a network makes of a tile: maps, or several of them."""
 
 
 TRANSFORM_SIDE = {"cpu": 64, "cuda": 160}
@@ -114,22 +116,29 @@ def transform_side(device: str) -> int:
 
 
 def run_in_tiles(
-    transform: Callable[[Any], Maps],
+    transform: Callable[[Any], Result],
     read: Callable[[Box], Any],
-    write: Callable[[Box, Maps], None],
+    write: Callable[[Box, Any], None],
     grid: Iterable[Tile],
     scale: int = 1,
+    cut: Callable[[Box, Result], Any] = Box.of,
 ) -> None:
     """Pass transform(read(seen)), cut to the kept part, to `write` for each tile.
 
-    The result of a tile [B, C, ...] is `scale` times as large as the tile; `write` gets its place in the result.
+    The result of a tile is `scale` times as large as the tile, [B, C, ...] unless `cut` knows another order; `write`
+    gets its place in the whole result.
     """
     for seen, kept in grid:
         part = transform(read(seen))
-        write(kept.scaled(scale), kept.inside(seen).scaled(scale).of(part))
+        write(kept.scaled(scale), cut(kept.inside(seen).scaled(scale), part))
         if seen != kept and str(getattr(part, "device", "cpu")) == "cpu":  # one of several
             del part
             trim()
+
+
+def each_last(box: Box, maps: Iterable[Maps]) -> list[Maps]:
+    """That part of several maps [B, H, W, C], for results of `run_in_tiles` that are several."""
+    return [box.of_last(one) for one in maps]
 
 
 def trim() -> None:
