@@ -20,8 +20,8 @@
 A deflated payload is a varint with the length before deflating (1 to 2**24), and a raw deflate stream of exactly that
 length. `pack_boxes` deflates a payload if that makes it smaller; readers see one kind of box in both cases.
 Types start with an upper-case letter if the picture would look different without the box; EXIF and XMP do too.
-By default, sums are written if they take at most a thousandth of the file, and a preview if it takes at most a
-two-hundredth.
+By default, stream checks are written if they take at most a thousandth of the file, and a preview if it takes at
+most a two-hundredth.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from dataclasses import dataclass
 
 from fedscodec.errors import FormatError
 
-ICC, EXIF, XMP, ALPHA, SRGB, SUMS, PREVIEW, PIXELS = (
+ICC, EXIF, XMP, ALPHA, SRGB, STREAM_CHECKS, PREVIEW, PIXELS = (
     b"ICCP", b"EXIF", b"XMP ", b"ALPH", b"srgb", b"sums", b"prev", b"PIXL",
 )  # fmt: skip
-KNOWN_BOXES = (ICC, EXIF, XMP, ALPHA, SRGB, SUMS, PREVIEW, PIXELS)  # also the order in which they are written
+KNOWN_BOXES = (ICC, EXIF, XMP, ALPHA, SRGB, STREAM_CHECKS, PREVIEW, PIXELS)  # also the order in which they are written
 INFLATED_AT_MOST = 2**24
 PREVIEW_AT_MOST, PREVIEW_SIDE = 2048, 64  # bytes, pixels
 UINT32_END = 2**32
@@ -44,7 +44,7 @@ OPAQUE = "the picture is shown opaque"
 ALL_LOST = "what stood in boxes behind that is lost (alpha, ICC profile, Exif, XMP)"
 _WITHOUT = {  # what a picture is without a box
     ALPHA: OPAQUE, ICC: "its colours are shown without their profile", SRGB: "its colours are shown without a profile",
-    EXIF: "its Exif is lost", XMP: "its XMP is lost", SUMS: "no sums tell which stream is damaged",
+    EXIF: "its Exif is lost", XMP: "its XMP is lost", STREAM_CHECKS: "no stream checks tell which stream is damaged",
     PREVIEW: "it has no preview", PIXELS: "nothing of it can be shown",
 }  # fmt: skip
 _DEFLATED = {ICC: b"ICCZ", EXIF: b"exiz", XMP: b"xmpz"}
@@ -154,17 +154,17 @@ def _check(kind: bytes, payload: bytes) -> bytes:
     return uint32(zlib.crc32(payload, zlib.crc32(kind)))
 
 
-def stream_sums(streams: tuple[bytes, ...]) -> bytes:
-    """The payload of a "sums" box for these streams."""
+def stream_checks_of(streams: tuple[bytes, ...]) -> bytes:
+    """The stream checks of these streams: the payload of a "sums" box."""
     return b"".join(uint32(zlib.crc32(stream))[:2] for stream in streams)
 
 
 def damaged_streams(streams: tuple[bytes, ...], boxes: Mapping[bytes, bytes]) -> list[int]:
-    """Numbers of the streams, 0 for z, that do not match their sums; none if there are no sums."""
-    if SUMS not in boxes:
+    """Numbers of the streams, 0 for z, that do not match their stream checks; none if there are none."""
+    if STREAM_CHECKS not in boxes:
         return []
-    sums, found = boxes[SUMS], stream_sums(streams)
-    return [k for k in range(len(streams)) if sums[2 * k : 2 * k + 2] != found[2 * k : 2 * k + 2]]
+    told, found = boxes[STREAM_CHECKS], stream_checks_of(streams)
+    return [k for k in range(len(streams)) if told[2 * k : 2 * k + 2] != found[2 * k : 2 * k + 2]]
 
 
 def preview_size(payload: bytes) -> tuple[int, int] | None:

@@ -48,14 +48,14 @@ from dataclasses import dataclass, field, replace
 from fedscodec.boxes import (
     ALL_LOST,
     KNOWN_BOXES,
-    SUMS,
+    STREAM_CHECKS,
     UINT32_END,
     VARINT_BYTES,
     Cursor,
     damaged_streams,
     pack_boxes,
     salvage_boxes,
-    stream_sums,
+    stream_checks_of,
     uint32,
     unpack_boxes,
     varint,
@@ -69,7 +69,7 @@ SIDE_AT_MOST = 2**31 - 1
 PIXELS_AT_MOST = 2**31
 SLICES_AT_MOST = 63
 DEFAULT_MAX_PIXELS = 2**26
-SUMS_SHARE = 1000  # of a file, what checks of its streams may take where nobody asked for them: 22 bytes of 22 kB
+STREAM_CHECKS_SHARE = 1000  # of a file, what stream checks may take where nobody asked for them: 22 bytes of 22 kB
 _COUNTED_SIDE, _SMALL_WORK = 64, 2**20  # see `excess`
 
 _FIXED = struct.Struct("<4sBB8sH")  # magic, version, layout, fingerprint, quality
@@ -144,15 +144,15 @@ def assemble(
     header = Header(fingerprint, quality, width, height, grey, tuple(map(len, kept)), checksum=0)
     header = replace(header, checksum=symbol_checksum(header, symbols))
     file = FedsFile(header, kept, dict(boxes or {}))
-    if stream_checks or (stream_checks is None and _sums_are_cheap(file)):
-        file.boxes[SUMS] = stream_sums(kept)
+    if stream_checks or (stream_checks is None and _stream_checks_are_cheap(file)):
+        file.boxes[STREAM_CHECKS] = stream_checks_of(kept)
     return file
 
 
-def _sums_are_cheap(file: FedsFile) -> bool:
-    """Whether a box of sums would take at most 1/SUMS_SHARE of a file that has none."""
-    box = len(pack_boxes({SUMS: stream_sums(file.streams)})) - bool(file.boxes)  # a byte counts all boxes
-    return SUMS_SHARE * box <= len(pack(file))
+def _stream_checks_are_cheap(file: FedsFile) -> bool:
+    """Whether stream checks would take at most 1/STREAM_CHECKS_SHARE of a file that has none."""
+    box = len(pack_boxes({STREAM_CHECKS: stream_checks_of(file.streams)})) - bool(file.boxes)  # a byte counts all boxes
+    return STREAM_CHECKS_SHARE * box <= len(pack(file))
 
 
 def symbol_checksum(header: Header, chunks: Iterable[bytes | memoryview]) -> int:
@@ -180,8 +180,8 @@ def pack(file: FedsFile) -> bytes:
         raise ValueError("the stream lengths in the header are not those of the streams")
     if unknown := set(file.boxes) - set(KNOWN_BOXES):
         raise ValueError(f"boxes have one of the types {KNOWN_BOXES}, found {sorted(unknown)}")
-    if file.boxes.get(SUMS, stream_sums(file.streams)) != stream_sums(file.streams):
-        raise ValueError("the sums are not those of the streams")
+    if file.boxes.get(STREAM_CHECKS, stream_checks_of(file.streams)) != stream_checks_of(file.streams):
+        raise ValueError("the stream checks are not those of the streams")
     head = _before_checksum(file.header, has_boxes=bool(file.boxes)) + uint32(file.header.checksum)
     return b"".join((head, _header_check(head), *file.streams, pack_boxes(file.boxes)))
 
@@ -210,8 +210,8 @@ def unpack(data: bytes, *, name: str = "the file", max_pixels: int | None = DEFA
 def salvage(data: bytes, *, name: str = "the file", max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Salvage:
     """Unpack what is intact of a damaged or cut file; raises like `unpack` if the header is damaged.
 
-    Damaged streams become empty. Without sums only cut streams are known to be damaged; the decoder must find the
-    others. Damaged boxes are left out.
+    Damaged streams become empty. Without stream checks only cut streams are known to be damaged; the decoder must
+    find the others. Damaged boxes are left out.
     """
     cursor = Cursor(data, name)
     header, has_boxes = _unpack_header(cursor)
@@ -238,8 +238,8 @@ def salvage(data: bytes, *, name: str = "the file", max_pixels: int | None = DEF
 
 
 def _damaged(cursor: Cursor, streams: tuple[bytes, ...], boxes: Mapping[bytes, bytes]) -> list[int]:
-    if SUMS in boxes and len(boxes[SUMS]) != 2 * len(streams):
-        raise cursor.error(f"the sums box should have {2 * len(streams)} bytes, found {len(boxes[SUMS])}")
+    if STREAM_CHECKS in boxes and len(boxes[STREAM_CHECKS]) != 2 * len(streams):
+        raise cursor.error(f"the sums box should have {2 * len(streams)} bytes, found {len(boxes[STREAM_CHECKS])}")
     return damaged_streams(streams, boxes)
 
 

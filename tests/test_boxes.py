@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedscodec.boxes import ALPHA, EXIF, ICC, SRGB, SUMS, XMP, Cursor, pack_boxes, unpack_boxes, varint
+from fedscodec.boxes import ALPHA, EXIF, ICC, SRGB, STREAM_CHECKS, XMP, Cursor, pack_boxes, unpack_boxes, varint
 from fedscodec.errors import FormatError
 from fedscodec.fileformat import FedsFile, assemble, pack, salvage, unpack
 
@@ -103,12 +103,12 @@ def test_boxes_come_back(boxes: dict[bytes, bytes]) -> None:
         assert unpack_boxes(Cursor(pack_boxes(boxes), "x"))[0] == boxes
 
 
-# ── Sums, and what is left of a damaged file ──────────────────────────────────────────────────────────────
+# ── Stream checks, and what is left of a damaged file ──────────────────────────────────────────────────────────────
 
 
 def test_sums_are_two_bytes_a_stream_and_name_what_is_damaged() -> None:
     file = sample()
-    assert file.boxes[SUMS] == b"".join(zlib.crc32(stream).to_bytes(4, "little")[:2] for stream in STREAMS)
+    assert file.boxes[STREAM_CHECKS] == b"".join(zlib.crc32(stream).to_bytes(4, "little")[:2] for stream in STREAMS)
     assert len(pack(file)) == len(pack(sample(stream_checks=False))) + 4 + 1 + 6 + 4
     data = pack(file)
     assert unpack(data) == file
@@ -116,10 +116,10 @@ def test_sums_are_two_bytes_a_stream_and_name_what_is_damaged() -> None:
         damaged = data.replace(stream, b"X" + stream[1:])
         with pytest.raises(FormatError, match=f"^f: the {name} stream is damaged [(]its sum does not fit its bytes"):
             unpack(damaged, name="f")
-    with pytest.raises(ValueError, match="the sums are not those of the streams"):
-        pack(FedsFile(file.header, file.streams, {SUMS: b"123456"}))
+    with pytest.raises(ValueError, match="the stream checks are not those of the streams"):
+        pack(FedsFile(file.header, file.streams, {STREAM_CHECKS: b"123456"}))
     with pytest.raises(FormatError, match="f: the sums box should have 6 bytes, found 4"):
-        unpack(data.replace(box(b"sums", file.boxes[SUMS]), box(b"sums", b"1234")), name="f")
+        unpack(data.replace(box(b"sums", file.boxes[STREAM_CHECKS]), box(b"sums", b"1234")), name="f")
 
 
 def test_an_intact_file_is_salvaged_completely() -> None:
@@ -158,7 +158,7 @@ ALL = {ICC: b"a profile", EXIF: b"II* exif", XMP: b"<x/>", ALPHA: b"not looked a
         (EXIF, "its Exif is lost"),
         (XMP, "its XMP is lost"),
         (ALPHA, "the picture is shown opaque"),
-        (SUMS, "no sums tell which stream is damaged"),
+        (STREAM_CHECKS, "no stream checks tell which stream is damaged"),
     ],
 )
 def test_a_damaged_box_costs_no_stream_and_no_other_box(kind: bytes, without: str) -> None:
@@ -197,4 +197,4 @@ def test_salvage_reports_other_damaged_boxes() -> None:
          "its colours are shown without a profile",), {ICC: b"a"},
     )  # fmt: skip
     short = told(box(b"sums", b"1234"), sound)
-    assert short == (("the sums box should have 6 bytes, found 4",), {EXIF: b"a", SUMS: b"1234"})
+    assert short == (("the sums box should have 6 bytes, found 4",), {EXIF: b"a", STREAM_CHECKS: b"1234"})

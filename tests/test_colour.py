@@ -13,7 +13,7 @@ from made import SMOOTH, box, jpeg, png, saved, segment, xmp
 from PIL import Image, ImageCms
 
 from fedscodec.errors import TooLargeError
-from fedscodec.images import encode_picture, not_kept, read_picture, srgb_profile, stripped
+from fedscodec.images import not_kept, picture_bytes, read_picture, srgb_profile, stripped
 from fedscodec.images.colour.curves import srgb_of_light, to_srgb
 from fedscodec.images.colour.encodings import HLG, PQ, Encoding, by_code_points, by_gamma
 from fedscodec.images.colour.icc import colour_of_grey, curves_of, is_coarse, profile_of, space_of, with_curve_of_srgb
@@ -323,8 +323,8 @@ def test_profile_and_kind_fit_in_every_output(suffix: str) -> None:
     grey = Picture(SMOOTH[:, :, :1].repeat(3, axis=2), grey=True, icc=profile_with_curve(GAMMA_22, grey=True))
     colour = Picture(grey.pixels, grey=True, icc=profile_of(P3, "Display P3"))
     for picture in (grey, colour):
-        image = Image.open(io.BytesIO(encode_picture(picture, suffix)))
+        image = Image.open(io.BytesIO(picture_bytes(picture, suffix)))
         assert (image.mode == "L") == (space_of(image.info["icc_profile"]) == "GRAY")
         assert not_kept(picture, suffix) == ()
-        back = read_picture(encode_picture(picture, suffix))
+        back = read_picture(picture_bytes(picture, suffix))
         assert np.abs(seen(back) - seen(picture)).max() <= 5

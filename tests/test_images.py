@@ -18,7 +18,7 @@ from PIL import Image, ImageCms
 
 from fedscodec import images
 from fedscodec.errors import ImageError, OutputError, TooLargeError
-from fedscodec.images import Picture, encode_picture, from_array, from_tensor, read_picture, to_pil
+from fedscodec.images import Picture, from_array, from_tensor, picture_bytes, read_picture, to_pil
 
 DEEP_GREY, DEEP_COLOUR = "16-bit grey was reduced to 8 bits.", "16-bit colour was reduced to 8 bits."
 TWO_COLOURS = (b"PLTE", bytes([10, 20, 30, 40, 50, 60]))
@@ -153,7 +153,7 @@ def test_orientation_is_applied_once(orientation: int, format: str, options: dic
     expected = [[int(level) for level in row] for row in SIX_TURNED[orientation - 1].split("/")]
     picture = read_picture(saved(Image.fromarray(SIX), format, exif=exif.tobytes(), **options))
     assert picture.pixels[:, :, 1].tolist() == expected
-    again = read_picture(encode_picture(picture, format))
+    again = read_picture(picture_bytes(picture, format))
     assert again.pixels[:, :, 1].tolist() == expected
     assert to_pil(again).getexif().get(0x0112, 1) == 1
 
@@ -182,7 +182,7 @@ def test_exif_of_nothing_but_orientation_and_damaged_exif() -> None:
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif", "avif"])
 def test_icc_exif_and_xmp_pass_through(suffix: str) -> None:
-    picture = read_picture(encode_picture(Picture(SMOOTH, icc=ICC, exif=exif_of(1), xmp=XMP), suffix))
+    picture = read_picture(picture_bytes(Picture(SMOOTH, icc=ICC, exif=exif_of(1), xmp=XMP), suffix))
     assert (picture.icc, picture.xmp, picture.warnings) == (ICC, XMP, ())
     tags = to_pil(picture).getexif()
     assert tags[0x010F] == "Canon!"
@@ -194,7 +194,7 @@ def test_exif_and_gps_directories_pass_through_tiff() -> None:
     exif = Image.Exif()
     exif[0x8769] = {0x9003: "2024:05:06 07:08:09"}
     exif[0x8825] = {1: "N"}
-    picture = read_picture(encode_picture(Picture(SMOOTH, exif=exif.tobytes()[6:]), "tiff"))
+    picture = read_picture(picture_bytes(Picture(SMOOTH, exif=exif.tobytes()[6:]), "tiff"))
     tags = to_pil(picture).getexif()
     assert (tags.get_ifd(0x8769)[0x9003], tags.get_ifd(0x8825)[1]) == ("2024:05:06 07:08:09", "N")
 
@@ -277,13 +277,13 @@ def test_limit_of_pillow_counts_in_no_format(format: str, monkeypatch: pytest.Mo
 def test_formats_are_exact_or_close(suffix: str) -> None:
     lossy = suffix in ("jpg", "avif")
     pixels = SMOOTH if lossy else NOISE
-    difference = read_picture(encode_picture(Picture(pixels), suffix)).pixels.astype(int) - pixels
+    difference = read_picture(picture_bytes(Picture(pixels), suffix)).pixels.astype(int) - pixels
     assert np.abs(difference).max() <= (4 if lossy else 0)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "bmp", "ppm"])
 def test_grey_is_written_with_one_channel(suffix: str) -> None:
-    data = encode_picture(from_array(SMOOTH[:, :, 0]), suffix)
+    data = picture_bytes(from_array(SMOOTH[:, :, 0]), suffix)
     assert Image.open(io.BytesIO(data)).mode == "L"
     assert read_picture(data).grey
 
@@ -291,9 +291,9 @@ def test_grey_is_written_with_one_channel(suffix: str) -> None:
 def test_what_cannot_be_written() -> None:
     known = " ".join(images.WRITABLE_SUFFIXES)
     with pytest.raises(OutputError, match=f"a.xyz: expected a suffix among {known}, found .xyz$"):
-        encode_picture(Picture(NOISE), "xyz", name="a.xyz")
+        picture_bytes(Picture(NOISE), "xyz", name="a.xyz")
     with pytest.raises(OutputError, match="a.webp: expected a picture that WEBP can hold, found: .*16383"):
-        encode_picture(Picture(np.zeros((1, 70000, 3), dtype=np.uint8)), "webp", name="a.webp")
+        picture_bytes(Picture(np.zeros((1, 70000, 3), dtype=np.uint8)), "webp", name="a.webp")
 
 
 def test_to_pil_and_from_array() -> None:

@@ -14,7 +14,7 @@ import pytest
 from made import SMOOTH, jpeg, png, saved, segment, xmp
 from PIL import Image, ImageOps
 
-from fedscodec.images import Picture, encode_picture, not_kept, read_beside, read_picture
+from fedscodec.images import Picture, not_kept, picture_bytes, read_beside, read_picture
 from fedscodec.images.metadata.directories import Entry, first_of, packed
 from fedscodec.images.metadata.exif import ExifBlock
 from fedscodec.images.metadata.texts import texts_in
@@ -84,7 +84,7 @@ def test_orientation_is_gone_from_both_after_reading(
 ) -> None:
     picture = read_picture(jpeg(app1(exif(by_exif)), packet(xmp("", f'tiff:Orientation="{by_xmp}"'))))
     assert ((picture.height, picture.width) == (48, 32)) == turned
-    written = encode_picture(picture, suffix)
+    written = picture_bytes(picture, suffix)
     with Image.open(io.BytesIO(written)) as image:
         assert image.size == ImageOps.exif_transpose(image).size == (picture.width, picture.height)
         assert image.getexif().get(0x0112, 1) == 1
@@ -137,7 +137,7 @@ def test_maker_notes_stay_at_their_offset_and_interoperability_stays(order: str,
     block = exif(6, order)
     picture = read_picture(jpeg(app1(block)))
     assert (picture.exif or b"").index(MAKER_NOTE) == block.index(MAKER_NOTE)
-    written = encode_picture(picture, suffix)
+    written = picture_bytes(picture, suffix)
     if suffix == "tif":
         assert written.index(MAKER_NOTE) == block.index(MAKER_NOTE)
     again = read_picture(written)
@@ -164,7 +164,7 @@ def test_a_thumbnail_that_was_cut_off_leaves_no_bytes(order: str) -> None:
     upright_one = read_picture(jpeg(app1(exif(1, order, thumbnail))))
     assert (upright_one.warnings, thumbnail in (upright_one.exif or b"")) == ((), True)
     assert not_kept(upright_one, "tif") == ("The thumbnail in Exif was left out, as TIFF would take it for a page.",)
-    assert thumbnail[2:] not in encode_picture(upright_one, "tif")
+    assert thumbnail[2:] not in picture_bytes(upright_one, "tif")
 
 
 def test_a_thumbnail_that_claims_all_of_exif_takes_nothing_with_it() -> None:
@@ -195,7 +195,7 @@ def test_colour_space_says_what_colours_are_after_a_conversion() -> None:
 def test_exif_and_xmp_of_more_than_64_kb_go_where_they_fit(suffix: str) -> None:
     long = Entry(0x010E, 2, 90_001, b"d" * 90_000 + b"\0")
     picture = Picture(SMOOTH, exif=exif(extra=(long,)), xmp=xmp(f"<dc:format>{'f' * 90_000}</dc:format>"))
-    again = read_picture(encode_picture(picture, suffix))
+    again = read_picture(picture_bytes(picture, suffix))
     assert not_kept(picture, suffix) == ()
     assert again.xmp == picture.xmp
     assert len(tags_of(again)[0x010E]) == 90_000
@@ -206,7 +206,7 @@ def test_in_jpeg_xmp_is_parted_and_exif_left_out() -> None:
     picture = Picture(SMOOTH, exif=exif(extra=(long,)), xmp=xmp(f"<dc:format>{'f' * 190_000}</dc:format>"))
     told = f"JPEG holds 64 kB of Exif: its {len(picture.exif or b''):,} bytes were left out."
     assert not_kept(picture, "jpg") == (told,)
-    written = encode_picture(picture, "jpg")
+    written = picture_bytes(picture, "jpg")
     assert written.count(b"http://ns.adobe.com/xmp/extension/\0") == 3
     again = read_picture(written)
     assert (again.exif, again.warnings) == (None, ())
@@ -307,17 +307,17 @@ def test_texts_of_png_come_back() -> None:
     assert picture.warnings == ()
     assert dict(texts_in(picture.xmp)) == texts | {"Long": "long " * 1000, "Wide": "\u2603"}
     assert b"<dc:rights>" in (picture.xmp or b"")
-    with Image.open(io.BytesIO(encode_picture(picture, "png"))) as image:
+    with Image.open(io.BytesIO(picture_bytes(picture, "png"))) as image:
         assert {key: image.info[key] for key in texts} == texts
         assert image.info["Wide"] == "\u2603"
-    again = read_picture(encode_picture(picture, "png"))
+    again = read_picture(picture_bytes(picture, "png"))
     assert again.xmp == picture.xmp  # not twice
 
 
 def test_comments_come_back() -> None:
     picture = read_picture(jpeg(segment(0xFE, "caf\u00e9".encode())))
     assert texts_in(picture.xmp) == [("Comment", "caf\u00e9")]
-    with Image.open(io.BytesIO(encode_picture(picture, "jpg"))) as image:
+    with Image.open(io.BytesIO(picture_bytes(picture, "jpg"))) as image:
         assert image.info["comment"] == "caf\u00e9".encode()
     assert texts_in(read_picture(saved(Image.fromarray(SMOOTH), "JPEG2000", comment="a lake")).xmp) == [
         ("Comment", "a lake")
@@ -365,7 +365,7 @@ def test_resolution_is_kept_in_exif(source: str) -> None:
     picture = read_picture(saved(Image.fromarray(SMOOTH), source.upper(), **options))
     assert picture.warnings == ()
     for suffix in ("png", "jpg", "tif", "bmp"):
-        with Image.open(io.BytesIO(encode_picture(picture, suffix))) as image:
+        with Image.open(io.BytesIO(picture_bytes(picture, suffix))) as image:
             assert image.info["dpi"] == pytest.approx((300, 150), abs=0.05)
     assert read_picture(saved(Image.fromarray(SMOOTH), "JPEG", dpi=(72, 72))).exif is None
     assert read_picture(saved(Image.fromarray(SMOOTH), "JPEG")).exif is None
@@ -377,7 +377,7 @@ def test_the_ratio_of_the_sides_of_a_pixel_is_kept() -> None:
     picture = read_picture(png(SMOOTH, (b"pHYs", struct.pack(">IIB", 2, 1, 0))))
     tags = tags_of(picture)
     assert (tags[0x011A], tags[0x011B], tags[0x0128]) == (2, 1, 1)
-    assert struct.pack(">IIB", 10000, 5000, 0) in encode_picture(picture, "png")
+    assert struct.pack(">IIB", 10000, 5000, 0) in picture_bytes(picture, "png")
     assert read_picture(png(SMOOTH, (b"pHYs", struct.pack(">IIB", 1, 1, 0)))).exif is None
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from fedscodec.codec.model import Model
 from fedscodec.fileformat import pack, unpack
-from fedscodec.images import WRITABLE_SUFFIXES, Picture, encode_picture, not_kept, read_picture, srgb_profile
+from fedscodec.images import WRITABLE_SUFFIXES, Picture, not_kept, picture_bytes, read_picture, srgb_profile
 
 TIFF = b"II*\0\x08\0\0\0"
 ODD = {
@@ -31,7 +31,7 @@ def test_every_format_gets_the_picture(codec: Model, what: str, suffix: str) -> 
     data = codec.encode(Picture(pixels, **ODD[what]))
     assert pack(unpack(data)) == data
     picture = codec.decode(data)
-    written = read_picture(encode_picture(picture, suffix), name=what)
+    written = read_picture(picture_bytes(picture, suffix), name=what)
     assert written.pixels.shape[:2] == (16, 24)
     told = " ".join(not_kept(picture, suffix))
     if what == "Exif that is none" and suffix == ".avif":

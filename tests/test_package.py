@@ -14,7 +14,7 @@ from PIL import Image
 
 import fedscodec
 from fedscodec import cli
-from fedscodec.boxes import SUMS
+from fedscodec.boxes import STREAM_CHECKS
 from fedscodec.codec import model as loading
 from fedscodec.codec.targets import Target, encode_to_target
 from fedscodec.errors import FedsError, TargetError, TooLargeError, UnknownModelError
@@ -62,7 +62,7 @@ def test_a_target_in_place_of_a_quality(tiny):
     assert data == encode_to_target(picture, tiny, Target("size", middle)).encoded.data
     assert fedscodec.encode(SAMPLES, tiny, bpp=8 * middle / pixels) == data
     checked = fedscodec.encode(SAMPLES, tiny, size=middle, stream_checks=True)
-    assert SUMS in unpack(checked).boxes
+    assert STREAM_CHECKS in unpack(checked).boxes
     assert len(checked) <= middle
     assert fedscodec.encode(SAMPLES, tiny, size=10 * sizes[1]) == fedscodec.encode(SAMPLES, tiny, quality=7)
     assert fedscodec.encode(SAMPLES, tiny, psnr=1) == fedscodec.encode(SAMPLES, tiny, quality=1)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import fedscodec
 from fedscodec.bench.coders import FedsCoder
-from fedscodec.boxes import SRGB, SUMS
+from fedscodec.boxes import SRGB, STREAM_CHECKS
 from fedscodec.cli import app
 from fedscodec.codec import model as loading
 from fedscodec.codec.model import Model
@@ -23,24 +23,24 @@ from fedscodec.errors import FormatError
 from fedscodec.fileformat import assemble, pack, unpack
 from fedscodec.images import Picture, from_array
 
-BOX_OF_STUDENT = 1 + 4 + 1 + 2 * 6 + 4  # the number of boxes, type, length, sums, check
+BOX_OF_STUDENT = 1 + 4 + 1 + 2 * 6 + 4  # the number of boxes, type, length, stream checks, check
 
 
-def packed(size: int, sums: bool | None, slices: int = 5, boxes: dict[bytes, bytes] | None = None) -> bytes:
-    """A file that has so many bytes without sums; its z stream is as long as that takes."""
+def packed(size: int, checks: bool | None, slices: int = 5, boxes: dict[bytes, bytes] | None = None) -> bytes:
+    """A file that has so many bytes without stream checks; its z stream is as long as that takes."""
 
-    def of(z: int, sums: bool | None) -> bytes:
+    def of(z: int, checks: bool | None) -> bytes:
         streams = [b"z" * z, *[b"s"] * slices]
         return pack(
             assemble(
                 fingerprint=b"12345678", quality=3000, width=70, height=50, grey=False, streams=streams, symbols=[],
-                boxes=boxes, stream_checks=sums,
+                boxes=boxes, stream_checks=checks,
             )
         )  # fmt: skip
 
     z = size - (len(of(20_000, False)) - 20_000)
     assert len(of(z, False)) == size
-    return of(z, sums)
+    return of(z, checks)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def packed(size: int, sums: bool | None, slices: int = 5, boxes: dict[bytes, byt
 def test_they_are_there_from_a_thousandth_on(size: int, slices: int, boxes: dict[bytes, bytes], written: int) -> None:
     data = packed(size, None, slices, boxes)
     assert len(data) == written
-    assert (SUMS in unpack(data).boxes) == (written > size)
+    assert (STREAM_CHECKS in unpack(data).boxes) == (written > size)
     assert 1000 * (written - size) <= size
 
 
@@ -78,7 +78,7 @@ def tiny() -> Model:
 
 @pytest.fixture(scope="module")
 def large() -> np.ndarray:
-    """Squares of which `tiny` makes more than the 16,000 bytes of which sums of its three streams are a thousandth."""
+    """Squares of which `tiny` makes more than the 16,000 bytes of which checks of its streams are a thousandth."""
     colours = np.random.default_rng(3).integers(0, 256, (80, 80, 3), dtype=np.uint8)
     return np.kron(colours, np.ones((8, 8, 1), dtype=np.uint8))
 
@@ -101,11 +101,11 @@ def by_bench(image: np.ndarray, model: Model) -> bytes:
 def test_every_way_to_encode_has_the_rule(write: Callable[..., bytes], large: np.ndarray, tiny: Model) -> None:
     data = write(large, tiny)
     assert len(data) > 16_016
-    assert SUMS in unpack(data).boxes
-    assert SUMS not in unpack(write(large[:64, :64], tiny)).boxes
+    assert STREAM_CHECKS in unpack(data).boxes
+    assert STREAM_CHECKS not in unpack(write(large[:64, :64], tiny)).boxes
     if write is not by_bench:
         assert len(write(large, tiny, stream_checks=False)) == len(data) - 16
-        assert SUMS in unpack(write(large[:64, :64], tiny, stream_checks=True)).boxes
+        assert STREAM_CHECKS in unpack(write(large[:64, :64], tiny, stream_checks=True)).boxes
     damaged = data[:-40] + bytes([data[-40] ^ 1]) + data[-39:]
     with pytest.raises(FormatError, match="the slice 2 stream is damaged"):
         tiny.decode(damaged)
@@ -116,16 +116,16 @@ def test_the_command_line_has_it_for_one_and_for_many(large: np.ndarray, tmp_pat
     for name, pixels in (("large", large), ("small", large[:40, :40])):
         Image.fromarray(pixels).save(tmp_path / "in" / f"{name}.png", compress_level=1)
 
-    def sums(*words: str) -> list[bool]:
+    def checked(*words: str) -> list[bool]:
         command = ["encode", *words, "--model", "tiny-q7", "--device", "cpu", "--force", "--quiet"]
         assert CliRunner().invoke(app, command).exit_code == 0
-        return [SUMS in unpack(path.read_bytes()).boxes for path in sorted(tmp_path.glob("*/*.feds"))]
+        return [STREAM_CHECKS in unpack(path.read_bytes()).boxes for path in sorted(tmp_path.glob("*/*.feds"))]
 
     many, out = str(tmp_path / "in"), str(tmp_path / "out")
-    assert sums(many, "-o", out) == [True, False]
-    assert sums(many, "-o", out, "--stream-checks") == [True, True]
-    assert sums(many, "-o", out, "--no-stream-checks") == [False, False]
-    assert sums(str(tmp_path / "in" / "large.png"), "-o", str(tmp_path / "out" / "large.feds")) == [True, False]
+    assert checked(many, "-o", out) == [True, False]
+    assert checked(many, "-o", out, "--stream-checks") == [True, True]
+    assert checked(many, "-o", out, "--no-stream-checks") == [False, False]
+    assert checked(str(tmp_path / "in" / "large.png"), "-o", str(tmp_path / "out" / "large.feds")) == [True, False]
 
 
 def test_the_help_names_both_ways() -> None:
@@ -139,5 +139,5 @@ def test_a_size_is_kept_with_them(tiny: Model, picture: Callable[..., Picture]) 
     original = picture("noise", 90, 70)
     limit = len(tiny.encode(original, 4.0))
     hit = encode_to_target(original, tiny, Target("size", limit), Encoding(stream_checks=True))
-    assert SUMS in unpack(hit.encoded.data).boxes
+    assert STREAM_CHECKS in unpack(hit.encoded.data).boxes
     assert len(hit.encoded.data) <= limit

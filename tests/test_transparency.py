@@ -18,10 +18,10 @@ from fedscodec.codec.previews import decode_preview
 from fedscodec.errors import FormatError
 from fedscodec.images import (
     Picture,
-    encode_picture,
     means_srgb,
     not_kept,
     pack_alpha,
+    picture_bytes,
     read_picture,
     srgb_profile,
     stripped,
@@ -148,7 +148,7 @@ def test_alpha_is_written_where_the_format_has_one(suffix: str) -> None:
     made = Image.Exif()
     made[0x010F] = "feds"
     picture = Picture(np.full((40, 60, 3), 50, dtype=np.uint8), alpha=ROUND, exif=made.tobytes()[6:])
-    image = Image.open(io.BytesIO(encode_picture(picture, suffix)))
+    image = Image.open(io.BytesIO(picture_bytes(picture, suffix)))
     opaque = suffix in ("jpg", "bmp", "ppm")
     assert image.mode == ("RGB" if opaque else "RGBA")
     notes = not_kept(picture, suffix)

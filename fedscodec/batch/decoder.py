@@ -131,9 +131,9 @@ class Decoder:
 
     def finish(self, task: Task, payload: Picture) -> bytes:
         """Encode the picture in its output format."""
-        from ..images import encode_picture
+        from ..images import picture_bytes
 
-        return encode_picture(payload, self.how.format or "png", name=shown(task.target))
+        return picture_bytes(payload, self.how.format or "png", name=shown(task.target))
 
     def _model(self, fingerprint: bytes, name: str) -> Model:
         from ..codec.model import model_by_fingerprint

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ..errors import FedsError, ImageError
 from ..files.outputs import write_file
-from ..images import Picture, encode_picture, graphics, picture_suffixes, read_picture
+from ..images import Picture, graphics, picture_bytes, picture_suffixes, read_picture
 from .download import Progress, fetch_archive, fetch_file, silent
 
 
@@ -174,7 +174,7 @@ def drawn() -> Pictures:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.png" for name in graphics.pictures()]
     for path, pixels in zip(paths, graphics.pictures().values(), strict=True):
-        write_file(path, encode_picture(Picture(pixels), "png"), force=True)
+        write_file(path, picture_bytes(Picture(pixels), "png"), force=True)
     return Pictures(GRAPHICS, paths, "drawn here from a seed")
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import OutputError
 from ..files.outputs import write_file
-from ..images import Picture, encode_picture
+from ..images import Picture, picture_bytes
 from ..metrics.table import METRICS
 from .results import Results, decoded_path, read_results, summarise, to_json
 from .run import Measured
@@ -89,7 +89,7 @@ def keep_pictures(folder: Path, measured: Measured) -> None:
 
 def _write_webp(path: Path, pixels: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, encode_picture(Picture(pixels), "webp"), force=True)
+    write_file(path, picture_bytes(Picture(pixels), "webp"), force=True)
 
 
 def chosen_for_viewer(names: list[str], count: int) -> set[str]:

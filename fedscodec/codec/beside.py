@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..boxes import ALPHA, EXIF, ICC, OPAQUE, PREVIEW, PREVIEW_AT_MOST, SRGB, SUMS, XMP, pack_boxes
+from ..boxes import ALPHA, EXIF, ICC, OPAQUE, PREVIEW, PREVIEW_AT_MOST, SRGB, STREAM_CHECKS, XMP, pack_boxes
 from ..errors import FormatError
 from ..fileformat import FedsFile, pack
 from ..images import Beside, Picture, means_srgb, pack_alpha, srgb_profile, unpack_alpha, unpack_thumbnail
@@ -28,7 +28,7 @@ def is_as_asked(file: FedsFile, wanted: Beside, *, stream_checks: bool | None, p
     """Whether a file has exactly the profile, Exif and XMP of a picture, and the requested boxes."""
     boxes = boxes_of(Picture(np.zeros((1, 1, 3), np.uint8), icc=wanted.icc, exif=wanted.exif, xmp=wanted.xmp))
     same = all(file.boxes.get(kind) == boxes.get(kind) for kind in (ICC, SRGB, EXIF, XMP))
-    asked = ((SUMS, stream_checks), (PREVIEW, preview))
+    asked = ((STREAM_CHECKS, stream_checks), (PREVIEW, preview))
     return same and all(there is None or there == (kind in file.boxes) for kind, there in asked)
 
 

@@ -113,9 +113,9 @@ def _compare(
 
 
 def _rendered(found: list[Comparison], target: Path, window: Window | None) -> bytes:
-    from ..images import encode_picture
+    from ..images import picture_bytes
     from ..reports.comparison import comparison_page, draw_strip
 
     if target.suffix.lower() in _PAGE:
         return comparison_page(found).encode()
-    return encode_picture(draw_strip(found[0], window), target.suffix, name=str(target))
+    return picture_bytes(draw_strip(found[0], window), target.suffix, name=str(target))

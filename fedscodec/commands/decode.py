@@ -134,7 +134,7 @@ def _decode_one(source: Path, output: Place | None, how: Decoding, *, quiet: boo
         say(f"feds: {name_of(target, 'output')}: {sentence}", quiet)
     write_output(
         target,
-        images.encode_picture(decoded.picture, kind, name=name_of(target, "output")),
+        images.picture_bytes(decoded.picture, kind, name=name_of(target, "output")),
         force=how.force,
         place=output,
     )
@@ -154,7 +154,7 @@ def _show_preview(source: Path, output: Place | None, how: Decoding, *, quiet: b
 
     picture, kind = preview_of(file, name=name), writable_format(how.format or target.suffix or "png")
     write_output(
-        target, images.encode_picture(picture, kind, name=name_of(target, "output")), force=how.force, place=output
+        target, images.picture_bytes(picture, kind, name=name_of(target, "output")), force=how.force, place=output
     )
     say(f"{name_of(target, 'output')}: {report.preview_line(file.header, picture)}", quiet)
 

@@ -57,10 +57,10 @@ def decoded(source: Path, folder: Path) -> Path:
     from ..codec.decoding import decode_file
     from ..codec.model import model_by_fingerprint
     from ..files.outputs import write_file
-    from ..images import encode_picture
+    from ..images import picture_bytes
 
     network = model_by_fingerprint(file.header.fingerprint, name=str(source))
-    write_file(target, encode_picture(decode_file(file, network).picture, "png"), force=True)
+    write_file(target, picture_bytes(decode_file(file, network).picture, "png"), force=True)
     return target
 
 

@@ -60,11 +60,11 @@ def thumbnail(data: bytes, size: int, *, name: str = "the file") -> bytes:
 def _decoded(data: bytes, size: int, name: str) -> bytes:
     from ..codec.model import model_by_fingerprint
     from ..codec.previews import decode_preview
-    from ..images import encode_picture, stripped
+    from ..images import picture_bytes, stripped
 
     file = unpack(data, name=name)
     model = model_by_fingerprint(file.header.fingerprint, "cpu", name=name)
-    return encode_picture(stripped(decode_preview(file, model, size=size).picture), "png")
+    return picture_bytes(stripped(decode_preview(file, model, size=size).picture), "png")
 
 
 def _png(width: int, height: int, samples: bytes) -> bytes:

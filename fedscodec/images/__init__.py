@@ -19,14 +19,14 @@ from .reading import Beside, expected_pixels, read_beside, read_picture
 from .resizing import resize
 from .tensors import crop, from_tensor, pad, pixels_of, region, to_tensor
 from .thumbnails import pack_thumbnail, unpack_thumbnail
-from .writing import WRITABLE_SUFFIXES, encode_picture, not_kept, to_pil
+from .writing import WRITABLE_SUFFIXES, not_kept, picture_bytes, to_pil
 
 __all__ = [
     "WRITABLE_SUFFIXES",
     "Beside",
     "Picture",
     "crop",
-    "encode_picture",
+    "picture_bytes",
     "expected_pixels",
     "from_array",
     "from_tensor",

@@ -62,7 +62,7 @@ def is_written_grey(picture: Picture) -> bool:
     return picture.grey and not (picture.icc and is_for_colour(picture.icc))
 
 
-def encode_picture(picture: Picture, format: str = "png", *, name: str = "the picture") -> bytes:
+def picture_bytes(picture: Picture, format: str = "png", *, name: str = "the picture") -> bytes:
     """Encode a picture as a file of `format`: one of WRITABLE_SUFFIXES, with or without the dot.
 
     Includes ICC, Exif, XMP and alpha if the format has them (see `not_kept`). JPEG and AVIF are lossy. Raises
@@ -84,7 +84,7 @@ def encode_picture(picture: Picture, format: str = "png", *, name: str = "the pi
 
 
 def not_kept(picture: Picture, format: str) -> tuple[str, ...]:
-    """Sentences about what a format, named as in `encode_picture`, cannot hold of the picture."""
+    """Sentences about what a format, named as in `picture_bytes`, cannot hold of the picture."""
     suffix = f".{format.lower().removeprefix('.')}"
     kind, _ = _WRITERS.get(_ALIASES.get(suffix, suffix), ("", {}))
     account = Account()

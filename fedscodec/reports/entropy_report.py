@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..files.outputs import write_file
-from ..images import encode_picture
+from ..images import picture_bytes
 from . import charts, plots
 from .heatmaps import DOWN, Entropy, heatmap, levels, palette, require_ranks
 from .tables import Line, Table
@@ -37,7 +37,7 @@ def write(found: Sequence[Entropy], folder: Path, ranks: tuple[int, ...], *, eve
     }
     for entropy in found:
         for rank in range(1, len(entropy.maps) + 1) if every else ranks:
-            made[_map_name(entropy, rank)] = encode_picture(_map(entropy, rank, DOWN), "png")
+            made[_map_name(entropy, rank)] = picture_bytes(_map(entropy, rank, DOWN), "png")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "maps").mkdir(exist_ok=True)
     for name, data in made.items():
@@ -50,10 +50,10 @@ def figure(found: Sequence[Entropy], ranks: Sequence[int]) -> str:
     drawn, top = [], 0.0
     for entropy in found:
         height = _SIDE * entropy.picture.height / entropy.picture.width
-        cells = [(entropy.name, encode_picture(entropy.picture, "jpg"))]
+        cells = [(entropy.name, picture_bytes(entropy.picture, "jpg"))]
         for rank in ranks:
             bits = entropy.means[int(entropy.ranking[rank - 1])]
-            cells.append((f"rank {rank}: {bits:.2f} bits", encode_picture(_map(entropy, rank), "png")))
+            cells.append((f"rank {rank}: {bits:.2f} bits", picture_bytes(_map(entropy, rank), "png")))
         for column, (words, data) in enumerate(cells):
             left = column * (_SIDE + _GAP)
             drawn.append(f'<text x="{left}" y="{top + 14:.1f}">{escape(words)}</text>')
@@ -105,13 +105,13 @@ def render(found: Sequence[Entropy], ranks: tuple[int, ...]) -> str:
 def _picture(entropy: Entropy, ranks: tuple[int, ...]) -> dict[str, Any]:
     width, height = entropy.picture.width, entropy.picture.height
     strip = [
-        {"rank": rank, "words": _words(entropy, rank), "source": embed(encode_picture(_map(entropy, rank), "png"))}
+        {"rank": rank, "words": _words(entropy, rank), "source": embed(picture_bytes(_map(entropy, rank), "png"))}
         for rank in ranks
     ]
     return {
         "name": entropy.name, "width": width, "height": height, "strip": strip,
         "room": round(2 * 560 * min(1.0, width / height)) + 14,  # of both side by side, on a screen
-        "source": embed(encode_picture(entropy.picture, "jpg")), "facts": _facts(entropy), "data": _data(entropy),
+        "source": embed(picture_bytes(entropy.picture, "jpg")), "facts": _facts(entropy), "data": _data(entropy),
     }  # fmt: skip
 
 

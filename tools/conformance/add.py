@@ -27,8 +27,7 @@ from fedscodec.codec.model import Model, load_model
 from fedscodec.codec.settings import Encoding
 from fedscodec.entropy.streams import symbol_bytes
 from fedscodec.fileformat import unpack
-from fedscodec.images import Picture, from_array, read_picture, srgb_profile
-from fedscodec.images import encode_picture as encode_png
+from fedscodec.images import Picture, from_array, picture_bytes, read_picture, srgb_profile
 
 TESTS = Path(__file__).parents[2] / "tests"
 FILES, NETWORKS = TESTS / "conformance" / "v1", TESTS / "conformance" / "networks"
@@ -158,7 +157,7 @@ def add(
     if not all(np.array_equal(a, b) for a, b in zip(encoded.symbols, decoded.symbols, strict=True)):
         raise AssertionError(f"{name} decodes to other symbols")
     (FILES / f"{name}.feds").write_bytes(encoded.data)
-    (FILES / f"{name}.png").write_bytes(encode_png(replace(decoded.picture, alpha=None), "png"))
+    (FILES / f"{name}.png").write_bytes(picture_bytes(replace(decoded.picture, alpha=None), "png"))
     symbols = hashlib.sha256(b"".join(symbol_bytes(encoded.symbols))).hexdigest()
     index[name] = {"model": model.name, "quality": quality, "symbols_sha256": symbols}
     if picture.alpha is not None:

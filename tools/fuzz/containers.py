@@ -150,4 +150,4 @@ def boxes(data: bytes) -> None:
             raise AssertionError("what was read is not what is written")
         travelling = {what: plane}
     picture = images.Picture(np.zeros((HEIGHT, WIDTH, 3), np.uint8), **travelling)
-    images.encode_picture(picture, KINDS[first % 5], name="out")
+    images.picture_bytes(picture, KINDS[first % 5], name="out")

@@ -13,7 +13,7 @@ from safetensors_edits import MOST_STEPS, STEP
 from weights_files import SMALLEST, write_smallest
 
 from fedscodec import fileformat, images
-from fedscodec.boxes import ALPHA, ICC, SRGB, SUMS, XMP, stream_sums
+from fedscodec.boxes import ALPHA, ICC, SRGB, STREAM_CHECKS, XMP, stream_checks_of
 from fedscodec.boxes import EXIF as EXIF_BOX
 
 TESTS = Path(__file__).parents[2] / "tests"
@@ -77,6 +77,12 @@ def files_with_boxes() -> list[bytes]:
         {SRGB: b""},
         {ICC: icc},
         {EXIF_BOX: exif + bytes(200), XMP: 9 * b"<x:xmpmeta/>"},
-        {EXIF_BOX: exif + bytes(200), XMP: 9 * b"<x:xmpmeta/>", ALPHA: png, SRGB: b"", SUMS: stream_sums(file.streams)},
-    ]
+        {
+            EXIF_BOX: exif + bytes(200),
+            XMP: 9 * b"<x:xmpmeta/>",
+            ALPHA: png,
+            SRGB: b"",
+            STREAM_CHECKS: stream_checks_of(file.streams),
+        },
+    ]  # fmt: skip
     return [fileformat.pack(fileformat.FedsFile(file.header, file.streams, boxes)) for boxes in sets]

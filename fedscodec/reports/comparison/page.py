@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...errors import OutputError
-from ...images import Picture, encode_picture
+from ...images import Picture, picture_bytes
 from ..viewer import Scene, Shot, embed, page
 from .versions import Comparison, Version
 
@@ -43,7 +43,7 @@ def _shot(version: Version) -> Shot:
 def _without_loss(picture: Picture) -> bytes:
     if max(picture.width, picture.height) <= _WEBP_SIDE_AT_MOST:
         try:
-            return encode_picture(picture, "webp")
+            return picture_bytes(picture, "webp")
         except OutputError:  # a Pillow that was built without WebP
             pass
-    return encode_picture(picture, "png")
+    return picture_bytes(picture, "png")
