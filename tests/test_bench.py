@@ -29,7 +29,7 @@ from fedscodec.images import Picture, read_picture
 from fedscodec.metrics.decibels import of_ms_ssim
 from fedscodec.metrics.ms_ssim import ms_ssim
 from fedscodec.metrics.psnr import psnr
-from fedscodec.reports import report
+from fedscodec.reports import bench_report
 from fedscodec.version import __version__
 
 ENCODE = {"analysis", "hyper analysis", "entropy nets", "coder"}
@@ -360,7 +360,7 @@ def feds(*arguments):
 
 
 def test_the_command_prints_tables_and_keeps_results(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "write", lambda folder: [folder / "report.html"])
+    monkeypatch.setattr(bench_report, "write", lambda folder: [folder / "report.html"])
     out = tmp_path / "results"
     fixed = ["--model", "tiny", "--device", "cpu", "--quality", 2, "--quality", 6.5, "-o", out]
     result = feds("bench", photos, "--peers", "jpeg", *fixed)

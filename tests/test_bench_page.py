@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from fedscodec.bench.results import to_json
 from fedscodec.cli import app
 from fedscodec.errors import FedsError
-from fedscodec.reports import report
+from fedscodec.reports import bench_report
 
 for module in ("bjontegaard", "jinja2"):
     pytest.importorskip(module, reason=f"reports need {module}, of the bench extra")
@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
     """A run on Kodak with a report, made once."""
     place = tmp_path_factory.mktemp("kodak")
     put_pictures(place, made_up("kodak", 24), ("kodim01.png", "kodim02.png"))
-    report.write(place)
+    bench_report.write(place)
     return place
 
 
@@ -71,13 +71,13 @@ def test_what_comes_from_results_is_text(folder):
 def test_a_report_is_a_function_of_its_results(folder, tmp_path):
     (tmp_path / "results.json").write_bytes((folder / "results.json").read_bytes())
     (tmp_path / "decoded").symlink_to(folder / "decoded")
-    for path in report.write(tmp_path):
+    for path in bench_report.write(tmp_path):
         assert path.read_bytes() == (folder / path.name).read_bytes(), path.name
 
 
 def test_a_report_in_another_folder_has_no_pictures(folder, tmp_path):
     there = tmp_path / "results" / "kodak"
-    assert {path.name for path in report.write(folder, there)} == {path.name for path in there.iterdir()}
+    assert {path.name for path in bench_report.write(folder, there)} == {path.name for path in there.iterdir()}
     html = (there / "report.html").read_text()
     assert "data:image" not in html and 'data-curve="student"' in html
     assert (there / "results.json").read_text() == (folder / "results.json").read_text()
@@ -102,13 +102,13 @@ def test_a_run_of_peers_alone_has_a_report(tmp_path):
     rows = [row for row in results.rows if row.codec != "student"]
     peers = {key: codec for key, codec in results.codecs.items() if key != "student"}
     (tmp_path / "results.json").write_text(to_json(replace(results, codecs=peers, rows=rows)))
-    report.write(tmp_path)
+    bench_report.write(tmp_path)
     assert 'data-curve="webp"' in (tmp_path / "report.html").read_text()
 
 
 def test_no_report_without_results(tmp_path):
     with pytest.raises(FedsError, match=r"results\.json: cannot be read"):
-        report.write(tmp_path)
+        bench_report.write(tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from test_cli import feds, told
 import fedscodec
 from fedscodec import images
 from fedscodec.batch.done import Done, Facts, Total
-from fedscodec.commands import report
+from fedscodec.commands import printing
 
 ROOT = Path(__file__).parent.parent
 TINY = ("--model", "tiny-q3", "--device", "cpu")
@@ -153,13 +153,13 @@ def test_notes_of_many(photos):
 def test_lines_of_many():
     facts = Facts(1000, 500, False, 4.25, "student", "00", {"ms_ssim": 0.97})
     done = Done(Path("a.png"), Path("a.feds"), "encoded", 10**6, 31_250, 1.234, facts)
-    assert report.done_line(done) == "31,250 bytes, 0.500 bpp, 48.0:1, q4.25 of student, 1.23 s, MS-SSIM 0.9700"
+    assert printing.done_line(done) == "31,250 bytes, 0.500 bpp, 48.0:1, q4.25 of student, 1.23 s, MS-SSIM 0.9700"
     total = Total(103, 98, 4, 1, 45_678_901, 2_345_678, 49.0)
-    assert report.total_line(total, 24.5) == (
+    assert printing.total_line(total, 24.5) == (
         "98 done, 4 up to date, 1 failed: 45,678,901 bytes became 2,345,678, 49.00 megapixels in 24.5 s, 2 a second"
     )
-    assert report.running_words(total, 24.5) == "45.7 MB -> 2.35 MB, 2 MP/s, 1 failed"
-    assert report.running_words(Total(), 0.0) == "0 B -> 0 B, 0 MP/s"
+    assert printing.running_words(total, 24.5) == "45.7 MB -> 2.35 MB, 2 MP/s, 1 failed"
+    assert printing.running_words(Total(), 0.0) == "0 B -> 0 B, 0 MP/s"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of POSIX")

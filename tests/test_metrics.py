@@ -80,11 +80,13 @@ def test_less_is_lost_of_a_better_picture(name):
 
 
 def test_words():
-    told = [METRICS[name].told(value) for name, value in (("psnr", 34.206), ("ms_ssim", 0.98), ("ssimulacra2", 71.1))]
+    told = [
+        METRICS[name].formatted(value) for name, value in (("psnr", 34.206), ("ms_ssim", 0.98), ("ssimulacra2", 71.1))
+    ]
     assert told == ["34.21 dB", "MS-SSIM 0.9800", "SSIMULACRA2 71.10"]
-    assert METRICS["psnr"].told(math.inf) == "no error"
-    assert METRICS["butteraugli"].told_at(-1.5) == "Butteraugli 1.500"
-    assert METRICS["ms_ssim"].told_at(15.0) == "15.00 dB"
+    assert METRICS["psnr"].formatted(math.inf) == "no error"
+    assert METRICS["butteraugli"].formatted_at(-1.5) == "Butteraugli 1.500"
+    assert METRICS["ms_ssim"].formatted_at(15.0) == "15.00 dB"
     assert [METRICS[name].asked(36) for name in ("psnr", "butteraugli")] == ["36 dB", "Butteraugli 36"]
 
 

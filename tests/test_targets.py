@@ -39,7 +39,7 @@ def test_limits_and_words(kind, value, limit, asked, told):
     target = Target(kind, value)
     assert target.limit(1_000_000) == pytest.approx(limit, abs=1e-9)
     assert target.asked == asked
-    assert target.told(150_000, 1_000_000) == told
+    assert target.formatted(150_000, 1_000_000) == told
 
 
 @pytest.mark.parametrize(

@@ -76,10 +76,10 @@ class Session:
         finally:
             self.keep()
 
-    def match(self, told: Callable[[str], None], trouble: Callable[[str], None]) -> None:
+    def match(self, progress: Callable[[str], None], trouble: Callable[[str], None]) -> None:
         """Code the viewer's pictures with every peer at nearly the bytes of our first network.
 
-        `told` gets a sentence for every file that is tried, `trouble` one for every failure of a peer.
+        `progress` gets a sentence for every file that is tried, `trouble` one for every failure of a peer.
         """
         ours = next((key for key, coder in self.coders.items() if coder.codec.kind == "feds"), None)
         names = [path.name for path in self.pictures.paths]
@@ -88,11 +88,11 @@ class Session:
             for own in matching.levels([row for row in self.rows if (row.codec, row.picture) == (ours, name)]):
                 for key, coder in self.coders.items():
                     if coder.codec.kind == "peer":
-                        self._match(path, key, own.bytes, told, trouble)
+                        self._match(path, key, own.bytes, progress, trouble)
         self.keep()
 
     def _match(
-        self, path: Path, key: str, size: int, told: Callable[[str], None], trouble: Callable[[str], None]
+        self, path: Path, key: str, size: int, progress: Callable[[str], None], trouble: Callable[[str], None]
     ) -> None:
         def measure(setting: int) -> Row | None:
             (measured,) = run.measure([Job(path, key, float(setting))], self.coders, trouble, self.metrics)
@@ -106,7 +106,7 @@ class Session:
         for row in matching.search(known, size, measure):
             self.matched.append(row)
             name = self.codecs[key].setting
-            told(f"{path.name}: {key} at {name} {row.setting:g} has {row.bytes:,} bytes beside our {size:,}")
+            progress(f"{path.name}: {key} at {name} {row.setting:g} has {row.bytes:,} bytes beside our {size:,}")
 
     def keep(self) -> None:
         """Save everything, if there is a folder."""

@@ -18,7 +18,7 @@ from ..networks.walk import walk
 from .beside import with_boxes
 from .devices import sparing
 from .exact import exact_picture
-from .latents import TRANSFORM_SHARE, streams_told, synthesise
+from .latents import TRANSFORM_SHARE, stream_progress, synthesise
 from .model import Model
 from .outcomes import Clock, Decoded, Encoded, Progress, separate_coder
 
@@ -98,10 +98,11 @@ def _read_latents(
     z_shape = (1, rows, columns, model.spec.hyper_latents)
     counts = [(part, part.count(4 * rows, 4 * columns)) for part in model.spec.parts() if part.stream <= wanted]
     require_long_enough(file.streams, math.prod(z_shape), counts, model.z_tables, model.y_tables)
-    told = streams_told(clock.progress, model, first=0.0, last=1 - TRANSFORM_SHARE)
+    on_stream = stream_progress(clock.progress, model, first=0.0, last=1 - TRANSFORM_SHARE)
     reader = StreamReader(
-        file.streams, z_shape, model.z_tables, model.y_tables, model.tensors_on, unit=model.spec.mean_unit, told=told
-    )
+        file.streams, z_shape, model.z_tables, model.y_tables, model.tensors_on,
+        unit=model.spec.mean_unit, on_stream=on_stream,
+    )  # fmt: skip
     with clock.stage("entropy nets"):
         y_hat = walk(model.side, None, None, header.quality, reader, wanted)
     separate_coder(clock, reader.seconds)

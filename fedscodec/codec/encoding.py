@@ -20,7 +20,7 @@ from ..networks.walk import walk
 from .beside import add_preview, boxes_of
 from .devices import sparing
 from .effort.levels import STEPS
-from .latents import TRANSFORM_SHARE, analyse, hyper_analyse, last, streams_told
+from .latents import TRANSFORM_SHARE, analyse, hyper_analyse, last, stream_progress
 from .model import Model
 from .outcomes import Analysed, Clock, Encoded, Progress, Stopped, never, separate_coder, within
 from .settings import Encoding
@@ -111,9 +111,9 @@ def _encode(
     from .effort.refining import Latents, refine  # which need torch
 
     with clock.stage("refinement"):
-        told = within(whole, first, 1.0)
+        progress = within(whole, first, 1.0)
         latents = refine(
-            Latents(y, z), analysed.picture, model, thousandths / 1000, steps, progress=told, stopped=stopped
+            Latents(y, z), analysed.picture, model, thousandths / 1000, steps, progress=progress, stopped=stopped
         )
     del y, z
     clock.progress = None
@@ -127,9 +127,9 @@ def _file(
 ) -> Encoded:  # fmt: skip
     """The file of latents y [1, M, H/16, W/16] and z [1, H/64, W/64, Z]."""
     picture = analysed.picture
-    told = streams_told(clock.progress, model, first=TRANSFORM_SHARE, last=1.0)
+    on_stream = stream_progress(clock.progress, model, first=TRANSFORM_SHARE, last=1.0)
     writer = StreamWriter(
-        model.z_tables, model.y_tables, unit=model.spec.mean_unit, count_bits=how.count_bits, told=told
+        model.z_tables, model.y_tables, unit=model.spec.mean_unit, count_bits=how.count_bits, on_stream=on_stream
     )
     with clock.stage("entropy nets"):
         y_hat = walk(model.side, z, last(y), thousandths, writer)

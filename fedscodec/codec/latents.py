@@ -64,9 +64,9 @@ def analyse(network: Network, picture: Picture, quality: float, progress: Progre
 
     grid = list(transform_tiles(rows, columns, network.sights[0], network.tile_side))
     with network.autocast():
-        told = _told(grid, progress, 0.0, TRANSFORM_SHARE)
+        counted = _with_progress(grid, progress, 0.0, TRANSFORM_SHARE)
         run_in_tiles(
-            lambda pixels: network.g_a(pixels, quality), lambda box: pixels_of(picture, *box.scaled(16)), write, told
+            lambda pixels: network.g_a(pixels, quality), lambda box: pixels_of(picture, *box.scaled(16)), write, counted
         )
     return latents
 
@@ -94,9 +94,9 @@ def synthesise(network: Network, y_hat: Any, header: Header, progress: Progress 
 
     grid = list(transform_tiles(y_hat.shape[1], y_hat.shape[2], network.sights[1], network.tile_side))
     with network.autocast():
-        told = _told(grid, progress, 1 - TRANSFORM_SHARE, 1.0)
+        counted = _with_progress(grid, progress, 1 - TRANSFORM_SHARE, 1.0)
         run_in_tiles(lambda part: network.g_s(part, quality, grey=header.grey), lambda box: box.of_last(y_hat), write,
-                     told, 16)  # fmt: skip
+                     counted, 16)  # fmt: skip
     return pixels
 
 
@@ -105,7 +105,7 @@ def last(x: Any) -> Any:
     return x.transpose(0, 2, 3, 1) if isinstance(x, np.ndarray) else x.permute(0, 2, 3, 1)
 
 
-def _told(items: list[T], progress: Progress | None, first: float, last: float) -> Iterable[T]:
+def _with_progress(items: list[T], progress: Progress | None, first: float, last: float) -> Iterable[T]:
     """Yield the items and report progress after each, from first to last."""
     for number, item in enumerate(items, start=1):
         yield item
@@ -113,7 +113,9 @@ def _told(items: list[T], progress: Progress | None, first: float, last: float) 
             progress(first + (last - first) * number / len(items))
 
 
-def streams_told(progress: Progress | None, model: Network, first: float, last: float) -> Callable[[int], None] | None:
+def stream_progress(
+    progress: Progress | None, model: Network, first: float, last: float
+) -> Callable[[int], None] | None:
     """A function that reports finished streams of a coder as progress from first to last."""
     if progress is None:
         return None

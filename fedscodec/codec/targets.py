@@ -79,12 +79,12 @@ class Target:
             return cost if self.kind == "size" else 8 * cost / pixels
         return FIDELITIES[self.kind].value(cost)
 
-    def told(self, cost: float, pixels: int) -> str:
+    def formatted(self, cost: float, pixels: int) -> str:
         """A cost in words: `23,456 bytes`, `36.02 dB`."""
         value = self.value_of(cost, pixels)
         if self.is_size:
             return f"{value:,.0f} bytes" if self.kind == "size" else f"{value:.4f} bpp"
-        return FIDELITIES[self.kind].told(value)
+        return FIDELITIES[self.kind].formatted(value)
 
     def error(self, original: Picture, decoded: Picture) -> float:
         """The cost of a decoded picture, if the target is a metric."""
@@ -149,7 +149,7 @@ def encode_to_target(
 
     def at_the_end(quality: int) -> str:
         which = "lowest" if quality == lowest else "highest"
-        comes_to = target.told(trials.cost(quality), pixels)
+        comes_to = target.formatted(trials.cost(quality), pixels)
         return f"q{quality / 1000:g}, the {which} quality of {model.name}, comes to {comes_to}"
 
     if found is None:
@@ -164,7 +164,7 @@ def encode_to_target(
     return Hit(
         encoded,
         target.value_of(cost, pixels),
-        target.told(cost, pixels),
+        target.formatted(cost, pixels),
         note,
         len(trials.costs),
         trials.seconds,

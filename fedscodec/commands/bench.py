@@ -152,10 +152,10 @@ def _match(session: Session) -> None:
 
 def _report(folder: Path) -> None:
     from ..errors import FedsError
-    from ..reports import report
+    from ..reports import bench_report
 
     try:
-        made = report.write(folder)
+        made = bench_report.write(folder)
     except FedsError as error:  # its libraries are not installed; the measurements are saved
         say(f"no report: {error}", quiet=False)
     else:
@@ -165,7 +165,7 @@ def _report(folder: Path) -> None:
 
 def _print(session: Session, markdown: bool) -> None:
     from . import bench_tables
-    from .report import print_table
+    from .printing import print_table
 
     results = session.results()
     if results.rows and markdown:

@@ -30,7 +30,7 @@ def report(
 ) -> None:
     """Write report.html, tables.md and the plots of a benchmark, replacing existing ones."""
     with one_sentence(debug):
-        from ..reports import report as reports
+        from ..reports import bench_report
 
-        for path in reports.write(folder, output, anchor=anchor):
+        for path in bench_report.write(folder, output, anchor=anchor):
             say(str(path), quiet)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..metrics.table import METRICS
-from .report import new_table
+from .printing import new_table
 
 if TYPE_CHECKING:
     from rich.table import Table

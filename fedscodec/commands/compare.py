@@ -12,7 +12,7 @@ import typer
 from ..fileformat import DEFAULT_MAX_PIXELS
 from ..files.names import name_of, shown
 from ..files.outputs import Place, require_writable, write_output
-from . import report
+from . import printing
 from .failures import one_sentence
 from .options import Debug, Device, Force, MaxPixels, ModelName, OnDevice, Quiet, examples, writable_format
 from .streams import say
@@ -106,7 +106,7 @@ def _compare(
         say(f"feds: {shown(source)}: {warning}", quiet)
     for row in compare(picture, network, qualities, peers):
         for version in row:
-            say(f"{shown(source)}: {report.version_line(version)}", quiet)
+            say(f"{shown(source)}: {printing.version_line(version)}", quiet)
         sys.stderr.flush()
         rows.append(row)
     return Comparison(shown(source.name), picture, source.stat().st_size, tuple(rows))

@@ -11,7 +11,7 @@ from ..batch.plan import is_batch, plan
 from ..codec.settings import Decoding
 from ..fileformat import DEFAULT_MAX_PIXELS, unpack
 from ..files.outputs import Place, writable_path, write_output
-from . import many, report
+from . import many, printing
 from .failures import DAMAGED, one_sentence
 from .options import (
     AsJson,
@@ -138,7 +138,7 @@ def _decode_one(source: Path, output: Place | None, how: Decoding, *, quiet: boo
         force=how.force,
         place=output,
     )
-    line = report.decoded_line(header, decoded.picture, network.name, sum(decoded.seconds.values()))
+    line = printing.decoded_line(header, decoded.picture, network.name, sum(decoded.seconds.values()))
     say(f"{name_of(target, 'output')}: {line}", quiet)
     if decoded.picture.warnings:  # only a damaged file has any
         say(f"feds: {name}: {'; '.join(decoded.picture.warnings)}", False)
@@ -156,7 +156,7 @@ def _show_preview(source: Path, output: Place | None, how: Decoding, *, quiet: b
     write_output(
         target, images.picture_bytes(picture, kind, name=name_of(target, "output")), force=how.force, place=output
     )
-    say(f"{name_of(target, 'output')}: {report.preview_line(file.header, picture)}", quiet)
+    say(f"{name_of(target, 'output')}: {printing.preview_line(file.header, picture)}", quiet)
 
 
 def _suffix(how: Decoding) -> str:

@@ -15,7 +15,7 @@ from ..codec.settings import Encoding
 from ..fileformat import DEFAULT_MAX_PIXELS
 from ..files.outputs import Place, writable_path, write_output
 from ..registry import DEFAULT_MODEL
-from . import many, report
+from . import many, printing
 from .failures import one_sentence
 from .options import (
     AsJson,
@@ -145,9 +145,9 @@ def _encode_one(source: Path, output: Place | None, how: Encoding, *, quiet: boo
         say(f"feds: {name}: {made.note}", quiet)
     write_output(target, made.encoded.data, force=how.force, place=output)
     before = source.stat().st_size if source.is_file() else math.inf
-    if larger := report.larger_line(name, before, len(made.encoded.data)):
+    if larger := printing.larger_line(name, before, len(made.encoded.data)):
         say(larger, quiet)
-    line = report.encoded_line(made.encoded.data, network.name, made.seconds, made.measured)
+    line = printing.encoded_line(made.encoded.data, network.name, made.seconds, made.measured)
     say(f"{name_of(target, 'output')}: {line}", quiet)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..fileformat import unpack
-from . import report
+from . import printing
 from .failures import one_sentence
 from .options import Debug, FedsFile, examples
 from .streams import json_lines, name_of, read_feds, tell
@@ -34,7 +34,7 @@ def info(
         names = [weights.name for weights in installed() if weights.fingerprint == fingerprint]
         if as_json:
             with json_lines() as write:
-                write(report.info_record(file, len(data), names))
+                write(printing.info_record(file, len(data), names))
             return
-        for line in report.info_lines(file, len(data), names):
+        for line in printing.info_lines(file, len(data), names):
             tell(line)

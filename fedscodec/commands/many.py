@@ -16,7 +16,7 @@ from ..batch.done import FAILED, SKIPPED, Done, Total, as_record
 from ..errors import OutputError
 from ..files.names import STANDARD, name_of, printable, shown
 from ..files.outputs import Place
-from . import report
+from . import printing
 from .failures import explained
 from .streams import json_lines, say
 
@@ -53,10 +53,10 @@ def show(
         with json_lines() as write:
             total, failures, seconds = _do(plan.tasks, how, ray, jobs, quiet, write)
             passed_over = {"left": dict(plan.left), "notes": plan.notes}
-            write({"total": report.total_record(total, seconds) | passed_over})
+            write({"total": printing.total_record(total, seconds) | passed_over})
     else:
         total, failures, seconds = _do(plan.tasks, how, ray, jobs, quiet, None)
-    say(report.total_line(total, seconds), quiet)
+    say(printing.total_line(total, seconds), quiet)
     if failures:
         _list_failures(failures, total.files)
 
@@ -99,10 +99,10 @@ def _tell(done: Done, progress: Progress | None, *, as_json: bool, quiet: bool) 
     if quiet or done.status in (SKIPPED, FAILED):
         return
     lines = [f"feds: {shown(done.source)}: {note}" for note in (done.facts.notes if done.facts else ())]
-    if larger := report.larger_line(shown(done.source), done.bytes_in, done.bytes_out):
+    if larger := printing.larger_line(shown(done.source), done.bytes_in, done.bytes_out):
         lines += [larger] if done.target.suffix == ".feds" else []
     if progress is None and not as_json:
-        lines.append(f"{shown(done.target)}: {report.done_line(done)}")
+        lines.append(f"{shown(done.target)}: {printing.done_line(done)}")
     for line in lines:
         (progress.console.print(printable(line), soft_wrap=True) if progress else say(line))
 
@@ -139,5 +139,5 @@ def _bar(files: int, quiet: bool) -> Iterator[Progress | None]:
 def _advance(progress: Progress | None, total: Total) -> None:
     if progress is not None:
         task = progress.tasks[0]
-        words = report.running_words(total, task.elapsed or 0.0)
+        words = printing.running_words(total, task.elapsed or 0.0)
         progress.update(task.id, completed=total.files, description=words)

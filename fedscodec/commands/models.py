@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import report
+from . import printing
 from .failures import one_sentence
 from .options import Debug, examples
 from .streams import say
@@ -31,8 +31,8 @@ def models(
         if not found:
             places = ", ".join(str(folder) for folder in folders())
             say(f"feds: found no weights files in {places}")
-        report.print_table(report.models_table(found))
+        printing.print_table(printing.models_table(found))
         if every:
             from ..networks.spec import VARIANTS
 
-            report.print_table(report.variants_table(VARIANTS))
+            printing.print_table(printing.variants_table(VARIANTS))

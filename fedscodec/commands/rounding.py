@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import report
+from . import printing
 from .failures import one_sentence
 from .options import Debug, examples
 
@@ -31,4 +31,4 @@ def rounding(
     with one_sentence(debug):
         from ..bench.rounding import measure
 
-        report.print_table(report.rounding_table(measure(checkpoint, pictures, quality or [1.0, 4.0, 7.0])))
+        printing.print_table(printing.rounding_table(measure(checkpoint, pictures, quality or [1.0, 4.0, 7.0])))

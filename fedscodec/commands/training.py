@@ -11,7 +11,7 @@ from rich.status import Status
 
 from ..files.outputs import write_file
 from ..training.job import Job
-from ..training.reports import read_log
+from ..training.log import read_log
 from ..training.session import run
 
 

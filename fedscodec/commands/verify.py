@@ -13,7 +13,7 @@ from ..errors import FedsError
 from ..fileformat import DEFAULT_MAX_PIXELS
 from ..files.names import STANDARD
 from ..files.standard import require_output
-from . import report
+from . import printing
 from .failures import one_sentence
 from .options import Backend, Debug, Device, MaxPixels, OnBackend, OnDevice, Quiet, examples
 from .streams import json_lines, name_of, read_feds, tell
@@ -69,7 +69,7 @@ def _in_words(verdicts: Iterator[tuple[Path, Verdict]], quiet: bool) -> bool:
     for _, verdict in verdicts:
         sound &= verdict.sound
         if not (quiet and verdict.sound):
-            tell(report.verdict_line(verdict))
+            tell(printing.verdict_line(verdict))
     return sound
 
 

@@ -25,7 +25,7 @@ _INT16_LIMIT = 2**15 - 1
 Maps = TypeVar("Maps")
 """Arrays of numpy or tensors of torch."""
 
-Told = Callable[[int], None]
+OnStream = Callable[[int], None]
 """Called after each stream with the number of streams so far."""
 
 
@@ -39,9 +39,10 @@ class StreamWriter:
 
     def __init__(
         self, z_tables: Tables, y_tables: tuple[Tables, ...], *, unit: int = MEAN_UNIT, count_bits: bool = False,
-        told: Told | None = None,
+        on_stream: OnStream | None = None,
     ) -> None:  # fmt: skip
-        self.z_tables, self.y_tables, self.unit, self.count_bits, self.told = z_tables, y_tables, unit, count_bits, told
+        self.z_tables, self.y_tables, self.unit = z_tables, y_tables, unit
+        self.count_bits, self.on_stream = count_bits, on_stream
         self.streams: list[bytes] = []
         self.symbols: list[np.ndarray] = []
         self.bits = 0.0
@@ -82,8 +83,8 @@ class StreamWriter:
         self.seconds += time.perf_counter() - begin
         self.symbols.append(_joined([symbols for symbols, _, _ in self._waiting]))
         self._waiting = []
-        if self.told:
-            self.told(len(self.streams))
+        if self.on_stream:
+            self.on_stream(len(self.streams))
 
 
 class StreamReader:
@@ -94,9 +95,9 @@ class StreamReader:
 
     def __init__(
         self, streams: tuple[bytes, ...], z_shape: tuple[int, ...], z_tables: Tables, y_tables: tuple[Tables, ...],
-        device: Any = "cpu", *, unit: int = MEAN_UNIT, told: Told | None = None,
+        device: Any = "cpu", *, unit: int = MEAN_UNIT, on_stream: OnStream | None = None,
     ) -> None:  # fmt: skip
-        self.z_tables, self.y_tables, self.unit, self.told = z_tables, y_tables, unit, told
+        self.z_tables, self.y_tables, self.unit, self.on_stream = z_tables, y_tables, unit, on_stream
         self.streams, self.z_shape, self.device = streams, z_shape, device
         self.symbols: list[np.ndarray] = []
         self.seconds = 0.0
@@ -123,8 +124,8 @@ class StreamReader:
             which = "the z stream" if number == 0 else f"the slice {number} stream"
             raise StreamError(f"{which} is damaged: {error}", number) from None
         self.seconds += time.perf_counter() - begin
-        if self.told and ends:
-            self.told(len(self.symbols))
+        if self.on_stream and ends:
+            self.on_stream(len(self.symbols))
         return symbols.reshape(shape)
 
     def _next(self, stream: bytes, index: np.ndarray, tables: Tables, ends: bool) -> np.ndarray:

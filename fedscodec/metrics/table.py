@@ -70,7 +70,7 @@ class Metric:
         """Its name on a command line, without the leading dashes."""
         return self.name.replace("_", "-")
 
-    def told(self, value: float) -> str:
+    def formatted(self, value: float) -> str:
         """A value in words: `34.21 dB`, `MS-SSIM 0.9800`; `no error` for an infinite value."""
         figure = self.figure(value)
         return figure if self.unit else f"{self.title} {figure}"
@@ -81,11 +81,11 @@ class Metric:
             return "no error"
         return f"{value:.{self.digits}f}" + (f" {self.unit}" if self.unit else "")
 
-    def told_at(self, height: float) -> str:
+    def formatted_at(self, height: float) -> str:
         """The value at a height of its axis, in words; MS-SSIM in decibels."""
         if self.lower_is_better:
-            return self.told(-height)
-        return f"{height:.2f} dB" if self.axis.endswith("dB") else self.told(height)
+            return self.formatted(-height)
+        return f"{height:.2f} dB" if self.axis.endswith("dB") else self.formatted(height)
 
     def asked(self, value: float) -> str:
         """A target in words: `36 dB`, `MS-SSIM 0.98`."""

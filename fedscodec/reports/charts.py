@@ -85,10 +85,10 @@ def _curve(
     path = " ".join(f"{plane.across(x):.1f},{plane.down(y):.1f}" for x, y in points)
     drawn = [f'<g class="curve {weight}{anchor}{hidden}" data-curve="{escape(curve.name)}" style="--c:{colour}">']
     drawn.append(f'<g clip-path="url(#{inside})"><polyline points="{path}"/>')
-    told = METRICS[metric].told_at
+    formatted = METRICS[metric].formatted_at
     for number, (x, y) in enumerate(points):
         setting = f" at {curve.settings[number]:g}" if curve.settings else ""
-        tip = escape(f"{curve.title}{setting}: {x:.3f} bpp, {told(y)}")
+        tip = escape(f"{curve.title}{setting}: {x:.3f} bpp, {formatted(y)}")
         drawn.append(f'<circle cx="{plane.across(x):.1f}" cy="{plane.down(y):.1f}"><title>{tip}</title></circle>')
     drawn.append("</g>")
     if label and label.tip:

@@ -21,7 +21,7 @@ Row = Mapping[str, Any]
 
 
 def training_curve(rows: Sequence[Row], title: str) -> bytes:
-    """An SVG file of a run's reports (`training.reports.Report` as dicts), with a line where a phase begins."""
+    """An SVG file of a run's reports (`training.log.Report` as dicts), with a line where a phase begins."""
     minutes = (0.0, max((row["minutes"] for row in rows), default=0.0) or 1.0)
     drawn = [
         opened("training", f"Training curve of {title}", HEIGHT),

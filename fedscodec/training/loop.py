@@ -24,11 +24,11 @@ from .compiling import compile_transforms
 from .crops import Crops
 from .health import Health, diverged
 from .interrupts import Interrupts
+from .log import Report
 from .mixture import Mixture
 from .optimizers import Optimizers
 from .parallel import Team
 from .recipe import FULL, LINEAR, PHASES, Phase, Recipe
-from .reports import Report
 from .stages import FIGURES, Stage
 from .warm_start import start_linear
 

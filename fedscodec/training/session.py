@@ -29,6 +29,7 @@ from .crops import Crops
 from .data import Reading
 from .health import DivergedError
 from .job import Job
+from .log import Report, json_log
 from .loop import Trainer, place
 from .measure import Pace, measure
 from .measure import pace as pace_of
@@ -36,7 +37,6 @@ from .parallel import Team, join_team
 from .pixels import Pixels, read_pixels
 from .provenance import commit
 from .recipe import Recipe, recipe_from, replaced
-from .reports import Report, json_log
 from .stages import Alone, Distilled, Stage
 from .start import resized, start
 from .state import read_state, write_state

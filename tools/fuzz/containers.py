@@ -11,7 +11,7 @@ import torch
 from fedscodec import fileformat, images
 from fedscodec.codec.decoding import decode_file, decode_salvaged
 from fedscodec.codec.model import load_model
-from fedscodec.commands import report
+from fedscodec.commands import printing
 from fedscodec.entropy import rangecoder, tables
 from fedscodec.errors import FedsError
 
@@ -79,7 +79,7 @@ def file(data: bytes) -> None:
     with suppress(FedsError):
         fileformat.salvage(data)
     found = fileformat.unpack(data)
-    for _ in report.info_lines(found, len(data), []):
+    for _ in printing.info_lines(found, len(data), []):
         pass
     if fileformat.unpack(fileformat.pack(found)) != found:
         raise AssertionError("what was read is not what is written")

@@ -78,8 +78,8 @@ def refine(
             if stopped():
                 break
             work = _Tile(tile, Latents(y, z), picture, model, quality, costs)
-            told = within(progress, number / len(grid), (number + 1) / len(grid))
-            tile.kept.scaled(CELLS).of(y).copy_(work.refined(steps, told, stopped))
+            of_tile = within(progress, number / len(grid), (number + 1) / len(grid))
+            tile.kept.scaled(CELLS).of(y).copy_(work.refined(steps, of_tile, stopped))
             if len(grid) > 1:
                 del work
                 trim()
@@ -135,7 +135,7 @@ class _Tile:
         bottom, right = min(box.bottom, self._picture.height), min(box.right, self._picture.width)
         return region(self._picture, box.top, bottom, box.left, right).to(self._model.device)
 
-    def refined(self, steps: int, told: Progress | None, stopped: Stopped) -> Tensor:
+    def refined(self, steps: int, progress: Progress | None, stopped: Stopped) -> Tensor:
         """y [1, M, H/16, W/16] of the kept part of the tile, after this many steps."""
         generator = torch.Generator(self._model.device).manual_seed(0)
         first = best = now = self._assessed(self._y)
@@ -152,8 +152,8 @@ class _Tile:
             best = min(best, now, key=lambda state: state.cost)
             if now.cost > first.cost:  # too much at once
                 now, damping = best, damping / 2
-            if told is not None:
-                told((step + 1) / steps)
+            if progress is not None:
+                progress((step + 1) / steps)
         return self._kept.of(best.y)
 
     def _drawn(self, share: float, y_hat: Tensor, generator: torch.Generator) -> Tensor:

@@ -41,7 +41,7 @@ def encoded_line(data: bytes, model: str, seconds: float, measured: Mapping[str,
 
 
 def _fidelity(measured: Mapping[str, float]) -> Iterator[str]:
-    yield from (METRICS[name].told(value) for name, value in measured.items())
+    yield from (METRICS[name].formatted(value) for name, value in measured.items())
 
 
 def done_line(done: Done) -> str:

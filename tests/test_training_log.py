@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import pytest
 
 from fedscodec.reports.training_curve import training_curve
+from fedscodec.training.log import Report, json_log, minutes_and_seconds, read_log
 from fedscodec.training.recipe import Recipe
-from fedscodec.training.reports import Report, json_log, minutes_and_seconds, read_log
 
 REPORT = Report(7, 0.5, 1.25, 0.25, "full", 1.234567, 0.5, 30.0, 1.0, 123456.0, 0, {})
 
