@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from conftest import make_picture
@@ -13,6 +12,7 @@ from fedscodec.bench.rounding import Row
 from fedscodec.commands import printing
 from fedscodec.fileformat import assemble, pack
 from fedscodec.networks.spec import TINY
+from fedscodec.registry import WeightsInfo
 
 
 def a_file(*, grey=False, quality=3500, boxes=None):
@@ -88,8 +88,11 @@ def two_networks():
     one = replace(TINY, lambdas=(0.0075,))
     where = Path("/a folder [red]/with a long name that no terminal of 80 columns could hold/one.safetensors")
     return [
-        SimpleNamespace(name=name, path=where, spec=spec, qualities=spec.lambdas, fingerprint="ab", bytes=21345)
-        for name, spec in (("tiny", TINY), ("one", one))
+        WeightsInfo(name, where, spec, "ab", 21345, metadata)
+        for name, spec, metadata in (
+            ("tiny", TINY, {}),
+            ("one", one, {"parameters": "1230000", "kmacs_per_pixel": "45.6"}),
+        )
     ]
 
 
@@ -97,7 +100,7 @@ def test_models_table(two_networks, capsys):
     header, tiny, one = printed(printing.models_table(two_networks), capsys)
     assert header == ["name", "qualities", "lambda", "parameters", "kMAC/px", "bytes", "fingerprint", "file"]
     assert tiny[:8] == ["tiny", "q1", "...", "q7", "0.0016", "...", "0.06", "0.04"]
-    assert one[:3] == ["one", "q1", "0.0075"]
+    assert one[:6] == ["one", "q1", "0.0075", "1.23", "M", "46"]  # as the file says
     assert one[-16:] == ["21,345", "ab", *str(two_networks[0].path).split()]
 
 
