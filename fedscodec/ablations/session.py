@@ -40,7 +40,7 @@ from ..networks.metadata import read_metadata
 from ..networks.spec import VARIANTS
 from ..training import session as training
 from ..training.health import DivergedError
-from ..training.reports import minutes_and_seconds
+from ..training.log import minutes_and_seconds
 from . import rates, results
 from .pacing import Paced, paces
 from .plan import CHECKPOINT, SHIPPED, VIEWS, Run, command, counts_of, job_of, plan

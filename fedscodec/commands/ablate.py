@@ -108,10 +108,10 @@ def ablate(
 
 
 def _list(tables: Sequence[Table], minutes: float) -> None:
-    from . import report
+    from . import printing
 
     for table in tables:
-        report.print_table(report.ablation_table(table, minutes))
+        printing.print_table(report.ablation_table(table, minutes))
 
 
 def _require_a_report() -> None:
