@@ -111,7 +111,7 @@ def _list(tables: Sequence[Table], minutes: float) -> None:
     from . import printing
 
     for table in tables:
-        printing.print_table(report.ablation_table(table, minutes))
+        printing.print_table(printing.ablation_table(table, minutes))
 
 
 def _require_a_report() -> None:
