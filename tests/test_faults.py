@@ -45,6 +45,7 @@ def _all_is_loaded(tmp_path_factory):
     for command in (
         ["encode", source, "-o", str(target), "--model", "tiny"],
         ["decode", str(target), "-o", str(again)],
+        ["verify", str(target)],
     ):
         assert CliRunner().invoke(app, [*command, "--device", "cpu"]).exit_code == 0
 
