@@ -21,7 +21,8 @@ from fedscodec.entropy.streams import StreamReader, StreamWriter
 from fedscodec.entropy.tables import gaussian_tables, tables_from_probabilities
 from fedscodec.errors import WeightsError
 from fedscodec.networks import light_integers
-from fedscodec.networks.integer_side import LAYERS, as_integers, export, restore_twins, twin_steps
+from fedscodec.networks.integer_layers import LAYERS, as_integers
+from fedscodec.networks.integer_side import export, restore_twins, twin_steps
 from fedscodec.networks.light_integers import LightIntegers
 from fedscodec.networks.light_side import LightSide, quality_levels
 from fedscodec.networks.model import FedsModel

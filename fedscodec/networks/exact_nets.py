@@ -19,8 +19,8 @@ from ..entropy.exact_sums import ExactIntegers, ExactSpec, require_exact
 from ..entropy.fixedpoint import CONTEXT_LIMIT, MOST_KNOWN_SHIFT, RELU_LIMIT, WIDE_LIMIT
 from ..entropy.parts import Part
 from ..errors import WeightsError
+from .arrays import fitting_array
 from .spec import ModelSpec, Passes
-from .weights_file import fitting_array
 
 Net = dict[str, ExactSpec]
 """The layers of a network by name, in order."""

@@ -6,22 +6,21 @@ table index of every latent. Layers are matched by name and declared kind, never
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..entropy.fixedpoint import CONTEXT_LIMIT, MEAN_UNIT, quality_plane
-from ..entropy.integer import IntegerConv, quantised_multiplier, requantise
+from ..entropy.integer import quantised_multiplier, requantise
 from ..entropy.parts import Part, assemble
 from ..errors import WeightsError
-from .exact_twins import ExactTwin
+from .arrays import Arrays
+from .integer_layers import array_of, as_integers
 from .light_integers import (
     UP,
     LightIntegers,
-    exact_layer,
     export_light,
     light_steps,
     restore_light,
@@ -32,9 +31,6 @@ from .slices import FloatSide
 from .spec import ModelSpec
 from .tiles import SLICE_SIDE, Box, chunks, each_last, run_in_tiles, tiles
 from .twins import EntropyConv
-from .weights_file import fitting_array
-
-Arrays = dict[str, np.ndarray]
 
 
 def named_twins(side: FloatSide) -> dict[str, EntropyConv]:
@@ -155,43 +151,6 @@ class IntegerSide(nn.Module):
     def join(self, blocks: list[Tensor]) -> Tensor:
         """Blocks back to [1, H/16, W/16, M]; missing ones are zero."""
         return assemble(self.spec.parts(), blocks, self.spec.latents)
-
-
-def as_integers(wiring: nn.Module, arrays: Mapping[str, np.ndarray], name: str) -> nn.Module:
-    """The same structure in integers: every layer is built, by its declared type, from the arrays under its name.
-
-    Raises TypeError for a layer type without integers, and WeightsError if an array is missing or does not fit.
-    """
-    if make := LAYERS.get(type(wiring)):
-        return make(name, wiring, arrays)
-    if any(True for _ in wiring.parameters(recurse=False)):
-        raise TypeError(f"{name} is a {type(wiring).__name__}, expected one of {[kind.__name__ for kind in LAYERS]}")
-    for child, module in wiring.named_children():
-        setattr(wiring, child, as_integers(module, arrays, f"{name}.{child}"))
-    return wiring
-
-
-def array_of(arrays: Mapping[str, np.ndarray], name: str, dtype: type, shape: tuple[int, ...]) -> Tensor:
-    """`fitting_array` as a tensor."""
-    return torch.from_numpy(fitting_array(arrays, name, dtype, shape))
-
-
-def _layer(name: str, twin: EntropyConv, arrays: Mapping[str, np.ndarray]) -> IntegerConv:
-    shape = tuple(twin.weight.shape)
-    return IntegerConv(
-        array_of(arrays, f"{name}.weight", np.int8, shape),
-        array_of(arrays, f"{name}.bias", np.int32, shape[:1]),
-        array_of(arrays, f"{name}.multiplier", np.int32, shape[:1]),
-        array_of(arrays, f"{name}.shift", np.int32, shape[:1]),
-        twin.low, twin.high, twin.upsample,
-    )  # fmt: skip
-
-
-LAYERS: dict[type[nn.Module], Callable[[str, Any, Mapping[str, np.ndarray]], nn.Module]] = {
-    EntropyConv: _layer,
-    ExactTwin: exact_layer,
-}
-"""How to turn each layer type of a float twin into integers."""
 
 
 @torch.no_grad()

@@ -13,18 +13,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..entropy.exact32 import ExactLayer, kept
+from ..entropy.exact32 import kept
 from ..entropy.exact_sums import ExactIntegers
 from ..entropy.fixedpoint import CONTEXT_LIMIT, WIDE_LIMIT, quality_level
 from ..entropy.parts import Part, assemble
-from .exact_nets import integers_of, known_shift
+from .arrays import Arrays
+from .exact_nets import known_shift
 from .exact_twins import ExactTwin
+from .integer_layers import as_integers
 from .light_side import LightSide, means_and_indexes
 from .spec import STRIDE, ModelSpec, Passes
 from .tiles import HYPER_SIDE, SLICE_SIDE, Box, run_in_tiles, tiles
 from .twins import through
 
-Arrays = dict[str, np.ndarray]
 UP = STRIDE // 16
 """How many latents of y lie along each of z."""
 
@@ -63,11 +64,6 @@ def light_steps(side: LightSide) -> Arrays:
     return {**steps, "shapes": side.shapes.numpy(force=True)}
 
 
-def exact_layer(name: str, twin: ExactTwin, arrays: Mapping[str, np.ndarray]) -> ExactLayer:
-    """The integer layer of a twin. Raises WeightsError if an array is missing, does not fit, or can overflow."""
-    return ExactLayer(name, twin.spec, integers_of(arrays, name, twin.spec))
-
-
 class LightIntegers(nn.Module):
     """The same interface as `LightSide`, in exact integers; tensors are [1, H, W, C].
 
@@ -78,8 +74,6 @@ class LightIntegers(nn.Module):
     prior = None  # the coders bring the tables of z themselves
 
     def __init__(self, spec: ModelSpec, passes: Passes, arrays: Mapping[str, np.ndarray]) -> None:
-        from .integer_side import as_integers
-
         super().__init__()
         self.spec = spec
         with torch.device("meta"):

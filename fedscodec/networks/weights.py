@@ -14,12 +14,13 @@ from ..entropy.mixtures import is_gaussian, mixture_tables
 from ..entropy.tables import gaussian_tables, tables_from_probabilities
 from ..errors import WeightsError
 from ..files.outputs import write_file
+from .arrays import Arrays
 from .integer_side import IntegerSide, export, integer_nets, restore_twins, twin_steps
 from .light_integers import LightIntegers
 from .metadata import FORMAT, counts_of
 from .model import FedsModel
 from .spec import ModelSpec
-from .weights_file import FLOAT_PARTS, Arrays, Weights, fingerprint_of, read_weights, split, table_arrays, tables
+from .weights_file import FLOAT_PARTS, Weights, fingerprint_of, read_weights, split, table_arrays, tables
 
 __all__ = [
     "Weights",

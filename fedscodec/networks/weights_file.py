@@ -28,10 +28,10 @@ from safetensors import SafetensorError, safe_open
 
 from ..entropy.tables import Tables
 from ..errors import WeightsError
+from .arrays import Arrays
 from .metadata import read_metadata, spec_of
 from .spec import ModelSpec
 
-Arrays = dict[str, np.ndarray]
 FLOAT_PARTS = ("g_a", "g_s", "h_a", "gains")
 TYPES = ("F16", "F32", "I8", "I32")  # as safetensors calls them; of some others, numpy knows nothing
 
@@ -124,14 +124,3 @@ def tables(arrays: Arrays, path: Path) -> tuple[Tables, Tables]:
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
     return z, y
-
-
-def fitting_array(arrays: Mapping[str, np.ndarray], name: str, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
-    """An array by its name. Raises WeightsError if it is missing or does not fit."""
-    array = arrays.get(name)
-    if array is None:
-        raise WeightsError(f"the array {name} is missing")
-    if array.dtype != dtype or array.shape != shape:
-        expected = f"{np.dtype(dtype).name} {list(shape)}"
-        raise WeightsError(f"expected {name} as {expected}, found {array.dtype.name} {list(array.shape)}")
-    return array
