@@ -43,12 +43,12 @@ def register_feds_opener(
     `import fedscodec` registers it too, with the defaults of `fedscodec.encode`; a call without options restores those.
     A quality or target given to `save` overrides the `quality` here.
     """
-    told = {
+    options = {
         "model": model, "quality": quality, "device": device,
         "stream_checks": stream_checks, "preview": preview, "effort": effort,
     }  # fmt: skip
     SAVE_DEFAULTS.clear()
-    SAVE_DEFAULTS.update((name, value) for name, value in told.items() if value is not None)
+    SAVE_DEFAULTS.update((name, value) for name, value in options.items() if value is not None)
     _register(importlib.import_module(WATCHED))
 
 
@@ -74,7 +74,7 @@ def _open(stream: Any, filename: str | bytes) -> Any:
 def _save(image: Any, stream: Any, filename: str | bytes) -> None:
     from .plugin import save
 
-    save(image, stream, filename)
+    save(image, stream, filename, SAVE_DEFAULTS)
 
 
 class _Watcher:

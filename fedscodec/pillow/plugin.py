@@ -21,6 +21,7 @@ import functools
 import math
 import os
 import warnings
+from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image, ImageFile
@@ -29,7 +30,6 @@ from ..codec.targets import FIDELITIES, SIZES, only_target
 from ..errors import FedsError, FormatError, NotKeptWarning
 from ..fileformat import HEADER_BYTES_AT_MOST, FedsFile, read_header, unpack
 from ..registry import DEFAULT_MODEL
-from .hook import SAVE_DEFAULTS
 
 if TYPE_CHECKING:
     from ..codec.model import Model
@@ -134,14 +134,14 @@ def _decode(file: FedsFile, size: int | None) -> Image.Image:
     return to_pil(decode_one(file, _reader(file.header.fingerprint, _device()), Decoding(size=size)).picture)
 
 
-def save(image: Image.Image, stream: IO[bytes], filename: str | bytes) -> None:
-    """Encode an image into a stream, with the options in its encoderinfo. Raises OSError on failure."""
+def save(image: Image.Image, stream: IO[bytes], filename: str | bytes, defaults: Mapping[str, Any]) -> None:
+    """Encode an image into a stream, by its encoderinfo and else the defaults. Raises OSError on failure."""
     from ..codec.model import Model
     from ..codec.settings import Encoding
     from ..codec.single import encode_one
     from ..images import read_picture
 
-    options = _with_defaults(image.encoderinfo)
+    options = _with_defaults(image.encoderinfo, defaults)
     model = options.get("model", DEFAULT_MODEL)
     beside: dict[str, bytes] = {key: _bytes(options[key]) for key in ("icc_profile", "exif", "xmp") if key in options}
     try:
@@ -166,10 +166,10 @@ def save(image: Image.Image, stream: IO[bytes], filename: str | bytes) -> None:
     stream.write(data)
 
 
-def _with_defaults(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of `save`, with defaults from `register_feds_opener`; a single target is enough."""
+def _with_defaults(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of `save`, and the defaults for the rest; a single target is enough."""
     asked = any(options.get(key) is not None for key in _HOW_GOOD)
-    return {key: value for key, value in SAVE_DEFAULTS.items() if not (asked and key in _HOW_GOOD)} | options
+    return {k: v for k, v in defaults.items() if not (asked and k in _HOW_GOOD)} | dict(options)
 
 
 def _bytes(value: Any) -> bytes:
