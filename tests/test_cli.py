@@ -43,6 +43,7 @@ COMMANDS = (
     "rounding",
     "bench",
     "report",
+    "ablate",
     "entropy",
     "install-desktop",
     "web",
