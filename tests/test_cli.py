@@ -26,6 +26,7 @@ from fedscodec.commands.options import model_names
 from fedscodec.fileformat import assemble, pack, read_header
 from fedscodec.networks import spec
 from fedscodec.networks.weights import write_weights
+from fedscodec.registry import resolve
 from fedscodec.training.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
@@ -346,6 +347,8 @@ def test_distill_and_finetune_hand_on_what_they_start_from(photo, monkeypatch):
     calls = []
     monkeypatch.setattr(training, "run_job", calls.append)
     common = ["--data", "a", "--out", "c.safetensors"]
+    for name in ("s.safetensors", "t.safetensors"):
+        Path(name).touch()
     flags = ["--teacher", "t.safetensors", "--lambda", 0.015, "--taps", 1, "--taps", 4, "--recipe", "paper-distill"]
     assert told(feds("distill", *common, *flags, "--no-relative", "--stop-after", 9)) == (0, b"", "")
     assert told(feds("finetune", *common, "--init", "s.safetensors", "--metric", "ms-ssim", "--resume")) == (0, b"", "")
@@ -355,6 +358,20 @@ def test_distill_and_finetune_hand_on_what_they_start_from(photo, monkeypatch):
         Job(data, out, "paper-distill", taught, teacher=Path("t.safetensors"), lam=0.015, stop_after=9.0),
         Job(data, out, "finetune", {}, init=Path("s.safetensors"), metric="ms-ssim", resume=True),
     ]
+
+
+def test_training_starts_from_a_model_by_its_name(photo, monkeypatch):
+    from fedscodec.commands import training
+
+    calls = []
+    monkeypatch.setattr(training, "run_job", calls.append)
+    common = ["--data", "a", "--out", "c.safetensors"]
+    assert told(feds("train", *common, "--init", "tiny")) == (0, b"", "")
+    assert calls[0].init == resolve("tiny").path
+    for name, found in (("tyni", "no such model; installed are "), ("t.safetensors", "no such weights file")):
+        code, _, err = told(feds("distill", *common, "--teacher", name))
+        assert (code, err.startswith(f"feds: {name}: {found}")) == (1, True)
+    assert len(calls) == 1
 
 
 def test_rounding_prints_what_was_measured(photo, monkeypatch):

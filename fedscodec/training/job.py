@@ -28,11 +28,11 @@ class Job:
     recipe: str = _flag("train", f"Defaults of the options below: {', '.join(RECIPES)}.", metavar="NAME")
     overrides: dict[str, Any] = field(default_factory=dict)  # fields of the recipe, each a flag of its own
     network: str | None = _flag(None, "Network to train (see `feds models --all`).  [default: student]")
-    init: Path | None = _flag(None, "Start from these weights.")
+    init: Path | None = _flag(None, "Start from these weights: a model or a weights file.", metavar="NAME")
     source: Path | None = _flag(
         None, "Start from the state of another run: weights, averages, moments, pixels seen.", "--from", "STATE"
     )
-    teacher: Path | None = _flag(None, "Weights of the teacher: a checkpoint or an exported file.")
+    teacher: Path | None = _flag(None, "The teacher: a model or a weights file.", metavar="NAME")
     lam: float | None = _flag(None, "Train for this λ only, instead of q1 … q7.", "--lambda")
     metric: str | None = _flag(None, "Distortion to minimise.  [default: mse]", metavar="|".join(LOSSES))
     cache: Path | None = _flag(None, "Keep the decoded pictures in this folder for the next run.", metavar="FOLDER")
