@@ -20,6 +20,11 @@ NOTES = """## Third
 | start | fresh; as ever |
 | pixels seen | 250 million |
 | BD-rate | +120.8 % against VTM-9.1 |
+## For MS-SSIM
+| weights | student-msssim, `student-msssim.safetensors`, fingerprint dd |
+| start | the student |
+| pixels seen | 0.20 gigapixels |
+| BD-rate in MS-SSIM | −14.9 % against VTM-9.1 |
 ## Toy
 no table
 """
@@ -27,6 +32,7 @@ no table
 
 def test_rows_are_read_and_pixels_added_up():
     assert TOOL.runs(NOTES) == [("student", "bb", 0.25, 120.8), ("student", "cc", 1.75, -3.5)]
+    assert TOOL.runs(NOTES, "BD-rate in MS-SSIM") == [("student-msssim", "dd", 0.2, -14.9)]
 
 
 def test_the_page_is_up_to_date():

@@ -2,8 +2,9 @@
 
     python tools/draw_learning.py
 
-Rows come from the tables of weights/TRAINING.md (weights, start, pixels seen, BD-rate); a row whose start is not fresh
-continues the row below it. docs/learning.json has the results of others and what we expected.
+Rows come from the tables of weights/TRAINING.md (weights, start, pixels seen, BD-rate or BD-rate in MS-SSIM). If the
+start of a row is not fresh, it continues the row below it that has the same rate. docs/learning.json has the results of
+others and what we expected.
 """
 
 from __future__ import annotations
@@ -35,16 +36,16 @@ class Run(NamedTuple):
     rate: float
 
 
-def runs(text: str) -> list[Run]:
-    """Every run that has pixels and a BD-rate, from the oldest on."""
+def runs(text: str, rate_of: str = "BD-rate") -> list[Run]:
+    """Every run that has pixels and a rate of that name, from the oldest on."""
     found: list[Run] = []
     for section in reversed(re.split(r"^## ", text, flags=re.M)):
         cells = dict(re.findall(r"^\| ([\w-]+(?: [\w-]+)*) \| (.+) \|$", section, flags=re.M))
-        if not {"weights", "start", "pixels seen", "BD-rate"} <= cells.keys():
+        if not {"weights", "start", "pixels seen", rate_of} <= cells.keys():
             continue
         number, unit = re.match(r"([\d.,]+) (\w+)", cells["pixels seen"]).groups()  # type: ignore[union-attr]
         pixels = float(number.replace(",", "")) * UNITS[unit]
-        rate = float(re.match(r"([+−-][\d.]+) % against VTM", cells["BD-rate"])[1].replace("−", "-"))  # type: ignore[index]
+        rate = float(re.match(r"([+−-][\d.]+) % against VTM", cells[rate_of])[1].replace("−", "-"))  # type: ignore[index]
         network = cells["weights"].split(",")[0]
         before = 0.0 if cells["start"].startswith("fresh") else next((r.pixels for r in reversed(found)), 0.0)
         mark = re.search(r"fingerprint (\w+)", cells["weights"])
@@ -84,10 +85,7 @@ def place(point: tuple[float, float]) -> tuple[float, float]:
 
 def page() -> str:
     """The page, whose tables are the picture's points."""
-    rows = [
-        f"| {run.network} | {run.fingerprint} | {run.pixels:.2f} | {run.rate:+.1f} % |"
-        for run in runs(NOTES.read_text(encoding="utf-8"))
-    ]
+    notes = NOTES.read_text(encoding="utf-8")
     others = json.loads(POINTS.read_text(encoding="utf-8"))
     listed = [f"- **{name}**: {entry['source']}" for name, entry in others.items()]
     return "\n".join([
@@ -95,9 +93,17 @@ def page() -> str:
         "<!-- written by `python tools/draw_learning.py` from weights/TRAINING.md and docs/learning.json -->", "",
         "BD-rate over VTM-9.1 on Kodak in PSNR, over the pixels that a network has seen in all runs. Lower is better.",
         "", "![BD-rate over gigapixels seen](learning.svg)", "",
-        "| network | fingerprint | gigapixels | BD-rate |", "| --- | --- | --- | --- |", *rows, "",
+        *_table(runs(notes)), "",
         "The other curves:", "", *listed, "",
+        "## For MS-SSIM", "",
+        "BD-rate over VTM-9.1 on Kodak in MS-SSIM, over the pixels seen since the distortion is MS-SSIM.", "",
+        *_table(runs(notes, "BD-rate in MS-SSIM")), "",
     ])  # fmt: skip
+
+
+def _table(found: list[Run]) -> list[str]:
+    rows = [f"| {run.network} | {run.fingerprint} | {run.pixels:.2f} | {run.rate:+.1f} % |" for run in found]
+    return ["| network | fingerprint | gigapixels | BD-rate |", "| --- | --- | --- | --- |", *rows]
 
 
 if __name__ == "__main__":
