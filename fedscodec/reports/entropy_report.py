@@ -95,6 +95,7 @@ def render(found: Sequence[Entropy], ranks: tuple[int, ...]) -> str:
         ("entropy.js",),
         title=f"Where the {found[0].model} spends its bits",
         subtitle=f"{len(found)} picture{'s' if len(found) != 1 else ''} at q{found[0].quality:g}",
+        sections=(("main", "Pictures"), ("channels", "Channels")),
         pictures=[_picture(entropy, ranks) for entropy in found],
         palette=base64.b64encode(palette().tobytes()).decode(),
         cumulative=Html(_cumulative(found)),

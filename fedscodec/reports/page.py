@@ -47,7 +47,7 @@ def render(results: Results, curves: Sequence[Curve], anchor: Curve | None, view
     return fill(
         "report.html",
         ("report.js",),
-        dataset=results.dataset,
+        title=f"feds on {results.dataset.name}",
         subtitle=_subtitle(results),
         sections=_sections(bool(views), bool(speed)),
         in_short=in_short(results, curves),

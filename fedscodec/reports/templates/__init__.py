@@ -16,16 +16,18 @@ def text(name: str) -> str:
 def fill(name: str, scripts: tuple[str, ...], **values: Any) -> str:
     """Fill in a page of this folder: values are escaped unless they are `Html`; every page also has page.js.
 
+    All pages extend page.html, which takes title, subtitle and sections (pairs of anchor and word).
+
     Raises FedsError if jinja2 is not installed.
     """
     try:
-        from jinja2 import Environment
+        from jinja2 import Environment, FunctionLoader
     except ImportError as error:
         raise FedsError("reports need jinja2: pip install 'fedscodec[bench]'") from error
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    table = environment.from_string(text("table.html"))
+    environment = Environment(loader=FunctionLoader(text), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    table = environment.get_template("table.html")
     script = "\n".join(text(script) for script in ("page.js", *scripts))
-    page: str = environment.from_string(text(name)).render(
+    page: str = environment.get_template(name).render(
         style=Html(text("page.css") + text("plot.css")),
         script=Html(script),
         rows_of=lambda of: Html(table.render(table=of)),
