@@ -21,7 +21,7 @@ from ..files.names import shown
 from .decoder import Decoder
 from .done import FAILED, SKIPPED, Done
 from .encoder import Encoder
-from .pipeline import Batch, Work, known, writable
+from .pipeline import Batch, Work, settled
 from .plan import Task
 
 RETRIES = 3
@@ -95,15 +95,7 @@ class Cluster:
             self._ray.shutdown()
 
     def __iter__(self) -> Iterator[Done]:
-        pending = []
-        for task in self.tasks:
-            done = known(task, self._work)
-            if done is None:
-                pending.append(task)
-            else:
-                yield done
-        pending, refused = writable(pending)
-        yield from refused
+        pending = yield from settled(self.tasks, self._work)
         size = max(1, min(MOST_AT_ONCE, len(pending) // (4 * self._count)))
         self._waiting.extend(pending[at : at + size] for at in range(0, len(pending), size))
         for _ in range(min(self._count, len(self._waiting))):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -124,15 +124,7 @@ class Batch:
         self._restore()
 
     def __iter__(self) -> Iterator[Done]:
-        pending = []
-        for task in self.tasks:
-            done = known(task, self.work)
-            if done is None:
-                pending.append(task)
-            else:
-                yield done
-        pending, refused = writable(pending)
-        yield from refused
+        pending = yield from settled(self.tasks, self.work)
         if pending:
             self.work.open()
             self._start(pending)
@@ -207,7 +199,21 @@ class Batch:
                 self._writers.notify_all()
 
 
-def known(task: Task, work: Work) -> Done | None:
+def settled(tasks: Iterable[Task], work: Work) -> Generator[Done, None, list[Task]]:
+    """Yield the results that need no work, and return the tasks that do. Raises OutputError if all are refused."""
+    pending = []
+    for task in tasks:
+        done = _known(task, work)
+        if done is None:
+            pending.append(task)
+        else:
+            yield done
+    pending, refused = _writable(pending)
+    yield from refused
+    return pending
+
+
+def _known(task: Task, work: Work) -> Done | None:
     """The result of a file that needs no work: it is up to date, or cannot be done."""
     try:
         if task.fault:
@@ -219,7 +225,7 @@ def known(task: Task, work: Work) -> Done | None:
     return None
 
 
-def writable(tasks: list[Task]) -> tuple[list[Task], list[Done]]:
+def _writable(tasks: list[Task]) -> tuple[list[Task], list[Done]]:
     """The tasks whose results can be written, and the results of the others. Raises OutputError if all are refused."""
     faults: dict[Path, FedsError] = {}
     folders = {task.target.parent for task in tasks}
