@@ -29,8 +29,8 @@ HYPER_MARGIN = 4
 """Elements of z that h_a and h_s see beyond a tile; h_s sees 3.25 (two layers at 1/64, two at 1/32, one at 1/16 of the
 picture's side).
 """
-SLICE_SIDE = 192
-"""Latents on a side of a tile of a slice network."""
+SLICE_SIDE = 96
+"""Latents on a side of a tile of the network of a part: 1536 pixels, about 30 kilobytes of memory each."""
 POSITIONS = 2**16
 """Latents that are processed at once in operations on single latents."""
 
