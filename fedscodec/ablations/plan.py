@@ -38,7 +38,7 @@ Definition = dict[str, Any]
 
 @dataclass(frozen=True)
 class Run:
-    """One variant, trained for so many steps with a seed; views: which of VIEWS show it."""
+    """One training run of a variant: its seed and number of steps. views: those of VIEWS that show it."""
 
     variant: Variant
     seed: int

@@ -1,4 +1,4 @@
-"""NAME.json: what became of a table's runs, as values; how it is written and read back.
+"""NAME.json: the results of a table's runs, and how they are written and read.
 
     {"format": "feds-ablation-1", "table": {}, "asked": {}, "dataset": {}, "variants": {name: {}}, "runs": [{}],
      "rates": [{}]}
@@ -96,7 +96,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Ablation:
-    """A table and what became of it so far."""
+    """A table and its results so far."""
 
     table: dict[str, str]  # name, title, paper, baseline
     asked: Asked

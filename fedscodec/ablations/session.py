@@ -1,6 +1,6 @@
 """One table from beginning to end: steps are timed, runs trained and measured, and each is kept when it is done.
 
-    OUT/NAME.json                  what became of the runs, see `results`
+    OUT/NAME.json                  the results of the runs, see `results`
     WORK/pace.json                 seconds of a step, see `pacing`
     WORK/NETWORK-DIGEST/           a run, called by a digest of its definition
         definition.json            what decides what it learns
@@ -66,19 +66,19 @@ class Settings:
 
 
 class Listener(Protocol):
-    """Who is told of it all."""
+    """Reports progress to the user."""
 
     def say(self, sentence: str, *, warning: bool = False) -> None:
-        """Tell a sentence."""
+        """Print a sentence."""
 
     def training(self) -> AbstractContextManager[training.Audience]:
-        """Who is told of a run's training."""
+        """The audience of one training run."""
 
     def measuring(self, jobs: Sequence[Measurement]) -> AbstractContextManager[Callable[[int], None]]:
-        """Who is told of how many measurements are done."""
+        """A function that takes the number of measurements done."""
 
     def kept(self, ablation: Ablation) -> None:
-        """A run is done, and NAME.json written."""
+        """Called when a run is done and NAME.json is written."""
 
 
 class Session:

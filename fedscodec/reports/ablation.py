@@ -18,7 +18,7 @@ from ..errors import FedsError
 from ..files.outputs import write_file
 from ..metrics.table import METRICS
 from . import charts, plots
-from .tables import NONE, Line, Table, markdown
+from .tables import NONE, Line, Table, figure, markdown
 from .templates import Html, fill
 
 
@@ -130,7 +130,7 @@ def points_table(ablation: Ablation) -> Table:
     lines = tuple(
         Line((
             f"{ablation.variants[run.variant].title}, seed {run.seed}", f"{run.steps:,}", f"q{point.quality:g}",
-            f"{point.bpp:.4f}", *(_figure(point.figures[name], name) for name in COMPARED), run.fingerprint,
+            f"{point.bpp:.4f}", *(figure(point.figures[name], name) for name in COMPARED), run.fingerprint,
         ))
         for run in _ordered(ablation)
         for point in run.points
@@ -141,17 +141,13 @@ def points_table(ablation: Ablation) -> Table:
     return Table(f"{ablation.table['name']}-points", "Every quality", columns, lines, notes, frozenset({"fingerprint"}))
 
 
-def _figure(value: float, metric: str) -> str:
-    return f"{value:.{METRICS[metric].digits}f}" if math.isfinite(value) else "∞"
-
-
 def _ordered(ablation: Ablation) -> list[Done]:
     order = list(ablation.variants)
     return sorted(ablation.runs, key=lambda run: (order.index(run.variant), run.steps, run.seed))
 
 
 def commands(ablation: Ablation) -> list[tuple[str, str]]:
-    """What trains each run, and the digest of its definition."""
+    """The name of each run and the command that trains it."""
     return [(f"{run.variant}, seed {run.seed}, {run.steps:,} steps", run.command) for run in _ordered(ablation)]
 
 

@@ -328,8 +328,13 @@ def markdown(table: Table) -> str:
     return "\n\n".join([f"### {table.title}", body, *table.notes]) + "\n"
 
 
+def figure(value: float, metric: str) -> str:
+    """A value of a metric with its digits, ∞ for a picture without any error."""
+    return f"{value:.{METRICS[metric].digits}f}" if math.isfinite(value) else "∞"
+
+
 def _figures(quality: Mapping[str, float], metrics: Sequence[str]) -> list[str]:
-    return [f"{quality[n]:.{METRICS[n].digits}f}" if math.isfinite(quality[n]) else "∞" for n in metrics]
+    return [figure(quality[name], name) for name in metrics]
 
 
 def _percent(value: float) -> str:
