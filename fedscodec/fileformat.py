@@ -224,8 +224,8 @@ def salvage(data: bytes, *, name: str = "the file", max_pixels: int | None = DEF
     try:
         for number, length in enumerate(header.stream_lengths):
             streams.append(cursor.take(length, f"the {_stream(number)} stream"))
-        boxes, sizes, told = salvage_boxes(cursor) if has_boxes else ({}, {}, [])
-        faults += [*told, *([f"{cursor.left} bytes follow its end"] if cursor.left else [])]
+        boxes, sizes, lost = salvage_boxes(cursor) if has_boxes else ({}, {}, [])
+        faults += [*lost, *([f"{cursor.left} bytes follow its end"] if cursor.left else [])]
         damaged = _damaged(cursor, tuple(streams), boxes)
     except FormatError as error:
         faults.append(str(error).removeprefix(f"{name}: "))

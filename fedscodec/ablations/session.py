@@ -231,8 +231,8 @@ def difference(old: Any, new: Any, name: str = "") -> str:
         return ""
     if old == new:
         return ""
-    told = ("as by default" if value is None else str(value) for value in (old, new))
-    return "{} was {} and is {}".format(name, *told)
+    was, now = ("as by default" if value is None else str(value) for value in (old, new))
+    return f"{name} was {was} and is {now}"
 
 
 def _asked(table: Table, settings: Settings) -> Asked:
@@ -247,10 +247,12 @@ def _asked(table: Table, settings: Settings) -> Asked:
 
 def _changed(earlier: Ablation, asked: Asked, pictures: Pictures) -> str:
     """What the earlier results are of that is not asked for now, or nothing."""
-    told = {"minutes": "minutes", "student": "weights to start from", "teacher": "the teacher", "data": "training data"}
+    names = {
+        "minutes": "minutes", "student": "weights to start from", "teacher": "the teacher", "data": "training data",
+    }  # fmt: skip
     for name, value in asdict(asked).items():
         if (then := getattr(earlier.asked, name)) != value:
-            return f"expected {told[name]} {then or 'none'}, found {value or 'none'}"
+            return f"expected {names[name]} {then or 'none'}, found {value or 'none'}"
     was = f"{earlier.dataset.pictures} pictures of {earlier.dataset.name}"
     if was != (now := f"{len(pictures.paths)} pictures of {pictures.name}"):
         return f"expected {was}, found {now}"
@@ -287,7 +289,7 @@ class _Left:
         self._expected, self._took = 0.0, 0.0
 
     def watch(self, runs: Sequence[Run]) -> Callable[[float], str]:
-        """Words for how much is left while the first of these runs is trained: told its share, from where it began."""
+        """A function that says how much is left, from the share of the first of these runs that is done."""
         first, others = runs[0], sum(self._seconds(run) for run in runs[1:])
         before, begin = None, time.monotonic()
         expected, took = self._expected, self._took
@@ -308,7 +310,7 @@ class _Left:
 
 
 class _InAll:
-    """An audience that is also told how much is left in all."""
+    """An audience whose progress also says how much is left in all."""
 
     def __init__(self, audience: training.Audience, left: Callable[[float], str]) -> None:
         self._audience, self._left = audience, left

@@ -66,8 +66,8 @@ def decode_salvaged(found: Salvage, model: Model, *, progress: Progress | None =
         faults.append("the checksum of its symbols is wrong, and no stream tells that it is damaged")
     damaged = bool(faults)
     picture = with_boxes(_colours_of(found.file, y_hat, model, clock), found.file, faults)
-    told = (*picture.warnings, *faults, *([f"shown are {slices} of {most} slices"] if damaged else []))
-    return Decoded(replace(picture, warnings=told), clock.seconds, symbols)
+    warnings = (*picture.warnings, *faults, *([f"shown are {slices} of {most} slices"] if damaged else []))
+    return Decoded(replace(picture, warnings=warnings), clock.seconds, symbols)
 
 
 @sparing

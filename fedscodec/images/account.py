@@ -17,25 +17,25 @@ class Account:
     """
 
     def __init__(self) -> None:
-        self._told: dict[str, str] = {}
+        self._sentences: dict[str, str] = {}
 
     def had(self, what: str, lost: str = "") -> None:
         """Add something; unless it is kept, `lost` is reported."""
-        self._told.setdefault(what, lost or f"{what} was not kept.")
+        self._sentences.setdefault(what, lost or f"{what} was not kept.")
 
     def kept(self, what: str) -> None:
         """Remove something, because all of it was kept."""
-        self._told.pop(what, None)
+        self._sentences.pop(what, None)
 
     def became(self, what: str, sentence: str) -> None:
         """Replace the message for something that was converted."""
-        self._told[what] = sentence
+        self._sentences[what] = sentence
 
     def has(self, what: str) -> bool:
         """Whether something was added and is not kept so far."""
-        return what in self._told
+        return what in self._sentences
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """The messages, in the order of discovery."""
-        return tuple(self._told.values())
+        return tuple(self._sentences.values())

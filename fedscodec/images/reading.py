@@ -90,8 +90,8 @@ def read_beside(path: Path) -> Beside:
     try:
         with own_limit(), path.open("rb") as file:
             opened = _Opened.of_file(file, None)
-            colour, told = _beside(opened.image, opened.contents)
-        return Beside(colour.icc, told.exif, told.xmp)
+            colour, kept = _beside(opened.image, opened.contents)
+        return Beside(colour.icc, kept.exif, kept.xmp)
     except MemoryError:
         raise
     except Exception as error:  # Pillow's readers meet damage with anything
@@ -166,9 +166,9 @@ def _inspected(stream: BinaryIO, image: Image.Image, start: bytes) -> Contents:
 def _take(opened: _Opened) -> Picture:
     image, contents = opened.image, opened.contents
     _enter_frames(image, contents)
-    colour, told = _beside(image, contents)
+    colour, kept = _beside(image, contents)
     flat = to_8_bits(image, contents, opened.reopen, colour.curves)
-    return _upright(flat, colour, told, contents)
+    return _upright(flat, colour, kept, contents)
 
 
 def _beside(image: Image.Image, contents: Contents) -> tuple[Choice, Kept]:
@@ -178,15 +178,15 @@ def _beside(image: Image.Image, contents: Contents) -> tuple[Choice, Kept]:
     return colour, kept_of(contents, image, contents.account, colour.colour_space)
 
 
-def _upright(image: Image.Image, colour: Choice, told: Kept, contents: Contents) -> Picture:
+def _upright(image: Image.Image, colour: Choice, kept: Kept, contents: Contents) -> Picture:
     flat, alpha = _flattened(image, colour, contents)
-    if told.orientation in TURNS and not told.is_turned:
-        flat, alpha = flat.transpose(TURNS[told.orientation]), alpha and alpha.transpose(TURNS[told.orientation])
+    if kept.orientation in TURNS and not kept.is_turned:
+        flat, alpha = flat.transpose(TURNS[kept.orientation]), alpha and alpha.transpose(TURNS[kept.orientation])
     grey = flat.mode == "L"
     pixels = np.array(flat.convert("RGB") if grey else flat)  # a copy, to which torch can write
     plane: NDArray[np.uint8] | None = None if alpha is None else np.array(alpha)
     grey = grey or is_neutral(pixels)
-    return Picture(pixels, grey, colour.icc, told.exif, told.xmp, contents.account.sentences, plane)
+    return Picture(pixels, grey, colour.icc, kept.exif, kept.xmp, contents.account.sentences, plane)
 
 
 def _enter_frames(image: Image.Image, contents: Contents) -> None:

@@ -167,21 +167,21 @@ def _with_exif_for_tiff(picture: Picture, account: Account) -> Picture:
 def _beside(picture: Picture, image: Image.Image, kind: str) -> dict[str, Any]:
     # ICC, Exif, XMP, texts and resolution as each of Pillow's writers wants to be told of them.
     density = _density_of(picture)
-    told: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     if density is not None and density.unit != 1 and kind in _WITH_RESOLUTION:
         inches = 2.54 if density.unit == 3 else 1
-        told["dpi"] = (density.across * inches, density.down * inches)
+        arguments["dpi"] = (density.across * inches, density.down * inches)
     if kind in _BARE:
-        return told
-    told |= {str(key): value for key, value in image.info.items()}
+        return arguments
+    arguments |= {str(key): value for key, value in image.info.items()}
     texts = texts_in(picture.xmp)
     if kind == "PNG":
-        told["pnginfo"] = _png_texts(picture.xmp, texts)
+        arguments["pnginfo"] = _png_texts(picture.xmp, texts)
     if kind == "JPEG":
         comment = next((text.encode() for keyword, text in texts if keyword == "Comment"), b"")
-        told |= {"comment": comment} if 0 < len(comment) < _SEGMENT else {}
-        told |= _long_xmp(told.pop("xmp", b""))
-    return told
+        arguments |= {"comment": comment} if 0 < len(comment) < _SEGMENT else {}
+        arguments |= _long_xmp(arguments.pop("xmp", b""))
+    return arguments
 
 
 def _png_texts(xmp: bytes | None, texts: list[tuple[str, str]]) -> PngImagePlugin.PngInfo:

@@ -45,9 +45,9 @@ def version() -> str:
     """The version of libjxl from `djxl` beside the tool; the tool itself does not print it."""
     beside = Path(_program()).with_name("djxl")
     if not beside.is_file():
-        return f"{TOOL}, of which no version is told"
-    told = subprocess.run([beside, "--version"], capture_output=True, text=True, check=False).stdout.split()
-    return f"libjxl {told[1].removeprefix('v')}" if len(told) > 1 else f"{TOOL}, of which no version is told"
+        return f"{TOOL} (version unknown)"
+    answer = subprocess.run([beside, "--version"], capture_output=True, text=True, check=False).stdout.split()
+    return f"libjxl {answer[1].removeprefix('v')}" if len(answer) > 1 else f"{TOOL} (version unknown)"
 
 
 @cache

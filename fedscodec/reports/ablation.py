@@ -18,6 +18,7 @@ from ..errors import FedsError
 from ..files.outputs import write_file
 from ..metrics.table import METRICS
 from . import charts, plots
+from .figures import signed
 from .tables import NONE, Line, Table, figure, markdown
 from .templates import Html, fill
 
@@ -122,7 +123,7 @@ def _shown(spread: Spread, unit: str) -> str:
 
 def _signed(value: float) -> str:
     rounded = round(value, 2)
-    return f"{rounded:+.2f}".replace("-", "−") if rounded else "0.00"
+    return signed(rounded, ".2f") if rounded else "0.00"
 
 
 def points_table(ablation: Ablation) -> Table:

@@ -10,6 +10,7 @@ from ..bench.curves import Curve, known_metrics, measured_curves
 from ..bench.results import Results, Summary
 from ..metrics.table import METRICS
 from .axes import comparable
+from .figures import signed
 from .tables import NONE, Line, Table, choose_anchor
 
 
@@ -58,7 +59,7 @@ def _line(results: Results, curve: Curve, rates: list[BdRate]) -> Line:
 
 
 def _percent(rate: BdRate) -> str:
-    return f"{rate.percent:+.1f} %".replace("-", "−") if rate.is_known else NONE
+    return f"{signed(rate.percent)} %" if rate.is_known else NONE
 
 
 def _peak(of: list[Summary]) -> str:

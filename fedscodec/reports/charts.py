@@ -14,6 +14,7 @@ from ..bench import published
 from ..bench.curves import Curve
 from ..metrics.table import METRICS
 from .axes import PEERS, colours, shown_at_first, ticks
+from .figures import in_seconds, signed
 from .layout import (
     HEIGHT,
     WIDTH,
@@ -22,7 +23,6 @@ from .layout import (
     Plane,
     curve_labels,
     dot_labels,
-    in_seconds,
     rate_marks,
     rate_plane,
     second_marks,
@@ -122,7 +122,7 @@ def speed(dots: Sequence[Dot], anchor: str) -> str:
 def _circle(dot: Dot, plane: Plane) -> str:
     size = f", {dot.parameters / 1e6:.1f} M parameters" if dot.parameters else ""
     doubt = ", uncertain" if dot.uncertain else ""
-    rate = f"{dot.bd_rate:+.1f} %".replace("-", "−")
+    rate = f"{signed(dot.bd_rate)} %"
     tip = f"{dot.title}: {in_seconds(dot.decode_seconds)} on {dot.hardware}, {rate}{doubt}{size}"
     bare = "" if dot.parameters else " bare"
     return (
@@ -171,7 +171,7 @@ def spread(rows: Sequence[tuple[str, Sequence[float]]], name: str, what: str) ->
     margin = max(0.06 * (max(values) - min(values)), 0.05)
     plane = Plane((min(values) - margin, max(values) + margin), (len(rows) - 0.5, -0.5), left=190, right=WIDTH - 20)
     drawn = [opened(name, what)]
-    x = {value: f"{value:+g} %".replace("-", "−") if value else "0" for value in ticks(*plane.x, 8)}
+    x = {value: f"{signed(value, 'g')} %" if value else "0" for value in ticks(*plane.x, 8)}
     drawn += grid(plane, x, {float(number): escape(title) for number, (title, _) in enumerate(rows)}, (what, ""))
     for number, (title, of) in enumerate(rows):
         colour, y = PEERS[number % len(PEERS)], plane.down(number)
@@ -180,7 +180,7 @@ def spread(rows: Sequence[tuple[str, Sequence[float]]], name: str, what: str) ->
             bar = f'x1="{at:.1f}" x2="{at:.1f}" y1="{y - 12:.1f}" y2="{y + 12:.1f}"'
             drawn.append(f'<line class="mean" style="--c:{colour}" {bar}/>')
         for value in of:
-            tip = escape(f"{title}: {value:+.2f} %".replace("-", "−"))
+            tip = f"{escape(title)}: {signed(value, '.2f')} %"
             drawn.append(f'<circle class="dot measured" style="--c:{colour}" cx="{plane.across(value):.1f}" '
                          f'cy="{y:.1f}" r="5"><title>{tip}</title></circle>')  # fmt: skip
     return "\n".join([*drawn, "</svg>"])

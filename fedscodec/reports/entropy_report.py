@@ -14,6 +14,7 @@ import numpy as np
 from ..files.outputs import write_file
 from ..images import picture_bytes
 from . import charts, plots
+from .figures import signed
 from .heatmaps import DOWN, Entropy, heatmap, levels, palette, require_ranks
 from .tables import Line, Table
 from .templates import Html, fill
@@ -117,7 +118,7 @@ def _picture(entropy: Entropy, ranks: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _facts(entropy: Entropy) -> list[tuple[str, str]]:
-    ratio = f"{8 * entropy.file_bytes / entropy.bits - 1:+.2%}".replace("-", "−")
+    ratio = signed(8 * entropy.file_bytes / entropy.bits - 1, ".2%")
     silent = int((entropy.means < 0.01).sum())
     return [
         (f"{entropy.file_bytes:,} bytes", f"on disk, {ratio} against the sum of these maps"),

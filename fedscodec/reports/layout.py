@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from ..bench.curves import Curve
 from .axes import Frame, end_of, frame, shown_at_first
+from .figures import in_seconds, signed
 
 WIDTH, HEIGHT = 900, 510
 LINE, LETTER = 13.0, 6.9
@@ -131,7 +132,7 @@ def speed_plane(dots: Sequence[Dot]) -> Plane:
 
 def rate_marks(plane: Plane) -> dict[float, str]:
     """Heights of a speed plane and their percentages."""
-    marks = {-math.log2(1 + ratio / 100): f"{ratio:+g} %".replace("-", "−") if ratio else "0 %" for ratio in RATIOS}
+    marks = {-math.log2(1 + ratio / 100): f"{signed(ratio, 'g')} %" if ratio else "0 %" for ratio in RATIOS}
     return {height: word for height, word in marks.items() if plane.y[0] < height < plane.y[1]}
 
 
@@ -139,11 +140,6 @@ def second_marks(plane: Plane) -> dict[float, str]:
     """Powers of ten of a speed plane and their labels."""
     decades = range(math.ceil(plane.x[0]), math.floor(plane.x[1]) + 1)
     return {float(decade): in_seconds(10.0**decade) for decade in decades}
-
-
-def in_seconds(value: float) -> str:
-    """A time in words: 250 ms, 1.2 s."""
-    return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
 
 
 def dot_labels(dots: Sequence[Dot], plane: Plane) -> dict[str, Label]:

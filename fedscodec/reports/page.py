@@ -15,6 +15,7 @@ from ..bench.results import Codec, Results
 from ..metrics.table import METRICS
 from . import charts, viewer
 from .axes import INK, colours, comparable, shown_at_first
+from .figures import signed
 from .scenes import CROP, View
 from .tables import (
     Table,
@@ -93,7 +94,7 @@ def tiles(results: Results, curves: Sequence[Curve], anchor: Curve | None) -> li
     jpeg = next((curve for curve in curves if curve.name == "jpeg" and curve.is_measured), None)
     for other in (anchor, jpeg):
         if other is not None and other is not own and (rate := bd_rate(other, own)).is_known:
-            figure = f"{rate.percent:+.1f} %".replace("-", "−")
+            figure = f"{signed(rate.percent)} %"
             detail = f"BD-rate by PSNR, {rate.low:.1f} to {rate.high:.1f} dB"
             found.append(Tile(figure, f"bytes against {other.title}", detail, "good" if rate.percent < 0 else "bad"))
     if own.encode and own.decode:

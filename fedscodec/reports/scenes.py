@@ -16,6 +16,7 @@ from ..bench import matching
 from ..bench.results import Results, Row, decoded_path
 from ..images import read_picture
 from ..metrics.table import METRICS
+from .figures import signed
 from .viewer import Scene, Shot, embed
 
 BUDGET = 36 * 2**20
@@ -98,7 +99,7 @@ def _view(results: Results, folder: Path, plan: _Plan) -> View:
 def _facts(row: Row, own: Row) -> dict[str, str]:
     measured = {METRICS[name].title: METRICS[name].figure(value) for name, value in row.quality.items()}
     facts = {"bytes": f"{row.bytes:,}", **measured}
-    beside = "" if row is own else f"{row.bytes / own.bytes - 1:+.1%}".replace("-", "−")
+    beside = "" if row is own else signed(row.bytes / own.bytes - 1, ".1%")
     return {**facts, "bpp": f"{row.bpp:.3f}", "bytes against ours": beside}
 
 

@@ -17,6 +17,7 @@ from ..bench.curves import Curve, known_metrics
 from ..bench.results import Results, Row, Summary
 from ..metrics.table import METRICS, Metric
 from .axes import colours
+from .figures import signed
 from .layout import Dot
 
 NONE = "–"
@@ -169,7 +170,7 @@ class _Marks:
         self._letters: dict[str, str] = {}
 
     def percent(self, found: BdRate) -> str:
-        figure = f"{found.percent:+.2f} %".replace("-", "−") if found.is_known else NONE
+        figure = f"{signed(found.percent, '.2f')} %" if found.is_known else NONE
         if found.warning is None or "is not known" in found.warning:
             return figure
         reason = found.warning
@@ -338,7 +339,7 @@ def _figures(quality: Mapping[str, float], metrics: Sequence[str]) -> list[str]:
 
 
 def _percent(value: float) -> str:
-    return f"{value:+g} %".replace("-", "−") if value else "0 %"
+    return f"{signed(value, 'g')} %" if value else "0 %"
 
 
 def _seconds(value: float) -> str:

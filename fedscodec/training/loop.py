@@ -66,7 +66,7 @@ class Trainer:
         self.health = Health()
         self._first: Tensor | None = None  # the loss of the first step, which tells what is no progress
         self._figures = torch.zeros(len(FIGURES), device=self.device)  # sums over the steps since the last report
-        self._told = (0, 0, 0)  # steps, skipped steps and pixels until then
+        self._reported = (0, 0, 0)  # steps, skipped steps and pixels at the last report
         self._clock: Callable[[], float] = time.monotonic
         torch.manual_seed(recipe.seed + 1000 * self.team.rank)  # of the noise that stands for rounding
 
@@ -109,7 +109,7 @@ class Trainer:
         `save` gets the state every few minutes, before the end of the run begins, and at the end. Raises DivergedError
         on divergence; what was saved before is good.
         """
-        begin = saved = told = self._clock()
+        begin = saved = reported = self._clock()
         before = self.minutes
         with quick_arithmetic(self.device), Interrupts() as interrupts:
             while True:
@@ -128,9 +128,9 @@ class Trainer:
                 self._refit(self.progress)
                 self.train_step(self.recipe.rate(self.progress), self.recipe.price_of_z(self.progress))
                 now = self._clock()
-                if now - told > REPORT_EVERY:
-                    tell(self._report(now - told))
-                    told = now
+                if now - reported > REPORT_EVERY:
+                    tell(self._report(now - reported))
+                    reported = now
         finished = self.progress >= 1
         if finished and self.phase.fits:
             self.calibration.fit_shapes(FINAL_BATCHES, self.step)
@@ -219,20 +219,20 @@ class Trainer:
 
     def _mean_figures(self) -> dict[str, float]:
         """Means since the last report."""
-        steps, skipped, _ = self._told
+        steps, skipped, _ = self._reported
         counted = max(self.step - steps - (int(self.skipped) - skipped), 1)
         return {name: value / counted for name, value in zip(FIGURES, self._figures.tolist(), strict=True)}
 
     def _check(self) -> None:
         if self._first is not None and math.isinf(self.health.best) and math.isfinite(self._first):
             self.health.best = float(self._first)
-        steps, skipped, _ = self._told
+        steps, skipped, _ = self._reported
         self.health.check(self.step, self._mean_figures()["loss"], self.step - steps, int(self.skipped) - skipped)
 
     def _report(self, seconds: float) -> Report:
         self._check()
-        values, pixels = self._mean_figures(), self.pixels - self._told[2]
-        self._told = (self.step, int(self.skipped), self.pixels)
+        values, pixels = self._mean_figures(), self.pixels - self._reported[2]
+        self._reported = (self.step, int(self.skipped), self.pixels)
         self._figures.zero_()
         left = self.minutes * (1 / self.progress - 1) if self.progress else float("inf")
         if not self.recipe.steps:
@@ -255,7 +255,7 @@ class Trainer:
             "step": self.step, "earlier": self.earlier, "minutes": self.minutes, "pixels": self.pixels,
             "skipped": int(self.skipped),
             "phase": self.phase.name, "fitted": self.fitted, "quantised": self.calibration.quantised,
-            "figures": self._figures, "told": self._told, "ending": self.ending, "best": self.health.best,
+            "figures": self._figures, "told": self._reported, "ending": self.ending, "best": self.health.best,
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -266,7 +266,7 @@ class Trainer:
         self.fitted, self.ending, self.health.best = state["fitted"], state["ending"], state["best"]
         self.skipped.fill_(state["skipped"])
         self._figures.copy_(state["figures"])
-        self._told = tuple(state["told"])
+        self._reported = tuple(state["told"])
         if state["quantised"]:
             self.calibration.quantise()
         if self.team.leads:
@@ -283,7 +283,7 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimizers.load_state_dict(state["optimizers"])
         self.pixels, self.earlier = state["pixels"], state["earlier"] + state["step"]
-        self._told = (0, 0, self.pixels)
+        self._reported = (0, 0, self.pixels)
         if len(state["draws"]) == len(self.crops.generator.get_state()):  # else drawn on another kind of device
             self.crops.generator.set_state(state["draws"])
 

@@ -76,9 +76,9 @@ def _key(roots: Sequence[Path], reading: Reading) -> str:
 
 def _found(words: Path) -> Pixels:
     try:
-        told = json.loads(words.read_text(encoding="utf-8"))
-        sizes = tuple((int(height), int(width)) for height, width in told["sizes"])
-        pixels = Pixels(words.with_suffix(".pixels"), sizes, tuple(told["skipped"]), str(told["digest"]))
+        record = json.loads(words.read_text(encoding="utf-8"))
+        sizes = tuple((int(height), int(width)) for height, width in record["sizes"])
+        pixels = Pixels(words.with_suffix(".pixels"), sizes, tuple(record["skipped"]), str(record["digest"]))
         if pixels.path.stat().st_size != 3 * sum(height * width for height, width in sizes):
             raise ValueError("another number of pixels than it says")
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -110,6 +110,6 @@ def _decode_all(
             raise FedsError(f"not enough memory to read the training pictures (at number {len(sizes) + 1})") from None
         raise
     digest.update(repr(sizes).encode())
-    told = {"sizes": sizes, "skipped": skipped, "digest": digest.hexdigest()[:16]}
-    write_file(words, json.dumps(told).encode(), force=True)
+    record = {"sizes": sizes, "skipped": skipped, "digest": digest.hexdigest()[:16]}
+    write_file(words, json.dumps(record).encode(), force=True)
     return _found(words)

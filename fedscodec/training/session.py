@@ -299,10 +299,10 @@ def _saver(
     words = {**words, "recipe": json.dumps(asdict(trainer.recipe)), "version": __version__}
 
     def save(run: Trainer, state: State) -> None:
-        told = {**words, "steps": str(run.earlier + run.step), "minutes": f"{run.minutes:.2f}"}
-        told |= {"pixels": str(run.pixels), **({"finished": "true"} if run.progress >= 1 else {})}
+        metadata = {**words, "steps": str(run.earlier + run.step), "minutes": f"{run.minutes:.2f}"}
+        metadata |= {"pixels": str(run.pixels), **({"finished": "true"} if run.progress >= 1 else {})}
         try:
-            write_weights(job.out, run.average, told, checkpoint=True)
+            write_weights(job.out, run.average, metadata, checkpoint=True)
         except WeightsError as error:  # of tables that no integers can be made of
             raise DivergedError(f"training diverged at step {run.step} ({error})") from None
         whole = {"run": state, "recipe": asdict(run.recipe), "spec": run.model.spec.to_dict(), "words": words}

@@ -54,7 +54,7 @@ def network_bytes(weights: Weights, name: str) -> bytes:
     tables = {"z": weights.z_tables, "y": weights.y_tables}
     integers |= {f"tables.{which}.{key}": a for which, of in tables.items() for key, a in of.to_arrays().items()}
     parts = [asdict(part) | {"cells": part.cells and part.cells.groups} for part in weights.spec.parts()]
-    told = {
+    about = {
         "name": name,
         "fingerprint": weights.fingerprint.hex(),
         "spec": json.dumps(weights.spec.to_dict()),
@@ -62,7 +62,7 @@ def network_bytes(weights: Weights, name: str) -> bytes:
         "unit": str(getattr(weights.spec, "mean_unit", 16)),
     }
     arrays = {key: np.ascontiguousarray(value) for key, value in (floats | integers).items()}
-    return gzip.compress(save(arrays, told), mtime=0)
+    return gzip.compress(save(arrays, about), mtime=0)
 
 
 def _entry(weights: Weights, name: str, file: str, size: int) -> Mapping[str, object]:

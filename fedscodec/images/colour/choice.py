@@ -48,8 +48,8 @@ class Choice:
             self._account.kept(ICC)
             return
         self.curves, self.icc = [_coded(curve) for curve in curves_of(icc) or ()], with_curve_of_srgb(icc)
-        told = "Linear light was coded anew by the curve of sRGB, which the ICC profile now says."
-        self._account.became(ICC, told)
+        sentence = "Linear light was coded anew by the curve of sRGB, which the ICC profile now says."
+        self._account.became(ICC, sentence)
 
     def _settle_encoding(self, encoding: Encoding) -> None:
         self.curves = None if encoding.is_as_coded else [to_srgb(encoding)]
@@ -60,17 +60,17 @@ class Choice:
         self.colour_space = UNCALIBRATED if profile else SRGB_IN_EXIF
         with_profile = " An ICC profile was written for its primaries." if profile else ""
         if encoding.is_hdr:
-            told = f"HDR ({encoding.name}) was not kept: it was brought into the range of sRGB.{with_profile}"
+            sentence = f"HDR ({encoding.name}) was not kept: it was brought into the range of sRGB.{with_profile}"
         elif encoding.curve == UNKNOWN:
-            told = f"The colour space ({encoding.name}) is not known, and was taken for sRGB."
+            sentence = f"The colour space ({encoding.name}) is not known, and was taken for sRGB."
         elif not encoding.is_as_coded:
-            told = f"Colours were converted from {encoding.name} to sRGB.{with_profile}".replace(
+            sentence = f"Colours were converted from {encoding.name} to sRGB.{with_profile}".replace(
                 "to sRGB.", "to the curve of sRGB." if profile else "to sRGB."
             )
         else:
-            told = f"An ICC profile was written for the colours ({encoding.name})." if profile else ""
-        if told:
-            self._account.became(COLOUR, told)
+            sentence = f"An ICC profile was written for the colours ({encoding.name})." if profile else ""
+        if sentence:
+            self._account.became(COLOUR, sentence)
         else:
             self._account.kept(COLOUR)
 

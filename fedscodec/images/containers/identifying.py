@@ -66,8 +66,8 @@ def _unreadable(head: bytes, stream: BinaryIO, max_pixels: int | None) -> ImageE
         found = f"found an AVIF picture{of_size} that Pillow cannot read: it is damaged, or beyond its limits"
     elif head.startswith((b"II*\0", b"MM\0*")) and not head.startswith(RAW_TIFF):
         stream.seek(0)
-        told = tiff.describe(head, stream.read())
-        found = f"found {told or 'a damaged TIFF'}, which Pillow does not read: save it with 8 or 16 bits"
+        description = tiff.describe(head, stream.read())
+        found = f"found {description or 'a damaged TIFF'}, which Pillow does not read: save it with 8 or 16 bits"
     elif head.startswith(RAW_TIFF):
         found = "found a raw photograph: develop it first"
     elif head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):

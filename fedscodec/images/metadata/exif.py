@@ -209,7 +209,7 @@ def with_density(block: ExifBlock | None, density: Density | None, account: Acco
         account.kept(DENSITY)
         if block is None:
             return of_density(density)
-        told = block.density
-        if told is None or not told.says_something:
+        own = block.density
+        if own is None or not own.says_something:
             block.set_density(density)
     return bytes(block.data) if block is not None and block.says_something else None

@@ -91,8 +91,8 @@ def _orientation(contents: Contents, image: Image.Image, block: ExifBlock | None
             return int(exif.get(ORIENTATION, 1))
         return 1
     by_exif = block.orientation if block is not None else None
-    told = by_xmp if by_exif is None else by_exif
-    return told if told in TURNS else 1
+    orientation = by_xmp if by_exif is None else by_exif
+    return orientation if orientation in TURNS else 1
 
 
 def _with_texts(packet: bytes | None, contents: Contents, account: Account) -> bytes | None:
