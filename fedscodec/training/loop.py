@@ -55,7 +55,7 @@ class Trainer:
         self.average = average or place(stage, self.device)
         self.stage, self.model = stage, stage.model
         self.shared = self.team.share(stage, self.device)
-        self.optimizers = Optimizers(stage, recipe, self.team)
+        self.optimizers = Optimizers(stage, recipe, self.team, self.precision)
         self.mixture = Mixture(recipe)
         self.calibration = Calibration(self.model, self.average, crops, recipe, self.team, self._autocast)
         self.phase: Phase = self._possible(LINEAR if recipe.linear_share > 0 else FULL)

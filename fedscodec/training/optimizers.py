@@ -7,7 +7,7 @@
     shortcut     the linear shortcut                        Adam    Adam    Adam
     prior        the prior of z                             Adam    Adam    Adam
 
-SOAP takes all of g_a and g_s, and Muon what is a matrix of each. Shortcuts start as principal components, whose entries
+Muon takes what is a matrix of each. Shortcuts start as principal components, whose entries
 are small and already right, so they move at a slower pace of their own; logarithms of scales in the prior must travel
 by whole units. Where several processes share the work, each moves some of the parameters. Nothing here waits for a GPU:
 whether a step counts is decided on the device.
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from ..errors import FedsError
 from .parallel import Team
 from .recipe import Recipe
+from .soap import WIDEST, soap
 
 _SETTINGS = ("params", "lr", "peak")
 """Settings of a group that come from the recipe, not from the state."""
@@ -40,16 +41,18 @@ class _Named:
 
 
 class Optimizers:
-    """The optimizers of one process, for its share of the parameters."""
+    """The optimizers of one process, for its share of the parameters; precision: that of the transforms."""
 
-    def __init__(self, stage: nn.Module, recipe: Recipe, team: Team | None = None) -> None:
+    def __init__(
+        self, stage: nn.Module, recipe: Recipe, team: Team | None = None, precision: torch.dtype = torch.float32
+    ) -> None:  # fmt: skip
         self.recipe, self.team = recipe, team or Team()
         named = {name: p for name, p in stage.named_parameters() if p.requires_grad}
         self.parameters = list(named.values())
         chosen = self.team.mine({name: _cost(name, p, recipe) for name, p in named.items()})
         self.named = [_Named(n, p, _as_moved(n, p, recipe)) for n, p in named.items() if n in chosen]
         self.moved = {id(item.parameter) for item in self.named}
-        self.all = list(_optimizers(self.named, recipe))
+        self.all = list(_optimizers(self.named, recipe, precision))
 
     def step(self, rate: float) -> Tensor:
         """Clip the gradients and update the weights, at a share of the peak learning rates.
@@ -183,7 +186,7 @@ def _peak(kind: str, name: str, recipe: Recipe) -> float:
 
 def _mover(kind: str, name: str, parameter: Tensor, recipe: Recipe) -> str:
     """The optimizer of a parameter: adam, soap or muon."""
-    if recipe.optimizer == "soap" and (kind == "transforms" or (kind == "rest" and _part_of(name) == "transforms")):
+    if recipe.optimizer == "soap" and kind == "transforms":
         return "soap"
     if recipe.optimizer == "muon" and kind in ("transforms", "side") and is_matrix(parameter):
         return "muon"
@@ -195,19 +198,18 @@ def _cost(name: str, parameter: Tensor, recipe: Recipe) -> float:
     mover, sides = _mover(kind_of(name, parameter), name, parameter, recipe), parameter.shape
     if mover == "muon":
         return float(parameter.numel() * min(sides[:2]))
-    return float(parameter.numel() * (sum(sides) if mover == "soap" else 1))
+    return float(parameter.numel() * (sum(side for side in sides if side <= WIDEST) if mover == "soap" else 1))
 
 
 def _as_moved(name: str, parameter: nn.Parameter, recipe: Recipe) -> nn.Parameter:
-    """The parameter, or its matrix for Muon."""
-    if _mover(kind_of(name, parameter), name, parameter, recipe) != "muon" or parameter.ndim == 2:
+    """The parameter, or for Muon and SOAP the matrix of a 1×1 convolution: a view, the same memory."""
+    is_by_matrix = _mover(kind_of(name, parameter), name, parameter, recipe) != "adam" and is_matrix(parameter)
+    if not is_by_matrix or parameter.ndim == 2:
         return parameter
-    return nn.Parameter(
-        parameter.detach().view(parameter.shape[0], -1)
-    )  # of a 1×1 convolution: a view, the same memory
+    return nn.Parameter(parameter.detach().view(parameter.shape[0], -1))
 
 
-def _optimizers(named: Sequence[_Named], recipe: Recipe) -> Iterator[torch.optim.Optimizer]:
+def _optimizers(named: Sequence[_Named], recipe: Recipe, precision: torch.dtype) -> Iterator[torch.optim.Optimizer]:
     groups: dict[str, dict[float, list[nn.Parameter]]] = {"adam": {}, "soap": {}, "muon": {}}
     for item in named:
         kind = kind_of(item.name, item.parameter)
@@ -219,12 +221,7 @@ def _optimizers(named: Sequence[_Named], recipe: Recipe) -> Iterator[torch.optim
     if by_mover["adam"]:
         yield torch.optim.Adam(by_mover["adam"], fused=True)
     if by_mover["soap"]:
-        from pytorch_optimizer import SOAP
-
-        yield SOAP(
-            by_mover["soap"], betas=(0.95, 0.95), precondition_frequency=recipe.precondition_every,
-            max_precondition_dim=1024,
-        )  # fmt: skip
+        yield soap(by_mover["soap"], recipe.precondition_every, precision)
     if by_mover["muon"]:
         yield _muon(by_mover["muon"])
 
