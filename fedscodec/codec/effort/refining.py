@@ -5,10 +5,10 @@
          └────── move what gains by it ◄── ± g + h/2 + cost of the symbol's neighbour ◄──┘              and again
 
 One pass, forward and backward, tells for every latent at once what moving it would change: g, the slope of all that
-follows from it, h, the curvature of D (one number a channel, measured with two pictures), and the difference in bits of
-its own symbol, exact. What promises to gain is moved, but not all of it at once, as neighbours do not know of each
-other; and what has just been moved stays for a while, lest it swing. R and D of every step are those of whole symbols,
-so the best step is known and kept.
+follows from it, h, the curvature of D (measured with two pictures), and the difference in bits of its own symbol. What
+promises to gain is moved, but not all of it at once, as neighbours do not know of each other; and what has just been
+moved stays for a while, lest it swing. R and D of every step are those of whole symbols, so the best step is known, and
+a step that makes it worse is taken back.
 
 What comes out are floats like those of g_a, and are coded as those are: a decoder cannot tell the difference. This took
 a tenth of the steps of stochastic Gumbel annealing (Yang, Bamler, Mandt 2020) for the same gain, see docs/effort.md.
@@ -45,8 +45,10 @@ REST, COOLING = 4.0, 0.85
 """Extra bits that a latent must promise after it was moved, and the share of these left after each step."""
 LONG, BOLD = 40, 0.9
 """Refinements of at least this many steps use only this share of the curvature: they have time to undo mistakes."""
-PROBE = 0.5
-"""How far latents are moved to measure curvature, in quantisation steps."""
+CAUTION, RECOVERY = 1.25, 1.3
+"""After a step that made it worse, half as many latents move and promise less; a good one lets more move again."""
+PROBED, SAMPLES = 1 / 16, 16
+"""Share of the latents that move by a quantisation step to measure curvature; in small pictures as many a channel."""
 LEAST = 0.05
 """Least curvature of a place, as a share of the mean."""
 
@@ -141,7 +143,7 @@ class _Tile:
     def refined(self, steps: int, progress: Progress | None, stopped: Stopped) -> Tensor:
         """y [1, M, H/16, W/16] of the kept part of the tile, after this many steps."""
         generator = torch.Generator(self._model.device).manual_seed(0)
-        first = best = now = self._assessed(self._y)
+        best = now = self._assessed(self._y)
         curvature = (BOLD if steps >= LONG else 1.0) * self._curvature(now.y_hat, generator)
         rest, damping = torch.zeros_like(now.y_hat), 1.0
         for step in range(steps):
@@ -152,9 +154,10 @@ class _Tile:
             moved = (torch.minimum(up, down) < 0) & self._drawn(share, rest, generator)
             rest = COOLING * rest + REST * moved
             now = self._assessed(now.y_hat + torch.where(up < down, 1.0, -1.0) * moved)
-            best = min(best, now, key=lambda state: state.cost)
-            if now.cost > first.cost:  # too much at once
-                now, damping = best, damping / 2
+            if now.cost < best.cost:
+                best, damping = now, min(damping * RECOVERY, 1.0)
+            else:  # too much at once, and not as good as promised
+                now, damping, curvature = best, damping / 2, curvature * CAUTION
             if progress is not None:
                 progress((step + 1) / steps)
         return self._kept.of(best.y)
@@ -187,17 +190,19 @@ class _Tile:
     def _curvature(self, y_hat: Tensor, generator: torch.Generator) -> Tensor:
         """Second derivative of λ·D along every latent [1, M, H/16, W/16]: a number a channel times a number a place.
 
-        All latents move at once, each up or down at random, so their effects on each other cancel on average: over
+        A few latents move at once, each up or down at random, so their effects on each other cancel on average: over
         the places of a channel, and over the channels of a place and its neighbours. The squared error curves alike
-        everywhere; MS-SSIM curves a hundred times as much where a picture is smooth.
+        everywhere; MS-SSIM curves far more where a picture is smooth, and flattens if all latents move at once.
         """
+        share = min(max(PROBED, SAMPLES / y_hat[0, 0].numel()), 0.5)
         drawn = torch.rand(y_hat.shape, generator=generator, device=y_hat.device)
-        probe = torch.where(drawn < 0.5, -PROBE, PROBE)
+        probe = (drawn < share / 2).float() - (drawn > 1 - share / 2).float()
         slopes = [self._slope_of_loss(y_hat + way * probe) for way in (1, -1)]
-        each = (slopes[0] - slopes[1]) / (2 * probe)
-        channel = each.mean((2, 3), keepdim=True)
+        found, moved = (slopes[0] - slopes[1]) * probe / 2, probe.abs()
+        channel = found.sum((2, 3), keepdim=True) / moved.sum((2, 3), keepdim=True).clamp_min(1)
         channel = channel.clamp_min(float(channel.mean().clamp_min(0)) / 8)
-        place = F.avg_pool2d(each.sum(1, keepdim=True), 3, 1, 1, count_include_pad=False) / channel.sum()
+        around, expected = (F.avg_pool2d(x.sum(1, keepdim=True), 3, 1, 1) for x in (found, channel * moved))
+        place = torch.where(expected > 0, around / expected, 1.0)
         return channel * place.clamp_min(LEAST)
 
     def _slope_of_loss(self, y_hat: Tensor) -> Tensor:
