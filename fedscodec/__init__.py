@@ -153,7 +153,7 @@ def _bytes_of(data: bytes | bytearray | memoryview | str | Path | BinaryIO) -> t
 
 
 def load_model(name: str = DEFAULT_MODEL, device: str = "auto", backend: str = "auto") -> Model:
-    """Load the network of a name (student, student-q3, teacher-q4.5) or of a weights file.
+    """Load the network of a name (student, student-q3, student-msssim-q4.5) or of a weights file.
 
     `device` is "cpu", "cuda", or "auto": a GPU if there is one. `backend` is "onnx", "torch", or "auto", which
     $FEDS_BACKEND may set: ONNX Runtime on a CPU if the network allows it and torch is not loaded, else torch. Both give

@@ -1,7 +1,7 @@
 """Find the weights file for a name, a path or a fingerprint.
 
-Names are `network` or `network-qN` (student, student-q3, teacher-q4.5), or the path of a weights file. The search goes
-through the folders of $FEDS_WEIGHTS, then the package, then the repository's `weights/`.
+Names are `network` or `network-qN` (student, student-q3, student-msssim-q4.5), or the path of a weights file. The
+search goes through the folders of $FEDS_WEIGHTS, then the package, then the repository's `weights/`.
 """
 
 from __future__ import annotations
