@@ -31,25 +31,29 @@ def soap(groups: list[dict[str, Any]], every: int, precision: torch.dtype) -> to
 def _kind() -> Any:
     from pytorch_optimizer import SOAP
 
-    class MatrixSOAP(SOAP):  # type: ignore[misc]
+    class MatrixSOAP(SOAP):
         """The library's, where a gradient that is no matrix is treated as there."""
 
         precision = torch.float32
 
         def project(
-            self, grad: Tensor, state: Any, *args: Any, project_type: str = "forward", **options: Any
-        ) -> Tensor:
+            self, grad: Tensor, state: Any, merge_dims: bool = False, max_precondition_dim: int = WIDEST,
+            project_type: str = "forward",
+        ) -> Tensor:  # fmt: skip
             if grad.ndim != 2:
-                turned: Tensor = super().project(grad, state, *args, project_type=project_type, **options)
+                turned: Tensor = super().project(grad, state, merge_dims, max_precondition_dim, project_type)
                 return turned
             left, right = (basis.to(self.precision) if len(basis) else None for basis in state["Q"])
             if project_type != "forward":
                 left, right = (basis if basis is None else basis.t() for basis in (left, right))
             return _product(None if left is None else left.t(), grad.to(self.precision), right).to(grad.dtype)
 
-        def update_pre_conditioner(self, grad: Tensor, state: Any, step: int, **options: Any) -> None:
+        def update_pre_conditioner(
+            self, grad: Tensor, state: Any, step: int, max_precondition_dim: int = WIDEST,
+            precondition_1d: bool = False, merge_dims: bool = False,
+        ) -> None:  # fmt: skip
             if grad.ndim != 2:
-                super().update_pre_conditioner(grad, state, step, **options)
+                super().update_pre_conditioner(grad, state, step, max_precondition_dim, precondition_1d, merge_dims)
                 return
             quick, weight = grad.to(self.precision), 1 - state["shampoo_beta"]
             for side, matrix in zip(state["GG"], (quick, quick.t()), strict=True):
