@@ -275,13 +275,19 @@ def test_every_layer_is_what_its_quantised_twin_is(model: FedsModel, side: Light
     assert seen == 7 + 4 * len(side.spec.parts())
 
 
-def test_known_is_y_hat_in_twelve_bits(side: LightIntegers) -> None:
+@pytest.mark.parametrize("backend", ["float32", "int_mm"])
+def test_known_is_y_hat_in_twelve_bits(side: LightIntegers, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not exact_matmul.is_exact(backend, "cpu"):
+        pytest.skip(f"{backend} is not exact on this machine")
+    monkeypatch.setenv("FEDS_EXACT_BACKEND", backend)
     part = side.spec.parts()[2]
     shape = part.shape(1, 4, 4)
     y_hat = torch.randint(-32768, 32767, shape, generator=torch.Generator().manual_seed(0), dtype=torch.int32)
     shift = part.of(side.known_shift).numpy()
     for kind in (torch.int16, torch.int32):
-        found = side.shown(part, y_hat.to(kind))
+        found = side.shown(part, y_hat.to(kind)).int()
+        if backend == "int_mm":  # two planes
+            found = 256 * found[: len(y_hat)] + found[len(y_hat) :]
         for group in range(4):
             each = shift[group::4].astype(np.int64)
             wanted = (y_hat[:, group].numpy() + (1 << each >> 1)) >> each
