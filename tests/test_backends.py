@@ -290,7 +290,7 @@ for words in (
     ["encode", picture, "-o", f"{folder}/b.feds", "--model", "mini-light-student", "--size", "9000", "--verify"],
     ["decode", f"{folder}/a.feds", "-o", f"{folder}/a.png"],
     ["decode", f"{folder}/a.feds", "-o", f"{folder}/small.png", "--size", "64"],
-    ["verify", f"{folder}/a.feds"], ["info", f"{folder}/a.feds"],
+    ["verify", f"{folder}/a.feds"], ["info", f"{folder}/a.feds"], ["models"],
 ):
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, (words, result.output, result.exception)

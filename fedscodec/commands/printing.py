@@ -171,13 +171,17 @@ def models_table(found: Iterable[WeightsInfo]) -> Table:
 
     table = new_table("name", "qualities", "lambda", "parameters", "kMAC/px", "bytes", "fingerprint", "file")
     for info in found:
-        lambdas, counts = sorted({info.qualities[0], info.qualities[-1]}), counts_of(info.metadata, info.spec)
+        lambdas = sorted({info.qualities[0], info.qualities[-1]})
+        try:
+            counts = counts_of(info.metadata, info.spec)
+            size = f"{counts.parameters / 1e6:.2f} M", f"{counts.kmacs_per_pixel:.0f}"
+        except ModuleNotFoundError:  # of a file that does not say it; counting takes torch
+            size = "–", "–"
         table.add_row(
             info.name,
             f"q1 ... q{len(info.qualities)}" if len(info.qualities) > 1 else "q1",
             " ... ".join(f"{value:g}" for value in lambdas),
-            f"{counts.parameters / 1e6:.2f} M",
-            f"{counts.kmacs_per_pixel:.0f}",
+            *size,
             f"{info.bytes:,}",
             info.fingerprint,
             str(info.path),
