@@ -5,10 +5,11 @@
          └────── move what gains by it ◄── ± g + h/2 + cost of the symbol's neighbour ◄──┘              and again
 
 One pass, forward and backward, tells for every latent at once what moving it would change: g, the slope of all that
-follows from it, h, the curvature of D (measured with two pictures), and the difference in bits of its own symbol. What
-promises to gain is moved, but not all of it at once, as neighbours do not know of each other; and what has just been
-moved stays for a while, lest it swing. R and D of every step are those of whole symbols, so the best step is known, and
-a step that makes it worse is taken back.
+follows from it, h, the curvature, and the difference in bits of its own symbol. h is that of D, measured with two
+pictures, times what the steps so far have shown: the slopes of moved latents turn by more, as R curves too, and as the
+latents that promise most are those whose slopes flatter most. What promises to gain is moved, but not all of it at
+once, as neighbours do not know of each other; and what has just been moved stays for a while, lest it swing. R and D of
+every step are those of whole symbols, so the best step is known, and a step that makes it worse is taken back.
 
 What comes out are floats like those of g_a, and are coded as those are: a decoder cannot tell the difference. This took
 a tenth of the steps of stochastic Gumbel annealing (Yang, Bamler, Mandt 2020) for the same gain, see docs/effort.md.
@@ -17,6 +18,7 @@ a tenth of the steps of stochastic Gumbel annealing (Yang, Bamler, Mandt 2020) f
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...entropy.parts import Part
 from ...images import Picture, crop, region
 from ...metrics.table import LOSSES
 from ...networks.blocks.layers import interpolated
@@ -39,16 +42,20 @@ TILE_SIDE, TILE_MARGIN = 8, 2
 """Elements of z that a side of a tile keeps, and sees beyond: a Kodak picture is one tile of 12×8."""
 CELLS = STRIDE // 16
 """Latents a side under one element of z."""
-FIRST_SHARE, LAST_SHARE = 0.7, 0.3
+FIRST_SHARE, LAST_SHARE = 0.5, 0.3
 """Share of the promising latents that moves in the first step and in the last."""
 REST, COOLING = 4.0, 0.85
 """Extra bits that a latent must promise after it was moved, and the share of these left after each step."""
-LONG, BOLD = 40, 0.9
-"""Refinements of at least this many steps use only this share of the curvature: they have time to undo mistakes."""
-CAUTION, RECOVERY = 1.25, 1.3
-"""After a step that made it worse, half as many latents move and promise less; a good one lets more move again."""
+BOLD = 0.95
+"""The share of the curvature that is expected of a move: what turns out worse is taken back."""
+RECOVERY, FEWEST = 1.3, 0.04
+"""After a step that made it worse, half as many latents move, to this share of the usual; a good one lets more move."""
+EXPECTED, MEMORY = 1.7, 0.5
+"""The usual curvature of R + λ·D, in times that of D, and the weight of earlier steps against the last one."""
 PROBED, SAMPLES = 1 / 16, 16
 """Share of the latents that move by a quantisation step to measure curvature; in small pictures as many a channel."""
+LEAST_RATIO, MOST_RATIO = 1.0, 4.0
+"""Bounds of the curvature of R + λ·D, in times that of D."""
 LEAST = 0.05
 """Least curvature of a place, as a share of the mean."""
 
@@ -113,6 +120,30 @@ class _State(NamedTuple):
         return bits + way * self.slope + curvature / 2
 
 
+class _Curvature:
+    """Curvature of R + λ·D along every latent, from that of D [1, M, h, w], and corrected after every step.
+
+    A slope should turn by the curvature where a latent moved. The ratio is kept for each range of channels that is
+    coded together: what is coded first decides what later latents cost, and curves most.
+    """
+
+    def __init__(self, of_distortion: Tensor, parts: Sequence[Part]) -> None:
+        self._of_distortion = of_distortion
+        self._found = dict.fromkeys((part.channels for part in parts), (0.0, 0.0))
+        self.now = EXPECTED * of_distortion
+
+    def learn(self, turned: Tensor, moves: Tensor) -> None:
+        """Learn from a step: by how much slopes have turned, and the moves (-1, 0 or 1), both [1, M, h, w]."""
+        for (start, stop), (found, expected) in self._found.items():
+            way, of_distortion = moves[:, start:stop], self._of_distortion[:, start:stop]
+            found = MEMORY * found + float((turned[:, start:stop] * way).sum())
+            expected = MEMORY * expected + float((of_distortion * way.abs()).sum())
+            self._found[start, stop] = found, expected
+            if expected > 0:
+                ratio = min(max(found / expected, LEAST_RATIO), MOST_RATIO)
+                self.now[:, start:stop] = ratio * of_distortion
+
+
 class _Tile:
     """Latents of a tile and of its surroundings; the latter do not change."""
 
@@ -144,20 +175,22 @@ class _Tile:
         """y [1, M, H/16, W/16] of the kept part of the tile, after this many steps."""
         generator = torch.Generator(self._model.device).manual_seed(0)
         best = now = self._assessed(self._y)
-        curvature = (BOLD if steps >= LONG else 1.0) * self._curvature(now.y_hat, generator)
+        curvature = _Curvature(self._curvature(now.y_hat, generator), self._model.spec.parts())
         rest, damping = torch.zeros_like(now.y_hat), 1.0
         for step in range(steps):
             if stopped():
                 break
             share = damping * FIRST_SHARE * (LAST_SHARE / FIRST_SHARE) ** (step / max(steps - 1, 1))
-            up, down = (now.promised(way, curvature) + rest for way in (1, -1))
+            up, down = (now.promised(way, BOLD * curvature.now) + rest for way in (1, -1))
             moved = (torch.minimum(up, down) < 0) & self._drawn(share, rest, generator)
             rest = COOLING * rest + REST * moved
-            now = self._assessed(now.y_hat + torch.where(up < down, 1.0, -1.0) * moved)
+            moves = torch.where(up < down, 1.0, -1.0) * moved
+            before, now = now, self._assessed(now.y_hat + moves)
+            curvature.learn(now.slope - before.slope, moves)
             if now.cost < best.cost:
                 best, damping = now, min(damping * RECOVERY, 1.0)
-            else:  # too much at once, and not as good as promised
-                now, damping, curvature = best, damping / 2, curvature * CAUTION
+            else:  # too much at once
+                now, damping = best, max(damping / 2, FEWEST)
             if progress is not None:
                 progress((step + 1) / steps)
         return self._kept.of(best.y)
