@@ -32,6 +32,11 @@ TAUGHT_SIDE: dict[str, Any] = {
 }  # fmt: skip
 """The same of a teacher."""
 
+CORNERS_SIDE: dict[str, Any] = {
+    "latents": 24, "hyper_latents": 6, "entropy": Passes(base=4, side=12, width=16, base_passes=4),
+}  # fmt: skip
+"""A student's with its base in four passes."""
+
 MakePicture = Callable[..., Picture]
 MakeModel = Callable[..., FedsModel]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import LIGHT_SIDE, SMALL, TAUGHT_SIDE, make_model
+from conftest import CORNERS_SIDE, LIGHT_SIDE, SMALL, TAUGHT_SIDE, make_model
 from torch import Tensor
 
 from fedscodec.entropy.coders import RateEstimator
@@ -74,6 +74,23 @@ def test_a_grown_network_is_the_smaller_one_at_first(name: str, pictures: Tensor
         torch.testing.assert_close(at_least, bits, rtol=1e-4, atol=0.1)
     else:
         assert (at_least > bits).all()  # nobody listens to new latents yet, but they are coded
+
+
+def test_nets_of_a_base_in_four_passes_begin_as_those_of_their_colour(pictures: Tensor) -> None:
+    small = make_model(4, stages=STAGES, shortcut="principal", **LIGHT_SIDE)
+    large = grown(small, replace(small.spec, **CORNERS_SIDE), pictures)
+    had, now = small.float_side.state_dict(), large.float_side.state_dict()
+    for number, origin in enumerate((0, 0, 1, 1, 2, 3, 4, 5)):
+        for layer in ("first.bias", "around.weight", "second.weight", "last.weight", "last.bias"):
+            assert torch.equal(now[f"nets.{number}.{layer}"], had[f"nets.{origin}.{layer}"])
+    assert torch.equal(now["nets.1.first.weight"][:, :12], had["nets.0.first.weight"])
+    assert not now["nets.1.first.weight"][:, 12:].any()
+    (x_hat, y, bits), (same_x_hat, same_y, other_bits) = passed(small, pictures), passed(large, pictures)
+    torch.testing.assert_close(same_y, y)
+    assert other_bits.sum() != bits.sum()
+    assert (same_x_hat - x_hat).abs().mean() < 0.05  # only what rounding to other means changes
+    with pytest.raises(FedsError, match="does not start with the latents"):
+        cut(large, small.spec)
 
 
 @pytest.mark.parametrize("name", PAIRS)

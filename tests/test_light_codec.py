@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import LIGHT_SIDE, TAUGHT_SIDE, MakeModel, MakePicture
+from conftest import CORNERS_SIDE, LIGHT_SIDE, TAUGHT_SIDE, MakeModel, MakePicture
 
 from fedscodec.codec.decoding import decode_file, decode_salvaged
 from fedscodec.codec.encoding import encode_picture
@@ -23,7 +23,7 @@ from fedscodec.training.shapes import ResidualCounter
 Codec = tuple[Model, FedsFile, list[np.ndarray]]
 
 
-@pytest.fixture(scope="module", params=[LIGHT_SIDE, TAUGHT_SIDE], ids=["student", "teacher"])
+@pytest.fixture(scope="module", params=[LIGHT_SIDE, TAUGHT_SIDE, CORNERS_SIDE], ids=["student", "teacher", "corners"])
 def path(request: pytest.FixtureRequest, tiny: MakeModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("light") / "light.safetensors"
     write_weights(path, tiny(**request.param), {"origin": "random"})

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import LIGHT_SIDE, SMALL, TAUGHT_SIDE
+from conftest import CORNERS_SIDE, LIGHT_SIDE, SMALL, TAUGHT_SIDE
 from exact_layers import exact_backend, exact_layer_in_numpy
 from torch import Tensor, nn
 
@@ -30,13 +30,14 @@ from fedscodec.networks.spec import ModelSpec, Passes
 from fedscodec.networks.twins import Signal
 from fedscodec.networks.walk import walk
 
-SPECS = {"student": replace(SMALL, **LIGHT_SIDE), "teacher": replace(SMALL, **TAUGHT_SIDE)}
+SIDES = {"student": LIGHT_SIDE, "teacher": TAUGHT_SIDE, "corners": CORNERS_SIDE}
+SPECS = {name: replace(SMALL, **side) for name, side in SIDES.items()}
 MakeModel = Callable[..., FedsModel]
 
 
 @pytest.fixture(scope="module", params=SPECS)
 def model(request: pytest.FixtureRequest, tiny: MakeModel) -> FedsModel:
-    return tiny(**{"student": LIGHT_SIDE, "teacher": TAUGHT_SIDE}[request.param])
+    return tiny(**SIDES[request.param])
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,22 @@ def test_a_student_has_five_streams_and_a_teacher_eight() -> None:
         ("new, even cells", (320, 400), 320, 7, 6, True),
         ("new, odd cells", (320, 400), 400, 8, 7, True),
     ]
+    corners = [
+        (part.name, part.number, part.channels, part.seen, part.stream, part.cells.groups, part.ends)
+        for part in Passes(new=80, base_streams=2, base_passes=4).parts(400)
+        if part.cells
+    ]
+    assert corners[:4] == [
+        ("base, corner 1", 0, (0, 32), 0, 1, (((0, 0),),), False),
+        ("base, corner 2", 1, (0, 32), 32, 1, (((1, 1),),), True),
+        ("base, corner 3", 2, (0, 32), 32, 2, (((0, 1),),), False),
+        ("base, corner 4", 3, (0, 32), 32, 2, (((1, 0),),), True),
+    ]
+    assert [row[:5] for row in corners[4:]] == [
+        (name, number, channels, seen, stream)
+        for number, (name, channels, seen, stream, _, _) in enumerate(teacher[2:], start=4)
+    ]
+    assert [part.ends for part in SPECS["corners"].parts()[:4]] == [False, False, False, True]
     assert (SPECS["student"].streams, SPECS["student"].table_sets) == (5, 5)
     assert (SPECS["teacher"].streams, SPECS["teacher"].table_sets) == (8, 8)
 
@@ -107,7 +124,12 @@ def test_every_latent_is_coded_once(spec: ModelSpec) -> None:
 
 @pytest.mark.parametrize(
     ("how", "words"),
-    [({"base": 0}, "base of passes"), ({"base_streams": 3}, "base_streams of passes"), ({"base": 22}, "leave 2 for")],
+    [
+        ({"base": 0}, "base of passes"),
+        ({"base_passes": 3}, "base_passes of passes is 2 or 4, found 3"),
+        ({"base_streams": 3}, "base_streams of passes"),
+        ({"base": 22}, "leave 2 for"),
+    ],
 )
 def test_impossible_passes_are_refused(how: dict[str, int], words: str) -> None:
     with pytest.raises(ValueError, match=words):
@@ -280,7 +302,7 @@ def test_known_is_y_hat_in_twelve_bits(side: LightIntegers, backend: str, monkey
     if not exact_matmul.is_exact(backend, "cpu"):
         pytest.skip(f"{backend} is not exact on this machine")
     monkeypatch.setenv("FEDS_EXACT_BACKEND", backend)
-    part = side.spec.parts()[2]
+    part = next(part for part in side.spec.parts() if part.name == "turn 1")
     shape = part.shape(1, 4, 4)
     y_hat = torch.randint(-32768, 32767, shape, generator=torch.Generator().manual_seed(0), dtype=torch.int32)
     shift = part.of(side.known_shift).numpy()

@@ -51,6 +51,8 @@ EVEN, ODD = (Cells((((0, 0), (1, 1)),)), Cells((((0, 1), (1, 0)),)))
 """The two colours of a checkerboard, the same for all channels."""
 
 _TURN = ((0, 0), (1, 1), (0, 1), (1, 0))
+CORNERS = tuple(Cells(((corner,),)) for corner in _TURN)
+"""The corners of 2×2 squares one after the other, for all channels: first both even cells, then the odd ones."""
 TURNS = tuple(Cells(tuple((_TURN[(turn + group) % 4],) for group in range(4))) for turn in range(4))
 """Four passes in which each of four groups of channels codes another corner."""
 

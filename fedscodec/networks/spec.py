@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..entropy.fixedpoint import FINE_MEAN_UNIT, MEAN_UNIT
-from ..entropy.parts import EVEN, ODD, TURNS, Part
+from ..entropy.parts import CORNERS, EVEN, ODD, TURNS, Part
 from ..metrics.table import LOSSES
 
 LAMBDAS = LOSSES["mse"].lambdas
@@ -81,14 +81,21 @@ def paper_stages(
     return (*(Stage(at, kind, width, blocks, attention) for at in (2, 4)), Stage(8, kind, width, blocks))
 
 
+_BASE = {
+    2: (("even cells", EVEN), ("odd cells", ODD)),
+    4: tuple((f"corner {i + 1}", cells) for i, cells in enumerate(CORNERS)),
+}
+"""The names and cells of the passes over the channels that are coded first, by their number."""
+
+
 @dataclass(frozen=True)
 class Passes:
     """The entropy side of light networks: latents coded cell by cell in passes; each pass sees all before it.
 
-    base: channels that are coded first, in two checkerboard passes; base_streams: 1 for both passes in one stream, or
-    2. new: channels that are coded last, in two checkerboard passes of a stream each (a teacher's, or none). All
-    channels between are coded in four passes over the corners of 2×2 squares, a stream each. side: channels of h_s's
-    output. width: of every network.
+    base: channels that are coded first; base_passes: 2 for the colours of a checkerboard, or 4 for the corners of 2×2
+    squares; base_streams: 1 for all of them in one stream, or 2 for the even and the odd cells. new: channels that are
+    coded last, in two checkerboard passes of a stream each (a teacher's, or none). All channels between are coded in
+    four passes over the corners of 2×2 squares, a stream each. side: channels of h_s's output. width: of every network.
     """
 
     base: int = 32
@@ -96,8 +103,11 @@ class Passes:
     base_streams: int = 1
     side: int = 192
     width: int = 192
+    base_passes: int = 2
 
     def __post_init__(self) -> None:
+        if type(self.base_passes) is not int or self.base_passes not in _BASE:
+            raise ValueError(f"base_passes of passes is 2 or 4, found {self.base_passes!r}")
         for name, least in (("base", 1), ("new", 0), ("base_streams", 1), ("side", 1), ("width", 1)):
             value, most = getattr(self, name), 2 if name == "base_streams" else 4096
             if type(value) is not int or not least <= value <= most:
@@ -105,21 +115,20 @@ class Passes:
 
     def parts(self, latents: int) -> tuple[Part, ...]:
         """The parts of this many latents, in coding order."""
-        old, two = latents - self.new, self.base_streams == 2
-        first = 2 + two  # stream of the first turn
+        old, two, count = latents - self.new, self.base_streams == 2, self.base_passes
+        start, first, new = self.base, 2 + two, count + 4  # first stream of turns, first part of new channels
+        in_stream = [two * (2 * i >= count) for i in range(count)]  # of the base's passes, from 0
         base = [
-            Part("base, even cells", 0, (0, self.base), 0, 1, 0, EVEN, ends=two),
-            Part("base, odd cells", 1, (0, self.base), self.base, 1 + two, 1 * two, ODD),
+            Part(f"base, {name}", i, (0, start), start if i else 0, 1 + at, at, cells, at not in in_stream[i + 1 :])
+            for i, (at, (name, cells)) in enumerate(zip(in_stream, _BASE[count], strict=True))
         ]
         rest = [
-            Part(f"turn {i + 1}", 2 + i, (self.base, old), old if i else self.base, first + i, first + i - 1, cells)
+            Part(f"turn {i + 1}", count + i, (self.base, old), old if i else self.base, first + i, first + i - 1, cells)
             for i, cells in enumerate(TURNS)
         ]
         last = [
-            Part(
-                f"new, {name} cells", 6 + i, (old, latents), latents if i else old, first + 4 + i, first + 3 + i, cells
-            )
-            for i, (name, cells) in enumerate((("even", EVEN), ("odd", ODD)))
+            Part(f"new, {name}", new + i, (old, latents), latents if i else old, first + 4 + i, first + 3 + i, cells)
+            for i, (name, cells) in enumerate(_BASE[2])
         ]
         return (*base, *rest, *(last if self.new else ()))
 
@@ -219,7 +228,10 @@ class ModelSpec:
         """What besides the integers decides the symbols of a file, for the fingerprint."""
         if self.entropy is None:
             return f"{self.latents} {self.slices} {self.hyper_latents} {self.slice_filters}"
-        passes = " ".join(f"{name}={value}" for name, value in dataclasses.asdict(self.entropy).items())
+        named = dataclasses.asdict(self.entropy)
+        if self.entropy.base_passes == 2:  # as before there was a choice
+            del named["base_passes"]
+        passes = " ".join(f"{name}={value}" for name, value in named.items())
         return f"passes {passes} {self.latents} {self.hyper_latents} {self.scales} {len(self.lambdas)}"
 
     @property
@@ -310,9 +322,11 @@ def light_stages(
 _MORE = (1, 6, 10, 6)  # residual groups of the light teacher: more blocks at 1/4, 1/8 and 1/16
 _SWIN_V1, _SWIN_V2 = WindowAttention("swin-v1"), WindowAttention("swin-v2")
 
-STUDENT = ModelSpec(light_stages(), latents=320, shortcut="principal", hyper_latents=64, entropy=Passes())
+STUDENT = ModelSpec(
+    light_stages(), latents=320, shortcut="principal", hyper_latents=64, entropy=Passes(base_passes=4)
+)  # fmt: skip
 TEACHER = replace(
-    STUDENT, stages=light_stages(_MORE, _SWIN_V2), latents=400, entropy=Passes(new=80, base_streams=2)
+    STUDENT, stages=light_stages(_MORE, _SWIN_V2), latents=400, entropy=Passes(new=80, base_streams=2, base_passes=4)
 )  # fmt: skip
 TINY_LIGHT = replace(  # a toy for the tests; every part of a light student in small
     STUDENT, stages=tuple(Stage(at, "light", width, 1) for at, width in ((2, 4), (4, 6), (8, 8), (16, 10))),

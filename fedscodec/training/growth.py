@@ -2,15 +2,18 @@
 
     new blocks and attention   change nothing at first
     new latents                the next principal components of 16×16 blocks; g_s and h_a do not listen to them yet
+    base in four passes        each starts as the pass of its colour, and does not listen to what that could not see
     everything else            as it was
 
-So a teacher grows from a student: at first its x̂, and y of the channels that both have, are the student's. Both
-networks have the same stages, each of one kind and width, and the larger codes first what the smaller codes.
+So a teacher grows from a student: at first its x̂, and y of the channels that both have, are the student's; with more
+passes over the base it needs more bits until it has learned. Both networks have the same stages, each of one kind and
+width, and the larger codes first what the smaller codes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -30,7 +33,7 @@ def grown(small: FedsModel, spec: ModelSpec, pictures: Tensor) -> FedsModel:
 
     Raises FedsError if one does not contain the other.
     """
-    require_fit(small.spec, spec)
+    require_fit(small.spec, spec, more_passes=True)
     large = FedsModel(spec)
     grow_transforms(small, large, pictures)
     _copy_side(small, large)
@@ -69,23 +72,46 @@ def grow_transforms(small: FedsModel, large: FedsModel, pictures: Tensor) -> Non
 
 
 def _copy_side(small: FedsModel, large: FedsModel) -> None:
-    """Copy the entropy side: common parts are equal; tables of channels and streams are longer."""
+    """Copy the entropy side: nets begin as those of the smaller network; tables of channels and streams are longer."""
+    origins = _origins(small.spec, large.spec)
     had, now = small.float_side.state_dict(), large.float_side.state_dict()
     for name, value in now.items():
-        if (old := had.get(name)) is None:
+        if (old := had.get(_name_of_origin(name, origins))) is None:
             continue
+        longer, wider = len(old) < len(value), value.ndim > 1 and old.shape[1] < value.shape[1]
         if old.shape != value.shape and not (
-            old.shape[1:] == value.shape[1:] and len(old) < len(value) and old.ndim < 4
+            old.ndim < 4 and (old.shape[1:] == value.shape[1:] if longer else wider and len(old) == len(value))
         ):
             raise FedsError(f"the nets of the two networks differ in {name}")
-        value[: len(old)] = old
-    for old_part, part in zip(small.spec.parts(), large.spec.parts(), strict=False):  # whose streams may differ
-        now["shapes"][part.tables] = had["shapes"][old_part.tables]
+        value.copy_(_enlarged(value, old, deaf=wider))
+    for part in large.spec.parts():  # whose streams may differ
+        if (origin := origins[part.number]) is not None:
+            now["shapes"][part.tables] = had["shapes"][small.spec.parts()[origin].tables]
     large.float_side.load_state_dict(now)
 
 
-def require_fit(small: ModelSpec, large: ModelSpec) -> None:
-    """Raise FedsError unless the large network has everything that the small one has."""
+def _origins(small: ModelSpec, large: ModelSpec) -> list[int | None]:
+    """For each part of the larger network, the part of the smaller one as whose net it begins."""
+    ours, theirs = (1 if spec.entropy is None else spec.entropy.base_passes for spec in (small, large))
+    known = len(small.parts())
+    found = [i * ours // theirs if i < theirs else i - theirs + ours for i in range(len(large.parts()))]
+    return [origin if origin < known else None for origin in found]
+
+
+def _name_of_origin(name: str, origins: list[int | None]) -> str:
+    """`nets.3.first.weight` as the smaller network calls it."""
+    kind, _, rest = name.partition(".")
+    number, _, rest = rest.partition(".")
+    return f"nets.{origins[int(number)]}.{rest}" if kind == "nets" else name
+
+
+def require_fit(small: ModelSpec, large: ModelSpec, *, more_passes: bool = False) -> None:
+    """Raise FedsError unless the large network has everything that the small one has.
+
+    more_passes: the large one may code the base in more passes.
+    """
+    if more_passes and small.entropy and large.entropy and small.entropy.base_passes < large.entropy.base_passes:
+        large = replace(large, entropy=replace(large.entropy, base_passes=small.entropy.base_passes))
     places = [[(stage.at, stage.kind, stage.width) for stage in spec.stages] for spec in (small, large)]
     if places[0] != places[1]:
         raise FedsError("expected networks with stages of the same kinds and widths")

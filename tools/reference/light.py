@@ -22,7 +22,11 @@ def passes(spec: dict) -> list[Pass]:
     """The passes of a network, in order."""
     how, last = spec["entropy"], spec["latents"]
     base, old, two = how["base"], spec["latents"] - how["new"], how["base_streams"] == 2
-    found: list[Pass] = [(slice(0, base), 0, 1, EVEN), (slice(0, base), base, 1 + two, ODD)]
+    first = [EVEN, ODD] if how.get("base_passes", 2) == 2 else [[(corner,)] for corner in TURN]
+    found: list[Pass] = []
+    for number, corners in enumerate(first):
+        odd = two and number >= len(first) // 2
+        found.append((slice(0, base), base if number else 0, 1 + odd, corners))
     for turn in range(4):
         corners = [(TURN[(turn + group) % 4],) for group in range(4)]
         found.append((slice(base, old), old if turn else base, 2 + two + turn, corners))
@@ -48,8 +52,8 @@ def symbols(file: Container, weights: Weights) -> Iterator[np.ndarray]:
         tables = weights.y_tables.part((stream - 1) * scales if each else 0, scales)
         mean, index = parameters(np.concatenate([side, known[..., :seen]], 2), groups, weights, number, scales)
         if stream not in coders:
-            twice = 2 if [one[2] for one in all_passes].count(stream) == 2 else 1
-            coders[stream] = Stream(file.streams[stream], twice * index.size)
+            times = [one[2] for one in all_passes].count(stream)
+            coders[stream] = Stream(file.streams[stream], times * index.size)
         found = coders[stream].part(index, tables)
         streams.setdefault(stream, []).append(found.reshape(-1))
         y_hat, block = 64 * found.astype(np.int64) + mean, 0

@@ -46,7 +46,9 @@ class Weights:
         spec = self.spec
         shape = f"{spec['latents']} {spec['slices']} {spec['hyper_latents']} {tuple(spec['slice_filters'])}"
         if how := spec.get("entropy"):
-            names = ("base", "new", "base_streams", "side", "width")
+            names = ["base", "new", "base_streams", "side", "width"]
+            if how.get("base_passes", 2) == 4:
+                names.append("base_passes")
             passes = " ".join(f"{name}={how[name]}" for name in names)
             shape = f"passes {passes} {spec['latents']} {spec['hyper_latents']} {spec['scales']} {len(spec['lambdas'])}"
         digest = hashlib.sha256(shape.encode())
