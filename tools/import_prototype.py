@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,16 +22,18 @@ from torch import Tensor
 from fedscodec.entropy.coders import RateEstimator
 from fedscodec.images import pad, read_picture, to_tensor
 from fedscodec.networks.model import FedsModel
-from fedscodec.networks.spec import STRIDE, STUDENT
+from fedscodec.networks.spec import STRIDE, STUDENT, Passes
 from fedscodec.networks.weights import write_weights
 
+PROTOTYPE = replace(STUDENT, entropy=Passes())
+"""The student as it was then, with its base in two passes."""
 _BLOCK = {"w1": "into", "dw": "around", "w2": "out", "w3": "widen", "w4": "narrow"}
 
 
 def transform_name(name: str) -> str:
     """Ours for a prototype's name of a tensor of g_a or g_s, whose stages g_s counts from the finest."""
     net, *parts = name.split(".")
-    last = len(STUDENT.stages) - 1
+    last = len(PROTOTYPE.stages) - 1
     way, turned = ("down", int) if net == "g_a" else ("up", lambda i: last - int(i))
     match parts:
         case ["scales", i]:
@@ -48,10 +51,10 @@ def transform_name(name: str) -> str:
 
 def imported(saved: Mapping[str, Tensor]) -> FedsModel:
     """The student with the tensors of a prototype's checkpoint."""
-    model = FedsModel(STUDENT)
+    model = FedsModel(PROTOTYPE)
     state = {transform_name(name): v.float() for name, v in saved.items() if name[:4] in ("g_a.", "g_s.")}
     state |= {name: v.float() for name, v in saved.items() if name.startswith("gains.")}
-    state |= entropy_state(saved, STUDENT)
+    state |= entropy_state(saved, PROTOTYPE)
     missing, unknown = model.load_state_dict(state, strict=False)
     steps = ("steps", "peak", "shift", "shapes")  # what is calibrated later
     if unknown or (lacking := [name for name in missing if not name.endswith(steps)]):
