@@ -42,7 +42,7 @@ from fedscodec.networks.weights import read_weights
 FOLDER = Path(__file__).parent / "conformance" / "v1"
 NETWORKS = FOLDER.parent / "networks"
 INDEX = json.loads((FOLDER / "index.json").read_text())
-STUDENTS = [name for name, line in INDEX.items() if line["model"] == "mini-light-student"]
+STUDENTS = [name for name, line in INDEX.items() if line["model"] in ("mini-light-student", "mini-light-corners")]
 TEACHERS = [name for name, line in INDEX.items() if line["model"] == "mini-light-teacher"]
 ASTRONAUT = Path(__file__).parent / "pictures" / "astronaut.png"
 
@@ -53,10 +53,10 @@ def weights_of(name):
 
 
 @functools.cache
-def student(backend, threads=1):
+def student(backend, threads=1, network="mini-light-student"):
     os.environ["OMP_NUM_THREADS"] = str(threads)  # as conftest.py sets it, and back below
     make = OnnxModel if backend == "onnx" else functools.partial(Model, device="cpu", precision=torch.float32)
-    return make(weights_of("mini-light-student"), name="mini", quality=4.0)
+    return make(weights_of(network), name="mini", quality=4.0)
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +80,7 @@ def picture(width=150, height=130):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", STUDENTS)
 def test_conformance_files_decode_to_their_symbols_and_pixels(name, threads):
-    decoded = decode_file(opened(name), student("onnx", threads))
+    decoded = decode_file(opened(name), student("onnx", threads, INDEX[name]["model"]))
     assert hash_of(decoded.symbols) == INDEX[name]["symbols_sha256"]
     expected = read_picture(FOLDER / f"{name}.png")
     assert np.abs(decoded.picture.pixels.astype(int) - expected.pixels).max() <= 1

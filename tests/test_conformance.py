@@ -25,6 +25,7 @@ NETWORKS = FOLDER.parent / "networks"
 INDEX = json.loads((FOLDER / "index.json").read_text())
 FINGERPRINTS = {  # of networks that never change, as files need them
     "tiny": "ee506800deecf45c",
+    "mini-light-corners": "953af2bbfc889b90",
     "mini-light-student": "b255b97bad25d3ac",
     "mini-light-teacher": "ffeacef751eb38d8",
     "mini-odd": "b8fdaab7d7138654",
@@ -78,7 +79,11 @@ def test_symbols_are_exact_and_pixels_within_a_level(name):
     assert np.abs(decoded.picture.pixels.astype(int) - expected.pixels).max() <= 1
 
 
-LIGHT = ("mini-light-student-face-65x64-q7", "mini-light-teacher-primaries-q3")
+LIGHT = (
+    "mini-light-student-face-65x64-q7",
+    "mini-light-teacher-primaries-q3",
+    "mini-light-corners-face-65x64-q6.5",
+)
 WITH_ALPHA = [name for name, line in INDEX.items() if "alpha_sha256" in line]
 
 

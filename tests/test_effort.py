@@ -101,6 +101,7 @@ def test_no_file_becomes_worse(codec, picture, kind, width, height):
         "mini-shapes",
         "mini-light-student",
         "mini-light-teacher",
+        "mini-light-corners",
     ],
 )
 def test_every_kind_of_network_can_refine(photo, name):

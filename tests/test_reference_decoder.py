@@ -10,14 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import CORNERS_SIDE, make_picture
+from conftest import make_picture
 
-from fedscodec.codec.encoding import encode_picture
 from fedscodec.codec.exact import encode_exactly
 from fedscodec.codec.model import load_model
 from fedscodec.codec.settings import Encoding
-from fedscodec.entropy.streams import symbol_bytes
-from fedscodec.networks.weights import write_weights
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "tools" / "reference"
@@ -39,17 +36,6 @@ def test_it_gives_every_conformance_file_its_symbols():
     found = {Path(line.split(": ")[0]).stem: line.split(": ")[1] for line in run.stdout.splitlines()}
     assert found == {name: line["symbols_sha256"] for name, line in INDEX.items()}
     assert run.returncode == 0
-
-
-def test_it_reads_a_base_in_four_passes(tiny, tmp_path):
-    write_weights(tmp_path / "corners.safetensors", tiny(**CORNERS_SIDE), {})
-    made = encode_picture(
-        make_picture("waves", 70, 65), load_model(tmp_path / "corners.safetensors", "cpu"), Encoding()
-    )
-    (tmp_path / "made.feds").write_bytes(made.data)
-    run = decoder([tmp_path / "made.feds"], weights=(tmp_path,))
-    symbols = b"".join(symbol_bytes(made.symbols))
-    assert (run.stderr, run.stdout.split(": ")[1]) == ("", f"{hashlib.sha256(symbols).hexdigest()}\n")
 
 
 def test_a_file_that_holds_its_pixels_has_no_symbols(tmp_path):

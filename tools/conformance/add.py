@@ -133,6 +133,9 @@ MORE: dict[str, dict[str, tuple[float, ...]]] = {  # network → picture → qua
     "mini-light-teacher": {
         "face-65x64": (1.0, 3.0), "column-2x129": (2.0,), "primaries": (3.0,), "black": (1.0,), "pixel": (2.2,),
     },
+    "mini-light-corners": {
+        "face-65x64": (1.0, 6.5), "spark": (7.0,), "row-130x1": (2.0,), "pixel": (4.0,),
+    },
     "mini-skip": {
         "face-65x64": (1.0, 7.0), "ramp": (2.5,), "spark": (4.0,), "black": (7.0,), "column-2x129": (6.0,),
         "primaries": (1.001,),

@@ -18,7 +18,7 @@ import torch
 
 TESTS = Path(__file__).parents[2] / "tests"
 sys.path[:0] = [str(TESTS.parent), str(TESTS)]
-from conftest import LIGHT_SIDE, TAUGHT_SIDE, make_model, make_picture  # noqa: E402
+from conftest import CORNERS_SIDE, LIGHT_SIDE, TAUGHT_SIDE, make_model, make_picture  # noqa: E402
 
 from fedscodec.entropy.coders import RateEstimator  # noqa: E402
 from fedscodec.images import to_tensor  # noqa: E402
@@ -61,9 +61,12 @@ NETWORKS: dict[str, dict[str, Any]] = {  # what differs from `conftest.SMALL`
         **TAUGHT_SIDE, "seed": 17, "stages": LIGHT_STAGES, "shortcut": "none", "scales": 18, "largest_scale": 9.0,
         "lambdas": (0.003, 0.01, 0.04),
     },
+    "mini-light-corners": {
+        **CORNERS_SIDE, "seed": 18, "stages": LIGHT_STAGES, "shortcut": "principal", "scales": 15, "largest_scale": 3.0,
+    },
 }  # fmt: skip
 SKIP = {"mini-skip": 3}
-SHAPED = {"mini-shapes", "mini-light-student"}  # whose slices have tables of their own
+SHAPED = {"mini-shapes", "mini-light-student", "mini-light-corners"}  # whose slices have tables of their own
 
 
 @torch.no_grad()

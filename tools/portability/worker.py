@@ -52,7 +52,7 @@ FLAGS = {
 
 PICTURES = {"tiny": "text", "mini-teacher": "face-65x64", "mini-transformer": "ramp", "mini-odd": "primaries",
             "mini-skip": "face-65x64", "mini-shapes": "face-65x64", "mini-light-student": "face-65x64",
-            "mini-light-teacher": "primaries"}  # fmt: skip
+            "mini-light-teacher": "primaries", "mini-light-corners": "face-65x64"}  # fmt: skip
 
 
 def networks_of(pattern: str, networks: str) -> set[str]:
