@@ -73,13 +73,13 @@ def same(a, b):
 # ── Files ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("quality", [1, 3.5, 7])
-def test_a_refined_file_is_cheaper_and_decodes_to_what_was_coded(small, photo, quality):
+@pytest.mark.parametrize(("quality", "least"), [(1, 0.07), (3.5, 0.08), (7, 0.08)])
+def test_a_refined_file_is_cheaper_and_decodes_to_what_was_coded(small, photo, quality, least):
     plain, refined = encoded(photo, small, 0, quality=quality), encoded(photo, small, 9, quality=quality)
     assert same(read(refined.data, small), refined.symbols)
     assert not same(plain.symbols, refined.symbols)
     saved = cost(plain, photo, small) - cost(refined, photo, small)
-    assert saved > 0.07 * 8 * len(plain.data)  # in bits of the plain file, at equal R + λ·D
+    assert saved > least * 8 * len(plain.data)  # in bits of the plain file, at equal R + λ·D
     assert set(refined.seconds) == {*plain.seconds, "refinement"}
 
 
