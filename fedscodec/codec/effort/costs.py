@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,13 +30,17 @@ class Costs:
             bits[index] = tables.bits_of_each(symbols, np.full(symbols.size, index))
         self._bits = torch.from_numpy(bits).float().to(device)
 
-    def of(self, symbols: Tensor, index: Tensor) -> Tensor:
-        """Bits of symbols by the tables of (real) indices; the gradient is the slope between neighbouring tables.
+    def between(self, lower: Tensor, share: Tensor, index: Tensor) -> Tensor:
+        """Bits of symbols lower + share, with lower int64 and share in 0..1, by the tables of (real) indices.
 
-        So whatever moves a mean or a scale a little gets the average effect, however it is rounded.
+        Between two symbols the bits are interpolated. Along the tables the gradient is the slope between the neighbours
+        of the nearest one, so whatever moves a scale a little gets the average effect, however it is rounded.
         """
-        bits: Tensor = _Bits.apply(symbols, index, self)
-        return bits
+        table = torch.floor(index.detach() + 0.5).long()
+        nearest = torch.where(share.detach() > 0.5, lower + 1, lower)
+        slope = (self.at(nearest, table + 1) - self.at(nearest, table - 1)) / 2
+        bits = torch.lerp(self.at(lower, table), self.at(lower + 1, table), share)
+        return bits + slope * (index - index.detach())
 
     def at(self, symbols: Tensor, index: Tensor) -> Tensor:
         """Bits of whole symbols by the tables of whole indices, both int64; beyond either end, those at the end."""
@@ -49,20 +52,3 @@ class Costs:
 def costs_of(tables: Tables, device: torch.device) -> Costs:
     """The costs of a table, computed once."""
     return Costs(tables, device)
-
-
-class _Bits(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, symbols: Tensor, index: Tensor, costs: Costs) -> Tensor:
-        whole, table = symbols.round().long(), torch.floor(index + 0.5).long()
-        ctx.save_for_backward(whole, table)
-        ctx.costs = costs
-        return costs.at(whole, table)
-
-    @staticmethod
-    def backward(ctx: Any, above: Tensor) -> tuple[Tensor, Tensor, None]:
-        whole, table = ctx.saved_tensors
-        at = ctx.costs.at
-        along_symbols = (at(whole + 1, table) - at(whole - 1, table)) / 2
-        along_tables = (at(whole, table + 1) - at(whole, table - 1)) / 2
-        return above * along_symbols, above * along_tables, None
