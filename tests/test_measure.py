@@ -29,7 +29,7 @@ def trainer(taught=False):
 
 @pytest.mark.parametrize(("taught", "passes"), [(False, 3), (True, 4)])
 def test_a_speed_counts_what_was_multiplied(taught, passes, monkeypatch):
-    monkeypatch.setattr(measure, "bfloat16_rate", lambda device: 1e12)
+    monkeypatch.setattr(measure, "matrix_rate", lambda device: 1e12)
     speed = measure.measure(trainer(taught), seconds=0.0)
     assert (speed.phase, speed.steps, speed.memory) == ("full", 2, 0)
     assert speed.milliseconds / 1000 * speed.pixels_per_second == pytest.approx(2 * 64 * 64)
@@ -57,14 +57,19 @@ def test_a_pace_weighs_the_parts_of_a_run_by_their_shares(monkeypatch):
 
 def test_a_speed_is_a_line():
     assert str(Speed("full", 90, 5.2e6, 101.3, 14.1e12, 700e12, 5 * 2**30)) == (
-        "full: 5200 kpx/s, 101.3 ms a step (90 steps), 14.10 of 700.0 Tflop/s, 2.0 % of the device's bfloat16 rate"
-        ", 5.0 GiB"
+        "full: 5200 kpx/s, 101.3 ms a step (90 steps), 14.10 of 700.0 Tflop/s, 2.0 % of the device's rate, 5.0 GiB"
     )
 
 
-def test_the_rate_of_a_device_is_found(monkeypatch):
-    monkeypatch.setattr(measure.torch, "randn", lambda *shape, **more: torch.ones(64, 64, dtype=torch.bfloat16))
-    assert measure.bfloat16_rate(torch.device("cpu")) > 0
+def test_the_rate_of_a_device_is_that_of_the_faster_precision(monkeypatch):
+    rates = {torch.bfloat16: 2e9, torch.float32: 7e10}
+    monkeypatch.setattr(measure, "_rate", lambda device, dtype: rates[dtype])
+    assert measure.matrix_rate(torch.device("cpu")) == 7e10
+
+
+def test_the_rate_of_a_product_is_found(monkeypatch):
+    monkeypatch.setattr(measure.torch, "randn", lambda *shape, **more: torch.ones(64, 64))
+    assert measure._rate(torch.device("cpu"), torch.float32) > 0
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

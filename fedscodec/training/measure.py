@@ -1,4 +1,4 @@
-"""Measure how fast a recipe trains on this machine: its share of the device's bfloat16 rate, or the pace of a run."""
+"""Measure how fast a recipe trains on this machine: its share of the device's rate, or the pace of a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .recipe import FULL, Phase
 from .stages import Distilled
 
 WARM_UP = 3
-RATE_SECONDS = 0.5  # a processor without such instructions takes seconds for a single product
+RATE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Speed:
     pixels_per_second: float
     milliseconds: float  # of a step
     flops: float  # per second: two a multiply-accumulate; three passes, of which backward is two
-    device_flops: float  # of a product of square bfloat16 matrices on the same device
+    device_flops: float  # of a product of square matrices on the same device, see `matrix_rate`
     memory: int  # bytes at the most, of the GPU; 0 on a CPU
     processor: float = 0.0  # pixels a second of one core's time, which other work on the machine hardly changes
 
     @property
     def share(self) -> float:
-        """The share of the device's bfloat16 rate."""
+        """The share of the device's rate."""
         return self.flops / self.device_flops
 
     def __str__(self) -> str:
@@ -43,7 +43,7 @@ class Speed:
         return (
             f"{self.phase}: {self.pixels_per_second / 1e3:.0f} kpx/s, {self.milliseconds:.1f} ms a step"
             f" ({self.steps} steps), {self.flops / 1e12:.2f} of {self.device_flops / 1e12:.1f} Tflop/s,"
-            f" {100 * self.share:.1f} % of the device's bfloat16 rate{memory}{busy}"
+            f" {100 * self.share:.1f} % of the device's rate{memory}{busy}"
         )
 
 
@@ -55,7 +55,7 @@ def measure(trainer: Trainer, seconds: float = 15.0, phase: Phase = FULL) -> Spe
     steps, elapsed, busy = _time(trainer, seconds, phase, WARM_UP)
     pixels = steps * trainer.recipe.batch * trainer.recipe.crop**2
     memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
-    rate = trainer.team.size * bfloat16_rate(device) if trainer.team.leads else 1.0
+    rate = trainer.team.size * matrix_rate(device) if trainer.team.leads else 1.0
     return Speed(
         phase.name, steps, pixels / elapsed, 1000 * elapsed / steps, pixels / elapsed * _flops_per_pixel(trainer), rate,
         memory, pixels / busy if busy else 0.0,
@@ -116,10 +116,17 @@ def _flops_per_pixel(trainer: Trainer) -> float:
 
 
 @torch.no_grad()
-def bfloat16_rate(device: torch.device) -> float:
-    """Floating-point operations per second of a large product of bfloat16 matrices, the best of several."""
+def matrix_rate(device: torch.device) -> float:
+    """Floating-point operations per second of a large product of matrices, in bfloat16 or float32: the faster one.
+
+    A processor without instructions for bfloat16 takes seconds for what float32 does at once.
+    """
+    return max(_rate(device, dtype) for dtype in (torch.bfloat16, torch.float32))
+
+
+def _rate(device: torch.device, dtype: torch.dtype) -> float:
     side, count = (8192, 4) if device.type == "cuda" else (1024, 1)
-    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     best, end = float("inf"), time.perf_counter() + RATE_SECONDS
     while math.isinf(best) or time.perf_counter() < end:
         _wait(device)
