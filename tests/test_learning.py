@@ -35,6 +35,15 @@ def test_rows_are_read_and_pixels_added_up():
     assert TOOL.runs(NOTES, "BD-rate in MS-SSIM") == [("student-msssim", "dd", 0.2, -14.9)]
 
 
+def test_a_start_that_names_weights_continues_those():
+    other = NOTES.replace(
+        "| start | the one before it |", "| start | weights 0123456789abcdef, not the one before it |"
+    )
+    assert TOOL.runs(other)[-1] == ("student", "cc", 1.5, -3.5)  # there they have no rate of this name
+    known = other.replace("fingerprint bb", "fingerprint 0123456789abcdef")
+    assert TOOL.runs(known)[-1] == ("student", "cc", 1.75, -3.5)
+
+
 def test_the_page_is_up_to_date():
     assert TOOL.PAGE.read_text(encoding="utf-8") == TOOL.page(), "run python tools/draw_learning.py"
     assert TOOL.PICTURE.read_text(encoding="utf-8") == TOOL.picture(), "run python tools/draw_learning.py"

@@ -2,9 +2,9 @@
 
     python tools/draw_learning.py
 
-Rows come from the tables of weights/TRAINING.md (weights, start, pixels seen, BD-rate or BD-rate in MS-SSIM). If the
-start of a row is not fresh, it continues the row below it that has the same rate. docs/learning.json has the results of
-others and what we expected.
+Rows come from the tables of weights/TRAINING.md (weights, start, pixels seen, BD-rate or BD-rate in MS-SSIM). A row
+continues the one whose fingerprint its start names, or else, if the start is not fresh, the row below it that has the
+same rate. docs/learning.json has the results of others and what we expected.
 """
 
 from __future__ import annotations
@@ -47,10 +47,19 @@ def runs(text: str, rate_of: str = "BD-rate") -> list[Run]:
         pixels = float(number.replace(",", "")) * UNITS[unit]
         rate = float(re.match(r"([+−-][\d.]+) % against VTM", cells[rate_of])[1].replace("−", "-"))  # type: ignore[index]
         network = cells["weights"].split(",")[0]
-        before = 0.0 if cells["start"].startswith("fresh") else next((r.pixels for r in reversed(found)), 0.0)
+        before = _before(cells["start"], found)
         mark = re.search(r"fingerprint (\w+)", cells["weights"])
         found.append(Run(network, mark[1] if mark else "", before + pixels, rate))
     return found
+
+
+def _before(start: str, found: list[Run]) -> float:
+    """Gigapixels that the start of a row had seen in runs with the same rate."""
+    if start.startswith("fresh"):
+        return 0.0
+    named = re.search(r"\b[0-9a-f]{16}\b", start)
+    same = [run for run in found if named is None or run.fingerprint == named[0]]
+    return same[-1].pixels if same else 0.0
 
 
 def curves() -> dict[str, list[tuple[float, float]]]:
