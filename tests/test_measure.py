@@ -29,7 +29,8 @@ def trainer(taught=False):
 
 @pytest.mark.parametrize(("taught", "passes"), [(False, 3), (True, 4)])
 def test_a_speed_counts_what_was_multiplied(taught, passes, monkeypatch):
-    monkeypatch.setattr(measure, "matrix_rate", lambda device: 1e12)
+    rates = {trainer().precision: 1e12}  # asked for in no other precision
+    monkeypatch.setattr(measure, "matrix_rate", lambda device, precision: rates[precision])
     speed = measure.measure(trainer(taught), seconds=0.0)
     assert (speed.phase, speed.steps, speed.memory) == ("full", 2, 0)
     assert speed.milliseconds / 1000 * speed.pixels_per_second == pytest.approx(2 * 64 * 64)
@@ -61,15 +62,12 @@ def test_a_speed_is_a_line():
     )
 
 
-def test_the_rate_of_a_device_is_that_of_the_faster_precision(monkeypatch):
-    rates = {torch.bfloat16: 2e9, torch.float32: 7e10}
-    monkeypatch.setattr(measure, "_rate", lambda device, dtype: rates[dtype])
-    assert measure.matrix_rate(torch.device("cpu")) == 7e10
-
-
-def test_the_rate_of_a_product_is_found(monkeypatch):
-    monkeypatch.setattr(measure.torch, "randn", lambda *shape, **more: torch.ones(64, 64))
-    assert measure._rate(torch.device("cpu"), torch.float32) > 0
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float32])
+def test_the_rate_of_a_device_is_found(precision, monkeypatch):
+    asked = []
+    monkeypatch.setattr(measure.torch, "randn", lambda *of, **how: asked.append(how["dtype"]) or torch.ones(64, 64))
+    assert measure.matrix_rate(torch.device("cpu"), precision) > 0
+    assert asked == [precision] * 2
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

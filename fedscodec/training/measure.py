@@ -27,7 +27,7 @@ class Speed:
     pixels_per_second: float
     milliseconds: float  # of a step
     flops: float  # per second: two a multiply-accumulate; three passes, of which backward is two
-    device_flops: float  # of a product of square matrices on the same device, see `matrix_rate`
+    device_flops: float  # of a product of square matrices on the same device, in the precision of the transforms
     memory: int  # bytes at the most, of the GPU; 0 on a CPU
     processor: float = 0.0  # pixels a second of one core's time, which other work on the machine hardly changes
 
@@ -55,7 +55,7 @@ def measure(trainer: Trainer, seconds: float = 15.0, phase: Phase = FULL) -> Spe
     steps, elapsed, busy = _time(trainer, seconds, phase, WARM_UP)
     pixels = steps * trainer.recipe.batch * trainer.recipe.crop**2
     memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
-    rate = trainer.team.size * matrix_rate(device) if trainer.team.leads else 1.0
+    rate = trainer.team.size * matrix_rate(device, trainer.precision) if trainer.team.leads else 1.0
     return Speed(
         phase.name, steps, pixels / elapsed, 1000 * elapsed / steps, pixels / elapsed * _flops_per_pixel(trainer), rate,
         memory, pixels / busy if busy else 0.0,
@@ -116,17 +116,10 @@ def _flops_per_pixel(trainer: Trainer) -> float:
 
 
 @torch.no_grad()
-def matrix_rate(device: torch.device) -> float:
-    """Floating-point operations per second of a large product of matrices, in bfloat16 or float32: the faster one.
-
-    A processor without instructions for bfloat16 takes seconds for what float32 does at once.
-    """
-    return max(_rate(device, dtype) for dtype in (torch.bfloat16, torch.float32))
-
-
-def _rate(device: torch.device, dtype: torch.dtype) -> float:
+def matrix_rate(device: torch.device, precision: torch.dtype) -> float:
+    """Floating-point operations per second of a large product of matrices, the best of several."""
     side, count = (8192, 4) if device.type == "cuda" else (1024, 1)
-    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    a, b = (torch.randn(side, side, device=device, dtype=precision) for _ in range(2))
     best, end = float("inf"), time.perf_counter() + RATE_SECONDS
     while math.isinf(best) or time.perf_counter() < end:
         _wait(device)

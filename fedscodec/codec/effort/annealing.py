@@ -3,9 +3,9 @@
     residual r ─► p = sigmoid((atanh f − atanh(1 − f)) / temperature + noise),  f = r − ⌊r⌋ ─► symbol ⌊r⌋ + p
 
 The noise is logistic, which makes p a Gumbel-softmax sample of the two integers (Yang, Bamler and Mandt 2020,
-arXiv 2006.04240). While it is hot, a latent near the middle may still go either way, and the
-gradient is that of the mean over what it and its neighbours may become; when it is cold, p is 0 or 1. In difference to
-the paper the noise is not divided by the temperature, so symbols become whole as latents leave the middle.
+arXiv 2006.04240). While it is hot, a latent near the middle may still go either way, and the gradient is that of the
+mean over what it and its neighbours may become; when it is cold, p is 0 or 1. Unlike in the paper, the noise is not
+divided by the temperature: symbols become whole as latents leave the middle.
 """
 
 from __future__ import annotations
