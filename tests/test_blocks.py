@@ -8,7 +8,8 @@ import torch
 from conftest import SMALL
 from torch.nn import functional
 
-from fedscodec.networks.blocks import KINDS, kind_of, layers
+from fedscodec.networks import quick
+from fedscodec.networks.blocks import KINDS, kind_of
 from fedscodec.networks.blocks.gdn import GDN, lower_bound
 from fedscodec.networks.blocks.layers import (
     by_place,
@@ -277,20 +278,53 @@ def test_squares_are_gathered_as_pixel_unshuffle_does_it_in_another_order(by: in
     torch.testing.assert_close(spread(pointwise(y, by_place(weight.T, by), None), by), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("learns", [True, False])
 @pytest.mark.parametrize("one_pass", [True, False])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@torch.no_grad()
 def test_fused_steps_equal_separate_steps(
-    one_pass: bool, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+    one_pass: bool, layout: torch.memory_format, learns: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fedscodec.networks.blocks.layers._ONE_PASS", layers._ONE_PASS if one_pass else ())
-    x, plus = (torch.randn(2, c, 4, 5).to(memory_format=layout) for c in (3, 6))
-    weight, bias = torch.randn(6, 3), torch.randn(6)
+    monkeypatch.setattr("fedscodec.networks.quick._ONE_PASS", quick._ONE_PASS if one_pass else ())
+    x, plus = (torch.randn(2, c, 4, 5).to(memory_format=layout).requires_grad_(learns) for c in (3, 6))
+    weight, bias = torch.randn(6, 3, requires_grad=learns), torch.randn(6, requires_grad=learns)
     y = pointwise(x, weight, bias)
-    torch.testing.assert_close(fused(x, weight, bias), y, rtol=0, atol=1e-5)
-    torch.testing.assert_close(fused(x, weight, bias, leaky=True), functional.leaky_relu(y, SLOPE), rtol=0, atol=1e-5)
-    torch.testing.assert_close(fused(x, weight, bias, plus=plus.clone()), y + plus, rtol=0, atol=1e-5)
+    for steps, expected in (
+        ({}, y),
+        ({"leaky": True}, functional.leaky_relu(y, SLOPE)),
+        ({"plus": plus if learns else plus.clone()}, y + plus),
+    ):
+        with torch.set_grad_enabled(learns):
+            found = fused(x, weight, bias, **steps)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+        if learns:
+            inputs, up = (x, weight, bias, *([plus] if "plus" in steps else [])), torch.randn_like(y)
+            for one, other in zip(
+                torch.autograd.grad(found, inputs, up), torch.autograd.grad(expected, inputs, up, retain_graph=True),
+                strict=True,
+            ):  # fmt: skip
+                torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         short = fused(x.bfloat16(), weight, bias, plus=plus.bfloat16())
     assert short.dtype == torch.bfloat16
     torch.testing.assert_close(short.float(), y + plus, rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize(("kernel", "size"), [(3, (4, 5)), (5, (1, 1)), (5, (6, 3)), (7, (4, 9))])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_of_depthwise_layers_are_those_of_torch(
+    kernel: int, size: tuple[int, int], dtype: torch.dtype
+) -> None:
+    x, weight = torch.randn(2, 6, *size), torch.randn(6, 1, kernel, kernel)
+    inputs = [part.to(dtype).requires_grad_() for part in (x, weight, torch.randn(6))]
+    whole = [part.detach().double().requires_grad_() for part in inputs]
+    expected = functional.conv2d(*whole, padding=kernel // 2, groups=6)
+    found = quick.depthwise(*inputs)
+    up = torch.randn_like(found)
+    pairs = zip(
+        (found, *torch.autograd.grad(found, inputs, up)),
+        (expected, *torch.autograd.grad(expected, whole, up.double())), strict=True,
+    )  # fmt: skip
+    for one, other in pairs:
+        assert one.dtype == dtype
+        rtol, atol = (0.02, 0.1) if dtype == torch.bfloat16 else (1e-5, 1e-4)
+        torch.testing.assert_close(one.double(), other, rtol=rtol, atol=atol)

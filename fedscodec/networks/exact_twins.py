@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..entropy.exact_sums import LIMIT, ExactIntegers, ExactSpec
 from ..entropy.fixedpoint import FINE_MEAN_UNIT, INT8_LIMIT
 from ..entropy.precision import in_float32
+from .quick import depthwise
 from .twins import HEADROOM, EntropyLayer, Signal, Trace, clamp, straight_through_round
 
 _MARGIN = 0.97  # of the largest sum, which rounding may still raise
@@ -91,7 +92,7 @@ class ExactTwin(EntropyLayer):
 
     def _computed(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         if self.kernel:
-            maps = F.conv2d(x.permute(0, 3, 1, 2), weight[:, None], bias, padding=self.kernel // 2, groups=len(weight))
+            maps = depthwise(x.permute(0, 3, 1, 2), weight[:, None], bias)
             return maps.permute(0, 2, 3, 1)
         if self.kind == "parameters":
             return self._last(x, weight, bias)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ...entropy.precision import in_float32
 from ..light_layers import SLOPE
+from ..quick import has_one_pass, one_pass
 
 BAND = 2**20
 """Values that pointwise layers process at once without gradients: fresh memory costs more than the work."""
@@ -30,39 +31,12 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def fused(
     x: Tensor, weight: Tensor, bias: Tensor, *, leaky: bool = False, plus: Tensor | None = None
 ) -> Tensor:  # fmt: skip
-    """`pointwise`, followed by LeakyReLU or by adding `plus`; in one pass through memory if no gradient is needed.
-
-    On a CPU oneDNN does both at once, which halves the time. Torch offers this to its compiler; if it is missing, the
-    steps run one after the other.
-    """
-    if torch.is_grad_enabled() or x.device.type != "cpu" or x.dtype not in _ONE_PASS:
-        y = pointwise(x, weight, bias)
-        return leaky_relu(y) if leaky else y if plus is None else add(plus, y)
-    rows, weight, bias = x.permute(0, 2, 3, 1), weight.to(x.dtype), bias.to(x.dtype)
-    shape = (*rows.shape[:3], len(weight))
-    rows = rows.reshape(-1, weight.shape[1])
-    operation = torch.ops.mkldnn._linear_pointwise
-    if plus is not None:
-        out = operation.binary(rows, plus.permute(0, 2, 3, 1).reshape(-1, len(weight)).to(x.dtype), weight, bias, "add")
-    else:
-        out = operation(rows, weight, bias, *(("leaky_relu", [SLOPE], "") if leaky else ("none", [], "")))
-    return out.view(shape).permute(0, 3, 1, 2)
-
-
-def _has_one_pass(dtype: torch.dtype) -> bool:
-    """Whether this build of torch, on this CPU, has fused products that work."""
-    if not torch.backends.mkldnn.is_available():
-        return False
-    try:
-        one, operation = torch.ones(1, 1, dtype=dtype), torch.ops.mkldnn._linear_pointwise
-        leaky = operation(-one, one, one[0] * 0, "leaky_relu", [SLOPE], "")
-        three = operation.binary(one, one, one, one[0], "add")
-    except (AttributeError, RuntimeError, TypeError):
-        return False
-    return bool(abs(float(leaky) + SLOPE) < 1e-4 and float(three) == 3.0)
-
-
-_ONE_PASS = frozenset(dtype for dtype in (torch.float32, torch.bfloat16) if _has_one_pass(dtype))
+    """`pointwise`, followed by LeakyReLU or by adding `plus`; on a CPU in one pass through memory."""
+    if (leaky or plus is not None) and has_one_pass(x):
+        rows, others = x.permute(0, 2, 3, 1), None if plus is None else plus.permute(0, 2, 3, 1)
+        return one_pass(rows, weight, bias, others).permute(0, 3, 1, 2)
+    y = pointwise(x, weight, bias)
+    return leaky_relu(y) if leaky else y if plus is None else add(plus, y)
 
 
 def gathered(x: Tensor, by: int) -> Tensor:
