@@ -15,7 +15,7 @@ from fedscodec.codec.decoding import decode_file
 from fedscodec.codec.encoding import encode_picture
 from fedscodec.codec.model import Model
 from fedscodec.codec.settings import Encoding
-from fedscodec.entropy.coders import EntropyProbe, RateEstimator, gaussian_likelihood, mixture_likelihood
+from fedscodec.entropy.coders import EntropyProbe, RateEstimator
 from fedscodec.entropy.mixtures import GAUSSIAN, RADIUS, RELATIVE_SCALES, fit_shapes, is_gaussian, mixture_tables
 from fedscodec.entropy.tables import TOTAL, gaussian_tables, scale_table
 from fedscodec.fileformat import unpack
@@ -96,17 +96,6 @@ def test_a_table_by_hand() -> None:
         tables.split(3)
     wide = mixture_tables(np.array([[PEAKED]]), 300.0, 300.0)
     assert (wide.low.tolist(), wide.high.tolist()) == ([-511], [511])
-
-
-def test_the_likelihood_of_a_mixture() -> None:
-    residual, scale = torch.tensor([0.0, 0.4, -3.0]), torch.tensor([0.5, 1.0, 2.0])
-    found = mixture_likelihood(residual, scale, torch.from_numpy(PEAKED).expand(3, 5))
-    expected = [
-        mass(abs(r) - 0.5, abs(r) + 0.5, PEAKED, s) for r, s in zip(residual.tolist(), scale.tolist(), strict=True)
-    ]
-    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5)
-    plain = mixture_likelihood(residual, scale, torch.tensor(GAUSSIAN).expand(3, 5))
-    assert torch.equal(plain, gaussian_likelihood(residual, scale))
 
 
 def test_every_slice_is_estimated_by_its_own_shapes() -> None:

@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from . import mixtures
+from .likelihoods import gaussian_likelihood, mixture_likelihood
 from .parts import Part, assemble
 
 
@@ -64,8 +64,9 @@ class RateEstimator:
         if self.shapes is None:
             likelihood = gaussian_likelihood(noisy, scale)
         else:
-            shapes = self.shapes[part.tables][index.detach().round().long().clamp(0, self.shapes.shape[1] - 1)]
-            likelihood = mixture_likelihood(noisy, scale, shapes)
+            nearest = index.detach().round().long().clamp(0, self.shapes.shape[1] - 1)
+            shapes = self.shapes[part.tables].t().index_select(1, nearest.flatten())
+            likelihood = mixture_likelihood(noisy, scale, shapes.view(-1, *nearest.shape))
         self.keep(part, _bits(likelihood))
         return rounded + mean
 
@@ -108,25 +109,6 @@ class EntropyProbe(RateEstimator):
     def channel_entropies(self) -> Tensor:
         """Mean entropy of each channel in bits (Eq. 6, 12), [M]."""
         return self.maps.mean((0, 2, 3))
-
-
-def gaussian_likelihood(residual: Tensor, scale: Tensor) -> Tensor:
-    """Mass of a zero-mean Gaussian in the unit interval around residual (Eq. 10), at least 1e-9."""
-    return _mass(residual.float().abs(), scale.float()).clamp_min(1e-9)
-
-
-def mixture_likelihood(residual: Tensor, scale: Tensor, shapes: Tensor) -> Tensor:
-    """Mass in the unit interval around residual of the mixture [..., 5] of each element, at least 1e-9."""
-    distance, scale = residual.float().abs(), scale.float()
-    parts = [
-        shapes[..., j] * _mass(distance, relative * scale) for j, relative in enumerate(mixtures.RELATIVE_SCALES)
-    ]  # fmt: skip
-    return torch.stack(parts).sum(0).clamp_min(1e-9)
-
-
-def _mass(distance: Tensor, scale: Tensor) -> Tensor:
-    factor = math.sqrt(0.5) / scale  # erfc keeps its precision in the tail, a difference of erf does not
-    return 0.5 * (torch.erfc((distance - 0.5) * factor) - torch.erfc((distance + 0.5) * factor))
 
 
 def _given(x: Tensor | None) -> Tensor:
