@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import gaussian_mass
 from torch import Tensor
 
 from fedscodec.entropy.coders import EntropyProbe, RateEstimator
@@ -27,11 +28,6 @@ class Flat:
     def likelihood(self, z: Tensor) -> Tensor:
         """An eighth everywhere."""
         return torch.full_like(z, 0.125)
-
-
-def gaussian_mass(residual: float, scale: float) -> float:
-    """Mass of the unit interval by math.erf."""
-    return 0.5 * (math.erf((residual + 0.5) / scale / 2**0.5) - math.erf((residual - 0.5) / scale / 2**0.5))
 
 
 def random_slice(seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:

@@ -7,17 +7,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import gaussian_mass
 from torch import Tensor
 
 from fedscodec.entropy.likelihoods import LEAST, gaussian_likelihood, mixture_likelihood
 from fedscodec.entropy.mixtures import GAUSSIAN, RELATIVE_SCALES
 
 PEAKED = (0.3, 0.2, 0.3, 0.15, 0.05)
-
-
-def gaussian_mass(residual: float, scale: float) -> float:
-    """Mass of the unit interval by math.erf."""
-    return 0.5 * (math.erf((residual + 0.5) / scale / 2**0.5) - math.erf((residual - 0.5) / scale / 2**0.5))
 
 
 @pytest.mark.parametrize("scale", [0.11, 0.5, 1.0, 7.3, 128.0])
