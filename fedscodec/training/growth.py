@@ -76,17 +76,19 @@ def _copy_side(small: FedsModel, large: FedsModel) -> None:
     origins = _origins(small.spec, large.spec)
     had, now = small.float_side.state_dict(), large.float_side.state_dict()
     for name, value in now.items():
-        if (old := had.get(_name_of_origin(name, origins))) is None:
+        origin = _name_of_origin(name, origins)
+        if origin is None or origin not in had:
             continue
+        old = had[origin]
         longer, wider = len(old) < len(value), value.ndim > 1 and old.shape[1] < value.shape[1]
         if old.shape != value.shape and not (
             old.ndim < 4 and (old.shape[1:] == value.shape[1:] if longer else wider and len(old) == len(value))
         ):
             raise FedsError(f"the nets of the two networks differ in {name}")
         value.copy_(_enlarged(value, old, deaf=wider))
-    for part in large.spec.parts():  # whose streams may differ
-        if (origin := origins[part.number]) is not None:
-            now["shapes"][part.tables] = had["shapes"][small.spec.parts()[origin].tables]
+    for part, first in zip(large.spec.parts(), origins, strict=True):  # whose streams may differ
+        if first is not None:
+            now["shapes"][part.tables] = had["shapes"][small.spec.parts()[first].tables]
     large.float_side.load_state_dict(now)
 
 
@@ -98,11 +100,14 @@ def _origins(small: ModelSpec, large: ModelSpec) -> list[int | None]:
     return [origin if origin < known else None for origin in found]
 
 
-def _name_of_origin(name: str, origins: list[int | None]) -> str:
-    """`nets.3.first.weight` as the smaller network calls it."""
+def _name_of_origin(name: str, origins: list[int | None]) -> str | None:
+    """`nets.3.first.weight` as the smaller network calls it, or None if the net is new."""
     kind, _, rest = name.partition(".")
+    if kind != "nets":
+        return name
     number, _, rest = rest.partition(".")
-    return f"nets.{origins[int(number)]}.{rest}" if kind == "nets" else name
+    origin = origins[int(number)]
+    return None if origin is None else f"nets.{origin}.{rest}"
 
 
 def require_fit(small: ModelSpec, large: ModelSpec, *, more_passes: bool = False) -> None:
