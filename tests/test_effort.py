@@ -315,7 +315,7 @@ def test_python_and_pillow(small, photo):
 @pytest.mark.parametrize("target", [Target("size", 700), Target("bpp", 0.4), Target("psnr", 23.8)])
 def test_targets_hold_and_are_used_better(small, photo, target):
     limit = target.limit(photo.width * photo.height)
-    plain, refined = (encode_to_target(photo, small, target, Encoding(effort=effort)) for effort in (0, 6))
+    plain, refined = (encode_to_target(photo, small, target, Encoding(effort=effort)) for effort in (0, 8))
     of = (lambda hit: len(hit.encoded.data)) if target.is_size else (
         lambda hit: target.error(photo, small.decode(hit.encoded.data)))  # fmt: skip
     assert of(refined) <= limit
