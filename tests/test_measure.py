@@ -29,7 +29,7 @@ def trainer(taught=False):
 
 @pytest.mark.parametrize(("taught", "passes"), [(False, 3), (True, 4)])
 def test_a_speed_counts_what_was_multiplied(taught, passes, monkeypatch):
-    rates = {trainer().precision: 1e12}  # asked for in no other precision
+    rates = {trainer().precision: 1e12}  # another precision is a KeyError
     monkeypatch.setattr(measure, "matrix_rate", lambda device, precision: rates[precision])
     speed = measure.measure(trainer(taught), seconds=0.0)
     assert (speed.phase, speed.steps, speed.memory) == ("full", 2, 0)
