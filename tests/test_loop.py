@@ -374,7 +374,7 @@ def test_shapes_are_fitted_as_the_run_goes_and_at_its_end(monkeypatch):
     batches = []
     monkeypatch.setattr(run.calibration, "fit_shapes", lambda count, step: batches.append((step, count)))
     assert run.run(no_report, lambda run, state: None)
-    assert batches == [(3, 16), (5, 16), (8, 16), (10, 64)]
+    assert batches == [(3, 4), (5, 4), (8, 4), (10, 64)]
 
 
 def test_both_networks_have_the_fitted_shapes(monkeypatch):

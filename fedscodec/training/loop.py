@@ -19,7 +19,7 @@ from torch import Tensor
 from ..codec.devices import choose_precision
 from ..entropy.precision import in_precision
 from ..networks.model import FedsModel
-from .calibration import BATCHES, FINAL_BATCHES, Calibration, spread
+from .calibration import BATCHES, FINAL_BATCHES, REFIT_BATCHES, Calibration, spread
 from .compiling import compile_transforms
 from .crops import Crops
 from .health import Health, diverged
@@ -205,7 +205,7 @@ class Trainer:
         if not self.phase.fits or every == 0 or int(progress / every) <= self.fitted:
             return
         self.fitted = int(progress / every)
-        self.calibration.fit_shapes(BATCHES, self.step)
+        self.calibration.fit_shapes(REFIT_BATCHES, self.step)
 
     def _save(self, save: Callable[[Trainer, dict[str, Any]], None]) -> None:
         if not self.calibration.quantised:  # so that what is saved can be turned into integers
