@@ -18,9 +18,6 @@ import torch
 from fedscodec.errors import FedsError
 from fedscodec.networks.weights import read_weights, trainable, write_weights
 
-ABOUT_THE_FILE = ("format", "fingerprint", "spec", "parameters", "kmacs_per_pixel")
-"""Words of a weights file that are written anew."""
-
 
 @torch.no_grad()
 def mean(start: Path, end: Path, out: Path, share: float = 0.5) -> None:
@@ -33,8 +30,8 @@ def mean(start: Path, end: Path, out: Path, share: float = 0.5) -> None:
         raise FedsError(f"{start}: expected the network of {end}, found another")
     for old, new in zip(first.parameters(), model.parameters(), strict=True):
         new.copy_(torch.lerp(old, new, share))
-    words = {name: word for name, word in weights.metadata.items() if name not in ABOUT_THE_FILE}
-    write_weights(out, model, {**words, "start": f"the mean of {start.name} and {end.name}"}, checkpoint=True)
+    words = {**weights.metadata, "start": f"the mean of {start.name} and {end.name}"}
+    write_weights(out, model, words, checkpoint=True)
 
 
 def main() -> None:

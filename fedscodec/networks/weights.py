@@ -65,7 +65,10 @@ def from_model(model: FedsModel, *, checkpoint: bool = False, skip: int = 0) -> 
 def write_weights(
     path: Path, model: FedsModel, metadata: Mapping[str, str], *, checkpoint: bool = False, skip: int = 0
 ) -> None:
-    """Write a weights file, completely or not at all. Raises OutputError on failure."""
+    """Write a weights file, completely or not at all. Raises OutputError on failure.
+
+    metadata may be that of another file: what describes the file itself is written anew.
+    """
     arrays = {k: np.ascontiguousarray(v) for k, v in from_model(model, checkpoint=checkpoint, skip=skip).items()}
     parts = split(arrays, path)
     counts = counts_of({}, model.spec)

@@ -315,5 +315,4 @@ def _saver(
 def export(checkpoint: Path, out: Path) -> None:
     """Convert a checkpoint into the file that ships: integer entropy side, float16 transforms, no float twin."""
     weights = read_weights(checkpoint)
-    words = {k: v for k, v in weights.metadata.items() if k not in ("format", "spec", "fingerprint")}
-    write_weights(out, trainable(weights), words)
+    write_weights(out, trainable(weights), weights.metadata)
