@@ -175,6 +175,9 @@ def _planes(image: Image.Image, again: Any) -> _Deep:
     channels, (width, height) = len(tags[258]), image.size
     if 273 not in tags or channels != len(image.mode) or tags.get(338, (2,))[0] == 1:
         raise ImageError("expected samples of a pixel side by side, found planes of 16 bits: save it in another way")
+    found, wanted = sum(tags.get(279, ())), 2 * channels * width * height
+    if found != wanted:  # before any of it is read: strips may lie over each other
+        raise ImageError(f"expected {wanted} bytes in planes of 16 bits, found {found}")
     planes = bytearray()
     for start, size in zip(tags[273], tags[279], strict=True):
         stream.seek(start)

@@ -42,18 +42,23 @@ def is_for_colour(icc: bytes) -> bool:
 
 
 def tags_of(icc: bytes) -> Tags | None:
-    """The tags of a profile; None if they are not all inside it."""
+    """The tags of a profile; None if they are not all inside it, or lie over each other without being the same."""
     if len(icc) < _HEADER + 4:
         return None
     (count,) = struct.unpack_from(">I", icc, _HEADER)
     if count > 200 or _HEADER + 4 + _ENTRY * count > len(icc):
         return None
     tags: Tags = {}
+    bodies: dict[tuple[int, int], bytes] = {}  # tags may share one
+    left = len(icc)
     for number in range(count):
         name, start, size = struct.unpack_from(">4sII", icc, _HEADER + 4 + _ENTRY * number)
-        if start + size > len(icc):
-            return None
-        tags[name] = icc[start : start + size]
+        if (start, size) not in bodies:
+            left -= size
+            if start + size > len(icc) or left < 0:
+                return None
+            bodies[start, size] = icc[start : start + size]
+        tags[name] = bodies[start, size]
     return tags
 
 

@@ -39,8 +39,14 @@ def inspect(data: bytes) -> Contents:
     if meta is None:
         return contents
     of_picture = meta.items.get(meta.primary, _Item("")).properties
-    for number, item in meta.items.items():
-        _enter(number, item, meta, data, contents)
+    blocks = {what: item for item in reversed(meta.items.values()) if (what := _block_in(item))}  # the first of each
+    for what, item in blocks.items():
+        block = _content(item, meta, data)
+        start = 4 + int.from_bytes(block[:4], "big") if what == EXIF else 0  # where the TIFF header stands
+        contents.found(what, block[start:])
+    for item in meta.items.values():
+        if _block_in(item) is None:
+            _account_for(item, contents)
     _enter_colour(of_picture, contents)
     for kind, name in ((b"clap", "The clean aperture (a crop)"), (b"pasp", "The pixel aspect")):
         body = next((body for own, body in of_picture if own == kind), None)
@@ -82,14 +88,15 @@ def kind_of(prefix: bytes) -> str | None:
     return "HEIF" if any(brand in _BRANDS_OF_HEIC for brand in brands) else None
 
 
-def _enter(number: int, item: _Item, meta: _Meta, data: bytes, contents: Contents) -> None:
-    if item.kind == "Exif":
-        block = _content(item, meta, data)
-        start = 4 + int.from_bytes(block[:4], "big")  # where the TIFF header stands
-        contents.found(EXIF, block[start:] if start < len(block) else b"")
-    elif item.kind == "mime" and item.mime.startswith(_XMP_TYPE):
-        contents.found(XMP, _content(item, meta, data))
-    elif item.kind == "tmap":
+def _block_in(item: _Item) -> str | None:
+    """The block that an item holds, as `Contents` names it."""
+    if item.kind == "mime" and item.mime.startswith(_XMP_TYPE):
+        return XMP
+    return EXIF if item.kind == "Exif" else None
+
+
+def _account_for(item: _Item, contents: Contents) -> None:
+    if item.kind == "tmap":
         contents.account.had(GAIN_MAP)
     elif any(kind == b"thmb" for kind, _ in item.points_at):
         contents.account.had(THUMBNAIL)
@@ -120,10 +127,15 @@ def _enter_colour(properties: list[tuple[bytes, bytes]], contents: Contents) -> 
 
 
 def _content(item: _Item, meta: _Meta, data: bytes) -> bytes:
-    parts = []
+    """The bytes of an item; none if its extents together are longer than the file, and so lie over each other."""
+    parts, left = [], len(data)
     for construction, offset, length in item.extents:
         source = meta.idat if construction == 1 else data
-        parts.append(source[offset : offset + length] if length else source[offset:])
+        part = source[offset : offset + length] if length else source[offset:]
+        left -= len(part)
+        if left < 0:
+            return b""
+        parts.append(part)
     return b"".join(parts)
 
 
@@ -191,7 +203,10 @@ def _locations(meta: _Meta, body: bytes) -> None:
         construction = number(2) & 15 if version else 0
         number(2)
         base = number(base_size)
-        for _ in range(number(2)):
+        extents = number(2)
+        if extents > 1 and not length_size:  # each would be the whole file
+            raise IndexError
+        for _ in range(extents):
             number(index_size)
             offset = number(offset_size)
             item.extents.append((construction, base + offset, number(length_size)))
@@ -204,6 +219,8 @@ def _references(meta: _Meta, body: bytes) -> None:
         source = int.from_bytes(entry[:size], "big")
         for number in range(int.from_bytes(entry[size : size + 2], "big")):
             first = size + 2 + number * size
+            if first + size > len(entry):
+                raise IndexError
             target = int.from_bytes(entry[first : first + size], "big")
             meta.items.setdefault(source, _Item("")).points_at.append((kind, target))
 

@@ -61,19 +61,26 @@ def first_of(block: Block) -> Directory:
 
 
 def read(block: Block, at: int, order: str) -> Directory:
-    """The directory at an offset. Raises ValueError if it is not all inside. Leaves out values that are not."""
+    """The directory at an offset. Leaves out values that are not all inside the block.
+
+    Raises ValueError if the directory is not all inside, or if its values together are longer than the block: they then
+    lie over each other, and 64 kB could stand for many gigabytes.
+    """
     if at < 8 or at + 2 > len(block):
         raise ValueError("a directory outside the block")
     (count,) = struct.unpack_from(f"{order}H", block, at)
     end = at + 2 + ENTRY * count
     if end > len(block):
         raise ValueError("a directory outside the block")
-    entries = []
+    entries, left = [], len(block)
     for start in range(at + 2, end, ENTRY):
         tag, kind, number, inside = struct.unpack_from(f"{order}HHI4s", block, start)
         size = _SIZES.get(kind, 0) * number
         place = struct.unpack(f"{order}I", inside)[0] if size > 4 else None
         if size and (place is None or place + size <= len(block)):
+            left -= 0 if place is None else size
+            if left < 0:
+                raise ValueError("values that lie over each other")
             value = inside[:size] if place is None else bytes(block[place : place + size])
             entries.append(Entry(tag, kind, number, value, place))
     following = struct.unpack_from(f"{order}I", block, end)[0] if end + 4 <= len(block) else 0

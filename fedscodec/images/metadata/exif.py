@@ -45,6 +45,7 @@ _WORDS_OF_WINDOWS = tuple(range(0x9C9B, 0x9CA0))
 DESCRIPTIVE = (*_WORDS, *_WORDS_OF_WINDOWS, ACROSS, DOWN, UNIT, EXIF, GPS)
 _COLOUR_SPACE, _WIDTH, _HEIGHT = 0xA001, 0xA002, 0xA003
 _THUMBNAIL, _THUMBNAIL_BYTES = (0x0201, 0x0202), (0x0111, 0x0117)
+_STRIPS_AT_MOST = 4096  # of a thumbnail
 _SIDEWAYS = (5, 6, 7, 8)  # orientations by which width and height change places
 
 
@@ -168,18 +169,20 @@ class ExifBlock:
         for places, lengths in (_THUMBNAIL, _THUMBNAIL_BYTES):
             starts, sizes = (self._numbers(second.get(tag)) for tag in (places, lengths))
             dead += [(start, start + size) for start, size in zip(starts, sizes, strict=False)]
-        needed = bytearray(len(self.data))  # a hostile block may let its thumbnail lie over all else
-        for start, end in [(0, 8), *ranges_of(self.data)]:
-            needed[start:end] = b"\1" * (min(end, len(needed)) - min(start, len(needed)))
-        for start, end in dead:
-            for at in range(start, min(end, len(self.data))):
-                if not needed[at]:
-                    self.data[at] = 0
+        needed = [(start, bytes(self.data[start:end])) for start, end in [(0, 8), *ranges_of(self.data)]]
+        done = 0
+        for start, end in sorted(dead):  # a hostile block may let them lie over each other
+            first, last = max(start, done), min(end, len(self.data))
+            if first < last:
+                self.data[first:last] = bytes(last - first)
+                done = last
+        for start, kept in needed:  # and over all else
+            self.data[start : start + len(kept)] = kept
         return True
 
     def _numbers(self, entry: Entry | None) -> tuple[int, ...]:
         letter = {SHORT: "H", LONG: "I"}.get(entry.kind) if entry else None
-        if entry is None or letter is None:
+        if entry is None or letter is None or entry.count > _STRIPS_AT_MOST:
             return ()
         return struct.unpack(f"{self.order}{entry.count}{letter}", entry.value)
 

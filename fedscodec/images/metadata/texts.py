@@ -24,7 +24,7 @@ _NO_XML = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF, *ran
 
 def with_texts(packet: bytes | None, texts: list[tuple[str, str]]) -> bytes | None:
     """A packet with texts by keyword added. Raises ValueError if it cannot take any."""
-    there = texts_in(packet)
+    there = set(texts_in(packet))
     texts = [pair for pair in texts if pair not in there]
     if not texts:
         return packet
@@ -52,10 +52,11 @@ def texts_in(packet: bytes | None) -> list[tuple[str, str]]:
         return []
     root = ElementTree.fromstring(packet)
     found = []
-    for item in (item for all_of in root.iter(f"{_TEXTS}all") for item in all_of.iter(f"{_RDF}li")):
-        keyword, text = item.findtext(f"{_TEXTS}keyword"), item.findtext(f"{_TEXTS}text")
-        if keyword and text:
-            found.append((keyword, text))
+    for all_of in root.iter(f"{_TEXTS}all"):  # no element counts twice, however they are nested
+        for item in all_of.iterfind(f"{_RDF}Seq/{_RDF}li"):
+            keyword, text = item.findtext(f"{_TEXTS}keyword"), item.findtext(f"{_TEXTS}text")
+            if keyword and text:
+                found.append((keyword, text))
     return found
 
 

@@ -47,7 +47,7 @@ def to_utf8(packet: bytes) -> bytes:
     else:
         raise ValueError("XMP in an unknown text encoding")
     text = text.removeprefix("\ufeff")
-    if _DECLARED.match(text):  # which would now be wrong
+    if _DECLARED.match(text[:200]):  # which would now be wrong
         text = _DECLARATION.sub("", text, count=1)
     return text.encode()
 
