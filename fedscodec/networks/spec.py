@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -25,6 +24,7 @@ from ..metrics.table import LOSSES
 
 LAMBDAS = LOSSES["mse"].lambdas
 """λ of q1 … q7 for MSE (Sec. 5.1); loss is R + λ·255²·MSE with R in bits per pixel."""
+_LAMBDA_AT_MOST = 1e9
 
 STRIDE = 64
 """Pictures are padded to a multiple of this: four halvings to y and two more to z."""
@@ -184,10 +184,10 @@ class ModelSpec:
         if not 0 < self.smallest_scale < self.largest_scale < 1000:
             raise ValueError(f"scales must grow, found {self.smallest_scale} … {self.largest_scale}")
         increasing = all(
-            a < b for a, b in zip((0, *self.lambdas), (*self.lambdas, math.inf), strict=True)
+            a < b for a, b in zip((0, *self.lambdas), (*self.lambdas, _LAMBDA_AT_MOST), strict=True)
         )  # NaN is not
         if not increasing:
-            raise ValueError(f"lambdas must be positive and increasing, found {self.lambdas}")
+            raise ValueError(f"lambdas must increase between 0 and {_LAMBDA_AT_MOST:g}, found {self.lambdas!s:.200}")
         if self.shortcut not in SHORTCUTS:
             raise ValueError(f"shortcut is {', '.join(SHORTCUTS[:-1])} or {SHORTCUTS[-1]}, found {self.shortcut!r}")
         if self.metric not in LOSSES:
