@@ -77,10 +77,10 @@ def test_balanced_samples_weigh_as_lambda_says():
     bits, lam = rng.random(3, dtype=np.float32) * 90, np.array([0.0016, 0.015, 0.06], dtype=np.float32)
     weights = (lam / 0.015) ** -0.5
     expected = np.mean(weights * (bits / 16 + lam * 65025 * ((x - x_hat) ** 2).mean(axis=(1, 2, 3))))
-    balanced = sample_weights(torch.from_numpy(lam), 0.5)
+    balanced = sample_weights(torch.from_numpy(lam), 0.5, 0.015)
     result = rate_distortion(*(torch.from_numpy(a) for a in (x, x_hat, bits, lam)), balanced)
     assert float(result.loss) == pytest.approx(float(expected), rel=1e-5)
-    assert sample_weights(torch.from_numpy(lam), 0.5).tolist() == pytest.approx([3.0619, 1.0, 0.5], rel=1e-4)
+    assert sample_weights(torch.from_numpy(lam), 0.5, 0.015).tolist() == pytest.approx([3.0619, 1.0, 0.5], rel=1e-4)
 
 
 def arrays(seed, *shapes):

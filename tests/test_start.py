@@ -9,8 +9,10 @@ import torch
 
 from fedscodec.errors import FedsError
 from fedscodec.metrics.table import LOSSES
-from fedscodec.networks.spec import LAMBDAS, TINY, VARIANTS
+from fedscodec.networks.model import FedsModel
+from fedscodec.networks.spec import LAMBDAS, TINY, TINY_LIGHT, VARIANTS
 from fedscodec.networks.weights import read_weights
+from fedscodec.training.losses import quality_of_lambda
 from fedscodec.training.start import resized, retargeted, start
 
 
@@ -62,6 +64,24 @@ def test_of_many_qualities_one_can_be_kept(tiny):
         torch.testing.assert_close(own, wanted)
     assert torch.equal(one.g_a.last.weight, model.g_a.last.weight)
     assert torch.equal(one.float_side.nets[1].index[-1].steps, model.float_side.nets[1].index[-1].steps)
+
+
+@pytest.mark.parametrize("lam", [0.0016, 0.02])
+def test_of_a_light_network_one_quality_keeps_its_scales(lam: float) -> None:
+    model = FedsModel(TINY_LIGHT)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if ".scales." in name or name.startswith("gains."):
+                parameter.normal_()
+    one = retargeted(model, lam, None)
+    quality = quality_of_lambda(torch.tensor([lam]), torch.tensor(LAMBDAS))
+    x, first = torch.rand(1, 3, 64, 64), torch.ones(1)
+    with torch.no_grad():
+        y = model.g_a(x, quality).value
+        torch.testing.assert_close(one.g_a(x, first).value, y)
+        torch.testing.assert_close(one.g_s(y, first).value, model.g_s(y, quality).value)
+        torch.testing.assert_close(one.gains(first), model.gains(quality))
+    assert {name for name, _ in one.named_parameters()} == {name for name, _ in model.named_parameters()}
 
 
 def test_weights_for_one_metric_can_start_another(tiny):

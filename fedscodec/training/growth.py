@@ -49,6 +49,8 @@ def cut(large: FedsModel, spec: ModelSpec) -> FedsModel:
     require_fit(spec, large.spec)
     small, had = FedsModel(spec), large.state_dict()
     small.load_state_dict({name: _corner(had[name], value) for name, value in small.state_dict().items()})
+    for own, part in zip(spec.parts(), large.spec.parts(), strict=False):  # whose streams may differ
+        small.float_side.shapes[own.tables] = large.float_side.shapes[part.tables]
     return small
 
 
@@ -86,7 +88,7 @@ def _copy_side(small: FedsModel, large: FedsModel) -> None:
         ):
             raise FedsError(f"the nets of the two networks differ in {name}")
         value.copy_(_enlarged(value, old, deaf=wider))
-    for part, first in zip(large.spec.parts(), origins, strict=True):  # whose streams may differ
+    for part, first in zip(large.spec.parts(), origins, strict=True):
         if first is not None:
             now["shapes"][part.tables] = had["shapes"][small.spec.parts()[first].tables]
     large.float_side.load_state_dict(now)

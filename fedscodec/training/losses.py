@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..entropy.precision import in_float32
 from ..metrics.table import LOSSES
+from ..networks.blocks.layers import interpolated
 
 
 class RateDistortion(NamedTuple):
@@ -31,7 +32,7 @@ class RateDistortion(NamedTuple):
         return -10 * torch.log10(self.mse.mean())
 
 
-def sample_weights(lam: Tensor, balance: float, middle: float = 0.015) -> Tensor:
+def sample_weights(lam: Tensor, balance: float, middle: float) -> Tensor:
     """Weights [B] of samples with these λ [B] in the mean of a batch: (λ / middle)^-balance.
 
     The loss at q7 is eight times that at q1, and would otherwise count that much more; relative savings, as in BD-rate,
@@ -106,11 +107,7 @@ def distribution_loss(teacher: Gaussian, student: Gaussian) -> Tensor:
 
 def interpolated_lambda(quality: Tensor, lambdas: Tensor) -> Tensor:
     """λ at real qualities 1 … Q [B], interpolated geometrically between neighbours, like the gains; lambdas [Q]."""
-    table = lambdas.log()
-    position = (quality - 1).clamp(0, len(lambdas) - 1)
-    low = position.floor().long().clamp_max(max(len(lambdas) - 2, 0))
-    high = (low + 1).clamp_max(len(lambdas) - 1)
-    return torch.lerp(table[low], table[high], position - low).exp()
+    return interpolated(lambdas.log()[:, None], quality)[:, 0, 0, 0]
 
 
 def quality_of_lambda(lam: Tensor, lambdas: Tensor) -> Tensor:

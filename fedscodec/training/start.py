@@ -7,15 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import FedsError
 from ..metrics.table import LOSSES
+from ..networks.blocks.layers import interpolated
 from ..networks.model import FedsModel
 from ..networks.spec import VARIANTS, ModelSpec
 from ..networks.weights import read_weights, trainable
 from .growth import cut, grown
 from .losses import quality_of_lambda
+
+_BY_QUALITY = ("gains.", "g_a.scales.", "g_s.scales.")
+"""Parameters with a row of logarithms for each quality."""
 
 
 def start(
@@ -65,7 +69,7 @@ def _spec_for(spec: ModelSpec, lam: float | None, metric: str | None) -> ModelSp
 
 @torch.no_grad()
 def retargeted(model: FedsModel, lam: float | None, metric: str | None) -> FedsModel:
-    """The same network for one λ, or for another metric; the gains for one λ are those that it had there.
+    """The same network for one λ, or for another metric; gains and scales for one λ are those that it had there.
 
     Raises FedsError if a network for one λ should become one for another metric without a λ for it.
     """
@@ -75,11 +79,11 @@ def retargeted(model: FedsModel, lam: float | None, metric: str | None) -> FedsM
     if new.metric != old.metric and len(old.lambdas) != len(LOSSES[new.metric].lambdas):
         raise FedsError(f"weights for {len(old.lambdas)} λ of {old.metric} cannot start a network for {new.metric}")
     table = _spec_for(old, None, metric).lambdas
-    state = {name: value for name, value in model.state_dict().items() if not name.startswith("gains.")}
     wanted = quality_of_lambda(torch.tensor(new.lambdas), torch.tensor(table))
-    gain, inverse = model.gains(wanted)
+    state = model.state_dict()
+    for name, logarithms in state.items():
+        if name.startswith(_BY_QUALITY):
+            state[name] = interpolated(logarithms, wanted)[:, :, 0, 0].log()
     fresh = FedsModel(new)
-    fresh.load_state_dict(state, strict=False)
-    fresh.gains.log_gain = nn.Parameter(gain[:, :, 0, 0].log())
-    fresh.gains.log_inverse = nn.Parameter(inverse[:, :, 0, 0].log())
+    fresh.load_state_dict(state)
     return fresh

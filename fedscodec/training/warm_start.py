@@ -16,9 +16,10 @@ from torch.nn.functional import pad, pixel_unshuffle
 
 from ..networks.model import FedsModel
 from ..networks.shortcuts import haar
+from ..networks.spec import LAMBDAS
 
-MIDDLE_LAMBDA = 0.015
-"""The λ at which the gains of a fresh network are one."""
+MIDDLE_LAMBDA = LAMBDAS[3]
+"""The λ for MSE at which the gains of a fresh network are one."""
 STEP = math.sqrt(18 / (math.log(2) * 255**2 * MIDDLE_LAMBDA))
 """Quantisation step of the middle quality, in units of the picture."""
 DAMPING = 0.05
