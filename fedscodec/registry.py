@@ -55,6 +55,10 @@ class Resolved:
     network: str
     quality: float | None
 
+    def quality_of(self, qualities: int) -> float:
+        """The quality that the name asks for, else the default: q4, or the last one of a network with fewer."""
+        return min(DEFAULT_QUALITY, float(qualities)) if self.quality is None else self.quality
+
 
 @dataclass(frozen=True)
 class WeightsInfo:

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import make_model
 from PIL import Image
 from test_cli import feds, told
 
 import fedscodec
+from fedscodec.fileformat import read_header
 from fedscodec.images import size_if_whole
+from fedscodec.networks.weights import write_weights
 
 STUDENT = ("--model", "student-q3", "--device", "cpu")
 TINY = ("--model", "tiny-q3", "--device", "cpu")
@@ -49,6 +52,17 @@ def decode(*more):
     return counts("decode", "out", "-o", "back", "--device", "cpu", *more)
 
 
+def test_a_network_for_one_lambda_has_one_quality_in_every_command(photos):
+    write_weights(Path("one.safetensors"), make_model(lambdas=(0.015,)), {})
+    one = ("--model", "one.safetensors")
+    assert encode("--device", "cpu", model=one) == [1, 0, 0]
+    assert encode("--device", "cpu", model=one) == [0, 1, 0]
+    assert read_header(Path("out/a.feds").read_bytes()).quality == 1000
+    assert told(feds("encode", "photos/a.png", "-o", "a.feds", "--device", "cpu", *one))[0] == 0
+    assert Path("a.feds").read_bytes() == Path("out/a.feds").read_bytes()
+    assert told(feds("entropy", "photos/a.png", "-o", "entropy", "--device", "cpu", *one))[0] == 0
+
+
 @pytest.mark.parametrize("length", [0, 3, 20, 60, -1])
 def test_a_truncated_result_is_encoded_again(photos, length):
     assert encode() == [1, 0, 0]
@@ -74,6 +88,16 @@ def test_an_older_picture_in_the_place_of_another(photos, model, size):
     assert encode(model=model) == [1, 0, 0]
     assert Path("out/a.feds").read_bytes() == fedscodec.encode("photos/a.png", model[1], device="cpu")
     assert encode(model=model) == [0, 1, 0]
+
+
+def test_a_damaged_result_is_made_anew_when_a_picture_may_have_been_replaced(photos):
+    assert encode("--stream-checks") == [1, 0, 0]
+    whole = Path("out/a.feds").read_bytes()
+    middle = len(whole) // 2
+    Path("out/a.feds").write_bytes(whole[:middle] + bytes([whole[middle] ^ 8]) + whole[middle + 1 :])
+    os.chmod("photos/a.png", 0o600)  # so that the result is looked at
+    assert encode("--stream-checks") == [1, 0, 0]
+    assert Path("out/a.feds").read_bytes() == whole
 
 
 @pytest.mark.parametrize("model", [STUDENT, TINY], ids=["student", "tiny"])

@@ -41,10 +41,9 @@ class Encoder:
     def __init__(self, how: Encoding) -> None:
         found = registry.resolve(how.model)
         info = registry.describe(found.path)
-        own = registry.DEFAULT_QUALITY if found.quality is None else found.quality
         self.how, self.device = how, how.device
         self._fingerprint, self._highest = info.fingerprint, 1000 * len(info.qualities)
-        self._quality = own if how.quality is None else how.quality
+        self._quality = found.quality_of(len(info.qualities)) if how.quality is None else how.quality
         self._model: Model | None = None
 
     def open(self) -> None:
@@ -115,7 +114,7 @@ class Encoder:
         if self._reaches_target(task, picture):
             return None
         there = task.target.read_bytes() if self._seems_up_to_date(task) else b""
-        if there and resembles(picture, unpack(there, max_pixels=None), self._opened):
+        if there and self._shows(picture, there):
             note_that_it_is_of_now(task.target)
             return None
         made = encode_one(picture, self._opened, self.how, name=shown(task.source))
@@ -124,6 +123,13 @@ class Encoder:
             return None
         notes = (*picture.warnings, *([made.note] if made.note else []))
         return Worked(made.encoded.data, made.seconds, self._facts(made, notes))
+
+    def _shows(self, picture: Picture, there: bytes) -> bool:
+        """Whether the existing file is of this picture; a damaged one is not, and is made anew."""
+        try:
+            return resembles(picture, unpack(there, max_pixels=None), self._opened)
+        except FormatError:
+            return False
 
     def _reaches_target(self, task: Task, picture: Picture) -> bool:
         """Whether the existing file reaches a target fidelity, which only its decoded picture can show."""

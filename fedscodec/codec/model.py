@@ -220,8 +220,7 @@ def model_by_fingerprint(
 
 def _load(found: registry.Resolved, device: str, backend: str) -> Model:
     weights = read_weights(found.path)
-    middle = min(registry.DEFAULT_QUALITY, len(weights.spec.lambdas))  # a network for one λ has one quality
-    quality = middle if found.quality is None else found.quality
+    quality = found.quality_of(len(weights.spec.lambdas))
     try:
         if choose_backend(backend, device, weights.spec, found.network) == "onnx":
             from .onnx_model import OnnxModel

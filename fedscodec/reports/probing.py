@@ -25,7 +25,7 @@ def measure(paths: list[Path], network: str, quality: float | None = None, devic
     """Yield the entropy of each picture with a network (a name or a weights file), at its quality or another."""
     found = registry.resolve(network)
     weights = read_weights(found.path)
-    model = Model(weights, name=found.network, quality=found.quality or registry.DEFAULT_QUALITY, device=device)
+    model = Model(weights, name=found.network, quality=found.quality_of(len(weights.spec.lambdas)), device=device)
     twin = trainable(weights).eval().float_side.to(model.device)
     wanted = model.quality if quality is None else quality
     for path in paths:
