@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from dataclasses import replace
 from io import BytesIO
@@ -15,6 +16,9 @@ from PIL import Image, features
 from typer.testing import CliRunner
 
 from fedscodec.cli import app
+from fedscodec.codec.settings import Encoding
+from fedscodec.codec.single import encode_one
+from fedscodec.commands.printing import version_line
 from fedscodec.errors import FedsError
 from fedscodec.images import Picture, read_picture
 from fedscodec.metrics.psnr import psnr
@@ -64,6 +68,18 @@ def test_a_peer_that_cannot_be_as_small_says_so(codec, picture):
     ((ours, jpeg),) = compare(picture("constant", width=8, height=8), codec, [1], ["JPEG"])
     assert (jpeg.setting, jpeg.fits) == ("1", False)
     assert len(jpeg.data) > len(ours.data)
+
+
+def test_a_drawing_is_compared_as_it_is_written_without_loss(codec):
+    drawing = Picture(
+        np.kron(np.arange(48).reshape(6, 8) % 2, np.ones((16, 16)))[..., None].repeat(3, 2).astype(np.uint8)
+    )
+    made = encode_one(drawing, codec, Encoding(quality=3.0)).encoded.data
+    rows = list(compare(drawing, codec, [3, 7], ["JPEG"]))
+    assert [[version.label for version in row][0] for row in rows] == ["feds without loss"]
+    assert rows[0][0].data == made
+    assert (rows[0][0].error, math.isinf(rows[0][0].psnr)) == ("no error", True)
+    assert version_line(rows[0][0]).endswith(" bpp, no error")
 
 
 def test_what_cannot_be_compared(photo, codec, monkeypatch):

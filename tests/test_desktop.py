@@ -22,7 +22,7 @@ from fedscodec.codec.model import load_model
 from fedscodec.desktop import install, show
 from fedscodec.desktop.entries import ENTRY_FILE, MIME_FILE, THUMBNAILER_FILE, entries
 from fedscodec.desktop.thumbnail import thumbnail
-from fedscodec.errors import FedsError
+from fedscodec.errors import FedsError, FormatError
 from fedscodec.fileformat import unpack
 
 HOSTILE = Path(__file__).parent / "hostile"
@@ -187,7 +187,11 @@ def test_a_file_is_shown_as_a_png_that_only_the_user_sees(files, tmp_path, monke
     assert not old.exists()
 
 
-def test_what_cannot_be_shown_is_reported(monkeypatch, capsys):
+def test_what_cannot_be_shown_is_reported(monkeypatch, capsys, files, tmp_path):
+    data = files[False]
+    (tmp_path / "bad.feds").write_bytes(data[:-100] + bytes(100))
+    with pytest.raises(FormatError, match=r"bad\.feds: "):
+        show.decoded(tmp_path / "bad.feds", tmp_path)
     monkeypatch.setattr(show.shutil, "which", lambda name: None)
     monkeypatch.setattr(sys, "argv", ["show", str(HOSTILE / "header-cut.feds")])
     assert show.main() == 1

@@ -97,6 +97,8 @@ def test_slices_alone_and_beside_a_size(file, tiny):
     assert decode_preview(file, tiny, size=200, slices=1).picture.pixels.shape == (200, 200, 3)
     with pytest.raises(FedsError, match="slices must lie between 1 and 2 for tiny, found 3"):
         decode_preview(file, tiny, size=32, slices=3)
+    with pytest.raises(FedsError, match="slices must lie between 1 and 2 for tiny, found 0"):
+        decode_preview(file, tiny, size=32, slices=0)
     with pytest.raises(FedsError, match="at least 1 pixel on its longer side, found 0"):
         decode_preview(file, tiny, size=0)
 

@@ -75,7 +75,7 @@ def decode_preview(
 @sparing
 def _decode_small(file: FedsFile, model: Model, size: int, slices: int | None, progress: Progress | None) -> Decoded:
     by, share = _reduction(max(file.header.width, file.header.height) / size)
-    wanted = slices or math.ceil(share * model.spec.streams)
+    wanted = math.ceil(share * model.spec.streams) if slices is None else slices
     clock = Clock(model.wait)
     y_hat = read_latents(file, model, wanted, clock)
     with clock.stage("synthesis"):

@@ -1,6 +1,7 @@
 """Encode or decode one picture: at a quality or to a target, checked and measured on request.
 
-Every command, the library, Pillow's plugin and the batch use `encode_one` and `decode_one`.
+Everything that writes or reads files for people uses `encode_one` and `decode_one`: commands, the library, Pillow's
+plugin and the batch. A benchmark measures the network alone and goes past them.
 """
 
 from __future__ import annotations

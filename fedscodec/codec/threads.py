@@ -36,7 +36,8 @@ def wait_passively() -> None:
 def threads_for(pixels: int) -> Iterator[None]:
     """Use one thread of torch within the block if there are few pixels, and restore the number afterwards.
 
-    Several threads may be in such blocks at once; the last one to leave restores the number.
+    Several threads may be in such blocks at once. OpenMP keeps a number for each, so each one that leaves restores its
+    own, to what the first one found.
     """
     global _inside, _before
     torch = sys.modules.get("torch")

@@ -120,7 +120,7 @@ def verdict_line(verdict: Verdict) -> str:
 def version_line(version: Version) -> str:
     """The line of a version of a picture: `JPEG 41: 23,456 bytes, 0.477 bpp, 30.10 dB`."""
     beyond = "" if version.fits else ", and cannot be smaller"
-    return f"{version.label}: {len(version.data):,} bytes, {version.bpp:.3f} bpp, {version.psnr:.2f} dB{beyond}"
+    return f"{version.label}: {len(version.data):,} bytes, {version.bpp:.3f} bpp, {version.error}{beyond}"
 
 
 def _rate(width: int, height: int, grey: bool, size: int) -> str:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import FedsError, OutputError
-from ..fileformat import unpack
+from ..files.names import shown
 
 _KEPT = 24 * 3600  # seconds
 
@@ -53,14 +53,16 @@ def decoded(source: Path, folder: Path) -> Path:
     if target.exists():
         target.touch()
         return target
-    file = unpack(data, name=str(source))
-    from ..codec.decoding import decode_file
     from ..codec.model import model_by_fingerprint
+    from ..codec.settings import Decoding
+    from ..codec.single import decode_one
     from ..files.outputs import write_file
     from ..images import picture_bytes
 
-    network = model_by_fingerprint(file.header.fingerprint, name=str(source))
-    write_file(target, picture_bytes(decode_file(file, network).picture, "png"), force=True)
+    how, name = Decoding(), shown(source)
+    file = how.unpack(data, name=name)
+    network = model_by_fingerprint(file.header.fingerprint, name=name)
+    write_file(target, picture_bytes(decode_one(file, network, how, name=name).picture, "png"), force=True)
     return target
 
 

@@ -33,7 +33,7 @@ def _shot(version: Version) -> Shot:
     facts = {
         "bytes": f"{len(version.data):,}",
         "bpp": f"{version.bpp:.3f}",
-        "PSNR": f"{version.psnr:.2f} dB",
+        "PSNR": version.error,
         "note": "" if version.fits else "cannot be as small",
     }
     picture = _without_loss(version.picture) if version.codec == "feds" else version.data

@@ -64,7 +64,7 @@ def _words(comparison: Comparison, version: Version | None) -> tuple[str, str]:
     if version is None:
         return "original", f"{comparison.source_bytes:,} bytes" if comparison.source_bytes else ""
     label = version.label if version.fits else f"{version.label} (no smaller)"
-    return label, f"{len(version.data):,} bytes, {version.psnr:.2f} dB"
+    return label, f"{len(version.data):,} bytes, {version.error}"
 
 
 def _write(canvas: Image.Image, left: int, top: int, first: str, second: str) -> None:

@@ -10,12 +10,14 @@ from typing import Any
 from PIL import features
 
 from ...codec.decoding import reconstruct
-from ...codec.encoding import analyse_picture, encode_analysed
+from ...codec.exact import is_exact
 from ...codec.model import Model
 from ...codec.settings import Encoding
+from ...codec.single import encode_one
 from ...errors import FedsError
 from ...images import Picture, read_picture, to_pil
 from ...metrics.psnr import psnr
+from ...metrics.table import METRICS
 
 PEERS = ("JPEG", "AVIF")
 """Pillow's codecs to compare with, in their common settings: 4:2:0, optimised Huffman tables, AVIF at speed 6."""
@@ -28,8 +30,8 @@ _QUALITIES = {"JPEG": (1, 95), "AVIF": (0, 100)}
 class Version:
     """A file, its decoded picture, and its PSNR against the original in decibels.
 
-    `codec` is "feds" or one of PEERS, `setting` its quality in the codec's own words. `fits` is False if a peer cannot
-    be small enough.
+    `codec` is "feds" or one of PEERS, `setting` its quality in the codec's own words ("without loss" for a file that
+    holds the pixels themselves). `fits` is False if a peer cannot be small enough.
     """
 
     codec: str
@@ -43,6 +45,11 @@ class Version:
     def label(self) -> str:
         """`feds q3`, `JPEG 41`."""
         return f"{self.codec} {self.setting}"
+
+    @property
+    def error(self) -> str:
+        """PSNR in words: `34.21 dB`, `no error`."""
+        return METRICS["psnr"].figure(self.psnr)
 
     @property
     def bpp(self) -> float:
@@ -70,7 +77,8 @@ def compare(
 ) -> Iterator[tuple[Version, ...]]:
     """A row of versions for every quality, in ascending order: feds, and each peer at no more bytes.
 
-    No file has Exif and XMP, and every file has the ICC profile. Raises FedsError for a quality that the model does not
+    No file has Exif and XMP, and every file has the ICC profile. Where feds keeps all pixels, the row is the last one:
+    higher qualities would give the same file. Raises FedsError for a quality that the model does not
     have, and for a peer that this Pillow was built without.
     """
     bare = replace(picture, exif=None, xmp=None)
@@ -80,12 +88,14 @@ def compare(
     for quality in qualities:
         model.check_quality(quality)
     searches = [_Search(bare, peer) for peer in peers]
-    analysed = analyse_picture(bare, model)
     for quality in sorted(set(qualities)):
-        encoded = encode_analysed(analysed, model, Encoding(quality=quality))
+        encoded = encode_one(bare, model, Encoding(quality=quality)).encoded
         decoded = reconstruct(encoded, model)
-        ours = Version("feds", f"q{quality:g}", encoded.data, decoded, psnr(bare.pixels, decoded.pixels))
+        setting = "without loss" if is_exact(encoded) else f"q{quality:g}"
+        ours = Version("feds", setting, encoded.data, decoded, psnr(bare.pixels, decoded.pixels))
         yield (ours, *(search.at_most(len(encoded.data)) for search in searches))
+        if is_exact(encoded):
+            return
 
 
 class _Search:
