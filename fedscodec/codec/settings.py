@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from ..errors import FedsError
 from ..fileformat import DEFAULT_MAX_PIXELS, FedsFile, Salvage, salvage, unpack
 from ..registry import DEFAULT_MODEL
+from .effort.levels import MOST_EFFORT
 from .targets import Target
-
-MOST_EFFORT = 9
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..codec.effort.levels import MOST_EFFORT
 from .failures import one_sentence
 from .options import Debug, Device, Force, OnDevice, examples
 from .streams import say
@@ -39,7 +40,7 @@ def bench(
     ] = None,
     effort: Annotated[
         list[int] | None,
-        typer.Option(min=1, max=9, metavar="E", help="Also measure feds with this effort; repeatable."),
+        typer.Option(min=1, max=MOST_EFFORT, metavar="E", help="Also measure feds with this effort; repeatable."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="For results.json, report and pictures.")

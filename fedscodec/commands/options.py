@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..codec.effort.levels import MOST_EFFORT
 from ..errors import FedsError
 from ..files.outputs import Place, require_writable
 from ..metrics.table import METRICS
@@ -91,7 +92,12 @@ Preview = Annotated[
 ]
 Effort = Annotated[
     int,
-    typer.Option(min=0, max=9, metavar="E", help="Effort from 0 (fastest) to 9 (fewest bytes at equal quality)."),
+    typer.Option(
+        min=0,
+        max=MOST_EFFORT,
+        metavar="E",
+        help=f"Effort from 0 (fastest) to {MOST_EFFORT} (fewest bytes at equal quality).",
+    ),
 ]
 Format = Annotated[
     str | None, typer.Option(metavar="F", help="Picture format: png, jpg, webp, ... [default: suffix of OUT]")

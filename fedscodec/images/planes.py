@@ -27,7 +27,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from ..errors import FormatError
 from ..fileformat import DEFAULT_MAX_PIXELS
 
-_WEBP_SIDE_AT_MOST = 16383
+WEBP_SIDE_AT_MOST = 16383
 _PNG, _RIFF = b"\x89PNG\r\n\x1a\n", b"RIFF"
 _GREY_8, _RGB_8 = (8, 0, 0, 0, 0), (8, 2, 0, 0, 0)  # depth, colour type, compression, filter method, interlace
 _HIGHEST_FILTER = 4
@@ -68,7 +68,7 @@ def unpack_pixels(payload: bytes, width: int, height: int, *, grey: bool) -> NDA
 
 def _packed(samples: NDArray[np.uint8]) -> bytes:
     image, files = Image.fromarray(samples), []
-    webp = max(image.size) <= _WEBP_SIDE_AT_MOST and image.width * image.height <= DEFAULT_MAX_PIXELS
+    webp = max(image.size) <= WEBP_SIDE_AT_MOST and image.width * image.height <= DEFAULT_MAX_PIXELS
     for kind, options in (("PNG", {"optimize": True}), ("WEBP", {"lossless": True, "quality": 100})):
         if kind == "PNG" or webp:
             buffer = BytesIO()

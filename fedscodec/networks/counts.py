@@ -186,7 +186,6 @@ _ELEMENTWISE = {
         "round",
         "clamp",
         "clamp_min",
-        "ldexp",
         "clamp_max",
         "relu",
         "leaky_relu",

@@ -22,6 +22,7 @@ from ..errors import FedsError, OutputError
 from ..files.outputs import require_writable, write_file
 from ..networks.spec import ModelSpec
 from ..networks.weights import Weights, read_weights
+from ..networks.weights_file import table_arrays
 from ..registry import resolve
 
 PAGE = Path(__file__).parent / "page"
@@ -51,15 +52,14 @@ def network_bytes(weights: Weights, name: str) -> bytes:
     """The network file for the page."""
     floats = {key: value.astype(np.float16) for key, value in weights.floats.items() if key.startswith(_NEEDED)}
     integers = {f"side.{key}": value for key, value in weights.side.items()}
-    tables = {"z": weights.z_tables, "y": weights.y_tables}
-    integers |= {f"tables.{which}.{key}": a for which, of in tables.items() for key, a in of.to_arrays().items()}
+    integers |= table_arrays(weights.z_tables, weights.y_tables)
     parts = [asdict(part) | {"cells": part.cells and part.cells.groups} for part in weights.spec.parts()]
     about = {
         "name": name,
         "fingerprint": weights.fingerprint.hex(),
         "spec": json.dumps(weights.spec.to_dict()),
         "parts": json.dumps(parts),
-        "unit": str(getattr(weights.spec, "mean_unit", 16)),
+        "unit": str(weights.spec.mean_unit),
     }
     arrays = {key: np.ascontiguousarray(value) for key, value in (floats | integers).items()}
     return gzip.compress(save(arrays, about), mtime=0)

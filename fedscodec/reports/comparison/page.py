@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ...errors import OutputError
 from ...images import Picture, picture_bytes
+from ...images.planes import WEBP_SIDE_AT_MOST
 from ..viewer import Scene, Shot, embed, page
 from .versions import Comparison, Version
 
@@ -13,7 +14,6 @@ NOTE = (
     "Bytes are those of whole files. The original and what feds decodes are shown without loss (WebP or PNG); the "
     "other codecs' files are shown as they are. PSNR is over the RGB samples of the whole picture."
 )
-_WEBP_SIDE_AT_MOST = 16383
 
 
 def comparison_page(comparisons: Sequence[Comparison]) -> str:
@@ -41,7 +41,7 @@ def _shot(version: Version) -> Shot:
 
 
 def _without_loss(picture: Picture) -> bytes:
-    if max(picture.width, picture.height) <= _WEBP_SIDE_AT_MOST:
+    if max(picture.width, picture.height) <= WEBP_SIDE_AT_MOST:
         try:
             return picture_bytes(picture, "webp")
         except OutputError:  # a Pillow that was built without WebP
