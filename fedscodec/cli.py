@@ -47,6 +47,12 @@ class _Group(TyperGroup):
         super().__init__(**attributes)
         self.commands = _Commands(COMMANDS)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse empty arguments: an empty path would be the current folder, when a variable of a shell is not set."""
+        if "" in args:
+            ctx.fail("an argument is empty, expected a value")
+        return super().parse_args(ctx, args)
+
 
 def _typer(**more: Any) -> typer.Typer:
     return typer.Typer(

@@ -17,8 +17,8 @@ from .errors import UnknownModelError, WeightsError
 if TYPE_CHECKING:
     from .networks.spec import ModelSpec
 
-DEFAULT_MODEL = "student-q3"
-DEFAULT_QUALITY = 4.0
+DEFAULT_QUALITY = 3.0
+DEFAULT_MODEL = f"student-q{DEFAULT_QUALITY:g}"
 _SUFFIXES_OF_WEIGHTS = (
     ".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".pkl", ".onnx", ".h5", ".keras", ".gguf", ".npz", ".tar",
 )  # fmt: skip
@@ -56,7 +56,7 @@ class Resolved:
     quality: float | None
 
     def quality_of(self, qualities: int) -> float:
-        """The quality that the name asks for, else the default: q4, or the last one of a network with fewer."""
+        """The quality that the name asks for, else the default: q3, or the last one of a network with fewer."""
         return min(DEFAULT_QUALITY, float(qualities)) if self.quality is None else self.quality
 
 

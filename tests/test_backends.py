@@ -301,6 +301,14 @@ for words in (["rounding", f"{folder}/a.safetensors", picture], ["models", "--al
 """
 
 
+def test_onnx_runtime_writes_nothing_beside_and_calls_nobody(tmp_path):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("ORT_", "XDG_"))}
+    words = [sys.executable, "-m", "fedscodec", "encode", str(ASTRONAUT), "-o", os.devnull, "--force", "-q"]
+    environment |= {"HOME": str(tmp_path), "FEDS_BACKEND": "onnx"}
+    subprocess.run([*words, "--model", str(NETWORKS / "mini-light-student.safetensors")], env=environment, check=True)
+    assert list(tmp_path.rglob("*")) == []  # not a device id either
+
+
 def test_nothing_that_people_do_with_pictures_loads_torch(tmp_path):
     environment = {**os.environ, "FEDS_WEIGHTS": str(NETWORKS), "FEDS_BACKEND": ""}
     words = [sys.executable, "-c", WITHOUT, str(ASTRONAUT), str(tmp_path)]

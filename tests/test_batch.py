@@ -284,6 +284,7 @@ def test_records_are_plain():
         "source": "a.png", "output": "a.feds", "status": "encoded", "bytes_in": 7, "bytes_out": 5, "seconds": 0.1235,
         "psnr": 30.5, "width": 8, "height": 6, "grey": False, "quality": 3.0, "model": "none", "fingerprint": "00",
         "notes": ("Something.",),
+        "lossless": False,
     }  # fmt: skip
     failed = as_record(Done(Path("a"), Path("b"), "failed", error=ZeroDivisionError()))
     assert failed == {"source": "a", "output": "b", "status": "failed", "error": "ZeroDivisionError"}

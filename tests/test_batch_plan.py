@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,41 @@ def test_two_sources_of_one_output_are_both_refused(photos):
         Task(Path("photos/a.jpg"), Path("out/a.feds"), fault),
         Task(Path("photos/a.png"), Path("out/a.feds"), fault),
     ]
+
+
+def test_paths_that_lead_to_one_place_are_one(photos):
+    Path("link").symlink_to("photos")
+    here = Path.cwd()
+    assert planned("photos/a.png", here / "photos/a.png", "link/a.png", output=None) == {
+        "photos/a.png": "photos/a.feds"
+    }
+    Path("photos/a.jpg").touch()
+    tasks = plan([Path("photos/a.png"), here / "photos/a.jpg"], None, ".feds", WANTED).tasks
+    assert [bool(task.fault) for task in tasks] == [True, True]
+    tasks = plan([Path("photos/a.png"), Path("link/a.jpg")], None, ".feds", WANTED).tasks
+    assert [bool(task.fault) for task in tasks] == [True, True]
+
+
+def test_what_would_take_its_own_place_is_passed_over(photos):
+    Path("photos/a.feds").touch()
+    made = plan([Path("photos/a.png"), Path("photos/a.feds")], None, ".feds", WANTED)
+    assert made.tasks == [Task(Path("photos/a.png"), Path("photos/a.feds"))]
+    assert made.notes == ["photos/a.feds: its result would take its own place, skipped"]
+    with pytest.raises(FedsError, match=r"its result would take its own place, skipped$"):
+        plan([Path("photos/a.feds")], None, ".feds", WANTED)
+
+
+def test_a_folder_that_cannot_be_read_is_a_failure(photos, monkeypatch):
+    walk = os.walk
+
+    def walked(folder, onerror):
+        onerror(PermissionError(13, "Permission denied", str(Path(folder, "sub"))))
+        return walk(folder)
+
+    monkeypatch.setattr(os, "walk", walked)
+    tasks = plan([photos], Path("out"), ".feds", WANTED).tasks
+    assert tasks[-1] == Task(Path("photos/sub"), Path("photos/sub"), "photos/sub: cannot be read (Permission denied)")
+    assert len(tasks) == 3
 
 
 def test_nothing_at_all(photos):

@@ -575,6 +575,7 @@ def test_info_for_machines(encoded):
     assert (list(parts), sum(parts.values())) == (["header", "z", "slice 1", "slice 2"], size)
     assert about == {
         "bytes": size, "bpp": 8 * size / 2240, "width": 56, "height": 40, "grey": False, "quality": 3.0,
+        "lossless": False,
         "fingerprint": header.fingerprint.hex(), "models": ["tiny"], "checksum": f"{header.checksum:08x}",
             "preview": None,
     }  # fmt: skip
@@ -588,7 +589,7 @@ def test_decode_makes_previews(encoded):
     with Image.open("first.png") as first:
         np.testing.assert_array_equal(np.asarray(first), np.asarray(fedscodec.decode(encoded, slices=1)))
     code, _, err = told(feds("decode", encoded, "--slices", 3, "-o", "third.png"))
-    assert (code, err) == (1, "feds: slices must lie between 1 and 2 for tiny, found 3\n")
+    assert (code, err) == (1, "feds: photo.feds: slices must lie between 1 and 2 for tiny, found 3\n")
 
 
 def test_models_lists_what_is_installed():

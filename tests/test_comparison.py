@@ -82,6 +82,28 @@ def test_a_drawing_is_compared_as_it_is_written_without_loss(codec):
     assert version_line(rows[0][0]).endswith(" bpp, no error")
 
 
+def test_a_picture_with_alpha_is_compared_on_white(codec, picture):
+    photo = picture("waves", width=48, height=32)
+    alpha = np.zeros((32, 48), np.uint8)
+    alpha[:, 24:] = 255
+    ((ours, jpeg),) = compare(replace(photo, alpha=alpha), codec, [3], ["JPEG"])
+    on_white = photo.pixels.copy()
+    on_white[:, :24] = 255
+    assert ours.data == codec.encode(Picture(on_white), 3)
+    assert jpeg.psnr == psnr(on_white, jpeg.picture.pixels)
+
+
+def test_the_command_names_a_picture_with_alpha_and_one_that_a_window_leaves(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGBA", (48, 32), (200, 30, 9, 128)).save("a.png")
+    how = ["--model", "tiny", "--quality", "3", "--device", "cpu", "-o", "c.png"]
+    result = CliRunner().invoke(app, ["compare", "a.png", *how])
+    assert (result.exit_code, result.stderr.splitlines()[0]) == (0, "feds: a.png: is compared on white.")
+    result = CliRunner().invoke(app, ["compare", "a.png", *how, "--force", "--crop", "9x9+40+0"])
+    assert result.exit_code == 1
+    assert result.stderr == "feds: a.png: the window 9x9+40+0 is not inside 48x32 pixels\n"
+
+
 def test_what_cannot_be_compared(photo, codec, monkeypatch):
     with pytest.raises(FedsError, match="quality must lie between 1 and 7 for tiny, found 8"):
         next(compare(photo, codec, [8]))
@@ -137,7 +159,7 @@ def test_a_window_is_a_part_and_lies_inside():
     part = Window.parse("3x2+1+2")
     assert str(part) == "3x2+1+2"
     np.testing.assert_array_equal(np.asarray(part.of(Picture(pixels))), pixels[2:4, 1:4])
-    with pytest.raises(FedsError, match=r"^the window 3x2\+4\+2 is not inside 6x4 pixels$"):
+    with pytest.raises(FedsError, match=r"^the picture: the window 3x2\+4\+2 is not inside 6x4 pixels$"):
         Window.parse("3x2+4+2").of(Picture(pixels))
     for wrong in ("3x2", "0x2+1+1", "3x2-1+1", "3 x 2+1+1"):
         with pytest.raises(ValueError, match="expected a window such as"):

@@ -12,7 +12,9 @@ from made import SMOOTH
 from fedscodec import fileformat
 from fedscodec.boxes import PIXELS
 from fedscodec.codec.decoding import decode_file, decode_salvaged, read_symbols
+from fedscodec.codec.encoding import encode_picture
 from fedscodec.codec.exact import exact_picture, is_rough, looks_drawn, worse_than_flat
+from fedscodec.codec.model import load_model
 from fedscodec.codec.previews import decode_preview
 from fedscodec.codec.settings import Encoding
 from fedscodec.codec.single import encode_one
@@ -29,6 +31,11 @@ def flat(colour, width, height):
     return from_array(np.broadcast_to(np.array(colour, np.uint8), (height, width, 3)).copy())
 
 
+@pytest.fixture(scope="module")
+def student():
+    return load_model("student-q3", "cpu")
+
+
 def there_and_back(picture, model, **how):
     made = encode_one(picture, model, Encoding(verify=True, **how))
     return made, model.decode(made.encoded.data)
@@ -43,6 +50,25 @@ def test_flat_colours_do_not_ring(colour, width, codec):
     assert np.array_equal(back.pixels, picture.pixels)
     assert back.grey == (len(set(colour)) == 1)
     assert len(made.encoded.data) < 200
+
+
+@pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0), (255, 140, 0)], ids=str)
+@pytest.mark.parametrize("size", [(1, 1), (16, 16), (32, 32), (60, 40), (100, 100)], ids=str)
+def test_a_good_network_does_not_change_the_colour_of_an_icon(colour, size, student):
+    for quality in (1, 7):
+        made, back = there_and_back(flat(colour, *size), student, quality=quality)
+        assert (back.pixels == colour).all()
+        assert (len(made.encoded.data) < 160, made.note) == (True, "")
+
+
+def test_a_size_is_not_exceeded_for_a_lossless_file(student):
+    picture = flat((255, 255, 255), 60, 40)
+    network = len(encode_picture(picture, student, Encoding(quality=1)).data)
+    exact = there_and_back(picture, student)[0].encoded.data
+    assert network < len(exact)
+    for size in (network, len(exact) - 1, len(exact)):
+        made, _ = there_and_back(picture, student, target=Target("size", size))
+        assert len(made.encoded.data) <= size
 
 
 @pytest.mark.parametrize("quality", [1, 2.5, 3, 4, 5, 6, 7])

@@ -110,7 +110,7 @@ def test_json_has_a_line_a_file_and_a_total(photos):
     assert a | {"seconds": 0, "psnr": 0, "fingerprint": ""} == {
         "source": "photos/a.png", "output": "out/a.feds", "status": "encoded", "bytes_out": size,
         "bytes_in": Path("photos/a.png").stat().st_size, "seconds": 0, "psnr": 0, "width": 56, "height": 40,
-        "grey": False, "quality": 3.0, "model": "tiny", "fingerprint": "", "notes": [],
+        "grey": False, "quality": 3.0, "model": "tiny", "fingerprint": "", "notes": [], "lossless": False,
     }  # fmt: skip
     assert 4 < a["psnr"] < 12
     assert told_of["photos/b.png"] == {
@@ -121,9 +121,50 @@ def test_json_has_a_line_a_file_and_a_total(photos):
     assert {key: last["total"][key] for key in ("files", "done", "skipped", "failed", "megapixels")} == {
         "files": 3, "done": 2, "skipped": 0, "failed": 1, "megapixels": 0.00448,
     }  # fmt: skip
-    code, out, _ = told(feds("decode", "out/a.feds", "-o", "back", "--json", "-q", "--device", "cpu"))
+    code, out, _ = told(feds("decode", "out/a.feds", "-o", "back/", "--json", "-q", "--device", "cpu"))
     assert (code, json.loads(out.splitlines()[0])["status"]) == (0, "decoded")
     assert files("back") == ["a.png"]
+
+
+def test_json_changes_nothing_of_one_file(photos):
+    how = ("--json", "-q", "--device", "cpu")
+    code, out, _ = told(feds("encode", "photos/a.png", "-o", "one.feds", "--model", "tiny-q3", *how))
+    assert (code, json.loads(out.splitlines()[0])["output"]) == (0, "one.feds")
+    assert Path("one.feds").is_file()
+    code, out, err = told(feds("encode", "photos/a.png", "-o", "one.feds", "--model", "tiny-q3", *how))
+    assert (code, out, err) == (1, b"", "feds: one.feds: already exists, use --force to overwrite it\n")
+    assert told(feds("decode", "one.feds", "-o", "one.webp", *how))[0] == 0
+    with Image.open("one.webp") as image:
+        assert image.format == "WEBP"
+    code, _, err = told(feds("encode", "photos/a.png", "-o", "-", *how))
+    assert (code, "- cannot be used with --json or --ray" in err) == (2, True)
+
+
+def test_files_are_not_made_of_themselves(photos):
+    assert told(feds("encode", photos, "-o", "out", "-r", "-q", *TINY))[0] == 0
+    before = {path: path.read_bytes() for path in Path("out").rglob("*.feds")}
+    assert len(before) > 1
+    code, _, err = told(feds("encode", *before, "--force", *TINY))
+    assert (code, err.count(": its result would take its own place, skipped")) == (1, len(before))
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("command", ["encode", "decode", "info", "verify"])
+def test_an_empty_argument_is_not_the_current_folder(photos, command):
+    code, out, err = told(feds(command, ""))
+    assert (code, out, err.splitlines()[-1]) == (2, b"", "Error: an argument is empty, expected a value")
+    assert told(feds(command, "photos", "-o", ""))[0] == 2
+
+
+def test_lines_of_files_without_loss_say_so(photos):
+    Image.new("RGB", (200, 100), (3, 200, 90)).save("photos/flat.png")
+    _, _, err = told(feds("encode", photos, "-o", "out", *TINY))
+    line = next(line for line in err.splitlines() if line.startswith("out/flat.feds: "))
+    assert ", without loss, " in line
+    _, _, err = told(feds("decode", "out", "-o", "back", "--device", "cpu"))
+    assert "back/flat.png: 200x100 pixels, without loss, " in err
+    _, out, _ = told(feds("info", "out/flat.feds", "--json"))
+    assert json.loads(out)["lossless"] is True
 
 
 def test_quiet_says_nothing_of_many(photos):

@@ -9,6 +9,7 @@ import pytest
 from conftest import make_picture
 
 from fedscodec.bench.rounding import Row
+from fedscodec.boxes import PIXELS
 from fedscodec.commands import printing
 from fedscodec.fileformat import assemble, pack
 from fedscodec.networks.spec import TINY
@@ -49,9 +50,11 @@ def test_a_grey_picture_is_compared_with_eight_bits_a_pixel():
 
 
 def test_decoded_line():
-    header, whole, small = a_file().header, make_picture(width=200, height=100), make_picture(width=50, height=25)
-    assert printing.decoded_line(header, whole, "tiny", 1.5) == "200x100 pixels, q3.5 of tiny, 1.50 s"
-    assert printing.decoded_line(header, small, "tiny", 1.5) == "50x25 of 200x100 pixels, q3.5 of tiny, 1.50 s"
+    file, whole, small = a_file(), make_picture(width=200, height=100), make_picture(width=50, height=25)
+    assert printing.decoded_line(file, whole, "tiny", 1.5) == "200x100 pixels, q3.5 of tiny, 1.50 s"
+    assert printing.decoded_line(file, small, "tiny", 1.5) == "50x25 of 200x100 pixels, q3.5 of tiny, 1.50 s"
+    exact = a_file(boxes={PIXELS: b""})
+    assert printing.decoded_line(exact, whole, "tiny", 1.5) == "200x100 pixels, without loss, 1.50 s"
 
 
 def test_info_lines():
@@ -96,7 +99,8 @@ def two_networks():
     ]
 
 
-def test_models_table(two_networks, capsys):
+def test_models_table(two_networks, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")  # of a terminal, which wraps lines by itself
     header, tiny, one = printed(printing.models_table(two_networks), capsys)
     assert header == ["name", "qualities", "lambda", "parameters", "kMAC/px", "bytes", "fingerprint", "file"]
     assert tiny[:8] == ["tiny", "q1", "...", "q7", "0.0016", "...", "0.06", "0.04"]

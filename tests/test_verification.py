@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -52,6 +53,17 @@ def test_one_line_a_file_and_an_exit_code(files):
     assert feds("verify", "sound.feds", "sound.feds").exit_code == 0
 
 
+def test_of_a_file_without_loss_the_pixels_are_hashed(files):
+    pixels = np.full((100, 200, 3), (3, 200, 90), np.uint8)
+    Image.fromarray(pixels).save("flat.png")
+    assert feds("encode", "flat.png", "-q", "--device", "cpu").exit_code == 0
+    found = json.loads(feds("verify", "--json", "flat.feds").stdout)
+    expected = hashlib.sha256(pixels.tobytes()).hexdigest()
+    assert (found["lossless"], found["symbols_sha256"], found["pixels_sha256"]) == (True, None, expected)
+    line = feds("verify", "flat.feds", "--device", "cpu").stdout
+    assert line == f"flat.feds: OK, 200x100 pixels, without loss, pixels {expected[:16]}\n"
+
+
 def test_quiet_reports_damaged_files_only(files):
     result = feds("verify", "--quiet", "sound.feds", "cut.feds")
     assert result.exit_code == 1
@@ -73,6 +85,8 @@ def test_json_has_an_object_a_line(files):
         "height": 96,
         "bytes": 533,
         "symbols_sha256": NOISE,
+        "lossless": False,
+        "pixels_sha256": None,
     }
     assert (cut["sound"], cut["file"], cut["symbols_sha256"]) == (False, "cut.feds", None)
     assert cut["fault"] == "the slice 2 stream needs 228 bytes but only 227 are left"

@@ -7,6 +7,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ..boxes import PIXELS
 from ..codec.settings import Decoding
 from ..errors import FedsError, ImageError, OutputError
 from ..fileformat import HEADER_BYTES_AT_MOST, FedsFile, Salvage, excess, read_header
@@ -110,9 +111,10 @@ class Decoder:
             return None
         decoded = decode_one(file, model, self.how, name=name)
         notes = not_kept(decoded.picture, self.how.format or "png")
+        boxes = (file.file if isinstance(file, Salvage) else file).boxes
         facts = Facts(
             header.width, header.height, header.grey, header.quality / 1000, model.name, header.fingerprint.hex(),
-            notes=notes,
+            notes=notes, lossless=PIXELS in boxes,
         )  # fmt: skip
         return Worked(decoded.picture, sum(decoded.seconds.values()), facts)
 

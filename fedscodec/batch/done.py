@@ -12,7 +12,7 @@ ENCODED, DECODED, SKIPPED, FAILED = "encoded", "decoded", "skipped", "failed"
 
 @dataclass(frozen=True)
 class Facts:
-    """Facts about a file that is done; `measured` has the measured metrics by name."""
+    """Facts about a file that is done; `measured` has the measured metrics by name; `lossless`: it holds all pixels."""
 
     width: int
     height: int
@@ -22,6 +22,7 @@ class Facts:
     fingerprint: str
     measured: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    lossless: bool = False
 
 
 @dataclass(frozen=True)

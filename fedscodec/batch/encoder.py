@@ -152,10 +152,20 @@ class Encoder:
         return self._fills(target, header, target.error(picture, decoded))
 
     def _facts(self, made: Made, notes: tuple[str, ...]) -> Facts:
+        from ..codec.exact import is_exact
+
         header = read_header(made.encoded.data)
         name, fingerprint = self._opened.name, self._fingerprint
         return Facts(
-            header.width, header.height, header.grey, header.quality / 1000, name, fingerprint, made.measured, notes
+            header.width,
+            header.height,
+            header.grey,
+            header.quality / 1000,
+            name,
+            fingerprint,
+            made.measured,
+            notes,
+            lossless=is_exact(made.encoded),
         )
 
     def finish(self, task: Task, payload: bytes) -> bytes:

@@ -6,7 +6,8 @@
 
 Of several inputs folders keep their own name under the output folder. Without an output folder every result lies
 beside its source. Hidden files and folders are passed over in silence. Whatever else is passed over is told: files of
-other kinds, links to folders, folders that are not entered, and what is no file at all, such as a named pipe.
+other kinds, links to folders, folders that are not entered, what is no file at all, such as a named pipe, and files
+whose result would take their own place. A folder that cannot be read is a failure.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import glob
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import FedsError
@@ -63,18 +65,30 @@ def plan(
 ) -> Plan:
     """The tasks of all inputs; their results get the given suffix.
 
-    Takes files from folders if their suffix is in `wanted` (lower case). If two sources have the same target, both get
-    a fault. Raises FedsError if nothing is found.
+    Takes files from folders if their suffix is in `wanted` (lower case). If two sources have the same target, however
+    its path is spelled, both get a fault. Raises FedsError if nothing is found.
     """
-    made, sources_of = Plan(), dict[Path, list[Path]]()
-    for source, place in dict(_Search(wanted, suffix, recursive, made).found(sources)).items():
+    made, rivals = Plan(), dict[str, list[Task]]()
+    search = _Search(wanted, suffix, recursive, made)
+    for source, place in dict(search.found(sources)).items():
         target = (source.parent if output is None else output / place.parent) / f"{source.stem}{suffix}"
-        sources_of.setdefault(target, []).append(source)
-    if not sources_of:
+        if _is_same(source, target):
+            made.notes.append(f"{shown(source)}: its result would take its own place, skipped")
+            continue
+        there = rivals.setdefault(os.path.join(os.path.realpath(target.parent), target.name), [])
+        if not any(_is_same(source, task.source) for task in there):  # one file by two names
+            there.append(Task(source, target))
+    if not rivals and not search.faults:
         raise FedsError(_nothing(sources, wanted, made))
-    clashes = {target: _clash(target, rivals) for target, rivals in sources_of.items()}
-    made.tasks = [Task(source, target, clashes[target]) for target, rivals in sources_of.items() for source in rivals]
+    made.tasks = [replace(task, fault=_clash(task.target, tasks)) for tasks in rivals.values() for task in tasks]
+    made.tasks += search.faults
     return made
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    with suppress(OSError):
+        return one.samefile(other)
+    return False
 
 
 def _nothing(sources: list[Path], wanted: Collection[str], made: Plan) -> str:
@@ -93,10 +107,10 @@ def _bracket_hint(source: Path) -> str | None:
     return f"{shown(source)}: no file has this name, and in a pattern [ ] stand for one of the letters in them{instead}"
 
 
-def _clash(target: Path, sources: list[Path]) -> str:
-    if len(sources) == 1:
+def _clash(target: Path, tasks: list[Task]) -> str:
+    if len(tasks) == 1:
         return ""
-    rivals = " and of ".join(map(shown, sources))
+    rivals = " and of ".join(shown(task.source) for task in tasks)
     return f"{shown(target)}: would be made of {rivals}, expected one source for one output"
 
 
@@ -106,12 +120,13 @@ def _is_pattern(source: Path) -> bool:
 
 @dataclass
 class _Search:
-    """Searches for sources, and notes in a plan what it skips."""
+    """Searches for sources, and notes in a plan what it skips; `faults` are folders that cannot be read."""
 
     wanted: Collection[str]
     made: str
     recursive: bool
     plan: Plan
+    faults: list[Task] = field(default_factory=list)
 
     def found(self, sources: list[Path]) -> Iterator[tuple[Path, Path]]:
         """Every source and its place below the output folder."""
@@ -129,7 +144,7 @@ class _Search:
                 yield source, Path(source.name)
 
     def _inside(self, folder: Path) -> Iterator[Path]:
-        for place, folders, names in os.walk(folder):
+        for place, folders, names in os.walk(folder, onerror=self._cannot_read):
             self._folders(Path(place), folders)
             for path in (Path(place, name) for name in sorted(names) if not name.startswith(".")):
                 suffix = path.suffix.lower()
@@ -137,6 +152,10 @@ class _Search:
                     yield path
                 elif suffix != self.made and odd_kind(path) is None:
                     self.plan.left[suffix] += 1
+
+    def _cannot_read(self, error: OSError) -> None:
+        folder = Path(os.fsdecode(error.filename))
+        self.faults.append(Task(folder, folder, f"{shown(folder)}: cannot be read ({error.strerror})"))
 
     def _folders(self, place: Path, folders: list[str]) -> None:
         """Keep only the folders to enter, and note the others."""

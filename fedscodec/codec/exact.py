@@ -1,8 +1,9 @@
-"""Store pictures that are not photographs without loss, if that takes no more bytes than the streams would.
+"""Store pictures that are not photographs without loss, if that takes hardly more bytes than the streams would.
 
 Networks are made for photographs. They code flat colours, text and patterns of single pixels badly and at great cost.
 So a picture that looks drawn, or is thinner than the network sees, is also packed as a lossless file (the PIXL box),
-which is used if it is not larger. Photographs are not tried, because their lossless file would be ten times as large.
+which is used if it is at most 64 bytes larger. Photographs are not tried, because their lossless file would be ten
+times as large.
 
 Some pictures, such as noise, are neither small as a lossless file nor coded well by a network. If a decoder will show a
 picture worse than one flat colour would be, feds says so.
@@ -23,10 +24,15 @@ from .model import Model
 from .outcomes import Encoded
 from .settings import Encoding
 
+LITTLE = 64
+"""How many bytes a lossless file may be larger than one of the network: an icon should not change its colour for
+them.
+"""
 _THIN = 16  # pixels of a side, below which most of what the network sees is padding
 _ROWS = 64  # looked at
 _SAME = 0.3  # of all pixels, those that are as their neighbour, from where on a picture looks drawn
 _FEW_COLOURS = 64
+_FINE = 30.0  # dB, from where on nobody is warned
 _ROUGH = 0.5  # of the squares of differences of neighbours to twice the variance; of photographs about 0.05
 
 
@@ -92,7 +98,7 @@ def worse_than_flat(original: Picture, shown: Picture) -> str:
     mean = original.pixels.reshape(-1, 3).mean(axis=0)
     flat = np.broadcast_to(np.floor(mean + 0.5).astype(np.uint8), original.pixels.shape)
     reached, plain = psnr(original.pixels, shown.pixels), psnr(original.pixels, flat)
-    if reached >= plain:
+    if reached >= min(plain, _FINE):
         return ""
     return (
         f"is shown worse ({reached:.1f} dB) than one flat colour would be ({plain:.1f} dB): a higher quality may help"

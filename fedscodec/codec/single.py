@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import FormatError, TargetError
+from ..errors import FedsError, FormatError, TargetError
 from ..fileformat import FedsFile, Salvage
 from ..images import Picture
 from ..metrics.psnr import psnr
 from .decoding import decode_salvaged, reconstruct
 from .encoding import encode_picture
-from .exact import encode_exactly, is_exact, is_rough, looks_drawn, worse_than_flat
+from .exact import LITTLE, encode_exactly, is_exact, is_rough, looks_drawn, worse_than_flat
 from .model import Model
 from .outcomes import Decoded, Encoded, Progress, Stopped, never
 from .previews import decode_preview
@@ -74,7 +74,10 @@ def _encode(
     made = Made(encoded, seconds, measured, note)
     if drawn:
         exact = _exact(picture, model, how)
-        made = Made(exact, seconds, {}, "") if len(exact.data) <= len(encoded.data) else made
+        most = len(encoded.data) + LITTLE
+        if how.target is not None and how.target.is_size:
+            most = max(len(encoded.data), min(most, int(how.target.limit(_pixels(picture)))))
+        made = Made(exact, seconds, {}, "") if len(exact.data) <= most else made
     return _finished(picture, model, how, made, name)
 
 
@@ -119,3 +122,5 @@ def decode_one(
             return decode_preview(found, model, size=how.size, slices=how.slices, progress=progress)
     except FormatError as error:
         raise FormatError(f"{name}: {error}") from error
+    except FedsError as error:  # more slices than there are
+        raise FedsError(f"{name}: {error}") from error

@@ -31,7 +31,8 @@ ModelOf = Callable[[bytes, str], Model]
 class Verdict:
     """The result for a file; `fault` is None if it is intact, and then all other fields but `stream` are known.
 
-    `stream` is the number, 0 for z, of the damaged stream, if one is known.
+    `stream` is the number, 0 for z, of the damaged stream, if one is known. A file without loss has no symbols, but
+    pixels: their SHA-256 is that of uint8 RGB, or of grey, row by row.
     """
 
     file: str
@@ -44,6 +45,8 @@ class Verdict:
     height: int | None = None
     bytes: int | None = None
     symbols_sha256: str | None = None
+    lossless: bool = False
+    pixels_sha256: str | None = None
 
     @property
     def sound(self) -> bool:
@@ -58,9 +61,10 @@ def verify(data: bytes, name: str, model_of: ModelOf, *, max_pixels: int | None 
         header = file.header
         model = model_of(header.fingerprint, name)
         alpha_of(file)
-        symbols = read_symbols(file, model)
+        symbols, exact = read_symbols(file, model), exact_picture(file)
     except FedsError as error:
         return unsound(name, error)
+    pixels = None if exact is None else exact.pixels[..., :1] if exact.grey else exact.pixels
     return Verdict(
         name,
         model=model.name,
@@ -69,7 +73,9 @@ def verify(data: bytes, name: str, model_of: ModelOf, *, max_pixels: int | None 
         width=header.width,
         height=header.height,
         bytes=len(data),
-        symbols_sha256=symbols_sha256(symbols),
+        symbols_sha256=symbols_sha256(symbols) if pixels is None else None,
+        lossless=pixels is not None,
+        pixels_sha256=None if pixels is None else hashlib.sha256(pixels.tobytes()).hexdigest(),
     )
 
 

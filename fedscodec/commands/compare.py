@@ -19,6 +19,7 @@ from .streams import say
 
 if TYPE_CHECKING:
     from ..codec.model import Model
+    from ..images import Picture
     from ..reports.comparison import Comparison, Window
 
 EXAMPLES = examples(
@@ -79,7 +80,8 @@ def compare(
 
         network = load_model(model, device.value)
         chosen = quality or [1.0, 3.0, 5.0, 7.0]
-        found = [_compare(s, network, chosen, PEERS if peers else (), max_pixels, quiet) for s in sources]
+        others = PEERS if peers else ()
+        found = [_compare(s, _read(s, window, max_pixels, quiet), network, chosen, others, quiet) for s in sources]
         write_output(target, _rendered(found, target, window), force=force, place=output)
         say(f"{name_of(target, 'output')}: {sum(len(one.versions) for one in found)} versions", quiet)
 
@@ -95,15 +97,23 @@ def _window(crop: str | None) -> Window | None:
         raise typer.BadParameter(str(error)) from error
 
 
+def _read(source: Path, window: Window | None, max_pixels: int, quiet: bool) -> Picture:
+    from ..images import on_white, read_picture
+
+    picture = read_picture(source, name=shown(source), max_pixels=max_pixels)
+    if window:
+        window.require_inside(picture, shown(source))
+    for warning in (*picture.warnings, *(["is compared on white."] if picture.alpha is not None else [])):
+        say(f"feds: {shown(source)}: {warning}", quiet)
+    return on_white(picture)
+
+
 def _compare(
-    source: Path, network: Model, qualities: list[float], peers: Sequence[str], max_pixels: int, quiet: bool
+    source: Path, picture: Picture, network: Model, qualities: list[float], peers: Sequence[str], quiet: bool
 ) -> Comparison:
-    from ..images import read_picture
     from ..reports.comparison import Comparison, compare
 
-    picture, rows = read_picture(source, name=shown(source), max_pixels=max_pixels), []
-    for warning in picture.warnings:
-        say(f"feds: {shown(source)}: {warning}", quiet)
+    rows = []
     for row in compare(picture, network, qualities, peers):
         for version in row:
             say(f"{shown(source)}: {printing.version_line(version)}", quiet)

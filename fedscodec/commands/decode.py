@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..batch.plan import is_batch, plan
+from ..batch.plan import is_batch
 from ..codec.settings import Decoding
-from ..fileformat import DEFAULT_MAX_PIXELS, unpack
+from ..fileformat import DEFAULT_MAX_PIXELS, Salvage, unpack
 from ..files.outputs import Place, writable_path, write_output
 from . import many, printing
 from .failures import DAMAGED, one_sentence
@@ -90,9 +91,8 @@ def decode(
         if best_effort and (is_batch(sources) or as_json or ray):
             raise typer.BadParameter("--best-effort takes one file at a time")
         if is_batch(sources) or as_json or ray:
-            how = Decoding(
-                writable_format(format or "png"), device.value, max_pixels, force, size, slices, backend=backend.value
-            )
+            kind = writable_format(format) if format else None
+            how = Decoding(kind, device.value, max_pixels, force, size, slices, backend=backend.value)
             _decode_many(sources, output, how, recursive=recursive, jobs=jobs, ray=ray, as_json=as_json, quiet=quiet)
         elif preview:
             _show_preview(sources[0], output, Decoding(format, max_pixels=max_pixels, force=force), quiet=quiet)
@@ -112,8 +112,9 @@ def _decode_many(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    folder = many.folder_of(sources, output)
-    found = plan(sources, folder, _suffix(how), {".feds"}, recursive=recursive)
+    found = many.planned(sources, output, _suffix(how), lambda: {".feds"}, recursive=recursive, force=how.force)
+    kind = how.format or ("" if is_batch(sources) else found.tasks[0].target.suffix) or "png"
+    how = replace(how, format=writable_format(kind))
     many.show(found, how, ray=ray, jobs=jobs, as_json=as_json, quiet=quiet)
 
 
@@ -126,7 +127,8 @@ def _decode_one(source: Path, output: Place | None, how: Decoding, *, quiet: boo
     from ..codec.model import model_by_fingerprint
     from ..codec.single import decode_one
 
-    header = found.header
+    file = found.file if isinstance(found, Salvage) else found
+    header = file.header
     network = model_by_fingerprint(header.fingerprint, how.device, backend=how.backend, name=name)
     with shown_progress(header.width * header.height, quiet) as progress:
         decoded = decode_one(found, network, how, name=name, progress=progress)
@@ -138,7 +140,7 @@ def _decode_one(source: Path, output: Place | None, how: Decoding, *, quiet: boo
         force=how.force,
         place=output,
     )
-    line = printing.decoded_line(header, decoded.picture, network.name, sum(decoded.seconds.values()))
+    line = printing.decoded_line(file, decoded.picture, network.name, sum(decoded.seconds.values()))
     say(f"{name_of(target, 'output')}: {line}", quiet)
     if decoded.picture.warnings:  # only a damaged file has any
         say(f"feds: {name}: {'; '.join(decoded.picture.warnings)}", False)

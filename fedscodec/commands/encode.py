@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ..batch.plan import is_batch, plan
+from ..batch.plan import is_batch
 from ..codec.settings import Encoding
 from ..fileformat import DEFAULT_MAX_PIXELS
 from ..files.outputs import Place, writable_path, write_output
@@ -116,10 +116,9 @@ def _encode_many(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    folder = many.folder_of(sources, output)
     from ..images import picture_suffixes
 
-    found = plan(sources, folder, ".feds", picture_suffixes(), recursive=recursive)
+    found = many.planned(sources, output, ".feds", picture_suffixes, recursive=recursive, force=how.force)
     many.show(found, how, ray=ray, jobs=jobs, as_json=as_json, quiet=quiet)
 
 

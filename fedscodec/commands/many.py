@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from ..batch.done import FAILED, SKIPPED, Done, Total, as_record
+from ..batch.plan import Plan, Task, is_batch, plan
 from ..errors import OutputError
 from ..files.names import STANDARD, name_of, printable, shown
-from ..files.outputs import Place
+from ..files.outputs import Place, writable_path
 from . import printing
 from .failures import explained
 from .streams import json_lines, say
@@ -25,19 +26,28 @@ if TYPE_CHECKING:
 
     from ..batch.cluster import Cluster
     from ..batch.pipeline import Batch
-    from ..batch.plan import Plan, Task
     from ..codec.settings import Decoding, Encoding
 
 
-def folder_of(sources: Iterable[Path], output: Place | None) -> Path | None:
-    """The output folder for several results. Refuses standard streams, and a file as output."""
+def planned(
+    sources: list[Path],
+    output: Place | None,
+    suffix: str,
+    wanted: Callable[[], Collection[str]],
+    *,
+    recursive: bool,
+    force: bool,
+) -> Plan:
+    """The tasks of a command. One file goes where it goes without --json and --ray, several go to a folder."""
+    if not is_batch(sources):
+        if STANDARD in (sources[0], output.path if output else None):
+            raise typer.BadParameter("- cannot be used with --json or --ray")
+        return Plan([Task(sources[0], writable_path(sources[0], output, suffix, force=force))])
     if STANDARD in sources or (output is not None and output.path == STANDARD):
         raise typer.BadParameter("- cannot be used with several files")
-    if output is None:
-        return None
-    if output.path.exists() and not output.path.is_dir():
+    if output is not None and output.path.exists() and not output.path.is_dir():
         raise OutputError(f"{name_of(output.path)}: is a file, expected a folder for several outputs")
-    return output.path
+    return plan(sources, output.path if output else None, suffix, wanted(), recursive=recursive)
 
 
 def show(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -28,16 +27,19 @@ _FIGURES = (
     "butter", "error",
 )  # fmt: skip
 """Endings of the names of columns that hold figures."""
-_COLUMNS_OF_A_PIPE = 200  # where there is no terminal, no table is squeezed
+_WIDE = 1000  # columns, more than any table has
 
 
 def encoded_line(data: bytes, model: str, seconds: float, measured: Mapping[str, float] | None = None) -> str:
     """The line of a file that was written: `23,456 bytes, 0.477 bpp, 50.3:1, q3 of student, 0.61 s` (`, 34.21 dB`)."""
     header = read_header(data)
-    exact = PIXELS in unpack(data, max_pixels=None).boxes
-    quality = "without loss" if exact else f"q{header.quality / 1000:g} of {model}"
+    quality = _quality(header.quality / 1000, model, lossless=PIXELS in unpack(data, max_pixels=None).boxes)
     parts = _rate(header.width, header.height, header.grey, len(data)), quality, f"{seconds:.2f} s"
     return ", ".join([*parts, *_fidelity(measured or {})])
+
+
+def _quality(quality: float, model: str, *, lossless: bool) -> str:
+    return "without loss" if lossless else f"q{quality:g} of {model}"
 
 
 def _fidelity(measured: Mapping[str, float]) -> Iterator[str]:
@@ -49,7 +51,7 @@ def done_line(done: Done) -> str:
     facts = done.facts
     if facts is None:
         return done.status
-    quality = f"q{facts.quality:g} of {facts.model}, {done.seconds:.2f} s"
+    quality = f"{_quality(facts.quality, facts.model, lossless=facts.lossless)}, {done.seconds:.2f} s"
     if done.status == "decoded":
         return f"{facts.width}x{facts.height} pixels, {quality}"
     rate = _rate(facts.width, facts.height, facts.grey, done.bytes_out)
@@ -95,13 +97,15 @@ def larger_line(source: str, before: float, after: int) -> str | None:
     return f"feds: {source}: became larger, {after:,} bytes from {before:,}"
 
 
-def decoded_line(header: Header, picture: Picture, model: str, seconds: float) -> str:
+def decoded_line(file: FedsFile, picture: Picture, model: str, seconds: float) -> str:
     """The line of a picture that was decoded: `768x512 pixels, q3 of student, 0.40 s`, or `256x171 of 768x512 pixels,
     ...`.
     """
+    header = file.header
+    quality = _quality(header.quality / 1000, model, lossless=PIXELS in file.boxes)
     whole, size = f"{header.width}x{header.height}", f"{picture.width}x{picture.height}"
     pixels = whole if size == whole else f"{size} of {whole}"
-    return f"{pixels} pixels, q{header.quality / 1000:g} of {model}, {seconds:.2f} s"
+    return f"{pixels} pixels, {quality}, {seconds:.2f} s"
 
 
 def preview_line(header: Header, picture: Picture) -> str:
@@ -110,11 +114,15 @@ def preview_line(header: Header, picture: Picture) -> str:
 
 
 def verdict_line(verdict: Verdict) -> str:
-    """The line of `feds verify`: `a.feds: OK, 768x512 pixels, q3 of student, symbols 0123456789abcdef`, or a fault."""
+    """The line of `feds verify`: `a.feds: OK, 768x512 pixels, q3 of student, symbols 0123456789abcdef`, or a fault.
+
+    A file without loss has no symbols; then it is `without loss, pixels 0123456789abcdef`.
+    """
     if verdict.fault is not None:
         return f"{verdict.file}: FAILED: {' '.join(verdict.fault.split())}"
-    size, symbols = f"{verdict.width}x{verdict.height} pixels", f"symbols {(verdict.symbols_sha256 or '')[:16]}"
-    return f"{verdict.file}: OK, {size}, q{verdict.quality:g} of {verdict.model}, {symbols}"
+    quality = _quality(verdict.quality or 0.0, verdict.model or "", lossless=verdict.lossless)
+    what, digest = ("pixels", verdict.pixels_sha256) if verdict.lossless else ("symbols", verdict.symbols_sha256)
+    return f"{verdict.file}: OK, {verdict.width}x{verdict.height} pixels, {quality}, {what} {(digest or '')[:16]}"
 
 
 def version_line(version: Version) -> str:
@@ -147,8 +155,8 @@ def info_record(file: FedsFile, size: int, models: list[str]) -> dict[str, objec
     header, pixels = file.header, file.header.width * file.header.height
     return {
         "bytes": size, "bpp": 8 * size / pixels, "width": header.width, "height": header.height, "grey": header.grey,
-        "quality": header.quality / 1000, "fingerprint": header.fingerprint.hex(), "models": models,
-        "checksum": f"{header.checksum:08x}", "preview": _preview(file), "parts": _parts(file, size),
+        "quality": header.quality / 1000, "lossless": PIXELS in file.boxes, "fingerprint": header.fingerprint.hex(),
+        "models": models, "checksum": f"{header.checksum:08x}", "preview": _preview(file), "parts": _parts(file, size),
     }  # fmt: skip
 
 
@@ -242,16 +250,15 @@ def new_table(*names: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
         numbers = name.endswith(_FIGURES)
-        table.add_column(name, justify="right" if numbers else "left", overflow="fold", no_wrap=name != "file")
+        table.add_column(name, justify="right" if numbers else "left", no_wrap=True)
     return table
 
 
 def print_table(table: Table) -> None:
-    """Print a table to standard output, as wide as the terminal if there is one."""
+    """Print a table to standard output, as wide as it is: a narrow terminal wraps lines, and no figure is cut."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else _COLUMNS_OF_A_PIPE
-    console = Console(width=width, markup=False, emoji=False, highlight=False)
+    console = Console(width=_WIDE, markup=False, emoji=False, highlight=False)
     with console.capture() as capture:  # for where a pipe has no reader rich would end the process by itself
         console.print(table)
     print(capture.get(), end="")

@@ -34,6 +34,7 @@ class Session:
     def __init__(self, graph: Graph | bytes) -> None:
         if not is_there():
             raise FedsError("the onnx backend needs ONNX Runtime: pip install onnxruntime")
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it writes to the user's cache and calls its maker
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

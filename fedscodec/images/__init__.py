@@ -9,6 +9,7 @@ colour/       curves, primaries and profiles      alpha/      transparency
 thumbnails    the preview as the bytes of a box   planes      alpha, or all pixels, as those of another
 """
 
+from .alpha.transparency import on_white
 from .colour.icc import is_for_colour
 from .colour.profiles import means_srgb, srgb_profile, stripped
 from .containers.kinds import picture_suffixes
@@ -33,6 +34,7 @@ __all__ = [
     "is_for_colour",
     "means_srgb",
     "not_kept",
+    "on_white",
     "pack_alpha",
     "pack_pixels",
     "pack_thumbnail",

@@ -32,10 +32,14 @@ class Window:
             raise ValueError(f"expected a window such as 320x240+100+0, found {text}")
         return cls(*map(int, match.groups()))
 
+    def require_inside(self, picture: Picture, name: str = "the picture") -> None:
+        """Raise FedsError, starting with `name`, unless the window lies inside a picture."""
+        if self.left + self.width > picture.width or self.top + self.height > picture.height:
+            raise FedsError(f"{name}: the window {self} is not inside {picture.width}x{picture.height} pixels")
+
     def of(self, picture: Picture) -> Image.Image:
         """The part of a picture. Raises FedsError unless it lies inside."""
-        if self.left + self.width > picture.width or self.top + self.height > picture.height:
-            raise FedsError(f"the window {self} is not inside {picture.width}x{picture.height} pixels")
+        self.require_inside(picture)
         box = (self.left, self.top, self.left + self.width, self.top + self.height)
         return to_pil(picture).convert("RGB").crop(box)
 

@@ -15,7 +15,7 @@ from ...codec.model import Model
 from ...codec.settings import Encoding
 from ...codec.single import encode_one
 from ...errors import FedsError
-from ...images import Picture, read_picture, to_pil
+from ...images import Picture, on_white, read_picture, to_pil
 from ...metrics.psnr import psnr
 from ...metrics.table import METRICS
 
@@ -77,11 +77,11 @@ def compare(
 ) -> Iterator[tuple[Version, ...]]:
     """A row of versions for every quality, in ascending order: feds, and each peer at no more bytes.
 
-    No file has Exif and XMP, and every file has the ICC profile. Where feds keeps all pixels, the row is the last one:
-    higher qualities would give the same file. Raises FedsError for a quality that the model does not
-    have, and for a peer that this Pillow was built without.
+    No file has Exif and XMP, and every file has the ICC profile. A picture with alpha is compared on white. Where feds
+    keeps all pixels, the row is the last one: higher qualities would give the same file. Raises FedsError for a quality
+    that the model does not have, and for a peer that this Pillow was built without.
     """
-    bare = replace(picture, exif=None, xmp=None)
+    bare = on_white(replace(picture, exif=None, xmp=None))
     for peer in peers:
         if not features.check({"JPEG": "jpg"}.get(peer, peer.lower())):
             raise FedsError(f"this Pillow cannot write {peer}, compare without it")
