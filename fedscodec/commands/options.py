@@ -72,7 +72,9 @@ ModelName = Annotated[
 ]
 Quality = Annotated[
     float | None,
-    typer.Option(metavar="Q", help="Quality from 1 (smallest file) to 7 (best picture). [default: that of NAME, else 3]"),
+    typer.Option(
+        metavar="Q", help="Quality from 1 (smallest file) to 7 (best picture). [default: that of NAME, else 3]"
+    ),
 ]
 Bpp = Annotated[float | None, typer.Option(metavar="BPP", help="Target: at most BPP bits per pixel.")]
 Size = Annotated[
