@@ -10,6 +10,7 @@ Where Pillow is imported too, its Image.open and Image.save know .feds (see `pil
 from __future__ import annotations
 
 import warnings
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -37,7 +38,7 @@ threads.wait_passively()
 
 
 def encode(
-    image: str | Path | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[np.uint8] | Picture,
+    image: str | PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[np.uint8] | Picture,
     model: str | Model = DEFAULT_MODEL,
     *,
     quality: float | None = None,
@@ -95,9 +96,9 @@ def encode(
 
 
 def decode(
-    data: bytes | bytearray | memoryview | str | Path | BinaryIO,
+    data: bytes | bytearray | memoryview | str | PathLike[str] | BinaryIO,
     *,
-    model: Model | None = None,
+    model: str | Model | None = None,
     size: int | None = None,
     slices: int | None = None,
     device: str = "auto",
@@ -106,28 +107,31 @@ def decode(
 ) -> Image.Image:
     """Decode a .feds file, given as bytes, path or open binary file; return a Pillow image, RGB or L.
 
-    Its info has icc_profile, exif and xmp if the file has them; `numpy.asarray` gives its samples. `model`, from
-    `load_model`, saves finding and loading the network that the file names (its own `device` then applies). `size` asks
-    for a preview with this many pixels on its longer side, `slices` for one from this many first slices. With
-    `best_effort`, a damaged or cut file gives what its intact slices show, and a `DamageWarning`. Raises children of
-    `FedsError`.
+    Its info has icc_profile, exif and xmp if the file has them; `numpy.asarray` gives its samples. `model`, a name, a
+    path, or from `load_model`, saves finding the network that the file names (the latter also loading it; its own
+    `device` then applies). `size` asks for a preview with this many pixels on its longer side, `slices` for one from
+    this many first slices. With `best_effort`, a damaged or cut file gives what its intact slices show, and a
+    `DamageWarning`. Raises children of `FedsError`.
     """
     from . import images
-    from .codec.model import model_by_fingerprint
+    from .codec.model import Model, model_by_fingerprint
     from .codec.settings import Decoding
     from .codec.single import decode_one
 
     raw, name = _bytes_of(data)
     how = Decoding(max_pixels=max_pixels, size=size, slices=slices, best_effort=best_effort)
     found = how.unpack(raw, name=name)
-    network = model or model_by_fingerprint(found.header.fingerprint, device, name=name)
+    if model is None:
+        network = model_by_fingerprint(found.header.fingerprint, device, name=name)
+    else:
+        network = model if isinstance(model, Model) else load_model(model, device)
     picture = decode_one(found, network, how, name=name).picture
     if picture.warnings:
         warnings.warn(f"{name}: {'; '.join(picture.warnings)}", DamageWarning, stacklevel=2)
     return images.to_pil(picture)
 
 
-def preview(data: bytes | bytearray | memoryview | str | Path | BinaryIO) -> Image.Image | None:
+def preview(data: bytes | bytearray | memoryview | str | PathLike[str] | BinaryIO) -> Image.Image | None:
     """The preview stored in a .feds file (at most 64x64 pixels, sRGB), or None if there is none.
 
     Loads no network. Raises FormatError for a damaged file; `decode(data, size=64)` always gives a preview.
@@ -141,15 +145,21 @@ def preview(data: bytes | bytearray | memoryview | str | Path | BinaryIO) -> Ima
     return images.to_pil(preview_of(file, name=name)) if PREVIEW in file.boxes else None
 
 
-def _bytes_of(data: bytes | bytearray | memoryview | str | Path | BinaryIO) -> tuple[bytes, str]:
+def _bytes_of(data: bytes | bytearray | memoryview | str | PathLike[str] | BinaryIO) -> tuple[bytes, str]:
     """The bytes of a file given in any of the allowed ways, and its name in messages."""
     if isinstance(data, bytes | bytearray | memoryview):
         return bytes(data), "the file"
-    name = str(data if isinstance(data, str | Path) else getattr(data, "name", "the file"))
+    path = Path(data) if isinstance(data, str | PathLike) else None
+    if path is None and not callable(getattr(data, "read", None)):
+        raise FedsError(f"expected bytes, a path or an open binary file, found {type(data).__name__}")
+    name = str(getattr(data, "name", "the file") if path is None else path)
     try:
-        return (Path(data).read_bytes() if isinstance(data, str | Path) else data.read()), name
-    except OSError as error:
-        raise FedsError(f"{name}: cannot be read ({error.strerror or error})") from error
+        found = path.read_bytes() if path else data.read()  # type: ignore[union-attr]
+    except (OSError, ValueError) as error:  # of a closed file, or a path with a zero byte
+        raise FedsError(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    if not isinstance(found, bytes):
+        raise FedsError(f"{name}: expected a file that is open for bytes, found one that gives {type(found).__name__}")
+    return found, name
 
 
 def load_model(name: str = DEFAULT_MODEL, device: str = "auto", backend: str = "auto") -> Model:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import json
 import os
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +17,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from conftest import make_picture
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -299,6 +302,14 @@ for words in (["rounding", f"{folder}/a.safetensors", picture], ["models", "--al
     assert result.exit_code == 1
     assert result.stderr == "feds: this needs torch, which is not installed: pip install 'fedscodec[torch]'\\n"
 """
+
+
+def test_a_network_can_be_sent_to_another_process():
+    model, picture = load_model(str(NETWORKS / "mini-light-student.safetensors"), "cpu", "onnx"), make_picture("waves")
+    data = model.encode(picture, 3)
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert (other.backend, other.quality, other.encode(picture, 3)) == ("onnx", model.quality, data)
+    assert copy.copy(model).side is model.side
 
 
 def test_onnx_runtime_writes_nothing_beside_and_calls_nobody(tmp_path):

@@ -265,6 +265,22 @@ def test_measurements_before_ctrl_c_are_saved_and_continued(session, tmp_path):
     ]  # fmt: skip
 
 
+def test_a_picture_that_was_replaced_is_measured_again(session, tmp_path):
+    finish(session)
+    again = Session(session.pictures, session.coders, session.here)
+    again.take_up(session.results())
+    assert again.jobs() == []
+    folder = tmp_path / "others"
+    folder.mkdir()
+    for path in session.pictures.paths:
+        (folder / path.name).write_bytes(path.read_bytes())
+    with Image.open(folder / "b.png") as image:
+        image.transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(folder / "b.png")
+    again = Session(Pictures("photos", pictures_in([folder])), session.coders, session.here)
+    again.take_up(session.results())
+    assert {(job.codec, job.path.name) for job in again.jobs()} == {("tiny", "b.png"), ("jpeg", "b.png")}
+
+
 def test_changed_weights_or_options_are_measured_again_and_other_codecs_stay(session, tmp_path):
     finish(session)
     earlier = session.results()

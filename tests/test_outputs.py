@@ -182,6 +182,17 @@ def test_what_is_written_piece_by_piece_is_on_the_disk_before_it_has_its_name(tm
     assert os.listdir(tmp_path) == ["a.state"]
 
 
+def test_a_library_that_hides_new_files_is_overruled(tmp_path):
+    path, plain = tmp_path / "a.state", tmp_path / "plain"
+    plain.touch()
+    with replacing(path) as part:
+        other = tmp_path / "other"
+        other.write_bytes(b"new")
+        other.chmod(0o600)
+        os.replace(other, part)
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
 @pytest.mark.parametrize("step", ["block", "fsync", "replace"])
 def test_what_is_not_written_to_its_end_leaves_the_old_file(tmp_path, monkeypatch, step):
     def fail(*_):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,39 @@ def test_files_of_other_file_systems_work_as_they_come(tiny):
 def test_what_cannot_be_read(tmp_path):
     with pytest.raises(fedscodec.FedsError, match=r"nothing\.feds: cannot be read \(No such file or directory\)$"):
         fedscodec.decode(tmp_path / "nothing.feds")
+    with (tmp_path / "a.feds").open("wb") as closed:
+        pass
+    for given, found in [
+        ("a\0b", r"cannot be read \(embedded null byte\)$"),
+        (closed, r"a\.feds: cannot be read \("),
+        (StringIO("FEDS"), r"expected a file that is open for bytes, found one that gives str$"),
+        (np.zeros(3, np.uint8), r"^expected bytes, a path or an open binary file, found ndarray$"),
+        (None, r"^expected bytes, a path or an open binary file, found NoneType$"),
+    ]:
+        with pytest.raises(fedscodec.FedsError, match=found):
+            fedscodec.decode(given)
+
+
+def test_paths_of_every_kind_and_names_of_networks(path, tmp_path):
+    class Place(os.PathLike):
+        def __init__(self, place):
+            self.place = place
+
+        def __fspath__(self):
+            return str(self.place)
+
+    data = fedscodec.encode(Place(path), "tiny", device="cpu")
+    assert data == fedscodec.encode(path, "tiny", device="cpu")
+    (tmp_path / "b.feds").write_bytes(data)
+    image = fedscodec.decode(Place(tmp_path / "b.feds"), model="tiny", device="cpu")
+    assert image.tobytes() == fedscodec.decode(data).tobytes()
+
+
+def test_a_damaged_file_has_no_preview_at_best_effort(tiny, path):
+    data = fedscodec.encode(path, tiny)
+    for how in ({"size": 32}, {"slices": 1}):
+        with pytest.raises(fedscodec.FedsError, match="^best_effort cannot be used with size or slices$"):
+            fedscodec.decode(data, best_effort=True, **how)
 
 
 def test_limits_hold_both_ways(tiny, path):

@@ -159,6 +159,14 @@ def test_after_its_taught_share_a_student_learns_by_itself():
         ({"crops": (100,)}, "crop must be a positive multiple of 64, found 100"),
         ({"precondition_every": 0}, "steps must not be negative and precondition_every be positive, found 0 and 0"),
         ({"latent_order": "size"}, "latent_order must be entropy or teacher, found size"),
+        ({"lr": "x"}, "lr must be a number, found 'x'"),
+        ({"batch": 2.0}, "batch must be a whole number, found 2.0"),
+        ({"batch": True}, "batch must be a whole number, found True"),
+        ({"minutes": math.nan}, "minutes must be 0 or more, found nan"),
+        ({"lr": -1e-3}, "lr must be 0 or more, found -0.001"),
+        ({"clip": math.inf}, "clip must be 0 or more, found inf"),
+        ({"ema": 2.0}, "ema must lie in 0..1, found 2.0"),
+        ({"warm_up": 1.5}, "warm_up must lie in 0..1, found 1.5"),
     ],
 )
 def test_what_cannot_be_is_refused(values, complaint):

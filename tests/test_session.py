@@ -235,7 +235,7 @@ def test_a_stopped_run_continues_exactly(photos, tmp_path):
     assert [step for step in resumed if step is not None] == [0, 2, 4, 7]
 
 
-def _resume_until(stop, photos, out):
+def _resume_until(stop, photos, out, **overrides):
     """Go on with a run and interrupt it before that step."""
     step = session.Trainer.train_step
 
@@ -246,7 +246,7 @@ def _resume_until(stop, photos, out):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session.Trainer, "train_step", until)
-        session.run(Job([photos], out, device="cpu", resume=True), NOBODY)
+        session.run(Job([photos], out, overrides=overrides, device="cpu", resume=True), NOBODY)
     newest = Job([photos], out).newest
     assert read_state(newest)["run"]["step"] == stop or "finished" in read_weights(out).metadata
 
@@ -296,6 +296,46 @@ def test_a_branch_falls_from_a_trajectory(checkpoint, photos, tmp_path):
 def test_a_run_cannot_become_another(given, complaint, checkpoint, photos):
     with pytest.raises(FedsError, match=complaint):
         session.run(Job([photos], checkpoint, device="cpu", resume=True, **given), NOBODY)
+
+
+def test_a_branch_keeps_the_network_that_it_starts_from(checkpoint, photos, tmp_path):
+    source, out = checkpoint.with_suffix(".state.safetensors"), tmp_path / "branch.safetensors"
+    with pytest.raises(FedsError, match="is a run with --network tiny, which cannot continue with --network student"):
+        session.run(Job([photos], out, "branch", source=source, device="cpu", network="student"), NOBODY)
+    with pytest.raises(FedsError, match="is a run with --metric mse, which cannot continue with --metric ms-ssim"):
+        session.run(Job([photos], out, "branch", source=source, device="cpu", metric="ms-ssim"), NOBODY)
+
+
+def test_a_new_run_removes_the_states_of_an_earlier_one(photos, tmp_path):
+    out, falls = tmp_path / "x.safetensors", {"steps": 400, "decay_from": 0.0}
+    train(photos, out, overrides=falls, stop_after=0.0)
+    _resume_until(2, photos, out)
+    assert out.with_suffix(".falling.safetensors").exists()
+    train(photos, out, overrides={"steps": 400, "decay_from": 1.0, "quantised_share": 0.0}, stop_after=0.0)
+    assert sorted(path.suffixes[0] for path in tmp_path.glob("x.*safetensors")) == [".safetensors", ".state"]
+
+
+def test_a_longer_run_leaves_no_state_of_its_earlier_fall(photos, tmp_path):
+    out = tmp_path / "x.safetensors"
+    train(photos, out, overrides={"steps": 400, "decay_from": 0.001, "quantised_share": 0.0}, stop_after=0.0)
+    _resume_until(2, photos, out)
+    assert Job([photos], out).newest.suffixes[0] == ".falling"
+    _resume_until(3, photos, out, steps=5000, decay_from=1.0)
+    job = Job([photos], out)
+    assert (job.newest, job.falling.exists()) == (job.state, False)
+
+
+def test_a_run_cannot_get_lose_or_change_its_teacher(checkpoint, shipped, photos, tmp_path):
+    taught, alone = tmp_path / "taught.safetensors", tmp_path / "alone.safetensors"
+    train(photos, taught, recipe="distill", teacher=checkpoint, stop_after=0.0)
+    train(photos, alone, stop_after=0.0)
+    own = read_weights(checkpoint).fingerprint.hex()
+    for out, teacher, words in (
+        (taught, None, f"is a run with --teacher {own}, which cannot continue with --teacher none"),
+        (alone, checkpoint, f"is a run with --teacher none, which cannot continue with --teacher {own}"),
+    ):
+        with pytest.raises(FedsError, match=words):
+            session.run(Job([photos], out, teacher=teacher, device="cpu", resume=True), NOBODY)
 
 
 def test_divergence_keeps_the_last_good_checkpoint(photos, tmp_path):

@@ -30,8 +30,9 @@ def test_a_fresh_network_for_one_lambda_or_another_metric():
     assert (model.spec.metric, model.spec.lambdas) == ("ms-ssim", LOSSES["ms-ssim"].lambdas)
     assert (model.gains.log_gain[3] == 0).all()  # q4 starts with gains of one, as it does for MSE
     assert VARIANTS["tiny"].lambdas == LAMBDAS
-    with pytest.raises(FedsError, match="^λ must be positive, found -1$"):
-        start("tiny", None, -1.0)
+    for lam, found in ((-1.0, "-1"), (float("nan"), "nan"), (float("inf"), "inf")):
+        with pytest.raises(FedsError, match=f"^λ must be positive, found {found}$"):
+            start("tiny", None, lam)
 
 
 def test_weights_are_taken_as_they_are(tiny_file, tiny):

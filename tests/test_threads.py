@@ -62,6 +62,23 @@ def test_a_small_picture_gets_one_thread(codec: Model, monkeypatch: pytest.Monke
     assert (set(seen), torch.get_num_threads()) == ({2}, 2)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+def test_a_forked_process_does_not_wait_for_threads_of_its_parent() -> None:
+    script = (
+        "import fedscodec, os, torch\n"
+        "torch.set_num_threads(2)\n"
+        "product = lambda: torch.rand(400, 400) @ torch.rand(400, 400)\n"
+        "product()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    product()\n"
+        "    os._exit(torch.get_num_threads())\n"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], timeout=60, check=False)
+    assert done.returncode == 1
+
+
 @pytest.mark.usefixtures("two_threads")
 def test_the_number_comes_back_after_errors_and_from_several_threads() -> None:
     with pytest.raises(ValueError, match="x"), threads.threads_for(1):

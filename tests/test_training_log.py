@@ -52,6 +52,15 @@ def test_a_log_is_replaced_unless_its_run_continues(tmp_path):
     assert [row["step"] for row in read_log(path)] == [7, 8]
 
 
+def test_a_torn_line_costs_nothing_else(tmp_path):
+    path = tmp_path / "run.jsonl"
+    json_log(path, Recipe())(REPORT)
+    with path.open("a") as log:
+        log.write('{"step": 8, "minu')
+    json_log(path, Recipe(), resumed=7)(replace(REPORT, step=9))
+    assert [row["step"] for row in read_log(path)] == [7, 9]
+
+
 def test_the_curve_is_a_picture_of_the_log(tmp_path):
     tell = json_log(tmp_path / "run.jsonl", Recipe())
     for step, (phase, loss) in enumerate([("linear", 4.0), ("linear", 2.0), ("full", 3.0), ("full", float("nan"))]):

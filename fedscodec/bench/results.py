@@ -91,6 +91,7 @@ class Row:
     estimated_bits: float | None = None  # −log₂ p of all symbols, where the codec is ours
     peak_bytes: int | None = None  # see Codec.memory
     worst_error: int | None = None  # of a sample, in levels of 255
+    samples: str = ""  # first 16 digits of the SHA-256 of the picture's samples; older results lack it
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ pixels are coded: no codec spends bytes on ICC, Exif or XMP.
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -168,8 +169,14 @@ def _measure(job: Job, coder: Coder, picture: Picture, metrics: Collection[str])
         estimated_bits=None if encoded.bits is None else round(encoded.bits, 1),
         peak_bytes=max(peaks, default=None),
         worst_error=int(apart.max()),
+        samples=digest_of(picture),
     )
     return Measured(row, picture.pixels, decoded.result)
+
+
+def digest_of(picture: Picture) -> str:
+    """The first 16 digits of the SHA-256 of a picture's samples."""
+    return hashlib.sha256(picture.pixels.tobytes()).hexdigest()[:16]
 
 
 def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
@@ -212,15 +219,16 @@ def gathered(here: Where, pictures: Pictures, codecs: Mapping[str, Codec], rows:
 
 
 def resumed(
-    earlier: Results, here: Where, dataset: str, codecs: Mapping[str, Codec], metrics: Collection[str]
+    earlier: Results, here: Where, pictures: Pictures, codecs: Mapping[str, Codec], metrics: Collection[str]
 ) -> Results:
     """The earlier results that can stand beside new rows.
 
-    Drops rows of a codec that has changed (version, options, weights), and rows without one of the metrics. Raises
-    FedsError if the pictures or the machine differ, because then no figures could be compared.
+    Drops rows of a codec that has changed (version, options, weights), of a picture that has changed, and rows without
+    one of the metrics. Raises FedsError if the dataset or the machine differ, because then no figures could be
+    compared.
     """
-    if earlier.dataset.name != dataset:
-        raise FedsError(f"expected results of {dataset}, found those of {earlier.dataset.name}")
+    if earlier.dataset.name != pictures.name:
+        raise FedsError(f"expected results of {pictures.name}, found those of {earlier.dataset.name}")
     for field in ("device", "precision", "threads", "cpu", "torch"):
         now, then = getattr(here, field), getattr(earlier.where, field)
         if now != then:
@@ -229,6 +237,9 @@ def resumed(
             )
     same = {key for key, codec in earlier.codecs.items() if codecs.get(key, codec) == codec}
     rows = [row for row in earlier.rows if row.codec in same and set(metrics) <= set(row.quality)]
+    measured = {row.picture for row in rows if row.samples}
+    digests = {path.name: digest_of(read_picture(path)) for path in pictures.paths if path.name in measured}
+    rows = [row for row in rows if not row.samples or digests.get(row.picture, row.samples) == row.samples]
     return replace(
         earlier, rows=rows, codecs=dict(codecs) | {key: earlier.codecs[key] for key in earlier.codecs if key in same}
     )

@@ -36,6 +36,16 @@ class OnnxModel(Model):
         self.side: Any = GraphSide(weights.spec, weights.side)
         self._syntheses: dict[bool, Session] = {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and deep copies, which cannot take sessions along."""
+        return _made_anew, (self._weights, self.name, self.quality, self.tile_shrink)
+
+    def __copy__(self) -> OnnxModel:
+        """A shallow copy, with the same sessions."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
     @property
     def tile_side(self) -> int:
         """Latents that a side of a tile of g_a and g_s keeps."""
@@ -120,3 +130,9 @@ class OnnxModel(Model):
 
 def _level(quality: float) -> np.ndarray:
     return np.array([quality], dtype=np.float32)
+
+
+def _made_anew(weights: Weights, name: str, quality: float, tile_shrink: int) -> OnnxModel:
+    model = OnnxModel(weights, name=name, quality=quality)
+    model.tile_shrink = tile_shrink
+    return model

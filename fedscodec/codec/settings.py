@@ -60,6 +60,11 @@ class Decoding:
     best_effort: bool = False
     backend: str = "auto"
 
+    def __post_init__(self) -> None:
+        """Raise FedsError for a preview of a damaged file."""
+        if self.best_effort and (self.size is not None or self.slices is not None):
+            raise FedsError("best_effort cannot be used with size or slices")
+
     def unpack(self, data: bytes, *, name: str = "the file") -> FedsFile | Salvage:
         """Unpack a file, or with best_effort the intact part of it; raises like `fileformat.unpack`."""
         return (salvage if self.best_effort else unpack)(data, name=name, max_pixels=self.max_pixels)

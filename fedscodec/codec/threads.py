@@ -25,6 +25,18 @@ _lock = threading.Lock()
 _inside, _before = 0, 1
 
 
+def _in_a_forked_process() -> None:
+    """Use one thread of torch: those of the parent are gone, and OpenMP would wait for them for ever."""
+    global _lock, _inside
+    _lock, _inside = threading.Lock(), 0
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_a_forked_process)
+
+
 def wait_passively() -> None:
     """Make torch's threads sleep while they wait, unless the environment sets it or torch is already loaded."""
     if "torch" not in sys.modules:

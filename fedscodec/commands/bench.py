@@ -62,6 +62,8 @@ def bench(
         raise typer.BadParameter("expected either pictures (or folders of them) or --dataset")
     if resume and output is None:
         raise typer.BadParameter("--resume needs the folder to continue: give it with --output")
+    if resume and force:
+        raise typer.BadParameter("--resume cannot be used with --force, which measures everything again")
     with one_sentence(debug):
         from ..bench import keeping
         from ..bench.peers import chosen

@@ -182,7 +182,10 @@ def replacing(path: Path) -> Iterator[Path]:
     overwritten file. An error in the block leaves the old file and nothing new.
     """
     with _part_of(path) as part:
+        part.touch(exist_ok=False)
+        mode = part.stat().st_mode & 0o777  # that of new files, which some libraries do not keep
         yield part
+        part.chmod(mode)
         with part.open("rb") as stream:
             os.fsync(stream.fileno())
 

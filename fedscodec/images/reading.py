@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
+from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,7 +44,7 @@ _INSPECTORS: dict[str | None, Callable[[bytes], Contents]] = {
 
 
 def read_picture(
-    source: str | Path | bytes | BinaryIO | Image.Image,
+    source: str | PathLike[str] | bytes | BinaryIO | Image.Image,
     *,
     name: str | None = None,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
@@ -55,12 +56,12 @@ def read_picture(
     image; b"" drops one. Raises ImageError if there is no valid picture, and TooLargeError, before decoding pixels, if
     there are more than `max_pixels` (None: no limit).
     """
-    name = name or str(source if isinstance(source, str | Path) else getattr(source, "name", "the picture"))
+    name = name or str(source if isinstance(source, str | PathLike) else getattr(source, "name", "the picture"))
     try:
         with own_limit():
             if isinstance(source, Image.Image):
                 return _take(_Opened.in_memory(source, max_pixels, beside or {}))
-            if isinstance(source, str | Path):
+            if isinstance(source, str | PathLike):
                 with Path(source).open("rb") as file:  # a pipe is read to its end first, as files are not read in order
                     return _take(_Opened.of_file(file if file.seekable() else BytesIO(file.read()), max_pixels))
             stream = BytesIO(source if isinstance(source, bytes) else source.read())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,9 @@ def json_log(path: Path, recipe: Recipe, *, resumed: int | None = None) -> Calla
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     first: dict[str, Any] = {"recipe": asdict(recipe)}
+    torn = resumed is not None and path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
     with path.open("w" if resumed is None else "a") as log:
-        log.write(json.dumps(first if resumed is None else {**first, "resumed": resumed}) + "\n")
+        log.write("\n" * torn + json.dumps(first if resumed is None else {**first, "resumed": resumed}) + "\n")
 
     def tell(report: Report) -> None:
         row = {k: _plain(v) for k, v in asdict(report).items()}
@@ -68,9 +70,12 @@ def json_log(path: Path, recipe: Recipe, *, resumed: int | None = None) -> Calla
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The reports in such a log, without the lines that are none."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return [row for row in rows if "step" in row]
+    """The reports in such a log, without the lines that are none, or that a crash or a full disk has torn."""
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with suppress(json.JSONDecodeError):
+            rows.append(json.loads(line))
+    return [row for row in rows if isinstance(row, dict) and "step" in row]
 
 
 def _plain(value: object) -> object:

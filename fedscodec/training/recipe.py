@@ -103,6 +103,11 @@ class Recipe:
     seed: int = option(1, "Random seed.")
 
     def __post_init__(self) -> None:
+        numbers = {item.name: getattr(self, item.name) for item in fields(self) if item.type in _KINDS}
+        for item in fields(self):
+            if item.name in numbers and (type(found := numbers[item.name]) not in _KINDS[str(item.type)]):
+                kind = "whole number" if item.type == "int" else "number"
+                raise ValueError(f"{item.name} must be a {kind}, found {found!r}")
         for side in (self.crop, *self.crops):
             if side < 64 or side % 64:
                 raise ValueError(f"crop must be a positive multiple of 64, found {side}")
@@ -124,12 +129,15 @@ class Recipe:
             raise ValueError(f"decay_minutes must lie within the minutes of a run, found {self.decay_minutes}")
         if any(not 0 <= tap <= 5 for tap in self.taps):
             raise ValueError(f"taps must lie in 0..5, found {self.taps}")
-        for name in ("shapes_every", "crops_share", "graphics", "graphics_before", "jitter", "taught_share"):
+        for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in 0..1, found {getattr(self, name)}")
         shares = self.linear_share, self.quantised_share, self.decoder_share
         if min(shares) < 0 or sum(shares) > 1:
             raise ValueError(f"the shares of a run must add up to 0..1, found {' + '.join(map(str, shares))}")
+        for name, value in numbers.items():
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be 0 or more, found {value}")
 
     def price_of_z(self, progress: float) -> float:
         """Share of the rate of z that the loss includes at `progress`.
@@ -199,6 +207,10 @@ class Recipe:
         return QUANTISED if self.quantised_share + self.decoder_share > 0 else FULL
 
 
+_KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float)}
+_SHARES = (
+    "shapes_every", "crops_share", "graphics", "graphics_before", "jitter", "taught_share", "warm_up", "free_z", "ema",
+)  # fmt: skip
 _CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("adam", "soap", "muon"),
     "latent_order": ("entropy", "teacher"),

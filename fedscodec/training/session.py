@@ -115,11 +115,20 @@ def _run(job: Job, audience: Audience) -> None:
         job = replace(job, resume=False)
     trainer, words = _ready(job, audience, measure if job.measure else None)
     audience = audience if trainer.team.leads else Nobody()
+    if trainer.team.leads and not (job.resume or job.measure):
+        _remove_states(job)
     if job.measure:
         audience.say(str(measure(trainer)))
     else:
         _train(trainer, job, words, audience, job.stop_after - (time.monotonic() - begin) / 60)
     trainer.team.leave()
+
+
+def _remove_states(job: Job) -> None:
+    """Remove what an earlier run of the same name left, with which --resume would go on in place of the new one."""
+    for path in (job.state, job.falling):
+        if job.source is None or not job.source.exists() or not path.exists() or not path.samefile(job.source):
+            path.unlink(missing_ok=True)
 
 
 def _ready(job: Job, audience: Audience, work: Work | None) -> tuple[Trainer, dict[str, str]]:
@@ -130,8 +139,8 @@ def _ready(job: Job, audience: Audience, work: Work | None) -> tuple[Trainer, di
     path = job.newest if job.resume else job.source
     state = None if path is None else read_state(path)
     _require_one_start(job)
-    if job.resume and state is not None:
-        _require_the_same(job, state, job.newest)
+    if state is not None and path is not None:
+        _require_the_same(job, state, path)
     recipe = _recipe(job, state)
     _require_network(job)
     torch.manual_seed(recipe.seed)
@@ -203,19 +212,27 @@ def _require_one_start(job: Job) -> None:
 
 
 def _require_the_same(job: Job, state: State, path: Path) -> None:
-    """Raise FedsError if the arguments do not match the run, because its network cannot change."""
+    """Raise FedsError if the arguments do not match the run, because its network cannot change, nor, within one run,
+    its start and its teacher.
+    """
     words, spec = state["words"], ModelSpec.from_dict(state["spec"])
     lam = f"{spec.lambdas[0]:g}" if len(spec.lambdas) == 1 else f"{spec.lambdas[0]:g} … {spec.lambdas[-1]:g}"
     asked = {
         "--network": (job.network, words["network"]),
-        "--init": (job.init and job.init.name, words["start"]),
-        "--from": (job.source and job.source.name, words["start"]),
         "--lambda": (None if job.lam is None else f"{job.lam:g}", lam),
         "--metric": (job.metric, spec.metric),
     }
+    if job.resume:
+        asked["--init"] = job.init and job.init.name, words["start"]
+        asked["--from"] = job.source and job.source.name, words["start"]
+        asked["--teacher"] = _fingerprint(job.teacher), words.get("teacher", "none")
     for name, (given, own) in asked.items():
         if given is not None and given != own:
             raise FedsError(f"{path}: is a run with {name} {own}, which cannot continue with {name} {given}")
+
+
+def _fingerprint(teacher: Path | None) -> str:
+    return "none" if teacher is None else read_metadata(teacher).get("fingerprint", "unknown")
 
 
 def _recipe(job: Job, state: State | None) -> Recipe:
@@ -248,6 +265,7 @@ def _stage(
         model, words = FedsModel(ModelSpec.from_dict(state["spec"])), dict(state["words"])
         if not job.resume and job.source is not None:
             words["start"] = job.source.name
+            words.pop("teacher", None)
     else:
         model, words = start(job.network, job.init, job.lam, job.metric)
         if job.init is not None and job.network is not None:
@@ -307,6 +325,8 @@ def _saver(
             raise DivergedError(f"training diverged at step {run.step} ({error})") from None
         whole = {"run": state, "recipe": asdict(run.recipe), "spec": run.model.spec.to_dict(), "words": words}
         write_state(job.falling if run.ending else job.state, whole)
+        if not run.ending:  # a longer run is before its fall again
+            job.falling.unlink(missing_ok=True)
         audience.saved(job.out.with_suffix(".jsonl"))
 
     return save

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +63,7 @@ def _spec_for(spec: ModelSpec, lam: float | None, metric: str | None) -> ModelSp
         spec = replace(spec, metric=metric, lambdas=LOSSES[metric].lambdas)
     if lam is None:
         return spec
-    if lam <= 0:
+    if not 0 < lam < math.inf:
         raise FedsError(f"λ must be positive, found {lam:g}")
     return replace(spec, lambdas=(lam,))
 
