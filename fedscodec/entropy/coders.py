@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .likelihoods import gaussian_likelihood, mixture_likelihood
-from .parts import Part, assemble
+from .parts import Part, assemble, given
 
 
 class Prior(Protocol):
@@ -49,7 +49,7 @@ class RateEstimator:
         """z [B, C, H, W] → ẑ, rounded with a straight-through gradient."""
         if prior is None:
             raise ValueError("an estimator needs the prior of z")
-        z = _given(z)
+        z = given(z)
         rounded = z + (torch.round(z) - z).detach()
         noisy = z + torch.rand_like(z) - 0.5 if self.noise else rounded
         self.keep_hyper(_bits(prior.likelihood(noisy)))
@@ -57,7 +57,7 @@ class RateEstimator:
 
     def code(self, part: Part, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
         """y, mean and (real or integer) table index of a part → ŷ."""
-        residual = _given(y) - mean
+        residual = given(y) - mean
         rounded = residual + (torch.round(residual) - residual).detach()
         noisy = residual + torch.rand_like(residual) - 0.5 if self.noise else rounded
         scale = torch.exp(self.log_smallest + index * self.log_step)
@@ -109,9 +109,3 @@ class EntropyProbe(RateEstimator):
     def channel_entropies(self) -> Tensor:
         """Mean entropy of each channel in bits (Eq. 6, 12), [M]."""
         return self.maps.mean((0, 2, 3))
-
-
-def _given(x: Tensor | None) -> Tensor:
-    if x is None:
-        raise ValueError("an encoder or estimator needs the latents; only a reader may go without")
-    return x

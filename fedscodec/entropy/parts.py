@@ -144,3 +144,10 @@ def assemble(parts: Sequence[Part], blocks: Sequence[Any], channels: int) -> Any
     for part, found in zip(parts, blocks, strict=False):
         part.put(found, y)
     return y
+
+
+def given(latents: Maps | None) -> Maps:
+    """The latents that a coder needs. Raises ValueError for None, which a walk passes where a reader fills them in."""
+    if latents is None:
+        raise ValueError("expected latents; only a reader may go without")
+    return latents

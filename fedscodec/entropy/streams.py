@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import FormatError, StreamError
 from . import rangecoder
 from .fixedpoint import MEAN_UNIT, SYMBOL_LIMIT
-from .parts import Part
+from .parts import Part, given
 from .tables import Tables
 
 _CHUNK = 2**18
@@ -51,16 +51,16 @@ class StreamWriter:
 
     def hyper(self, z: Maps | None, prior: object = None) -> Maps:
         """z float [1, H, W, C] → ẑ int16."""
-        given = _given(z)
-        symbols = _round(_array(given))
+        latents = given(z)
+        symbols = _round(_array(latents))
         self._write(symbols, _channel_index(symbols.shape), self.z_tables)
-        return _like(given, symbols)
+        return _like(latents, symbols)
 
     def code(self, part: Part, y: Maps | None, mean: Maps, index: Maps) -> Maps:
         """y float, mean in 1/unit, index: blocks of one shape → ŷ integers in 1/unit, of the type of `_y_hat`."""
         means, tables = _array(mean), tables_of(self.y_tables, part.tables)
         count = means.shape[-1]
-        flat_y, flat_mean, flat_index = (_array(x).reshape(-1, count) for x in (_given(y), mean, index))
+        flat_y, flat_mean, flat_index = (_array(x).reshape(-1, count) for x in (given(y), mean, index))
         symbols: np.ndarray = np.empty(flat_mean.shape, dtype=np.int16)
         for chunk in _chunks(len(symbols)):
             residual = np.divide(flat_mean[chunk], self.unit, dtype=np.float64)
@@ -175,12 +175,6 @@ def require_long_enough(
 def symbol_bytes(symbols: list[np.ndarray]) -> list[memoryview]:
     """The integers of each stream as little-endian int16, in coding order: the input of a file's checksum."""
     return [np.ascontiguousarray(s, dtype="<i2").data.cast("B") for s in symbols]
-
-
-def _given(x: Maps | None) -> Maps:
-    if x is None:
-        raise ValueError("an encoder needs the latents; only a reader may go without")
-    return x
 
 
 def _array(x: Any) -> np.ndarray:

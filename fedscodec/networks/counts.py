@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
-from ..entropy.parts import Part
+from ..entropy.parts import Part, given
 from .model import FedsModel
 from .spec import ModelSpec
 
@@ -32,16 +32,10 @@ class _Passing:
     """A coder that costs nothing and changes nothing."""
 
     def hyper(self, z: torch.Tensor | None, prior: object) -> torch.Tensor:
-        return _given(z)
+        return given(z)
 
     def code(self, part: Part, y: torch.Tensor | None, mean: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-        return _given(y)
-
-
-def _given(x: torch.Tensor | None) -> torch.Tensor:
-    if x is None:
-        raise ValueError("counting needs the encoder's tensors")
-    return x
+        return given(y)
 
 
 def _on_meta(spec: ModelSpec) -> FedsModel:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...entropy.parts import Part
+from ...entropy.parts import Part, given
 from ...networks.prior import HyperPrior
 from .costs import Costs
 
@@ -35,14 +35,14 @@ class Annealing:
 
     def hyper(self, z: Tensor | None, prior: HyperPrior | None) -> Tensor:
         """z [B, Z, H, W] → ẑ."""
-        z = _given(z)
+        z = given(z)
         channel = torch.arange(z.shape[1], device=z.device)[:, None, None].expand(z.shape)
         return self._drawn(z, self._z_costs, channel.to(z.dtype))
 
     def code(self, part: Part, y: Tensor | None, mean: Tensor, index: Tensor) -> Tensor:
         """y, mean and real table index, blocks of a part → ŷ."""
         costs = self._y_costs[min(part.tables, len(self._y_costs) - 1)]
-        return self._drawn(_given(y) - mean, costs, index) + mean
+        return self._drawn(given(y) - mean, costs, index) + mean
 
     def _drawn(self, residual: Tensor, costs: Costs, index: Tensor) -> Tensor:
         """The symbols of residuals; adds their bits."""
@@ -53,9 +53,3 @@ class Annealing:
         share = torch.sigmoid(logit + torch.logit(uniform, 1e-6))
         self.bits = self.bits + costs.between(lower.long(), share, index).sum()
         return lower + share
-
-
-def _given(x: Tensor | None) -> Tensor:
-    if x is None:
-        raise ValueError("a refinement needs the latents")
-    return x
