@@ -10,7 +10,7 @@ Where Pillow is imported too, its Image.open and Image.save know .feds (see `pil
 from __future__ import annotations
 
 import warnings
-from os import PathLike
+from os import PathLike, fsdecode
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -149,7 +149,7 @@ def _bytes_of(data: bytes | bytearray | memoryview | str | PathLike[str] | Binar
     """The bytes of a file given in any of the allowed ways, and its name in messages."""
     if isinstance(data, bytes | bytearray | memoryview):
         return bytes(data), "the file"
-    path = Path(data) if isinstance(data, str | PathLike) else None
+    path = Path(fsdecode(data)) if isinstance(data, str | PathLike) else None
     if path is None and not callable(getattr(data, "read", None)):
         raise FedsError(f"expected bytes, a path or an open binary file, found {type(data).__name__}")
     name = str(getattr(data, "name", "the file") if path is None else path)
@@ -157,9 +157,9 @@ def _bytes_of(data: bytes | bytearray | memoryview | str | PathLike[str] | Binar
         found = path.read_bytes() if path else data.read()  # type: ignore[union-attr]
     except (OSError, ValueError) as error:  # of a closed file, or a path with a zero byte
         raise FedsError(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    if not isinstance(found, bytes):
+    if not isinstance(found, bytes | bytearray):
         raise FedsError(f"{name}: expected a file that is open for bytes, found one that gives {type(found).__name__}")
-    return found, name
+    return bytes(found), name
 
 
 def load_model(name: str = DEFAULT_MODEL, device: str = "auto", backend: str = "auto") -> Model:

@@ -49,8 +49,9 @@ class _Group(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Refuse empty arguments: an empty path would be the current folder, when a variable of a shell is not set."""
-        if "" in args:
-            ctx.fail("an argument is empty, expected a value")
+        for arg in args:
+            if arg == "" or (arg.startswith("--") and arg.endswith("=")):
+                ctx.fail(f"{arg.removesuffix('=') or 'an argument'} is empty, expected a value")
         return super().parse_args(ctx, args)
 
 

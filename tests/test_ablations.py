@@ -216,6 +216,7 @@ def test_fields_of_every_recipe_can_be_changed():
         "lr": "^lr: expected NAME=VALUE, such as lr=0.0005$", "speed=3": "^a recipe has no field speed; it has ",
         "crop=100": "^crop must be a positive multiple of 64, found 100$",
         "crop=x": "^crop must be a whole number, found 'x'$", "lr=x": "^lr must be a number, found 'x'$",
+        "crops=a": "^crops must be a list of whole numbers, found 'a'$",
     }.items():  # fmt: skip
         with pytest.raises(FedsError, match=complaint):
             changed(table("fig7"), [words])

@@ -131,6 +131,7 @@ def test_a_folder_that_cannot_be_read_is_a_failure(photos, monkeypatch):
     tasks = plan([photos], Path("out"), ".feds", WANTED).tasks
     assert tasks[-1] == Task(Path("photos/sub"), Path("photos/sub"), "photos/sub: cannot be read (Permission denied)")
     assert len(tasks) == 3
+    assert len(plan([photos, photos], Path("out"), ".feds", WANTED).tasks) == 3
 
 
 def test_nothing_at_all(photos):

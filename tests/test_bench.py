@@ -267,9 +267,11 @@ def test_measurements_before_ctrl_c_are_saved_and_continued(session, tmp_path):
 
 def test_a_picture_that_was_replaced_is_measured_again(session, tmp_path):
     finish(session)
+    jpeg = [row for row in session.rows if row.codec == "jpeg"]
+    session.matched = [replace(row, setting=7.0) for row in jpeg]
     again = Session(session.pictures, session.coders, session.here)
     again.take_up(session.results())
-    assert again.jobs() == []
+    assert (again.jobs(), again.matched) == ([], session.matched)
     folder = tmp_path / "others"
     folder.mkdir()
     for path in session.pictures.paths:
@@ -279,6 +281,7 @@ def test_a_picture_that_was_replaced_is_measured_again(session, tmp_path):
     again = Session(Pictures("photos", pictures_in([folder])), session.coders, session.here)
     again.take_up(session.results())
     assert {(job.codec, job.path.name) for job in again.jobs()} == {("tiny", "b.png"), ("jpeg", "b.png")}
+    assert [row.picture for row in again.matched] == ["a.PNG"]
 
 
 def test_changed_weights_or_options_are_measured_again_and_other_codecs_stay(session, tmp_path):

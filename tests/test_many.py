@@ -149,11 +149,15 @@ def test_files_are_not_made_of_themselves(photos):
     assert {path: path.read_bytes() for path in before} == before
 
 
-@pytest.mark.parametrize("command", ["encode", "decode", "info", "verify"])
-def test_an_empty_argument_is_not_the_current_folder(photos, command):
-    code, out, err = told(feds(command, ""))
+@pytest.mark.parametrize("arguments", [("encode", ""), ("decode", ""), ("info", ""), ("encode", "photos", "-o", "")])
+def test_an_empty_argument_is_not_the_current_folder(photos, arguments):
+    code, out, err = told(feds(*arguments))
     assert (code, out, err.splitlines()[-1]) == (2, b"", "Error: an argument is empty, expected a value")
-    assert told(feds(command, "photos", "-o", ""))[0] == 2
+
+
+def test_an_empty_value_is_not_the_current_folder(photos):
+    code, out, err = told(feds("encode", "photos", "--output="))
+    assert (code, out, err.splitlines()[-1]) == (2, b"", "Error: --output is empty, expected a value")
 
 
 def test_lines_of_files_without_loss_say_so(photos):

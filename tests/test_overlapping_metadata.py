@@ -86,6 +86,8 @@ def test_texts_in_nested_lists_are_found_once(times: int) -> None:
 def test_an_encoding_is_looked_for_at_the_start_of_a_packet_only() -> None:
     long = b"<?xml " + b' encoding="a"' * 200_000  # a search to the end from each of them takes hours
     assert to_utf8(long) == long
+    spaces = b" " * 300
+    assert to_utf8(b"<?xml " + spaces + b'encoding="latin-1"?><x>\xe9</x>') == "<x>é</x>".encode()
     assert to_utf8(b'<?xml version="1.0" encoding="latin-1"?><x>\xe9</x>') == "<x>é</x>".encode()
 
 

@@ -325,17 +325,31 @@ def test_a_longer_run_leaves_no_state_of_its_earlier_fall(photos, tmp_path):
     assert (job.newest, job.falling.exists()) == (job.state, False)
 
 
-def test_a_run_cannot_get_lose_or_change_its_teacher(checkpoint, shipped, photos, tmp_path):
-    taught, alone = tmp_path / "taught.safetensors", tmp_path / "alone.safetensors"
+def test_a_run_cannot_get_lose_or_change_its_teacher(checkpoint, photos, tmp_path):
+    taught, alone, other = (tmp_path / f"{name}.safetensors" for name in ("taught", "alone", "other"))
     train(photos, taught, recipe="distill", teacher=checkpoint, stop_after=0.0)
     train(photos, alone, stop_after=0.0)
-    own = read_weights(checkpoint).fingerprint.hex()
+    train(photos, other, overrides={"seed": 2})
+    own, another = (read_weights(path).fingerprint.hex() for path in (checkpoint, other))
     for out, teacher, words in (
-        (taught, None, f"is a run with --teacher {own}, which cannot continue with --teacher none"),
-        (alone, checkpoint, f"is a run with --teacher none, which cannot continue with --teacher {own}"),
+        (
+            taught,
+            None,
+            f"taught.state.safetensors: is a run with a teacher .fingerprint {own}., expected its file with",
+        ),
+        (taught, other, f"other.safetensors: has the fingerprint {another}, expected {own}, which taught "),
+        (alone, checkpoint, "alone.state.safetensors: is a run without a teacher, which cannot get "),
     ):
         with pytest.raises(FedsError, match=words):
             session.run(Job([photos], out, teacher=teacher, device="cpu", resume=True), NOBODY)
+
+
+def test_a_run_does_not_start_from_its_own_state(photos, tmp_path):
+    out = tmp_path / "x.safetensors"
+    train(photos, out, stop_after=0.0)
+    with pytest.raises(FedsError, match=r"x\.state\.safetensors: is the state of .*x\.safetensors itself, expected"):
+        session.run(Job([photos], out, "branch", source=Job([photos], out).state, device="cpu"), NOBODY)
+    assert Job([photos], out).state.exists()
 
 
 def test_divergence_keeps_the_last_good_checkpoint(photos, tmp_path):

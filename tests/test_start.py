@@ -30,8 +30,8 @@ def test_a_fresh_network_for_one_lambda_or_another_metric():
     assert (model.spec.metric, model.spec.lambdas) == ("ms-ssim", LOSSES["ms-ssim"].lambdas)
     assert (model.gains.log_gain[3] == 0).all()  # q4 starts with gains of one, as it does for MSE
     assert VARIANTS["tiny"].lambdas == LAMBDAS
-    for lam, found in ((-1.0, "-1"), (float("nan"), "nan"), (float("inf"), "inf")):
-        with pytest.raises(FedsError, match=f"^λ must be positive, found {found}$"):
+    for lam, found in ((-1.0, "-1"), (1e-60, "1e-60"), (1e10, r"1e\+10"), (float("nan"), "nan"), (float("inf"), "inf")):
+        with pytest.raises(FedsError, match=rf"^λ must lie in 1e-09 to 1e\+09, found {found}$"):
             start("tiny", None, lam)
 
 

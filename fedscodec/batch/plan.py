@@ -155,7 +155,8 @@ class _Search:
 
     def _cannot_read(self, error: OSError) -> None:
         folder = Path(os.fsdecode(error.filename))
-        self.faults.append(Task(folder, folder, f"{shown(folder)}: cannot be read ({error.strerror})"))
+        fault = Task(folder, folder, f"{shown(folder)}: cannot be read ({error.strerror})")
+        self.faults += [fault] if fault not in self.faults else []
 
     def _folders(self, place: Path, folders: list[str]) -> None:
         """Keep only the folders to enter, and note the others."""

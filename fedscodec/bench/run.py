@@ -239,7 +239,14 @@ def resumed(
     rows = [row for row in earlier.rows if row.codec in same and set(metrics) <= set(row.quality)]
     measured = {row.picture for row in rows if row.samples}
     digests = {path.name: digest_of(read_picture(path)) for path in pictures.paths if path.name in measured}
-    rows = [row for row in rows if not row.samples or digests.get(row.picture, row.samples) == row.samples]
+    rows, matched = (
+        [row for row in some if not row.samples or digests.get(row.picture, row.samples) == row.samples]
+        for some in (rows, earlier.matched)
+    )
+    matched = [row for row in matched if row.codec in {row.codec for row in rows}]
     return replace(
-        earlier, rows=rows, codecs=dict(codecs) | {key: earlier.codecs[key] for key in earlier.codecs if key in same}
+        earlier,
+        rows=rows,
+        matched=matched,
+        codecs=dict(codecs) | {key: earlier.codecs[key] for key in earlier.codecs if key in same},
     )

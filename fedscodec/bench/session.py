@@ -44,7 +44,7 @@ class Session:
         """Continue from earlier results. Raises FedsError if they are of other pictures or another machine."""
         kept = run.resumed(earlier, self.here, self.pictures, self.codecs, self.metrics)
         self.rows, self.codecs = list(kept.rows), dict(kept.codecs)
-        self.matched = [row for row in earlier.matched if row.codec in {row.codec for row in self.rows}]
+        self.matched = list(kept.matched)
 
     def jobs(self) -> list[Job]:
         """The jobs that are still to do."""

@@ -27,7 +27,7 @@ _FIGURES = (
     "butter", "error",
 )  # fmt: skip
 """Endings of the names of columns that hold figures."""
-_WIDE = 1000  # columns, more than any table has
+_WIDE = 10_000  # columns, more than any table has
 
 
 def encoded_line(data: bytes, model: str, seconds: float, measured: Mapping[str, float] | None = None) -> str:

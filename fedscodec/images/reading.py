@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
-from os import PathLike
+from os import PathLike, fsdecode
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,12 +57,17 @@ def read_picture(
     there are more than `max_pixels` (None: no limit).
     """
     name = name or str(source if isinstance(source, str | PathLike) else getattr(source, "name", "the picture"))
+    if not isinstance(source, Image.Image | str | PathLike | bytes) and not callable(getattr(source, "read", None)):
+        kind = type(source).__name__
+        raise ImageError(f"{name}: expected a path, bytes, an open binary file or a Pillow image, found {kind}")
     try:
         with own_limit():
             if isinstance(source, Image.Image):
                 return _take(_Opened.in_memory(source, max_pixels, beside or {}))
             if isinstance(source, str | PathLike):
-                with Path(source).open("rb") as file:  # a pipe is read to its end first, as files are not read in order
+                with Path(fsdecode(source)).open(
+                    "rb"
+                ) as file:  # a pipe is read to its end first, as files are not read in order
                     return _take(_Opened.of_file(file if file.seekable() else BytesIO(file.read()), max_pixels))
             stream = BytesIO(source if isinstance(source, bytes) else source.read())
             return _take(_Opened.of_file(stream, max_pixels))

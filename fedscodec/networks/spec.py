@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 from ..entropy.fixedpoint import FINE_MEAN_UNIT, MEAN_UNIT
@@ -24,7 +25,7 @@ from ..metrics.table import LOSSES
 
 LAMBDAS = LOSSES["mse"].lambdas
 """λ of q1 … q7 for MSE (Sec. 5.1); loss is R + λ·255²·MSE with R in bits per pixel."""
-_LAMBDA_AT_MOST = 1e9
+LEAST_LAMBDA, MOST_LAMBDA = 1e-9, 1e9
 
 STRIDE = 64
 """Pictures are padded to a multiple of this: four halvings to y and two more to z."""
@@ -183,11 +184,10 @@ class ModelSpec:
             raise ValueError(f"scales must be a whole number from 2 to 128, found {self.scales}")
         if not 0 < self.smallest_scale < self.largest_scale < 1000:
             raise ValueError(f"scales must grow, found {self.smallest_scale} … {self.largest_scale}")
-        increasing = all(
-            a < b for a, b in zip((0, *self.lambdas), (*self.lambdas, _LAMBDA_AT_MOST), strict=True)
-        )  # NaN is not
-        if not increasing:
-            raise ValueError(f"lambdas must increase between 0 and {_LAMBDA_AT_MOST:g}, found {self.lambdas!s:.200}")
+        inside = all(LEAST_LAMBDA <= value <= MOST_LAMBDA for value in self.lambdas)  # NaN is not
+        if not inside or any(a >= b for a, b in pairwise(self.lambdas)):
+            limits = f"{LEAST_LAMBDA:g} to {MOST_LAMBDA:g}"
+            raise ValueError(f"lambdas must increase and lie in {limits}, found {self.lambdas!s:.200}")
         if self.shortcut not in SHORTCUTS:
             raise ValueError(f"shortcut is {', '.join(SHORTCUTS[:-1])} or {SHORTCUTS[-1]}, found {self.shortcut!r}")
         if self.metric not in LOSSES:

@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ..errors import FedsError
 
@@ -103,11 +103,9 @@ class Recipe:
     seed: int = option(1, "Random seed.")
 
     def __post_init__(self) -> None:
-        numbers = {item.name: getattr(self, item.name) for item in fields(self) if item.type in _KINDS}
         for item in fields(self):
-            if item.name in numbers and (type(found := numbers[item.name]) not in _KINDS[str(item.type)]):
-                kind = "whole number" if item.type == "int" else "number"
-                raise ValueError(f"{item.name} must be a {kind}, found {found!r}")
+            if (kind := _KINDS.get(str(item.type))) and not kind.holds(found := getattr(self, item.name)):
+                raise ValueError(f"{item.name} must be {kind.name}, found {found!r}")
         for side in (self.crop, *self.crops):
             if side < 64 or side % 64:
                 raise ValueError(f"crop must be a positive multiple of 64, found {side}")
@@ -135,9 +133,9 @@ class Recipe:
         shares = self.linear_share, self.quantised_share, self.decoder_share
         if min(shares) < 0 or sum(shares) > 1:
             raise ValueError(f"the shares of a run must add up to 0..1, found {' + '.join(map(str, shares))}")
-        for name, value in numbers.items():
-            if not 0 <= value < math.inf:
-                raise ValueError(f"{name} must be 0 or more, found {value}")
+        for item in fields(self):
+            if item.type in ("int", "float") and not 0 <= (found := getattr(self, item.name)) < math.inf:
+                raise ValueError(f"{item.name} must be 0 or more, found {found}")
 
     def price_of_z(self, progress: float) -> float:
         """Share of the rate of z that the loss includes at `progress`.
@@ -207,7 +205,20 @@ class Recipe:
         return QUANTISED if self.quantised_share + self.decoder_share > 0 else FULL
 
 
-_KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float)}
+class _Kind(NamedTuple):
+    name: str
+    holds: Callable[[Any], bool]
+
+
+_KINDS = {
+    "int": _Kind("a whole number", lambda value: type(value) is int),
+    "float": _Kind("a number", lambda value: type(value) in (int, float)),
+    "bool": _Kind("true or false", lambda value: type(value) is bool),
+    "tuple[int, ...]": _Kind(
+        "a list of whole numbers", lambda value: type(value) is tuple and all(type(one) is int for one in value)
+    ),
+}
+"""What a field of each type may hold."""
 _SHARES = (
     "shapes_every", "crops_share", "graphics", "graphics_before", "jitter", "taught_share", "warm_up", "free_z", "ema",
 )  # fmt: skip

@@ -127,8 +127,7 @@ def _run(job: Job, audience: Audience) -> None:
 def _remove_states(job: Job) -> None:
     """Remove what an earlier run of the same name left, with which --resume would go on in place of the new one."""
     for path in (job.state, job.falling):
-        if job.source is None or not job.source.exists() or not path.exists() or not path.samefile(job.source):
-            path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 def _ready(job: Job, audience: Audience, work: Work | None) -> tuple[Trainer, dict[str, str]]:
@@ -209,6 +208,8 @@ def _require_one_start(job: Job) -> None:
     given = [name for name, value in (("--init", job.init), ("--from", job.source)) if value is not None]
     if len(given) > 1:
         raise FedsError(f"expected one start for the run, found {' and '.join(given)}")
+    if job.source is not None and job.source.resolve() in (job.state.resolve(), job.falling.resolve()):
+        raise FedsError(f"{job.source}: is the state of {job.out} itself, expected another --out, or --resume")
 
 
 def _require_the_same(job: Job, state: State, path: Path) -> None:
@@ -225,14 +226,22 @@ def _require_the_same(job: Job, state: State, path: Path) -> None:
     if job.resume:
         asked["--init"] = job.init and job.init.name, words["start"]
         asked["--from"] = job.source and job.source.name, words["start"]
-        asked["--teacher"] = _fingerprint(job.teacher), words.get("teacher", "none")
+        _require_the_teacher(job, words.get("teacher"), path)
     for name, (given, own) in asked.items():
         if given is not None and given != own:
             raise FedsError(f"{path}: is a run with {name} {own}, which cannot continue with {name} {given}")
 
 
-def _fingerprint(teacher: Path | None) -> str:
-    return "none" if teacher is None else read_metadata(teacher).get("fingerprint", "unknown")
+def _require_the_teacher(job: Job, own: str | None, path: Path) -> None:
+    """Raise FedsError unless the run's teacher, by its fingerprint, is given, or none if it has none."""
+    if own is None and job.teacher is not None:
+        raise FedsError(f"{path}: is a run without a teacher, which cannot get {job.teacher}")
+    if own is not None and job.teacher is None:
+        raise FedsError(f"{path}: is a run with a teacher (fingerprint {own}), expected its file with --teacher")
+    if own is not None and job.teacher is not None:
+        found = read_metadata(job.teacher).get("fingerprint", "unknown")
+        if found != own:
+            raise FedsError(f"{job.teacher}: has the fingerprint {found}, expected {own}, which taught {path} so far")
 
 
 def _recipe(job: Job, state: State | None) -> Recipe:

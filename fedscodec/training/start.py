@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from ..errors import FedsError
 from ..metrics.table import LOSSES
 from ..networks.blocks.layers import interpolated
 from ..networks.model import FedsModel
-from ..networks.spec import VARIANTS, ModelSpec
+from ..networks.spec import LEAST_LAMBDA, MOST_LAMBDA, VARIANTS, ModelSpec
 from ..networks.weights import read_weights, trainable
 from .growth import cut, grown
 from .losses import quality_of_lambda
@@ -63,8 +62,8 @@ def _spec_for(spec: ModelSpec, lam: float | None, metric: str | None) -> ModelSp
         spec = replace(spec, metric=metric, lambdas=LOSSES[metric].lambdas)
     if lam is None:
         return spec
-    if not 0 < lam < math.inf:
-        raise FedsError(f"λ must be positive, found {lam:g}")
+    if not LEAST_LAMBDA <= lam <= MOST_LAMBDA:
+        raise FedsError(f"λ must lie in {LEAST_LAMBDA:g} to {MOST_LAMBDA:g}, found {lam:g}")
     return replace(spec, lambdas=(lam,))
 
 

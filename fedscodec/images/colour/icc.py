@@ -42,7 +42,7 @@ def is_for_colour(icc: bytes) -> bool:
 
 
 def tags_of(icc: bytes) -> Tags | None:
-    """The tags of a profile; None if they are not all inside it, or lie over each other without being the same."""
+    """The tags of a profile; None if they are not all inside it, or together longer (shared bytes count once)."""
     if len(icc) < _HEADER + 4:
         return None
     (count,) = struct.unpack_from(">I", icc, _HEADER)

@@ -47,8 +47,8 @@ def to_utf8(packet: bytes) -> bytes:
     else:
         raise ValueError("XMP in an unknown text encoding")
     text = text.removeprefix("\ufeff")
-    if _DECLARED.match(text[:200]):  # which would now be wrong
-        text = _DECLARATION.sub("", text, count=1)
+    if (head := _DECLARATION.match(text)) and "encoding" in head[0]:  # which would now be wrong
+        text = text[head.end() :]
     return text.encode()
 
 

@@ -78,8 +78,8 @@ def compare(
     """A row of versions for every quality, in ascending order: feds, and each peer at no more bytes.
 
     No file has Exif and XMP, and every file has the ICC profile. A picture with alpha is compared on white. Where feds
-    keeps all pixels, the row is the last one: higher qualities would give the same file. Raises FedsError for a quality
-    that the model does not have, and for a peer that this Pillow was built without.
+    keeps all pixels, the row is the last one: higher qualities would give the same pixels. Raises FedsError for a
+    quality that the model does not have, and for a peer that this Pillow was built without.
     """
     bare = on_white(replace(picture, exif=None, xmp=None))
     for peer in peers:
