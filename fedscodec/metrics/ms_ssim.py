@@ -39,16 +39,25 @@ def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
         return float(of_batch(x, y))
 
 
-def of_batch(x: Tensor, y: Tensor) -> Tensor:
-    """MS-SSIM [B] of pictures [B, 3, H, W] in 0..1, float32, sides of more than 160 pixels: the mean over channels."""
+def of_batch(x: Tensor, y: Tensor, *, mirrored: bool = False) -> Tensor:
+    """MS-SSIM [B] of pictures [B, 3, H, W] in 0..1, float32, sides of more than 160 pixels: the mean over channels.
+
+    mirrored: extend the pictures by half a window at every scale, so that all pixels count alike. The measure itself
+    has the window inside the picture only: at the fifth scale a crop of 192² has four places for it, and the outer
+    pixels hardly count. A network that learns from that draws a frame of noise around its pictures.
+    """
     logarithm = torch.zeros(x.shape[:2], device=x.device)
     for scale, weight in enumerate(WEIGHTS):
-        structure, contrast = _means(x, y)
+        structure, contrast = _means(*((_extended(x), _extended(y)) if mirrored else (x, y)))
         last = scale == len(WEIGHTS) - 1
         logarithm = logarithm + weight * _safe_log(structure if last else contrast)
         padding = [side % 2 for side in x.shape[2:]]
         x, y = (F.avg_pool2d(image, 2, padding=padding) for image in (x, y))
     return logarithm.exp().mean(1)
+
+
+def _extended(x: Tensor) -> Tensor:
+    return F.pad(x, (_WINDOW // 2,) * 4, mode="reflect")
 
 
 def _means(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -117,7 +117,7 @@ def _ms_ssim(a: Pixels, b: Pixels) -> float:
 def _ms_ssim_loss(x: Tensor, x_hat: Tensor) -> Tensor:
     from .ms_ssim import of_batch
 
-    return 1 - of_batch(x, x_hat)
+    return 1 - of_batch(x, x_hat, mirrored=True)
 
 
 def _ssimulacra2(a: Pixels, b: Pixels) -> float:
