@@ -16,6 +16,7 @@ from conftest import make_picture
 from PIL import Image
 from typer.testing import CliRunner
 
+from fedscodec import machine
 from fedscodec.cli import app
 from fedscodec.codec.beside import preview_of
 from fedscodec.codec.model import load_model
@@ -171,7 +172,7 @@ def test_a_preview_that_lies_is_an_error(files):
 def test_a_file_is_shown_as_a_png_that_only_the_user_sees(files, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "photo.feds").write_bytes(files[False])
-    folder = show.cache_folder()
+    folder = machine.cache_folder()
     made = show.decoded(tmp_path / "photo.feds", folder)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     with Image.open(made) as image:

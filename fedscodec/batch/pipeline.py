@@ -10,7 +10,6 @@ interpreter's lock while they work.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,6 +21,7 @@ from typing import Any, Protocol, Self
 from ..codec.backends import gpu_is_wanted, share_cores
 from ..errors import FedsError
 from ..files.outputs import require_folder, write_file
+from ..machine import memory, usable_cores
 from .done import FAILED, SKIPPED, Done, Worked
 from .plan import Task
 
@@ -244,30 +244,14 @@ def _writable(tasks: list[Task]) -> tuple[list[Task], list[Done]]:
     return [task for task in tasks if task.target.parent not in faults], refused
 
 
-def usable_cores() -> int:
-    """How many cores this process may use."""
-    with suppress(AttributeError):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def room() -> int:
     """How many pixels may be in the network at once: as many as fit into a quarter of the memory."""
-    return _memory() // 4 // BYTES_PER_PIXEL
+    return memory() // 4 // BYTES_PER_PIXEL
 
 
 def waiting_room() -> int:
     """How many more pixels may be read, wait or be written meanwhile: as many as fit into an eighth of the memory."""
-    return _memory() // 8 // BYTES_OUTSIDE
-
-
-def _memory() -> int:
-    memory = 4 * 2**30
-    with suppress(AttributeError, ValueError, OSError):
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with suppress(OSError, ValueError):  # of a container; there it says "max" if there is no limit
-        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return memory
+    return memory() // 8 // BYTES_OUTSIDE
 
 
 def _skipped(task: Task) -> Done:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -21,6 +20,7 @@ from pathlib import Path
 from ..errors import FedsError, ImageError
 from ..files.outputs import write_file
 from ..images import Picture, graphics, picture_bytes, picture_suffixes, read_picture
+from ..machine import cache_folder
 from .download import Progress, fetch_archive, fetch_file, silent
 
 
@@ -136,16 +136,6 @@ def pictures_in(places: Iterable[Path]) -> list[Path]:
         if (other := by_name.setdefault(path.name, path)) != path:
             raise ImageError(f"{path}: expected pictures with different names, found {other} too")
     return list(found)
-
-
-def cache_folder() -> Path:
-    """The user's folder for downloaded datasets."""
-    home = Path.home()
-    if os.environ.get("XDG_CACHE_HOME"):
-        return Path(os.environ["XDG_CACHE_HOME"]) / "feds"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "feds"
-    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "feds"
 
 
 def own_folders() -> list[Path]:

@@ -6,10 +6,11 @@ cannot be reset show the largest picture so far. On a GPU it is what torch alloc
 
 from __future__ import annotations
 
-import ctypes
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from ..machine import return_freed_memory
 
 PROCESS = "resident memory of the whole process, with Python, torch and the weights"
 GROWTH = "resident memory above what the process held before"
@@ -32,7 +33,7 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(device)
             return
         if growth:
-            _return_free_memory()
+            return_freed_memory()  # it would be used again, and not be seen to grow
         self._can = _lower_mark()
         self._before = (resident("VmRSS") or 0) if growth else 0
 
@@ -60,9 +61,3 @@ def _lower_mark() -> bool:
         Path("/proc/self/clear_refs").write_text("5")
         return True
     return False
-
-
-def _return_free_memory() -> None:
-    # What the allocator keeps for later would otherwise be used again and not be seen to grow. glibc only.
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)

@@ -6,7 +6,6 @@ The PNG is in a folder that only the user may read, below the cache folder. It i
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from ..errors import FedsError, OutputError
 from ..files.names import shown
+from ..machine import cache_folder
 
 _KEPT = 24 * 3600  # seconds
 
@@ -33,12 +33,6 @@ def main() -> int:
             failed = 1
             _tell(f"feds: {error}")
     return failed
-
-
-def cache_folder() -> Path:
-    """The folder for decoded pictures: $XDG_CACHE_HOME/feds, else ~/.cache/feds."""
-    own = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(own) if os.path.isabs(own) else Path.home() / ".cache") / "feds"
 
 
 def decoded(source: Path, folder: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FedsError
+from ..machine import usable_cores
 from .building import Graph
 
 
@@ -25,7 +26,7 @@ def threads() -> int:
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     if wanted.isdecimal() and int(wanted) > 0:
         return int(wanted)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores()
 
 
 class Session:

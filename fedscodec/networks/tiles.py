@@ -8,12 +8,12 @@ tiles begin and end at window edges.
 
 from __future__ import annotations
 
-import ctypes
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from itertools import pairwise, product
 from typing import Any, NamedTuple, Protocol, TypeVar
+
+from ..machine import return_freed_memory
 
 Maps = TypeVar("Maps")
 """Tensors of torch, or arrays of numpy."""
@@ -133,18 +133,12 @@ def run_in_tiles(
         write(kept.scaled(scale), cut(kept.inside(seen).scaled(scale), part))
         if seen != kept and str(getattr(part, "device", "cpu")) == "cpu":  # one of several
             del part
-            trim()
+            return_freed_memory()  # fragments left by tiles add up to 300 MB
 
 
 def each_last(box: Box, maps: Iterable[Maps]) -> list[Maps]:
     """That part of several maps [B, H, W, C], for results of `run_in_tiles` that are several."""
     return [box.of_last(one) for one in maps]
-
-
-def trim() -> None:
-    """Return freed memory to the system if the C library can: fragments left by tiles add up to 300 MB."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def chunks(positions: int) -> Iterator[slice]:

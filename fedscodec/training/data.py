@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import tarfile
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 
 from ..errors import FedsError, ImageError, is_lack_of_memory
 from ..images import from_array, picture_suffixes, read_picture, resize
+from ..machine import usable_cores
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def decoded(roots: Sequence[Path], reading: Reading, skipped: list[str]) -> Iter
 
     Raises MemoryError if memory runs out, because training on a part of the pictures would be training on another set.
     """
-    workers = os.cpu_count() or 1
+    workers = usable_cores()
     waiting: deque[Future[list[np.ndarray | str]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for name, data in picture_files(roots, skipped):

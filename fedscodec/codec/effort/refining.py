@@ -21,10 +21,11 @@ import torch
 from torch import Tensor
 
 from ...images import Picture, crop, region
+from ...machine import return_freed_memory
 from ...metrics.table import LOSSES
 from ...networks.blocks.layers import interpolated
 from ...networks.spec import STRIDE
-from ...networks.tiles import Tile, tiles, trim
+from ...networks.tiles import Tile, tiles
 from ...networks.walk import walk
 from ..model import Model
 from ..outcomes import Progress, Stopped, never, within
@@ -78,7 +79,7 @@ def refine(
             work.write(Latents(y, z))
             if len(grid) > 1:
                 del work
-                trim()
+                return_freed_memory()
     return Latents(y, z)
 
 
