@@ -293,7 +293,7 @@ def test_ctrl_c_writes_the_best_result_so_far(photo, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("wrong", [-1, 10, 2.5, True])
 def test_efforts_that_do_not_exist(photo, wrong):
-    with pytest.raises(FedsError, match=r"^effort must be a whole number from 0 to 9, found"):
+    with pytest.raises(FedsError, match=r"^effort: expected a whole number from 0 to 9, found"):
         fedscodec.encode(photo, "tiny", effort=wrong)
 
 

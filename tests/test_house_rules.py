@@ -17,7 +17,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 # A room is a module or a folder of the package. It may import rooms of the floors below its own, and those named.
 FLOORS = [
-    {"errors", "machine", "version"},
+    {"arguments", "errors", "machine", "version"},
     {"boxes", "fileformat", "entropy", "metrics"},
     {"images", "networks", "files"},
     {"registry", "graphs"},
@@ -30,6 +30,7 @@ FLOORS = [
     {"cli", "__init__", "__main__"},
 ]
 NEIGHBOURS = {
+    ("arguments", "errors"),
     ("fileformat", "boxes"),
     ("networks", "files"),
     ("__main__", "cli"),

@@ -170,6 +170,36 @@ def test_limits_hold_both_ways(tiny, path):
         fedscodec.decode(data, max_pixels=24 * 70 - 1)
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"quality": "3"}, "quality: expected a number, found '3'"),
+        ({"quality": True}, "quality: expected a number, found True"),
+        ({"size": "200k"}, "size: expected a number, found '200k'"),
+        ({"ms_ssim": [0.98]}, r"ms-ssim: expected a number, found \[0.98\]"),
+        ({"effort": "1"}, "effort: expected a whole number from 0 to 9, found '1'"),
+        ({"device": None}, "device must be auto, cpu or cuda, found None"),
+    ],
+)
+def test_arguments_of_a_wrong_type(given, words):
+    with pytest.raises(FedsError, match=f"^{words}$"):
+        fedscodec.encode(SAMPLES, "tiny", **given)
+
+
+@pytest.mark.parametrize("given", [{"size": "64"}, {"size": 1.5}, {"size": 0}, {"slices": True}, {"slices": 0}])
+def test_previews_of_a_wrong_type(given, tiny):
+    data = fedscodec.encode(SAMPLES, tiny)
+    [(name, value)] = given.items()
+    with pytest.raises(FedsError, match=f"^{name}: expected a whole number of at least 1, found {value!r}$"):
+        fedscodec.decode(data, **given)
+
+
+def test_numbers_of_numpy_are_numbers(tiny):
+    expected = fedscodec.encode(SAMPLES, tiny, quality=2.5, effort=1)
+    assert fedscodec.encode(SAMPLES, tiny, quality=np.float32(2.5), effort=np.int64(1)) == expected
+    assert fedscodec.decode(expected, size=np.int32(32)).size == (32, 11)
+
+
 def test_errors_are_of_one_family():
     with pytest.raises(fedscodec.FedsError, match="nobody") as caught:
         fedscodec.load_model("nobody")
@@ -185,7 +215,7 @@ def test_what_gets_installed_is_this_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["project"]["name"] == "fedscodec"
     assert project["project"]["scripts"] == {
-        "feds": "fedscodec.cli:main",
+        "feds": "fedscodec.__main__:main",
         "feds-thumbnail": "fedscodec.desktop.thumbnail:main",
     }
     assert callable(cli.main)
@@ -196,6 +226,13 @@ def test_what_gets_installed_is_this_package():
 def test_the_package_runs_as_a_module():
     run = subprocess.run([sys.executable, "-m", "fedscodec", "--version"], capture_output=True, cwd=ROOT)
     assert (run.returncode, run.stdout, run.stderr) == (0, f"feds {fedscodec.__version__}\n".encode(), b"")
+
+
+def test_ctrl_c_while_modules_are_imported_says_nothing():
+    stop = "import sys, fedscodec.__main__ as it; sys.modules['fedscodec.cli'] = type('', (), {'__getattr__': stop})()"
+    code = f"def stop(*_): raise KeyboardInterrupt\n{stop}; it.main()"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=ROOT)
+    assert (run.returncode, run.stdout, run.stderr) == (130, b"", b"")
 
 
 def test_the_package_carries_its_types():

@@ -33,7 +33,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name not in ("cpu", "cuda") and not name.startswith("cuda:"):
+    if name not in ("cpu", "cuda") and not str(name).startswith("cuda:"):
         raise FedsError(f"device must be auto, cpu or cuda, found {name}")
     if name != "cpu" and not torch.cuda.is_available():
         raise FedsError(f"device {name} was asked for, but torch finds no CUDA device here")

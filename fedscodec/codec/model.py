@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import fileformat, registry
+from ..arguments import require_number
 from ..errors import FedsError, LackOfMemoryWarning, WeightsError, is_lack_of_memory
 from ..images import Picture, from_tensor, to_tensor
 from ..networks.tiles import Sighted, transform_side
@@ -135,6 +136,7 @@ class Model:
 
     def check_quality(self, quality: float) -> None:
         """Raise FedsError for a quality outside 1 … Q."""
+        require_number("quality", quality)
         most = len(self.spec.lambdas)
         if not 1 <= quality <= most:  # so is nothing that is not a number
             raise FedsError(f"quality must lie between 1 and {most} for {self.name}, found {quality:g}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..arguments import require_number, require_whole
 from ..errors import FedsError
 from ..fileformat import DEFAULT_MAX_PIXELS, FedsFile, Salvage, salvage, unpack
 from ..registry import DEFAULT_MODEL
@@ -37,9 +38,10 @@ class Encoding:
     backend: str = "auto"
 
     def __post_init__(self) -> None:
-        """Raise FedsError for an effort that does not exist."""
-        if type(self.effort) is not int or not 0 <= self.effort <= MOST_EFFORT:
-            raise FedsError(f"effort must be a whole number from 0 to {MOST_EFFORT}, found {self.effort}")
+        """Raise FedsError for an effort that does not exist, or a quality that is no number."""
+        require_whole("effort", self.effort, 0, MOST_EFFORT)
+        if self.quality is not None:
+            require_number("quality", self.quality)
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,10 @@ class Decoding:
     backend: str = "auto"
 
     def __post_init__(self) -> None:
-        """Raise FedsError for a preview of a damaged file."""
+        """Raise FedsError for a preview of a damaged file, or one of no pixels or slices."""
+        for name, value in (("size", self.size), ("slices", self.slices)):
+            if value is not None:
+                require_whole(name, value, 1)
         if self.best_effort and (self.size is not None or self.slices is not None):
             raise FedsError("best_effort cannot be used with size or slices")
 

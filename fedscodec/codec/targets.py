@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ..arguments import require_number
 from ..errors import FedsError, TargetError
 from ..metrics.table import METRICS
 
@@ -50,6 +51,7 @@ class Target:
     value: float
 
     def __post_init__(self) -> None:
+        require_number(_option(self.kind), self.value)
         most = math.inf if self.is_size else FIDELITIES[self.kind].most
         if not 0 < self.value < most:
             below = "" if math.isinf(most) else f" and below {most:g}"
