@@ -10,7 +10,7 @@ from distortions import coarse, photo, tinted
 from fedscodec.errors import FedsError
 from fedscodec.metrics import butteraugli
 from fedscodec.metrics.psnr import psnr, psnr_ycbcr
-from fedscodec.metrics.table import LOSSES, METRICS
+from fedscodec.metrics.table import LOSSES, METRICS, lost
 
 
 @pytest.fixture
@@ -101,6 +101,20 @@ def test_losses_are_one_for_each_picture_and_can_be_learned_from(loss):
     assert bool(x_hat.grad.isfinite().all()) and bool((x_hat.grad != 0).any())
     assert len(loss.lambdas) == 7 and list(loss.lambdas) == sorted(loss.lambdas)
     assert float(loss.of(x, x).max()) == pytest.approx(0, abs=1e-4)
+
+
+def test_the_loss_for_eyes_sees_a_cast_of_colour():
+    photograph = photo(192, 192)
+    cast = np.clip(photograph.astype(int) + (-4, 3, -4), 0, 255).astype(np.uint8)
+    x, x_hat = (torch.from_numpy(p).permute(2, 0, 1)[None].float() / 255 for p in (photograph, cast))
+    parts = {name: float(LOSSES[name].of(x, x_hat)) for name in ("ssimulacra2", "ms-ssim", "mse")}
+    expected = 0.5 * parts["ssimulacra2"] + 500 * parts["ms-ssim"] + 0.05 * parts["mse"]
+    assert float(LOSSES["visual"].of(x, x_hat)) == pytest.approx(expected)
+    measured = 0.5 * (100 - METRICS["ssimulacra2"].measure(photograph, cast))
+    measured += 500 * (1 - METRICS["ms_ssim"].measure(photograph, cast))
+    measured += 0.05 * np.square(cast.astype(float) - photograph).mean()
+    assert lost("visual", photograph, cast) == pytest.approx(measured)
+    assert measured == pytest.approx(expected, rel=0.05)
 
 
 def test_the_squared_error_is_of_8_bit_samples():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ... import fileformat
 from ...images import Picture
-from ...metrics.table import METRICS
+from ...metrics.table import lost
 from ..decoding import reconstruct
 from ..model import Model
 from ..outcomes import Encoded
@@ -21,5 +21,4 @@ def cost(encoded: Encoded, picture: Picture, model: Model) -> float:
 
 def distortion(encoded: Encoded, picture: Picture, model: Model) -> float:
     """D of the pixels that a decoder will show, in the measure of the network's training: 255²·MSE, 1 − MS-SSIM, ..."""
-    metric = next(one for one in METRICS.values() if one.loss and one.loss.name == model.spec.metric)
-    return metric.cost(metric.measure(picture.pixels, reconstruct(encoded, model).pixels))
+    return lost(model.spec.metric, picture.pixels, reconstruct(encoded, model).pixels)
