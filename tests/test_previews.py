@@ -75,6 +75,16 @@ def test_a_small_picture_is_near_the_large_one_made_small(size, least, file, tin
     assert near > least
 
 
+@pytest.mark.parametrize("network", ["student", "student-msssim"])
+def test_small_pictures_of_shipped_networks_show_the_picture(network):
+    model = fedscodec.load_model(network, device="cpu")
+    file = unpack(model.encode(read_picture(ASTRONAUT)))
+    whole = decode_file(file, model).picture
+    for size, least in ((16, 37), (32, 38), (64, 34), (102, 31), (128, 30)):
+        small = decode_preview(file, model, size=size).picture
+        assert psnr(small.pixels, resize(whole, size, size).pixels) > least
+
+
 def test_where_nothing_is_gained_all_is_decoded(file, tiny, whole, synthesised):
     made = decode_preview(file, tiny, size=200)
     assert sum(synthesised) >= 1024
