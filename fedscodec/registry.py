@@ -120,6 +120,11 @@ def resolve(name: str) -> Resolved:
     raise UnknownModelError(f"{name}: no such model; installed are {known}, each also with -q1 … -q7")
 
 
+def weights_path(given: Path) -> Path:
+    """A weights file given by its path or by a name. Raises UnknownModelError for neither."""
+    return given if given.exists() else resolve(str(given)).path
+
+
 def installed() -> list[WeightsInfo]:
     """Every readable weights file found, described by its header alone."""
     infos = []

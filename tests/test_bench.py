@@ -172,6 +172,7 @@ def test_a_quality_that_the_network_lacks_is_an_error(codec):
 
 def test_our_settings_are_all_whole_qualities_and_three_for_a_quick_look(codec):
     assert our_coders([codec], [])["tiny"].settings == [1, 2, 3, 4, 5, 6, 7]
+    assert our_coders([codec], [5.0, 3.0, 3.0, 3.0004])["tiny"].settings == [3.0, 5.0]  # a file has thousandths
     assert our_coders([codec], [], quick=True)["tiny"].settings == [1, 4, 7]
     with pytest.raises(FedsError, match="^tiny: expected networks with different names, found this name twice$"):
         our_coders([codec, codec], [])
@@ -265,6 +266,15 @@ def test_measurements_before_ctrl_c_are_saved_and_continued(session, tmp_path):
     ]  # fmt: skip
 
 
+def test_kept_pictures_of_a_replaced_one_go(tmp_path):
+    kept = [decoded_path(tmp_path, "tiny", setting, name) for setting in (None, 2.0) for name in ("[a].png", "b.png")]
+    for path in kept:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    keeping.drop_pictures(tmp_path, {"[a].png"})
+    assert [path.exists() for path in kept] == [False, True, False, True]
+
+
 def test_a_picture_that_was_replaced_is_measured_again(session, tmp_path):
     finish(session)
     jpeg = [row for row in session.rows if row.codec == "jpeg"]
@@ -310,19 +320,19 @@ def test_pictures_are_kept_without_loss_for_the_viewer(session, photos, tmp_path
     session.folder, session.viewer = tmp_path, 1
     finish(session)
     kept = sorted(path.relative_to(tmp_path / "decoded").as_posix() for path in tmp_path.glob("decoded/**/*.webp"))
-    assert kept == ["jpeg/50/b.webp", "original/b.webp", "tiny/2/b.webp", "tiny/6.5/b.webp"]
+    assert kept == ["jpeg/50/b.png.webp", "original/b.png.webp", "tiny/2/b.png.webp", "tiny/6.5/b.png.webp"]
     original = read_picture(photos / "b.png").pixels
-    assert np.array_equal(read_picture(tmp_path / "decoded/original/b.webp").pixels, original)
+    assert np.array_equal(read_picture(tmp_path / "decoded/original/b.png.webp").pixels, original)
     row = next(row for row in session.rows if run.key_of(row) == ("jpeg", "b.png", 50))
-    assert psnr(original, read_picture(tmp_path / "decoded/jpeg/50/b.webp").pixels) == pytest.approx(
+    assert psnr(original, read_picture(tmp_path / "decoded/jpeg/50/b.png.webp").pixels) == pytest.approx(
         row.quality["psnr"], abs=1e-6
     )
 
 
-def test_the_viewer_gets_pictures_from_all_over_and_no_two_of_one_stem():
+def test_the_viewer_gets_pictures_from_all_over():
     names = [f"{number}.png" for number in range(24)]
     assert keeping.chosen_for_viewer(names, 4) == {"3.png", "9.png", "15.png", "21.png"}
-    assert keeping.chosen_for_viewer(["a.png", "a.jpg"], 4) == {"a.jpg"}
+    assert keeping.chosen_for_viewer(["a.png", "a.jpg"], 4) == {"a.jpg", "a.png"}
     assert keeping.chosen_for_viewer(names, 0) == set()
 
 

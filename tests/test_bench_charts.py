@@ -27,6 +27,20 @@ def test_the_frame_ends_where_ours_do():
     assert (seen.low, seen.high) == (25, 44)
 
 
+def test_a_frame_for_few_points_in_unusual_places():
+    far = Curve("feds", "feds", "feds", (3.3, 4.9, 5.8), {"psnr": (20.0, 25.0, 30.0)}, "a test")
+    assert axes.frame([far], "psnr").bpp == pytest.approx(1.1 * 5.8)
+    single = Curve("feds", "feds", "feds", (10.0,), {"psnr": (50.0,)}, "a test")
+    other = Curve("jpeg", "JPEG", "peer", (2.0, 4.0), {"psnr": (20.0, 30.0)}, "a test")
+    seen = axes.frame([single, other], "psnr")
+    assert (seen.low, seen.high, seen.bpp) == (47.25, 52.75, pytest.approx(11))
+
+
+def test_two_settings_may_give_files_of_one_size():
+    curve = Curve("c", "c", "feds", (0.1, 0.1, 0.3), {"psnr": (30.0, 31.0, 40.0)}, "a test")
+    assert axes.end_of(curve, "psnr", axes.Frame(1.0, 20, 60)) == pytest.approx((0.3, 40))
+
+
 def test_where_a_curve_is_seen_last():
     curve = Curve("c", "c", "peer", (0.1, 1.1, 2.1), {"psnr": (30.0, 40.0, 50.0)}, "a test")
     assert axes.end_of(curve, "psnr", axes.Frame(1.6, 20, 60)) == pytest.approx((1.6, 45))

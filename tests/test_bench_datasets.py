@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from fedscodec.bench import datasets, download
-from fedscodec.bench.datasets import SOURCES, Source, dataset, obtain, pictures_in
+from fedscodec.bench.datasets import SOURCES, Source, dataset, gathered, obtain, pictures_in, row_name
 from fedscodec.errors import FedsError, ImageError
 from fedscodec.images import read_picture
 
@@ -84,8 +84,39 @@ def test_pictures_of_folders_are_taken_in_order_and_each_once(served):
 def test_no_picture_at_all_is_an_error(tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
     with pytest.raises(ImageError) as caught:
-        pictures_in([tmp_path, tmp_path / "notes.txt"])
-    assert str(caught.value) == f"{tmp_path}, {tmp_path / 'notes.txt'}: expected pictures that Pillow reads, found none"
+        pictures_in([tmp_path])
+    assert str(caught.value) == f"{tmp_path}: expected pictures that Pillow reads, found none"
+    with pytest.raises(ImageError) as caught:
+        pictures_in([tmp_path, tmp_path / "nowhere"])
+    assert str(caught.value) == f"{tmp_path / 'nowhere'}: no such picture or folder"
+
+
+def test_a_named_file_is_read_or_said_to_be_left_out(served, tmp_path):
+    folder, _ = served
+    (tmp_path / "nosuffix").write_bytes((folder / "one.png").read_bytes())
+    (tmp_path / "notes.txt").write_text("no picture")
+    found = gathered([tmp_path / "nosuffix", tmp_path / "notes.txt"]).readable()
+    assert found.paths == [tmp_path / "nosuffix"]
+    assert list(found.left_out) == ["notes.txt"]
+
+
+def test_ones_own_folder_with_the_name_of_a_dataset_is_not_that_dataset(served, tmp_path):
+    folder, _ = served
+    (tmp_path / "kodak").mkdir()
+    (tmp_path / "kodak" / "one.png").write_bytes((folder / "one.png").read_bytes())
+    assert gathered([tmp_path / "kodak"]).name == "kodak (your own)"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names are bytes there only")
+def test_a_name_that_is_not_utf8_is_escaped(served, tmp_path):
+    folder, _ = served
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xffbad.png"))
+    try:
+        path.write_bytes((folder / "one.png").read_bytes())
+    except OSError:
+        pytest.skip("the file system takes no such name")
+    assert row_name(path) == "\\xffbad.png"
+    assert gathered([path]).readable().paths == [path]
 
 
 def test_two_pictures_of_one_name_are_an_error(served, tmp_path):

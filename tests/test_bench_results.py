@@ -138,6 +138,6 @@ def test_a_file_or_its_folder_is_read(results, tmp_path):
 
 
 def test_decoded_pictures_lie_beside_the_results(tmp_path):
-    assert decoded_path(tmp_path, "student", 3.0, "kodim01.png") == tmp_path / "decoded/student/3/kodim01.webp"
-    assert decoded_path(tmp_path, "jpeg", 3.5, "a.b.jpg") == tmp_path / "decoded/jpeg/3.5/a.b.webp"
-    assert decoded_path(tmp_path, "jpeg", None, "x.png") == tmp_path / "decoded/original/x.webp"
+    assert decoded_path(tmp_path, "student", 3.0, "kodim01.png") == tmp_path / "decoded/student/3/kodim01.png.webp"
+    assert decoded_path(tmp_path, "jpeg", 3.5, "a.b.jpg") == tmp_path / "decoded/jpeg/3.5/a.b.jpg.webp"
+    assert decoded_path(tmp_path, "jpeg", None, "x.png") == tmp_path / "decoded/original/x.png.webp"

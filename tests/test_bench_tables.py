@@ -109,6 +109,8 @@ def test_markdown():
     assert tables.markdown(table) == (
         "### A title\n\n| codec | bpp | words |\n| --- | --: | --- |\n| a\\|b | 1.5 | x |\n\nA note.\n"
     )
+    named = replace(table, lines=(tables.Line(("<!--<script>.png", "1.5", "x")),))
+    assert "| \\<!--\\<script>.png | 1.5 | x |" in tables.markdown(named)
 
 
 def test_dots_are_what_was_measured_and_what_others_say():
@@ -143,6 +145,10 @@ def test_the_worst_picture_is_named_for_every_metric():
     worst = cells(table, "feds student, quality 3")  # every second picture is two decibels worse
     assert worst[1:] == ("33.00 dB, kodim02", "0.9776, kodim02", "66.00, kodim02", "1.818, kodim02")
     assert tables.worst_table(made_up(pictures=1)) is None
+    twice = made_up()
+    rows = [replace(row, picture=row.picture.replace("kodim01.png", "kodim02.jpg")) for row in twice.rows]
+    table = tables.worst_table(replace(twice, rows=rows))
+    assert cells(table, "feds student, quality 3")[1] == "33.00 dB, kodim02.png"  # there is another kodim02
 
 
 def test_distillation_is_compared_with_the_student_without_a_teacher():

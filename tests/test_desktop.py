@@ -62,10 +62,10 @@ def test_commands_are_quoted_as_the_specification_says():
     made = entries("/opt/my $50 python")
     assert values(made[THUMBNAILER_FILE]) == {
         "TryExec": "/opt/my $50 python",
-        "Exec": '"/opt/my \\\\$50 python" -m fedscodec.desktop.thumbnail %i %o %s',
+        "Exec": '"/opt/my \\\\$50 python" -P -m fedscodec.desktop.thumbnail %i %o %s',
         "MimeType": "image/x-feds;",
     }
-    assert values(entries("/usr/bin/python3")[ENTRY_FILE])["Exec"] == "/usr/bin/python3 -m fedscodec.desktop.show %f"
+    assert values(entries("/usr/bin/python3")[ENTRY_FILE])["Exec"] == "/usr/bin/python3 -P -m fedscodec.desktop.show %f"
 
 
 def test_they_come_and_go(data_folder):

@@ -29,6 +29,7 @@ def codec(sizes, tried):
         (lambda s: 100 * s, (20, 21), 2050, [], 2000),  # no whole setting lies between
         (lambda s: 100 * s, (20, 60), 2030, [], 2000),  # near enough already
         (lambda s: 100 * s, (20, 60), 900, [], 2000),  # out of reach
+        (lambda s: {20: 2000}.get(s, 6000), (20, 60), 4000, [45], 2000),  # 45 is as large as 60, and is not tried again
     ],
 )
 def test_the_setting_for_a_size_is_found(sizes, known, size, tried, found, monkeypatch):

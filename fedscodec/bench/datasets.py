@@ -12,12 +12,14 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from importlib.resources import files
 from pathlib import Path
 
 from ..errors import FedsError, ImageError
+from ..files.names import printable, shown
 from ..files.outputs import write_file
 from ..images import Picture, graphics, picture_bytes, picture_suffixes, read_picture
 from ..machine import cache_folder
@@ -106,34 +108,53 @@ class Pictures:
             try:
                 read_picture(path)
             except FedsError as error:
-                left_out[path.name] = str(error).removeprefix(f"{path}: ")
+                left_out[row_name(path)] = str(error).removeprefix(f"{path}: ")
         if len(left_out) == len(self.paths):
             raise ImageError(f"{self.name}: no picture here can be read: {next(iter(left_out.values()))}")
-        return replace(self, paths=[path for path in self.paths if path.name not in left_out], left_out=left_out)
+        return replace(self, paths=[path for path in self.paths if row_name(path) not in left_out], left_out=left_out)
+
+
+def row_name(path: Path) -> str:
+    """What rows call a picture: its file name, with what is not UTF-8 or would end a line escaped."""
+    return printable(path.name)
 
 
 def gathered(places: Iterable[Path]) -> Pictures:
-    """The named pictures and those of the named folders; the set is called after the first of them."""
+    """The named pictures and those of the named folders; the set is called after the first of them.
+
+    A folder that is called like a dataset is that dataset if `check` says so, and else one of the user's own, which is
+    put beside no published figures.
+    """
     places = list(places)
     first = places[0].resolve()
+    if len(places) == 1 and first.is_dir() and first.name in SOURCES:
+        with suppress(FedsError):
+            return Pictures(first.name, check(SOURCES[first.name], first), SOURCES[first.name].checked)
+        return Pictures(f"{first.name} (your own)", pictures_in(places))
     return Pictures(first.name if len(places) == 1 else f"{first.name} and more", pictures_in(places))
 
 
 def pictures_in(places: Iterable[Path]) -> list[Path]:
     """The named pictures, and those directly inside the named folders, each once.
 
-    Raises ImageError if there is none, and if two have the same name, because rows are told apart by name.
+    Raises ImageError if there is none, if a place does not exist, and if two have the same name, because rows are told
+    apart by name.
     """
     places = list(places)
     wanted, found = picture_suffixes(), dict[Path, None]()
     for place in places:
-        inside = sorted(filter(Path.is_file, place.iterdir())) if place.is_dir() else [place]
-        found.update(dict.fromkeys(path for path in inside if path.suffix.lower() in wanted))
+        if place.is_dir():
+            inside = sorted(filter(Path.is_file, place.iterdir()))
+            found.update(dict.fromkeys(path for path in inside if path.suffix.lower() in wanted))
+        elif place.exists():
+            found[place] = None
+        else:
+            raise ImageError(f"{shown(place)}: no such picture or folder")
     if not found:
         raise ImageError(f"{', '.join(map(str, places))}: expected pictures that Pillow reads, found none")
     by_name: dict[str, Path] = {}
     for path in found:
-        if (other := by_name.setdefault(path.name, path)) != path:
+        if (other := by_name.setdefault(row_name(path), path)) != path:
             raise ImageError(f"{path}: expected pictures with different names, found {other} too")
     return list(found)
 

@@ -8,8 +8,10 @@ decoded/CODEC/SETTING/PICTURE.webp         the same, as each codec left them
 
 from __future__ import annotations
 
+import glob
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -92,8 +94,14 @@ def _write_webp(path: Path, pixels: NDArray[np.uint8]) -> None:
     write_file(path, picture_bytes(Picture(pixels), "webp"), force=True)
 
 
+def drop_pictures(folder: Path, names: Iterable[str]) -> None:
+    """Delete what `keep_pictures` wrote for these pictures."""
+    for name in names:
+        for path in (folder / "decoded").glob(f"**/{glob.escape(name)}.webp"):
+            path.unlink()
+
+
 def chosen_for_viewer(names: list[str], count: int) -> set[str]:
-    """The names of `count` pictures from all over a list, with different stems, as their files are named by stem."""
-    names = list({Path(name).stem: name for name in names}.values())
+    """The names of `count` pictures from all over a list."""
     count = min(count, len(names))
     return {names[(2 * part + 1) * len(names) // (2 * count)] for part in range(count)}

@@ -45,7 +45,7 @@ def search(rows: Sequence[Row], size: int, measure: Callable[[int], Row | None])
         if below is None or above is None or _is_close(nearest(known, size), size):
             return
         setting = _between(below, above, size)
-        if setting is None or (row := measure(setting)) is None:
+        if setting is None or setting in {row.setting for row in known} or (row := measure(setting)) is None:
             return
         known.append(row)
         yield row

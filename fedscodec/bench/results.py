@@ -238,7 +238,8 @@ def read_results(path: Path) -> Results:
 def decoded_path(folder: Path, codec: str, setting: float | None, picture: str) -> Path:
     """The path of the decoded pixels of a picture below the folder of a run, for the viewer of its report.
 
-    Lossless WebP: decoded/CODEC/SETTING/PICTURE.webp, and decoded/original/PICTURE.webp if setting is None.
+    Lossless WebP: decoded/CODEC/SETTING/PICTURE.webp, and decoded/original/PICTURE.webp if setting is None. PICTURE is
+    the whole name, because there may be an x.png beside an x.jpg.
     """
     inner = Path("original") if setting is None else Path(codec, f"{setting:g}")
-    return folder / "decoded" / inner / f"{Path(picture).stem}.webp"
+    return folder / "decoded" / inner / f"{Path(picture).name}.webp"

@@ -27,7 +27,7 @@ from ..images import Picture, read_picture
 from ..metrics.table import METRICS
 from ..version import __version__
 from .coders import Coder
-from .datasets import Pictures
+from .datasets import Pictures, row_name
 from .results import Codec, Dataset, Results, Row, Where, summarise
 
 _AT_ONCE = 2  # metrics
@@ -66,7 +66,7 @@ def plan(pictures: Sequence[Path], coders: Mapping[str, Coder], done: Collection
     for number, path in enumerate(pictures):
         of = [Job(path, name, setting) for name, coder in coders.items() for setting in coder.settings]
         random.Random(number).shuffle(of)
-        jobs += [job for job in of if (job.codec, path.name, job.setting) not in done]
+        jobs += [job for job in of if (job.codec, row_name(path), job.setting) not in done]
     return jobs
 
 
@@ -155,7 +155,7 @@ def _measure(job: Job, coder: Coder, picture: Picture, metrics: Collection[str])
     peaks = [half.peak_bytes for half in (encoded, decoded) if half.peak_bytes is not None]
     row = Row(
         codec=job.codec,
-        picture=job.path.name,
+        picture=row_name(job.path),
         width=picture.width,
         height=picture.height,
         setting=job.setting,
@@ -238,7 +238,7 @@ def resumed(
     same = {key for key, codec in earlier.codecs.items() if codecs.get(key, codec) == codec}
     rows = [row for row in earlier.rows if row.codec in same and set(metrics) <= set(row.quality)]
     measured = {row.picture for row in rows if row.samples}
-    digests = {path.name: digest_of(read_picture(path)) for path in pictures.paths if path.name in measured}
+    digests = {row_name(path): digest_of(read_picture(path)) for path in pictures.paths if row_name(path) in measured}
     rows, matched = (
         [row for row in some if not row.samples or digests.get(row.picture, row.samples) == row.samples]
         for some in (rows, earlier.matched)

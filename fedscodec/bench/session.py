@@ -16,7 +16,7 @@ from ..codec.model import Model
 from ..errors import FedsError
 from . import keeping, matching, run
 from .coders import Coder, FedsCoder
-from .datasets import Pictures
+from .datasets import Pictures, row_name
 from .results import Codec, Results, Row, Where
 from .run import Job
 
@@ -43,6 +43,9 @@ class Session:
     def take_up(self, earlier: Results) -> None:
         """Continue from earlier results. Raises FedsError if they are of other pictures or another machine."""
         kept = run.resumed(earlier, self.here, self.pictures, self.codecs, self.metrics)
+        if self.folder:
+            again = {row.picture for row in earlier.rows} - {row.picture for row in kept.rows}
+            keeping.drop_pictures(self.folder, again)
         self.rows, self.codecs = list(kept.rows), dict(kept.codecs)
         self.matched = list(kept.matched)
 
@@ -58,7 +61,7 @@ class Session:
         """Do these jobs; `show` gets the number of finished jobs, `trouble` a sentence for each failure of a peer."""
         if not jobs:
             return
-        names = [path.name for path in self.pictures.paths]
+        names = [row_name(path) for path in self.pictures.paths]
         watched = keeping.chosen_for_viewer(names, self.viewer) if self.folder else set()
         run.warm_up({key: self.coders[key] for key in dict.fromkeys(job.codec for job in jobs)}, jobs[0].path)
         show(0)
@@ -82,9 +85,9 @@ class Session:
         `progress` gets a sentence for every file that is tried, `trouble` one for every failure of a peer.
         """
         ours = next((key for key, coder in self.coders.items() if coder.codec.kind == "feds"), None)
-        names = [path.name for path in self.pictures.paths]
+        names = [row_name(path) for path in self.pictures.paths]
         for name in keeping.chosen_for_viewer(names, self.viewer) if self.folder and ours else ():
-            path = next(path for path in self.pictures.paths if path.name == name)
+            path = next(path for path in self.pictures.paths if row_name(path) == name)
             for own in matching.levels([row for row in self.rows if (row.codec, row.picture) == (ours, name)]):
                 for key, coder in self.coders.items():
                     if coder.codec.kind == "peer":
@@ -102,11 +105,11 @@ class Session:
                 keeping.keep_pictures(self.folder, measured)
             return measured.row
 
-        known = [row for row in (*self.rows, *self.matched) if (row.codec, row.picture) == (key, path.name)]
+        known = [row for row in (*self.rows, *self.matched) if (row.codec, row.picture) == (key, row_name(path))]
         for row in matching.search(known, size, measure):
             self.matched.append(row)
             name = self.codecs[key].setting
-            progress(f"{path.name}: {key} at {name} {row.setting:g} has {row.bytes:,} bytes beside our {size:,}")
+            progress(f"{row_name(path)}: {key} at {name} {row.setting:g} has {row.bytes:,} bytes beside our {size:,}")
 
     def keep(self) -> None:
         """Save everything, if there is a folder."""
@@ -132,7 +135,7 @@ def our_coders(
         own = sorted({1, (count + 1) // 2, count}) if quick else range(1, count + 1)
         for effort in sorted({0, *efforts}):
             name = f"{model.name}-effort{effort}" if effort else model.name
-            coders[name] = FedsCoder(model, [float(q) for q in qualities or own], effort)
+            coders[name] = FedsCoder(model, sorted({round(float(q), 3) for q in qualities or own}), effort)
     return coders
 
 

@@ -170,5 +170,4 @@ def _fit(x: Floats, targets: Floats) -> Floats | None:
 
 def _solved(x: Floats, y: Floats) -> Floats:
     damping = _RIDGE * len(x) * np.eye(x.shape[1])
-    weights: Floats = np.linalg.solve(x.T @ x + damping, x.T @ y)
-    return weights
+    return np.asarray(np.linalg.solve(x.T @ x + damping, x.T @ y), np.float64)

@@ -139,7 +139,7 @@ def _run(session: Session, markdown: bool) -> None:
         with following(jobs) as show:
             session.measure(jobs, show, lambda words: say(f"failed: {words}", quiet=False))
     except KeyboardInterrupt:
-        from .bench_tables import counted
+        from ..reports.figures import counted
 
         _print(session, markdown)
         kept = f"saved in {session.folder}, --resume continues" if session.folder else "not saved without --output"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..metrics.table import METRICS
+from ..reports.figures import counted
 from .printing import new_table
 
 if TYPE_CHECKING:
@@ -107,8 +108,3 @@ def where_line(results: Results) -> str:
     checked = f" ({dataset.checked})" if dataset.checked else ""
     pictures = f"{dataset.name}: {counted(dataset.pictures, 'picture')}{checked}"
     return f"{pictures}; {on}{device}, transforms in {where.precision}"
-
-
-def counted(number: int, what: str) -> str:
-    """`1 picture`, `2 pictures`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -77,13 +77,15 @@ def compare(
             writable_format(target.suffix or str(target))
         from ..codec.model import load_model
         from ..reports.comparison import PEERS
+        from ..reports.figures import counted
 
         network = load_model(model, device.value)
         chosen = quality or [1.0, 3.0, 5.0, 7.0]
         others = PEERS if peers else ()
         found = [_compare(s, _read(s, window, max_pixels, quiet), network, chosen, others, quiet) for s in sources]
+        versions = sum(len(one.versions) for one in found)
         write_output(target, _rendered(found, target, window), force=force, place=output)
-        say(f"{name_of(target, 'output')}: {sum(len(one.versions) for one in found)} versions", quiet)
+        say(f"{name_of(target, 'output')}: {counted(versions, 'version')}", quiet)
 
 
 def _window(crop: str | None) -> Window | None:

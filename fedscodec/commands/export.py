@@ -20,7 +20,9 @@ EXAMPLES = examples(
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Weights file of `feds train`.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="Weights file of `feds train`, or the name of a model.")
+    ],
     out: Annotated[
         Place | None,
         typer.Option("--out", "-o", parser=Place.named, metavar="OUT", help="Output .safetensors file or folder."),
@@ -41,13 +43,15 @@ def export(
     if (out is None) == (onnx is None):
         raise typer.BadParameter("expected either --out or --onnx")
     with one_sentence(debug):
+        from ..registry import resolve, weights_path
+
         if onnx is not None:
             from ..codec.onnx_export import export_onnx
-            from ..registry import resolve
 
             sizes = export_onnx(resolve(str(checkpoint)), onnx, force=force)
             say(f"{shown(onnx)}: {len(sizes)} files, {sum(sizes.values()):,} bytes, checked against the network")
             return
+        checkpoint = weights_path(checkpoint)
         target = out.of(checkpoint.name) if out else checkpoint
         require_weights(target, force=force, source=checkpoint, folder_is_made=bool(out and out.ends_in_slash))
         from ..training.session import export as write

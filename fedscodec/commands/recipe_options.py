@@ -12,7 +12,7 @@ import typer
 
 from ..errors import FedsError
 from ..metrics.table import LOSSES
-from ..registry import resolve
+from ..registry import weights_path
 from ..training.job import Job
 from ..training.recipe import RECIPES, Recipe, recipe_from
 from .failures import one_sentence
@@ -77,8 +77,8 @@ def _job(given: dict[str, Any], *, force: bool) -> Job:
     """Check the flags and turn them into a job, before anything heavy is loaded."""
     own = {field.name: given[field.name] for field in fields(Job) if field.name in given}
     for name in ("init", "teacher"):
-        if (weights := own.get(name)) is not None and not weights.exists():
-            own[name] = resolve(str(weights)).path
+        if (weights := own.get(name)) is not None:
+            own[name] = weights_path(weights)
     overrides = {f.name: given[f.name] for f in fields(Recipe) if given.get(f.name) is not None}
     job = Job(**own, overrides=overrides)
     try:

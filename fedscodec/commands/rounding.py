@@ -17,7 +17,9 @@ EXAMPLES = examples(
 
 
 def rounding(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Weights file of `feds train`.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="Weights file of `feds train`, or the name of a model.")
+    ],
     pictures: Annotated[list[Path], typer.Argument(metavar="PICTURES...", help="Pictures to measure.")],
     quality: Annotated[
         list[float] | None, typer.Option(metavar="Q", help="Quality; repeatable.  [default: 1, 4 and 7]")
@@ -30,5 +32,8 @@ def rounding(
     """
     with one_sentence(debug):
         from ..bench.rounding import measure
+        from ..registry import weights_path
 
-        printing.print_table(printing.rounding_table(measure(checkpoint, pictures, quality or [1.0, 4.0, 7.0])))
+        printing.print_table(
+            printing.rounding_table(measure(weights_path(checkpoint), pictures, quality or [1.0, 4.0, 7.0]))
+        )

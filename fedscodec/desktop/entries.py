@@ -51,7 +51,8 @@ MimeType={MIME_TYPE};
 
 def entries(python: str) -> dict[str, str]:
     """Every text by its place below the data folder; `python` is the interpreter that has feds installed."""
-    show, thumbnail = (_command([python, "-m", f"fedscodec.desktop.{module}"]) for module in ("show", "thumbnail"))
+    start = [python, "-P", "-m"]  # -P: else Python takes modules from the folder it is started in, as a downloaded one
+    show, thumbnail = (_command([*start, f"fedscodec.desktop.{module}"]) for module in ("show", "thumbnail"))
     program = _escaped(python)
     return {
         MIME_FILE: _MIME,

@@ -61,14 +61,20 @@ def colours(curves: Sequence[Curve]) -> dict[str, str]:
 
 
 def frame(curves: Sequence[Curve], metric: str) -> Frame:
-    """Ends of the axes: as far right as our curves, or 1.5 bits without any; as high and low as the visible curves."""
+    """Ends of the axes: as far right as our curves, or 1.5 bits without any; as high and low as the visible curves.
+
+    At most 3 bits, unless a curve of ours has less than half of its points there.
+    """
     ours = [curve for curve in curves if curve.kind == "feds"] or [c for c in curves if c.kind == "peer"]
     most = max((curve.bpp[-1] for curve in ours), default=1.5)
-    bpp = min(max(1.1 * most, 0.5), 3.0)
+    middle = max((curve.bpp[len(curve.bpp) // 2] for curve in ours), default=1.5)
+    bpp = max(1.1 * most, 0.5)
+    bpp = bpp if middle > 3.0 else min(bpp, 3.0)
     inside = [q for c in curves if shown_at_first(c) for q in _seen(c.points(metric), bpp)]
     low, high = (min(inside), max(inside)) if inside else (25.0, 40.0)
     if ours and (lowest := [c.points(metric)[0][1] for c in ours if c.points(metric)]):
         low = max(low, min(lowest) - 0.3 * (high - min(lowest)))  # how bad others get far below is not worth the space
+        low = min(low, high)  # others may be all there is to see
     if high - low < 1e-6 * max(abs(low), 1.0):  # one point, or several at one height
         low, high = low - 0.05 * max(abs(low), 1.0), high + 0.05 * max(abs(high), 1.0)
     step = ticks(low, high, 8)
@@ -91,6 +97,8 @@ def end_of(curve: Curve, metric: str, frame: Frame) -> tuple[float, float] | Non
     for (rate, quality), (next_rate, next_quality) in pairwise(curve.points(metric)):
         if rate > frame.bpp or quality > frame.high:
             break
+        if next_rate <= rate:  # two settings may give files of one size
+            continue
         share = min(1.0, (frame.bpp - rate) / (next_rate - rate))
         if next_quality > quality:
             share = min(share, (frame.high - quality) / (next_quality - quality))

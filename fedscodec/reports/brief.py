@@ -10,7 +10,7 @@ from ..bench.curves import Curve, known_metrics, measured_curves
 from ..bench.results import Results, Summary
 from ..metrics.table import METRICS
 from .axes import comparable
-from .figures import signed
+from .figures import counted, signed
 from .tables import NONE, Line, Table, choose_anchor
 
 
@@ -70,6 +70,7 @@ def _peak(of: list[Summary]) -> str:
 def _about(results: Results, anchor: Curve | None) -> str:
     here = results.where
     device = here.cpu if here.device == "cpu" else f"{here.device}, {here.cpu}"
-    machine = f"{device} ({here.cpu_capability}, {here.threads} threads, torch {here.torch}, {here.precision})"
+    threads = counted(here.threads, "thread")
+    machine = f"{device} ({here.cpu_capability}, {threads}, torch {here.torch}, {here.precision})"
     over = f"BD-rates are over {anchor.title}, {anchor.source}. " if anchor else ""
     return f"{over}Seconds are means over pictures and settings on {machine}, feds {here.feds}, {here.date[:10]}."

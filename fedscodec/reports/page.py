@@ -15,7 +15,7 @@ from ..bench.results import Codec, Results
 from ..metrics.table import METRICS
 from . import charts, viewer
 from .axes import INK, colours, comparable, shown_at_first
-from .figures import signed
+from .figures import counted, signed
 from .scenes import CROP, View
 from .tables import (
     Table,
@@ -98,7 +98,7 @@ def tiles(results: Results, curves: Sequence[Curve], anchor: Curve | None) -> li
             detail = f"BD-rate by PSNR, {rate.low:.1f} to {rate.high:.1f} dB"
             found.append(Tile(figure, f"bytes against {other.title}", detail, "good" if rate.percent < 0 else "bad"))
     if own.encode and own.decode:
-        device = f"{results.where.device}, {results.where.threads} threads, {results.where.precision}"
+        device = f"{results.where.device}, {counted(results.where.threads, 'thread')}, {results.where.precision}"
         found.append(Tile(f"{mean(own.encode):.2g} s", "to encode a picture", device))
         found.append(Tile(f"{mean(own.decode):.2g} s", "to decode a picture", device))
     ratios = [s.bytes_over_estimate for s in results.summaries if s.codec == own.name and s.bytes_over_estimate]
@@ -234,7 +234,7 @@ def _how(results: Results) -> list[tuple[str, str]]:
             f"{dataset.name}, {dataset.pictures}, {dataset.pixels:,} pixels; {dataset.checked or 'unchecked'}",
         ),
         ("Left out", left_out),
-        ("Machine", f"{machine}; {where.device}, {where.threads} threads, {where.precision}"),
+        ("Machine", f"{machine}; {where.device}, {counted(where.threads, 'thread')}, {where.precision}"),
         ("Versions", f"feds {where.feds}, torch {where.torch}, Python {where.python}"),
         ("Networks", own),
         ("Peers", peers),

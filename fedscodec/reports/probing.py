@@ -13,6 +13,7 @@ from ..codec.latents import hyper_analyse
 from ..codec.model import Model
 from ..codec.settings import Encoding
 from ..entropy.coders import EntropyProbe
+from ..errors import ImageError
 from ..files.names import shown
 from ..images import read_picture
 from ..networks.walk import walk
@@ -22,7 +23,14 @@ from .heatmaps import Entropy
 
 @torch.inference_mode()
 def measure(paths: list[Path], network: str, quality: float | None = None, device: str = "auto") -> Iterator[Entropy]:
-    """Yield the entropy of each picture with a network (a name or a weights file), at its quality or another."""
+    """Yield the entropy of each picture with a network (a name or a weights file), at its quality or another.
+
+    Raises ImageError if two have the same name without its suffix, because that names their maps.
+    """
+    by_stem: dict[str, Path] = {}
+    for path in paths:
+        if (other := by_stem.setdefault(path.stem, path)) != path:
+            raise ImageError(f"{shown(path)}: expected pictures with different names, found {shown(other)} too")
     found = registry.resolve(network)
     weights = read_weights(found.path)
     model = Model(weights, name=found.network, quality=found.quality_of(len(weights.spec.lambdas)), device=device)

@@ -6,6 +6,7 @@ They include the paper's Tables 1 and 2 with our measured rows below the paper's
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from ..bench.curves import Curve, known_metrics
 from ..bench.results import Results, Row, Summary
 from ..metrics.table import METRICS, Metric
 from .axes import colours
-from .figures import signed
+from .figures import counted, signed
 from .layout import Dot
 
 NONE = "–"
@@ -104,24 +105,25 @@ def worst_table(results: Results) -> Table | None:
     metrics = _row_metrics(results.rows)
     if results.dataset.pictures < 2 or not metrics:
         return None
-    lines = []
+    lines, stems = [], Counter(Path(name).stem for name in {row.picture for row in results.rows})
     for key, codec in results.codecs.items():
         settings = [summary.setting for summary in results.summaries if summary.codec == key]
         middle = settings[len(settings) // 2]
         rows = [row for row in results.rows if (row.codec, row.setting) == (key, middle)]
-        cells = (_worst(rows, METRICS[name]) for name in metrics)
+        cells = (_worst(rows, METRICS[name], stems) for name in metrics)
         lines.append(Line((f"{codec.title}, {codec.setting} {middle:g}", *cells), codec.kind))
     titles = tuple(METRICS[name].title for name in metrics)
     columns = ("codec at its middle setting", *titles)
     return Table("worst", "The picture that comes out worst", columns, tuple(lines), (), frozenset(titles))
 
 
-def _worst(rows: Sequence[Row], metric: Metric) -> str:
+def _worst(rows: Sequence[Row], metric: Metric, stems: Mapping[str, int]) -> str:
     worst = rows[0]
     for row in rows:
         if metric.height(row.quality[metric.name]) < metric.height(worst.quality[metric.name]):
             worst = row
-    return f"{metric.figure(worst.quality[metric.name])}, {Path(worst.picture).stem}"
+    stem = Path(worst.picture).stem
+    return f"{metric.figure(worst.quality[metric.name])}, {stem if stems[stem] == 1 else worst.picture}"
 
 
 def _row_metrics(rows: Sequence[Row]) -> list[str]:
@@ -214,8 +216,8 @@ def paper_table_1(results: Results, curves: Sequence[Curve], anchor: Curve | Non
     notes = (
         f"Rows of the paper: {published.paper_hardware()}; BD-rates as it prints them, over its own VVC. "
         "Where others published the points of a method, its BD-rate was computed again from them.",
-        f"Rows from here: {results.where.cpu}, {results.where.device}, {results.where.threads} threads; means over "
-        "the pictures and the settings. Seconds on different machines do not compare.",
+        f"Rows from here: {results.where.cpu}, {results.where.device}, {counted(results.where.threads, 'thread')}; "
+        "means over the pictures and the settings. Seconds on different machines do not compare.",
         *_doubts(results),
         *marks.notes,
     )
@@ -326,7 +328,8 @@ def markdown(table: Table) -> str:
     rule = ("---", *("---" if name in table.words else "--:" for name in table.columns[1:]))
     lines = [table.columns, rule, *(line.cells for line in table.lines)]
     body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in lines)
-    return "\n\n".join([f"### {table.title}", body, *table.notes]) + "\n"
+    whole = "\n\n".join([f"### {table.title}", body, *table.notes]) + "\n"
+    return whole.replace("<", "\\<")  # a name may hold what looks like HTML
 
 
 def figure(value: float, metric: str) -> str:

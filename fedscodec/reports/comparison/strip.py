@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -50,14 +51,17 @@ class Window:
 def draw_strip(comparison: Comparison, window: Window | None = None) -> Picture:
     """A row of panels for each quality: the original, the peers, feds; below each its name, bytes and PSNR."""
     part = window or Window(comparison.original.width, comparison.original.height, 0, 0)
+    font = ImageFont.load_default(_TEXT)
+    every = [words for row in comparison.rows for one in (None, *row) for words in _words(comparison, one)]
+    width = max(part.width, *(math.ceil(font.getlength(words)) for words in every))
     height, columns = part.height + 2 * _LINE + _GAP, 1 + len(comparison.rows[0])
-    size = columns * (part.width + _GAP) - _GAP, len(comparison.rows) * (height + _GAP) - _GAP
+    size = columns * (width + _GAP) - _GAP, len(comparison.rows) * (height + _GAP) - _GAP
     canvas = Image.new("RGB", size, _PAPER)
     for row, versions in enumerate(comparison.rows):
         ours, *peers = versions
         panels: list[Version | None] = [None, *peers, ours]
         for column, version in enumerate(panels):
-            corner = column * (part.width + _GAP), row * (height + _GAP)
+            corner = column * (width + _GAP), row * (height + _GAP)
             canvas.paste(part.of(version.picture if version else comparison.original), corner)
             _write(canvas, corner[0], corner[1] + part.height + 5, *_words(comparison, version))
     canvas.info.clear()

@@ -83,7 +83,8 @@ def fragment(scenes: Sequence[Scene], *, fill: bool = False) -> str:
         if len(scene.shots) < 2:
             raise ValueError(f"{scene.name}: expected at least two versions, found {len(scene.shots)}")
     style, markup, script = (_text(name) for name in ("viewer.css", "viewer.html", "viewer.js"))
-    data = json.dumps([_plain(scene) for scene in scenes], ensure_ascii=False).replace("</", "<\\/")
+    data = json.dumps([_plain(scene) for scene in scenes], ensure_ascii=False)
+    data = data.replace("<", "\\u003c")  # a name with `<!--<script>` would keep the element open
     return (
         f'<style>\n{style}</style>\n<section class="viewer{" fill" if fill else ""}">\n{markup}'
         f'<script type="application/json">{data}</script>\n</section>\n<script>\n{script}</script>\n'

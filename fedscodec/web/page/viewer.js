@@ -134,7 +134,10 @@ function openAddress(text) {
   } catch {
     return showFault(`${text}: is no address`);
   }
-  const name = decodeURIComponent(url.pathname.split("/").pop()) || url.host;
+  let name = url.pathname.split("/").pop() || url.host;
+  try {
+    name = decodeURIComponent(name);
+  } catch {} // a percent sign that stands for itself
   return open(name, async () => {
     const answer = await fetch(url, { referrerPolicy: "no-referrer" }).catch(() => null);
     if (!answer) throw new FormatError("could not be fetched (the other server must allow it, by Access-Control-Allow-Origin)");
