@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -152,6 +153,39 @@ def test_a_truncated_picture_is_decoded_again(photos, suffix):
         assert size_if_whole(path) is None, length
     assert decode("--format", suffix)[0] == [1, 0, 0]
     assert path.read_bytes() == whole
+
+
+def _tiled(pixels):
+    """A TIFF in one tile of 96×64, as feds writes none."""
+    tags = ((256, 3, 96), (257, 3, 64), (258, 3, 8), (259, 3, 1), (262, 3, 1), (277, 3, 1), (322, 3, 96), (323, 3, 64))
+    places = ((324, 4, 8 + 2 + 12 * 10 + 4), (325, 4, 96 * 64))
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in (*tags, *places))
+    return b"II*\0" + struct.pack("<IH", 8, 10) + entries + bytes(4) + pixels.tobytes()
+
+
+def _bits(pixels):
+    return b"P4\n96 64\n" + np.packbits(pixels > 128, axis=1).tobytes()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "avif", "tif", "bmp", "pnm"])
+def test_somebodys_original_stays_whatever_it_has_at_its_end(photos, suffix):
+    encode(model=STUDENT)
+    os.utime("out/a.feds", (1, 1))
+    pixels = np.random.default_rng(1).integers(0, 256, (64, 96), np.uint8)
+    path = Path(f"back/a.{suffix}")
+    path.parent.mkdir()
+    if suffix == "tif":
+        data = _tiled(pixels)
+    elif suffix == "pnm":
+        data = _bits(pixels)
+    else:
+        Image.fromarray(pixels).convert("RGB").save(path)
+        data = path.read_bytes() + bytes(range(1, 256)) * 20  # as of a photograph that moves
+    path.write_bytes(data)
+    assert size_if_whole(path) == (96, 64)
+    assert decode("--format", suffix)[0] == [0, 1, 0]
+    assert path.read_bytes() == data
 
 
 def test_a_picture_of_another_size_or_kind_stays(photos):
