@@ -12,6 +12,7 @@ from PIL import Image
 
 from fedscodec.errors import ImageError
 from fedscodec.images import read_picture
+from fedscodec.images.metadata.exif import TURNS
 
 RAMP = np.linspace(0, 65535, 256 * 24).round().astype(np.uint16).reshape(24, 256)
 DEEP = np.random.default_rng(3).integers(0, 65536, (9, 13, 4)).astype(np.uint16)
@@ -212,6 +213,23 @@ def test_what_is_not_read_is_named(data: bytes, found: str) -> None:
     with pytest.raises(ImageError) as told:
         read_picture(data, name="x")
     assert str(told.value).startswith(f"x: expected a picture, found {found}")
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("orientation", range(9))
+def test_planes_of_16_bits_are_turned(orientation: int, channels: int) -> None:
+    values = DEEP[:, :, :channels]
+    planes = values.transpose(2, 0, 1).astype("<u2").tobytes()
+    size = len(planes) // channels
+    places = {273: tuple(8 + size * number for number in range(channels)), 279: (size,) * channels}
+    tags = {258: (16,) * channels, 262: (2,), 274: (orientation,), 284: (2,)} | ({338: (2,)} if channels > 3 else {})
+    picture = read_picture(tiff(planes, 13, 9, tags | places))
+    upright = Image.fromarray(rounded(values))
+    if orientation in TURNS:
+        upright = upright.transpose(TURNS[orientation])
+    assert np.array_equal(picture.pixels, np.asarray(upright)[:, :, :3])
+    if channels > 3:
+        assert np.array_equal(picture.alpha, np.asarray(upright)[:, :, 3])
 
 
 def test_planes_of_16_bits_and_big_tiff() -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 from ..errors import ImageError
 from .colour.curves import Curve
 from .containers.contents import Contents
+from .metadata.exif import ORIENTATION, TURNS
 
 _ROWS = 256  # made at once
 _HALVES = {"B": "L", "L": "B", "N": "B"}  # a raw mode for upper halves, and that which then gives the lower ones
@@ -172,7 +173,7 @@ def _is_in_planes(image: Image.Image) -> bool:
 def _planes(image: Image.Image, again: Any) -> _Deep:
     tags: Any = image.tag_v2  # type: ignore[attr-defined]
     stream: Any = again.fp
-    channels, (width, height) = len(tags[258]), image.size
+    channels, width, height = len(tags[258]), tags[256], tags[257]  # of which image.size may be the turned one
     if 273 not in tags or channels != len(image.mode) or tags.get(338, (2,))[0] == 1:
         raise ImageError("expected samples of a pixel side by side, found planes of 16 bits: save it in another way")
     found, wanted = sum(tags.get(279, ())), 2 * channels * width * height
@@ -184,7 +185,15 @@ def _planes(image: Image.Image, again: Any) -> _Deep:
         planes += stream.read(size)
     order = ">" if tags._endian == ">" else "<"
     values = np.frombuffer(planes, f"{order}u2").reshape(channels, height, width).transpose(1, 2, 0)
-    return values.astype(np.uint16), None, image.mode
+    return _turned(values.astype(np.uint16), image.getexif().get(ORIENTATION, 1)), None, image.mode
+
+
+def _turned(values: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Values [H, W, C] made upright, as Pillow turns a TIFF when it loads it."""
+    if orientation not in TURNS:
+        return values
+    down, across = ((1, 1), (1, -1), (-1, -1), (-1, 1))[(orientation - 1) % 4]
+    return (values.swapaxes(0, 1) if orientation > 4 else values)[::down, ::across]
 
 
 def _raw(tile: Any) -> str:
