@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 import pytest
-from made import SMOOTH, png, saved, tiff
+from made import SMOOTH, planar, png, saved, tiff
 from PIL import Image
 
 from fedscodec.errors import ImageError
@@ -217,19 +217,47 @@ def test_what_is_not_read_is_named(data: bytes, found: str) -> None:
 
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize("orientation", range(9))
-def test_planes_of_16_bits_are_turned(orientation: int, channels: int) -> None:
+@pytest.mark.parametrize("packed", [False, True])
+def test_planes_of_16_bits_are_turned(orientation: int, channels: int, packed: bool) -> None:
     values = DEEP[:, :, :channels]
-    planes = values.transpose(2, 0, 1).astype("<u2").tobytes()
-    size = len(planes) // channels
-    places = {273: tuple(8 + size * number for number in range(channels)), 279: (size,) * channels}
-    tags = {258: (16,) * channels, 262: (2,), 274: (orientation,), 284: (2,)} | ({338: (2,)} if channels > 3 else {})
-    picture = read_picture(tiff(planes, 13, 9, tags | places))
-    upright = Image.fromarray(rounded(values))
+    picture = read_picture(planar(values, {262: (2,), 274: (orientation,), 338: (2,) * (channels - 3)}, packed=packed))
+    upright = Image.fromarray((values >> 8).astype(np.uint8) if packed else rounded(values))
     if orientation in TURNS:
         upright = upright.transpose(TURNS[orientation])
     assert np.array_equal(picture.pixels, np.asarray(upright)[:, :, :3])
     if channels > 3:
+        assert picture.alpha is not None
         assert np.array_equal(picture.alpha, np.asarray(upright)[:, :, 3])
+    assert picture.warnings == ("16-bit colour was reduced to 8 bits.",)
+
+
+def test_colours_in_planes_are_divided_by_alpha_once() -> None:
+    values = DEEP | np.array([0, 0, 0, 0x8000], np.uint16)
+    values[:, :, :3] //= 2
+    picture = read_picture(planar(values, {262: (2,), 338: (1,)}, packed=True))
+    assert np.abs(picture.pixels.astype(int) - rounded(65535.0 * values[:, :, :3] / values[:, :, 3:])).max() <= 2
+    assert picture.alpha is not None
+    assert np.array_equal(picture.alpha, values[:, :, 3] >> 8)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("mode", "channels", "tags"),
+    [("LA", 2, {338: (2,)}), ("La", 2, {338: (1,)}), ("LAB", 3, {262: (8,)}), ("RGBA", 4, {262: (2,)})],
+)
+def test_planes_that_pillow_mixes_up_are_refused(
+    mode: str, channels: int, tags: dict[int, tuple[int, ...]], packed: bool
+) -> None:
+    values = rounded(DEEP[:, :, :channels])
+    data = planar(values, tags, packed=packed)
+    if mode == "RGBA" and not packed:
+        alpha = read_picture(data).alpha
+        assert alpha is not None
+        assert np.array_equal(alpha, values[:, :, 3])
+        return
+    found = f"^x: expected planes that Pillow reads, found planes of 8 bits in mode {mode}: save it with samples "
+    with pytest.raises(ImageError, match=found):
+        read_picture(data, name="x")
 
 
 def test_planes_of_16_bits_and_big_tiff() -> None:

@@ -138,8 +138,8 @@ def _deep(image: Image.Image, reopen: Reopen | None) -> _Deep | None:
     if image.mode == "F" or image.mode.startswith("I"):
         whole = np.asarray(_loaded(image))
         return whole[:, :, None], None, "L"
-    if reopen is not None and _is_in_planes(image):
-        return _planes(image, reopen())
+    if _is_in_planes(image):
+        return _planes(image, reopen)
     raws = {_raw(tile) for tile in getattr(image, "tile", ())}
     if reopen is None or len(raws) != 1:
         return None
@@ -161,21 +161,32 @@ def _deep(image: Image.Image, reopen: Reopen | None) -> _Deep | None:
 
 
 def _is_in_planes(image: Image.Image) -> bool:
-    """Whether an uncompressed TIFF has a 16-bit plane for each channel, which Pillow would decode to noise."""
+    """Whether a TIFF that is not loaded yet has a plane for each channel."""
     tags = getattr(image, "tag_v2", None) or {}
-    return (
-        image.format == "TIFF"
-        and image.mode in ("RGB", "RGBA", "CMYK")
-        and (tags.get(284), max(tags.get(258, (8,))), tags.get(259, 1)) == (2, 16, 1)
-    )
+    has_planes = image.format == "TIFF" and tags.get(284) == 2 and len(image.getbands()) > 1
+    return has_planes and bool(getattr(image, "tile", ()))
 
 
-def _planes(image: Image.Image, again: Any) -> _Deep:
+def _planes(image: Image.Image, reopen: Reopen | None) -> _Deep | None:
+    """Planes of 16 bits, which Pillow would decode to noise; None for those that Pillow decodes, to 8 bits.
+
+    Raises ImageError for planes that Pillow mixes up.
+    """
     tags: Any = image.tag_v2  # type: ignore[attr-defined]
+    packed, bits, extra = tags.get(259, 1) != 1, max(tags.get(258, (8,))), tags.get(338, ())
+    # Packed planes fill the first bands in memory, of which alpha is the fourth; if nothing says that the fourth is
+    # alpha, Pillow divides by it. For planes that are not packed it has no other modes than these.
+    sound = image.mode in ("RGB", "CMYK") or (image.mode == "RGBA" and (bool(extra) if packed else extra[:1] != (1,)))
+    whole = 273 in tags and len(tags.get(258, ())) == len(image.getbands()) and reopen is not None
+    if not sound or (bits == 16 and not packed and not whole):
+        found = f"planes of {bits} bits in mode {image.mode}"
+        raise ImageError(f"expected planes that Pillow reads, found {found}: save it with samples side by side")
+    return _raw_planes(image, tags, reopen()) if reopen is not None and bits == 16 and not packed else None
+
+
+def _raw_planes(image: Image.Image, tags: Any, again: Any) -> _Deep:
     stream: Any = again.fp
     channels, width, height = len(tags[258]), tags[256], tags[257]  # of which image.size may be the turned one
-    if 273 not in tags or channels != len(image.mode) or tags.get(338, (2,))[0] == 1:
-        raise ImageError("expected samples of a pixel side by side, found planes of 16 bits: save it in another way")
     found, wanted = sum(tags.get(279, ())), 2 * channels * width * height
     if found != wanted:  # before any of it is read: strips may lie over each other
         raise ImageError(f"expected {wanted} bytes in planes of 16 bits, found {found}")
