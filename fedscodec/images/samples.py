@@ -58,12 +58,12 @@ def to_8_bits(
         depth = "Floating-point" if scale.bits == 32 and image.mode == "F" else f"{scale.bits}-bit"
         contents.account.had("depth", f"{depth} {kind} was reduced to 8 bits.")
     deep = _deep(image, reopen)
-    if deep is None and scale.is_plain and chosen is None:
+    if deep is None and scale.is_plain and chosen is None and "transparency" not in image.info:
         image.load()
         return image
     if deep is None:
         image.load()
-        return _eight(image, scale, chosen)
+        return _eight(image, scale, chosen, contents.transparent)
     return _reduced(*deep, image, scale, contents, chosen)
 
 
@@ -261,10 +261,14 @@ def _reduced(
             out[top : top + _ROWS, :, c] = tables[c][part[:, :, c]] if tables else reduce[c](part[:, :, c])
     flat = _image_of(out, mode)
     if contents.transparent and len(contents.transparent) == channels:
-        whole = values if lower is None else values.astype(np.uint16) << 8 | lower
-        seen = (whole != np.array(contents.transparent, whole.dtype)).any(axis=2)
-        flat.putalpha(Image.fromarray(np.where(seen, 255, 0).astype(np.uint8)))
+        flat.putalpha(_seen(values if lower is None else values.astype(np.uint16) << 8 | lower, contents.transparent))
     return _with_info(flat, image)
+
+
+def _seen(values: NDArray[Any], transparent: tuple[int, ...]) -> Image.Image:
+    """The alpha of values [H, W, C]: 0 where all channels are those of the transparent colour, 255 elsewhere."""
+    seen = np.any([values[:, :, c] != value for c, value in enumerate(transparent)], axis=0)
+    return Image.fromarray(np.where(seen, 255, 0).astype(np.uint8))
 
 
 def _image_of(samples: NDArray[np.uint8], mode: str) -> Image.Image:
@@ -297,9 +301,13 @@ def _require_range(values: NDArray[Any], image: Image.Image, scale: Scale) -> No
 # ── Samples of 8 bits ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _eight(image: Image.Image, scale: Scale, curves: Sequence[Curve] | None) -> Image.Image:
-    """An 8-bit image with its white and curves applied; alpha does not change."""
-    if image.mode in ("P", "PA") or (image.mode == "RGB" and "transparency" in image.info):
+def _eight(
+    image: Image.Image, scale: Scale, curves: Sequence[Curve] | None, transparent: tuple[int, ...] | None
+) -> Image.Image:
+    """An 8-bit image with its white and curves applied; alpha does not change, and there is one if a colour is
+    transparent.
+    """
+    if image.mode in ("P", "PA"):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     elif image.mode == "1":
         image = image.convert("L")
@@ -312,7 +320,10 @@ def _eight(image: Image.Image, scale: Scale, curves: Sequence[Curve] | None) -> 
     tables = [_of_scale(eight, _of_channel(curves, c))(np.arange(256)).tolist() for c in range(bands)]
     if image.mode in ("LA", "RGBA"):
         tables.append(_of_scale(eight, None)(np.arange(256)).tolist())
-    return _with_info(image.point([level for table in tables for level in table]), image)
+    made = image.point([level for table in tables for level in table])
+    if transparent and len(transparent) == len(image.getbands()):
+        made.putalpha(_seen(np.atleast_3d(np.asarray(image)), transparent))
+    return _with_info(made, image)
 
 
 def _with_info(made: Image.Image, image: Image.Image) -> Image.Image:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 
 from ..colour.encodings import BY_SRGB, Encoding, by_code_points, by_gamma
-from .contents import COLOUR, EXIF, ICC, INFLATED_AT_MOST, IPTC, XMP, Contents, Density
+from .contents import COLOUR, EXIF, ICC, INFLATED_AT_MOST, IPTC, XMP, Contents, Density, decoded
 from .photoshop import read_resources
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -100,7 +100,7 @@ class _Walk:
 
     def transparency(self, body: bytes) -> None:
         if self.colour_type in (0, 2):
-            self.contents.transparent = struct.unpack(f">{1 + self.colour_type}H", body)
+            self.contents.transparent = decoded(struct.unpack(f">{1 + self.colour_type}H", body), self.depth)
 
     def significant_bits(self, body: bytes) -> None:
         if self.depth == 16:
