@@ -202,6 +202,8 @@ def test_no_colour_is_grey_however_it_is_stored(mode: str) -> None:
          "a TIFF of 3 floating-point samples of 32 bits (RGB), which Pillow does not read: save it with 8 or 16 bits"),
         (tiff(bytes(10), 8, 1, {258: (10,)}), "a TIFF of 1 sample of 10 bits (grey), which Pillow does not read"),
         (tiff(bytes(64), 4, 4, {258: (16, 16), 338: (2,)}), "a TIFF of 2 samples of 16 bits (grey), which Pillow"),
+        (b"MM\0+\0\x08" + bytes(30), "a BigTIFF that Pillow does not read: save it as a plain TIFF with 8 or 16 bits"),
+        (b"II+\0\x08\0" + bytes(30), "a BigTIFF that Pillow does not read: save it as a plain TIFF with 8 or 16 bits"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40), "a HEIC picture: pip install pillow-heif, and it is read"),
         (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1" + bytes(40), "an AVIF picture that Pillow cannot read"),
         (b"\xff\x0a" + bytes(30), "a JPEG XL picture"),
