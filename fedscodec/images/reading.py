@@ -205,9 +205,9 @@ def _enter_frames(image: Image.Image, contents: Contents) -> None:
 
 
 def _frames_of(image: Image.Image, contents: Contents) -> int:
-    stream: Any = getattr(image, "_fp", None)  # which a TIFF has even if it is loaded
-    if image.format == "TIFF" and hasattr(stream, "seek"):
-        return tiff.frames_of(stream)
+    opened: Any = image
+    if image.format == "TIFF":  # which keeps its file for other frames only, loaded or not
+        return tiff.frames_of(opened._fp) if getattr(opened, "is_animated", False) else 1
     return int(contents.frames or getattr(image, "n_frames", None) or 1)
 
 
