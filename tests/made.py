@@ -59,6 +59,17 @@ def tiff(samples: bytes, width: int, height: int, tags: dict[int, tuple[int, ...
     return head + samples + b"\0" * (len(samples) % 2) + table
 
 
+def planar(values: np.ndarray, tags: dict[int, tuple[int, ...]], *, packed: bool) -> bytes:
+    """A TIFF with a plane for each channel of uint8 or uint16 [H, W, C], deflated or not."""
+    height, width, channels = values.shape
+    planes = [values[:, :, c].tobytes() for c in range(channels)]
+    planes = [zlib.compress(plane) for plane in planes] if packed else planes
+    sizes = tuple(len(plane) for plane in planes)
+    starts = tuple(8 + sum(sizes[:c]) for c in range(channels))
+    given = {258: (8 * values.itemsize,) * channels, 259: (8 if packed else 1,), 273: starts, 279: sizes, 284: (2,)}
+    return tiff(b"".join(planes), width, height, given | tags)
+
+
 def segment(marker: int, body: bytes) -> bytes:
     """A segment of JPEG."""
     return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body

@@ -120,6 +120,48 @@ def test_png(depth: int, colour: int, data: str, extra: Any, expected: list[Any]
     assert (picture.pixels.tolist(), picture.warnings) == ([expected], warnings)
 
 
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+@pytest.mark.parametrize("opened", [False, True])
+@pytest.mark.parametrize("curve", [(), ((b"gAMA", struct.pack(">I", 100_000)),)])
+def test_a_transparent_grey_of_png(depth: int, opened: bool, curve: tuple[tuple[bytes, bytes], ...]) -> None:
+    greys = np.arange(2**depth)
+    packed = int("".join(f"{grey:0{depth}b}" for grey in greys).ljust(8, "0"), 2).to_bytes(-(-depth * 2**depth // 8))
+    above = 0 if opened or depth == 8 else 0x0100  # bits that do not count
+    shown = greys / greys.max()
+    if curve:
+        shown = np.where(shown <= 0.0031308, 12.92 * shown, 1.055 * np.maximum(shown, 1e-9) ** (1 / 2.4) - 0.055)
+    for clear in {0, 1, 2**depth - 1}:
+        trns = (b"tRNS", struct.pack(">H", clear | above))
+        data = png(2**depth, 1, depth, 0, b"\0" + packed, *curve, trns)
+        picture = read_picture(Image.open(io.BytesIO(data)) if opened else data)
+        assert picture.alpha is not None
+        assert picture.alpha[0].tolist() == [0 if grey == clear else 255 for grey in greys]
+        seen = greys != clear
+        assert np.array_equal(picture.pixels[0, seen, 0], np.floor(255 * shown + 0.5)[seen])
+        assert picture.grey
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_a_transparent_colour_of_16_bits_in_an_opened_png(loaded: bool) -> None:
+    def opened(colour: int, samples: list[int], clear: list[int]) -> Image.Image:
+        data = b"\0" + struct.pack(f">{len(samples)}H", *samples)
+        trns = (b"tRNS", struct.pack(f">{len(clear)}H", *clear))
+        image = Image.open(io.BytesIO(png(len(samples) // len(clear), 1, 16, colour, data, trns)))
+        if loaded:
+            image.load()
+        return image
+
+    grey = read_picture(opened(0, [1000, 1001, 65535], [1000])).alpha
+    assert grey is not None
+    assert grey.tolist() == [[0, 255, 255]]
+    picture = read_picture(opened(2, [1, 2, 3000, 1, 2, 3001, 9, 9, 9], [1, 2, 3001]))
+    if loaded:  # of which Pillow has kept the upper 8 bits
+        assert (picture.alpha, picture.warnings) == (None, ("The transparent colour was not kept.",))
+    else:
+        assert picture.alpha is not None
+        assert picture.alpha.tolist() == [[255, 0, 255]]
+
+
 @pytest.mark.parametrize(("mode", "values"), [("F", [0.0, 2.0]), ("F", [float("nan")]), ("I", [-1, 70000])])
 def test_samples_of_unknown_scale_are_refused(mode: str, values: list[Any]) -> None:
     white = {"F": 1, "I": 65535}[mode]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
-from made import box, jpeg, segment, tiff
+from made import box, jpeg, png, segment, tiff
 from PIL import Image
 
 from fedscodec.errors import ImageError
 from fedscodec.images import Picture, picture_bytes, read_picture
+from fedscodec.images.account import Account, listed
 from fedscodec.images.colour.icc import space_of, tags_of
 from fedscodec.images.containers import bmff
+from fedscodec.images.containers.tiff import frames_of
 from fedscodec.images.metadata.directories import first_of
 from fedscodec.images.metadata.exif import ExifBlock
 from fedscodec.images.metadata.texts import texts_in
@@ -128,3 +131,79 @@ def test_planes_of_a_tiff_are_not_read_if_they_are_too_long() -> None:
     tags = {258: (16,) * 3, 262: (2,), 284: (2,), 273: (8,) * 3, 279: (len(planes),) * 3}
     with pytest.raises(ImageError, match=f"^x: expected {len(planes)} bytes in planes of 16 bits, found {3 * 96}$"):
         read_picture(tiff(planes, 4, 4, tags), name="x")
+
+
+def test_a_run_of_fill_bytes_in_a_jpeg_is_looked_at_once() -> None:
+    plain = jpeg()
+    picture = read_picture(plain)
+    for run in (b"\xff" * 200_000 + b"\0", b"\xff" * 200_000):  # to be tried from each byte, these take minutes
+        filled = read_picture(plain[:-2] + run + plain[-2:])
+        assert np.array_equal(filled.pixels, picture.pixels)
+        assert filled.warnings == ()
+    words = segment(0xFE, b"words\xff")
+    assert read_picture(plain[:2] + b"\xff" * 9 + words + words + plain[2:]).xmp == read_picture(jpeg(words, words)).xmp
+
+
+def test_of_many_names_and_messages_the_first_are_told() -> None:
+    assert [listed("abc"[:count]) for count in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
+    assert listed(map(str, range(12))) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 11"
+    assert listed(map(str, range(5000))) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 4,988 more"
+    names = [bytes([97 + number // 26, 97 + number % 26, 65, 97]) for number in range(200)]
+    picture = read_picture(png(np.zeros((2, 2), np.uint8), *((name, b"") for name in names + names)))
+    first = ", ".join(name.decode() for name in names[:12])
+    assert picture.warnings == (f"The PNG chunks {first} and 188 more were not kept.",)
+    account = Account()
+    for number in range(1200):
+        account.had(f"Block {number}")
+    assert account.sentences[99:] == ("Block 99 was not kept.", "1,100 more messages like these were left out.")
+
+
+def directories(order: str, count: int, last: int) -> bytes:
+    """A TIFF of so many directories of one tag, the last of which points to `last`."""
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8)
+    places = [*(8 + 18 * number for number in range(1, count)), last]
+    return head + b"".join(struct.pack(f"{order}HHHIII", 1, 256, 4, 1, 7, place) for place in places)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("count", "last", "found"),
+    [(1, 0, 1), (3, 0, 3), (3, 26, 3), (3, 8, 3), (3, 9999, 3), (3, 2**32 - 1, 3), (1000, 0, 1000), (9000, 0, 1001)],
+)
+def test_directories_of_a_tiff_are_counted_up_to_a_limit(order: str, count: int, last: int, found: int) -> None:
+    stream = io.BytesIO(directories(order, count, last))
+    stream.seek(5)
+    assert (frames_of(stream), stream.tell()) == (found, 5)
+
+
+@pytest.mark.parametrize(("pages", "told"), [(1, None), (3, "3"), (1500, "more than 1000")])
+def test_pages_of_a_tiff_are_told(pages: int, told: str | None, tmp_path: Path) -> None:
+    page = Image.new("L", (4, 4), 9)
+    buffer = io.BytesIO()
+    page.save(buffer, "TIFF")
+    data, at = bytearray(buffer.getvalue()), struct.unpack("<I", buffer.getvalue()[4:8])[0]
+    end = at + 2 + 12 * struct.unpack_from("<H", data, at)[0]  # where the offset of the next directory stands
+    table = bytes(data[at:end])
+    for _ in range(pages - 1):
+        struct.pack_into("<I", data, end, len(data))
+        data += table + bytes(4)
+        end = len(data) - 4
+    expected = (f"Only frame 1 of {told} was read.",) if told else ()
+    assert read_picture(bytes(data)).warnings == expected
+    (tmp_path / "x.tif").write_bytes(data)
+    with Image.open(tmp_path / "x.tif") as opened:
+        opened.load()
+        assert read_picture(opened).warnings == expected
+    if pages == 1:  # whose file is closed by now
+        assert read_picture(opened).warnings == expected
+
+
+def test_pages_of_a_big_tiff_are_told() -> None:
+    entries = b"".join(
+        struct.pack("<HHQQ", tag, kind, 1, value)
+        for tag, kind, value in ((256, 3, 2), (257, 3, 1), (258, 3, 8), (262, 3, 1), (273, 4, 16), (279, 4, 2))
+    )
+    page = struct.pack("<Q", 6) + entries
+    head = b"II+\0\x08\0\0\0" + struct.pack("<Q", 24) + b"\x09\xf0" + bytes(6)
+    picture = read_picture(head + page + struct.pack("<Q", 24 + len(page) + 8) + page + bytes(8))
+    assert (picture.pixels[0, :, 0].tolist(), picture.warnings) == ([9, 240], ("Only frame 1 of 2 was read.",))

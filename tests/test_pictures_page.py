@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import SMOOTH, jpeg, png, saved, segment, tiff
+from made import SMOOTH, jpeg, planar, png, saved, segment, tiff
 from PIL import Image
 
 from fedscodec.codec.exact import worse_than_flat
@@ -52,6 +52,7 @@ def all_told() -> list[str]:
         told(jpeg() + b"a film of somebody's phone"),
         told(png(SMOOTH, end=False)),
         told(tiff(bytes(96), 2, 4, {258: (32, 32, 32), 262: (2,), 339: (3, 3, 3)})),
+        told(planar(SMOOTH[:, :, :2], {338: (2,)}, packed=True)),
         not_kept(Picture(SMOOTH, alpha=SMOOTH[:, :, 0]), "jpg"),
         (worse_than_flat(checks, Picture(255 - checks.pixels)),),
     ]

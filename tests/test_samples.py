@@ -7,11 +7,12 @@ import struct
 
 import numpy as np
 import pytest
-from made import SMOOTH, png, saved, tiff
+from made import SMOOTH, planar, png, saved, tiff
 from PIL import Image
 
 from fedscodec.errors import ImageError
 from fedscodec.images import read_picture
+from fedscodec.images.metadata.exif import TURNS
 
 RAMP = np.linspace(0, 65535, 256 * 24).round().astype(np.uint16).reshape(24, 256)
 DEEP = np.random.default_rng(3).integers(0, 65536, (9, 13, 4)).astype(np.uint16)
@@ -201,6 +202,8 @@ def test_no_colour_is_grey_however_it_is_stored(mode: str) -> None:
          "a TIFF of 3 floating-point samples of 32 bits (RGB), which Pillow does not read: save it with 8 or 16 bits"),
         (tiff(bytes(10), 8, 1, {258: (10,)}), "a TIFF of 1 sample of 10 bits (grey), which Pillow does not read"),
         (tiff(bytes(64), 4, 4, {258: (16, 16), 338: (2,)}), "a TIFF of 2 samples of 16 bits (grey), which Pillow"),
+        (b"MM\0+\0\x08" + bytes(30), "a BigTIFF that Pillow does not read: save it as a plain TIFF with 8 or 16 bits"),
+        (b"II+\0\x08\0" + bytes(30), "a BigTIFF that Pillow does not read: save it as a plain TIFF with 8 or 16 bits"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40), "a HEIC picture: pip install pillow-heif, and it is read"),
         (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1" + bytes(40), "an AVIF picture that Pillow cannot read"),
         (b"\xff\x0a" + bytes(30), "a JPEG XL picture"),
@@ -212,6 +215,51 @@ def test_what_is_not_read_is_named(data: bytes, found: str) -> None:
     with pytest.raises(ImageError) as told:
         read_picture(data, name="x")
     assert str(told.value).startswith(f"x: expected a picture, found {found}")
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("orientation", range(9))
+@pytest.mark.parametrize("packed", [False, True])
+def test_planes_of_16_bits_are_turned(orientation: int, channels: int, packed: bool) -> None:
+    values = DEEP[:, :, :channels]
+    picture = read_picture(planar(values, {262: (2,), 274: (orientation,), 338: (2,) * (channels - 3)}, packed=packed))
+    upright = Image.fromarray((values >> 8).astype(np.uint8) if packed else rounded(values))
+    if orientation in TURNS:
+        upright = upright.transpose(TURNS[orientation])
+    assert np.array_equal(picture.pixels, np.asarray(upright)[:, :, :3])
+    if channels > 3:
+        assert picture.alpha is not None
+        assert np.array_equal(picture.alpha, np.asarray(upright)[:, :, 3])
+    assert picture.warnings == ("16-bit colour was reduced to 8 bits.",)
+
+
+def test_colours_in_planes_are_divided_by_alpha_once() -> None:
+    values = DEEP | np.array([0, 0, 0, 0x8000], np.uint16)
+    values[:, :, :3] //= 2
+    picture = read_picture(planar(values, {262: (2,), 338: (1,)}, packed=True))
+    assert np.abs(picture.pixels.astype(int) - rounded(65535.0 * values[:, :, :3] / values[:, :, 3:])).max() <= 2
+    assert picture.alpha is not None
+    assert np.array_equal(picture.alpha, values[:, :, 3] >> 8)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("mode", "channels", "tags"),
+    [("LA", 2, {338: (2,)}), ("La", 2, {338: (1,)}), ("LAB", 3, {262: (8,)}), ("RGBA", 4, {262: (2,)})],
+)
+def test_planes_that_pillow_mixes_up_are_refused(
+    mode: str, channels: int, tags: dict[int, tuple[int, ...]], packed: bool
+) -> None:
+    values = rounded(DEEP[:, :, :channels])
+    data = planar(values, tags, packed=packed)
+    if mode == "RGBA" and not packed:
+        alpha = read_picture(data).alpha
+        assert alpha is not None
+        assert np.array_equal(alpha, values[:, :, 3])
+        return
+    found = f"^x: expected planes that Pillow reads, found planes of 8 bits in mode {mode}: save it with samples "
+    with pytest.raises(ImageError, match=found):
+        read_picture(data, name="x")
 
 
 def test_planes_of_16_bits_and_big_tiff() -> None:

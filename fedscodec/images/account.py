@@ -6,6 +6,10 @@ replaces its message. At the end everything left is reported, so that nothing is
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+_NAMES, _SENTENCES = 12, 100  # told at most: a file can have any number of names
+
 
 class Account:
     """A list of what the picture had, each with the message to report unless it is kept.
@@ -37,5 +41,16 @@ class Account:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """The messages, in the order of discovery."""
-        return tuple(self._sentences.values())
+        """The messages, in the order of discovery; of a great many the first, and how many more there are."""
+        told = list(self._sentences.values())
+        if len(told) > _SENTENCES:
+            told[_SENTENCES:] = [f"{len(told) - _SENTENCES:,} more messages like these were left out."]
+        return tuple(told)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a message: "a", "a and b", "a, b and c"; of a great many the first, "and 88 more"."""
+    *first, last = names
+    if len(first) >= _NAMES:
+        first, last = first[:_NAMES], f"{len(first) + 1 - _NAMES:,} more"
+    return f"{', '.join(first)} and {last}" if first else last

@@ -14,7 +14,7 @@ from functools import partial
 from io import BytesIO
 from os import PathLike, fsdecode
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -196,11 +196,19 @@ def _upright(image: Image.Image, colour: Choice, kept: Kept, contents: Contents)
 
 
 def _enter_frames(image: Image.Image, contents: Contents) -> None:
-    frames = int(contents.frames or getattr(image, "n_frames", None) or 1)
+    frames = _frames_of(image, contents)
     if frames > 1 and image.format != "PSD":  # whose frames are layers, and all are in what is read
         if contents.account.has(GAIN_MAP) and image.format == "MPO" and frames == 2:
             return  # that is the other frame
-        contents.account.had("frames", f"Only frame {image.tell() + 1} of {frames} was read.")
+        told = f"more than {frames - 1}" if image.format == "TIFF" and frames > tiff.FRAMES_AT_MOST else frames
+        contents.account.had("frames", f"Only frame {image.tell() + 1} of {told} was read.")
+
+
+def _frames_of(image: Image.Image, contents: Contents) -> int:
+    opened: Any = image
+    if image.format == "TIFF":  # which keeps its file for other frames only, loaded or not
+        return tiff.frames_of(opened._fp) if getattr(opened, "is_animated", False) else 1
+    return int(contents.frames or getattr(image, "n_frames", None) or 1)
 
 
 def _flattened(image: Image.Image, colour: Choice, contents: Contents) -> tuple[Image.Image, Image.Image | None]:

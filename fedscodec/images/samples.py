@@ -17,6 +17,7 @@ from PIL import Image
 from ..errors import ImageError
 from .colour.curves import Curve
 from .containers.contents import Contents
+from .metadata.exif import ORIENTATION, TURNS
 
 _ROWS = 256  # made at once
 _HALVES = {"B": "L", "L": "B", "N": "B"}  # a raw mode for upper halves, and that which then gives the lower ones
@@ -57,12 +58,12 @@ def to_8_bits(
         depth = "Floating-point" if scale.bits == 32 and image.mode == "F" else f"{scale.bits}-bit"
         contents.account.had("depth", f"{depth} {kind} was reduced to 8 bits.")
     deep = _deep(image, reopen)
-    if deep is None and scale.is_plain and chosen is None:
+    if deep is None and scale.is_plain and chosen is None and "transparency" not in image.info:
         image.load()
         return image
     if deep is None:
         image.load()
-        return _eight(image, scale, chosen)
+        return _eight(image, scale, chosen, contents.transparent)
     return _reduced(*deep, image, scale, contents, chosen)
 
 
@@ -137,8 +138,8 @@ def _deep(image: Image.Image, reopen: Reopen | None) -> _Deep | None:
     if image.mode == "F" or image.mode.startswith("I"):
         whole = np.asarray(_loaded(image))
         return whole[:, :, None], None, "L"
-    if reopen is not None and _is_in_planes(image):
-        return _planes(image, reopen())
+    if _is_in_planes(image):
+        return _planes(image, reopen)
     raws = {_raw(tile) for tile in getattr(image, "tile", ())}
     if reopen is None or len(raws) != 1:
         return None
@@ -160,21 +161,32 @@ def _deep(image: Image.Image, reopen: Reopen | None) -> _Deep | None:
 
 
 def _is_in_planes(image: Image.Image) -> bool:
-    """Whether an uncompressed TIFF has a 16-bit plane for each channel, which Pillow would decode to noise."""
+    """Whether a TIFF that is not loaded yet has a plane for each channel."""
     tags = getattr(image, "tag_v2", None) or {}
-    return (
-        image.format == "TIFF"
-        and image.mode in ("RGB", "RGBA", "CMYK")
-        and (tags.get(284), max(tags.get(258, (8,))), tags.get(259, 1)) == (2, 16, 1)
-    )
+    has_planes = image.format == "TIFF" and tags.get(284) == 2 and len(image.getbands()) > 1
+    return has_planes and bool(getattr(image, "tile", ()))
 
 
-def _planes(image: Image.Image, again: Any) -> _Deep:
+def _planes(image: Image.Image, reopen: Reopen | None) -> _Deep | None:
+    """Planes of 16 bits, which Pillow would decode to noise; None for those that Pillow decodes, to 8 bits.
+
+    Raises ImageError for planes that Pillow mixes up.
+    """
     tags: Any = image.tag_v2  # type: ignore[attr-defined]
+    packed, bits, extra = tags.get(259, 1) != 1, max(tags.get(258, (8,))), tags.get(338, ())
+    # Packed planes fill the first bands in memory, of which alpha is the fourth; if nothing says that the fourth is
+    # alpha, Pillow divides by it. For planes that are not packed it has no other modes than these.
+    sound = image.mode in ("RGB", "CMYK") or (image.mode == "RGBA" and (bool(extra) if packed else extra[:1] != (1,)))
+    whole = 273 in tags and len(tags.get(258, ())) == len(image.getbands()) and reopen is not None
+    if not sound or (bits == 16 and not packed and not whole):
+        found = f"planes of {bits} bits in mode {image.mode}"
+        raise ImageError(f"expected planes that Pillow reads, found {found}: save it with samples side by side")
+    return _raw_planes(image, tags, reopen()) if reopen is not None and bits == 16 and not packed else None
+
+
+def _raw_planes(image: Image.Image, tags: Any, again: Any) -> _Deep:
     stream: Any = again.fp
-    channels, (width, height) = len(tags[258]), image.size
-    if 273 not in tags or channels != len(image.mode) or tags.get(338, (2,))[0] == 1:
-        raise ImageError("expected samples of a pixel side by side, found planes of 16 bits: save it in another way")
+    channels, width, height = len(tags[258]), tags[256], tags[257]  # of which image.size may be the turned one
     found, wanted = sum(tags.get(279, ())), 2 * channels * width * height
     if found != wanted:  # before any of it is read: strips may lie over each other
         raise ImageError(f"expected {wanted} bytes in planes of 16 bits, found {found}")
@@ -184,7 +196,15 @@ def _planes(image: Image.Image, again: Any) -> _Deep:
         planes += stream.read(size)
     order = ">" if tags._endian == ">" else "<"
     values = np.frombuffer(planes, f"{order}u2").reshape(channels, height, width).transpose(1, 2, 0)
-    return values.astype(np.uint16), None, image.mode
+    return _turned(values.astype(np.uint16), image.getexif().get(ORIENTATION, 1)), None, image.mode
+
+
+def _turned(values: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Values [H, W, C] made upright, as Pillow turns a TIFF when it loads it."""
+    if orientation not in TURNS:
+        return values
+    down, across = ((1, 1), (1, -1), (-1, -1), (-1, 1))[(orientation - 1) % 4]
+    return (values.swapaxes(0, 1) if orientation > 4 else values)[::down, ::across]
 
 
 def _raw(tile: Any) -> str:
@@ -241,10 +261,14 @@ def _reduced(
             out[top : top + _ROWS, :, c] = tables[c][part[:, :, c]] if tables else reduce[c](part[:, :, c])
     flat = _image_of(out, mode)
     if contents.transparent and len(contents.transparent) == channels:
-        whole = values if lower is None else values.astype(np.uint16) << 8 | lower
-        seen = (whole != np.array(contents.transparent, whole.dtype)).any(axis=2)
-        flat.putalpha(Image.fromarray(np.where(seen, 255, 0).astype(np.uint8)))
+        flat.putalpha(_seen(values if lower is None else values.astype(np.uint16) << 8 | lower, contents.transparent))
     return _with_info(flat, image)
+
+
+def _seen(values: NDArray[Any], transparent: tuple[int, ...]) -> Image.Image:
+    """The alpha of values [H, W, C]: 0 where all channels are those of the transparent colour, 255 elsewhere."""
+    seen = np.any([values[:, :, c] != value for c, value in enumerate(transparent)], axis=0)
+    return Image.fromarray(np.where(seen, 255, 0).astype(np.uint8))
 
 
 def _image_of(samples: NDArray[np.uint8], mode: str) -> Image.Image:
@@ -277,9 +301,13 @@ def _require_range(values: NDArray[Any], image: Image.Image, scale: Scale) -> No
 # ── Samples of 8 bits ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _eight(image: Image.Image, scale: Scale, curves: Sequence[Curve] | None) -> Image.Image:
-    """An 8-bit image with its white and curves applied; alpha does not change."""
-    if image.mode in ("P", "PA") or (image.mode == "RGB" and "transparency" in image.info):
+def _eight(
+    image: Image.Image, scale: Scale, curves: Sequence[Curve] | None, transparent: tuple[int, ...] | None
+) -> Image.Image:
+    """An 8-bit image with its white and curves applied; alpha does not change, and there is one if a colour is
+    transparent.
+    """
+    if image.mode in ("P", "PA"):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     elif image.mode == "1":
         image = image.convert("L")
@@ -292,7 +320,10 @@ def _eight(image: Image.Image, scale: Scale, curves: Sequence[Curve] | None) -> 
     tables = [_of_scale(eight, _of_channel(curves, c))(np.arange(256)).tolist() for c in range(bands)]
     if image.mode in ("LA", "RGBA"):
         tables.append(_of_scale(eight, None)(np.arange(256)).tolist())
-    return _with_info(image.point([level for table in tables for level in table]), image)
+    made = image.point([level for table in tables for level in table])
+    if transparent and len(transparent) == len(image.getbands()):
+        made.putalpha(_seen(np.atleast_3d(np.asarray(image)), transparent))
+    return _with_info(made, image)
 
 
 def _with_info(made: Image.Image, image: Image.Image) -> Image.Image:

@@ -31,14 +31,23 @@ class Density:
         )  # fmt: skip
 
 
+def decoded(samples: tuple[int, ...], depth: int) -> tuple[int, ...]:
+    """Samples of a transparent colour in a PNG as Pillow gives those of the pixels: less than 8 bits become 8.
+
+    Bits above the depth do not count.
+    """
+    most = 2**depth - 1
+    return tuple((sample & most) * (255 // most if depth < 8 else 1) for sample in samples)
+
+
 @dataclass
 class Contents:
     """What was found besides the samples of a picture; items without their own field are in the account only.
 
     `icc`, `exif` (from its TIFF header on), `xmp` and `iptc` are blocks as in the file, `texts` pairs of keyword and
     text. `encoding`: how colours are described other than by a profile. `bits`: per sample, if the file says so.
-    `transparent`: the samples that are transparent. `frames`: how many, None if Pillow must be asked. `turned`: the
-    container alone says how the picture is turned.
+    `transparent`: the samples of the colour that is transparent, as `decoded` gives them. `frames`: how many, None if
+    Pillow must be asked. `turned`: the container alone says how the picture is turned.
     """
 
     account: Account = field(default_factory=Account)

@@ -10,7 +10,7 @@ from PIL import Image
 from ..colour.encodings import by_gamma
 from ..metadata.exif import DESCRIPTIVE, EXIF_PREFIX, ORIENTATION
 from . import tiff
-from .contents import COLOUR, EXIF, ICC, IPTC, XMP, Contents, Density
+from .contents import COLOUR, EXIF, ICC, IPTC, XMP, Contents, Density, decoded
 
 _RESOURCE_OF_IPTC = 1028
 _OF_A_PROGRAM = ("Created by OpenJPEG", "Kakadu")  # comments that say nothing of the picture
@@ -27,6 +27,7 @@ def inspect(image: Image.Image, beside: Mapping[str, bytes]) -> Contents:
     """Read what an image has besides its pixels from its info and tags; `beside` replaces icc_profile, exif and xmp."""
     info: dict[Any, Any] = {**image.info, **beside}
     contents = Contents(turned=image.format in ("AVIF", "HEIF"))
+    _enter_transparent(image, contents)  # first, as looking for Exif may load the image
     for key, what in (("icc_profile", ICC), ("xmp", XMP)):
         value = info.get(key)
         contents.found(what, value.encode() if isinstance(value, str) else bytes(value or b""))
@@ -79,3 +80,17 @@ def _enter_colour(info: dict[Any, Any], contents: Contents) -> None:
     if encoding is not None and (not encoding.is_as_coded or encoding.primaries):
         contents.encoding = encoding
         contents.account.had(COLOUR)
+
+
+def _enter_transparent(image: Image.Image, contents: Contents) -> None:
+    """The transparent colour, for which Pillow has the samples of the file, whatever it has made of those of pixels."""
+    found = image.info.get("transparency")
+    if image.mode not in ("1", "L", "I", "I;16", "RGB") or not isinstance(found, int | tuple):
+        return
+    samples = found if isinstance(found, tuple) else (found,)
+    raw = "".join(str(tile[3]) for tile in getattr(image, "tile", ()))
+    depth = 16 if image.mode.startswith("I") or ";16" in raw else {"L;2": 2, "L;4": 4}.get(raw, 8)
+    if not raw and max(samples) >= 2**depth:  # pixels of 16 bits, of which only the upper 8 are left
+        contents.account.had("The transparent colour")
+    else:
+        contents.transparent = decoded(samples, depth)

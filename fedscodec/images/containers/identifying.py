@@ -23,6 +23,7 @@ _OTHERS = {
     b"BPG\xfb": "a BPG picture", b"v/1\x01": "an OpenEXR picture", b"#?RADIANCE": "a Radiance HDR picture",
     b"FEDS": "a .feds file, which feds decode makes a picture of",
 }  # fmt: skip
+_BIG_ENDIAN = b"MM\0+"  # BigTIFF, of which Pillow looks for the first directory where there is none
 RAW_TIFF = (b"II*\0\x10\0\0\0CR", b"IIRO", b"IIU\0")
 
 
@@ -38,6 +39,8 @@ def identify(stream: BinaryIO, max_pixels: int | None = None) -> Image.Image:
         raise ImageError("expected a picture, found an empty file")
     if bmff.kind_of(prefix) in ("HEIC", "HEIF"):
         register_heif()
+    if prefix.startswith(_BIG_ENDIAN):
+        raise _unreadable(prefix, stream, max_pixels)
     tried = set(NEVER_READ)
     for load_plugins in (Image.preinit, Image.init):
         load_plugins()
@@ -68,6 +71,8 @@ def _unreadable(head: bytes, stream: BinaryIO, max_pixels: int | None) -> ImageE
         stream.seek(0)
         description = tiff.describe(head, stream.read())
         found = f"found {description or 'a damaged TIFF'}, which Pillow does not read: save it with 8 or 16 bits"
+    elif head.startswith(tiff.BIG):
+        found = "found a BigTIFF that Pillow does not read: save it as a plain TIFF with 8 or 16 bits"
     elif head.startswith(RAW_TIFF):
         found = "found a raw photograph: develop it first"
     elif head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):

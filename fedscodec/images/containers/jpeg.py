@@ -12,7 +12,7 @@ EXIF_HEAD, XMP_HEAD = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 EXTENSION_HEAD = b"http://ns.adobe.com/xmp/extension/\0"
 _ICC_HEAD, _PHOTOSHOP_HEAD = b"ICC_PROFILE\0", b"Photoshop 3.0\0"
 _GAIN_MAPS = (b"urn:iso:std:iso:ts:21496:-1", b"http://ns.adobe.com/hdr-gain-map/1.0/", b"aux:hdrgainmap")
-_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # of a run of FF its end, so that no byte is looked at twice
 _END, _COMMENT, _APP0 = 0xD9, 0xFE, 0xE0
 _BARE = (0x01, 0xD8, *range(0xD0, 0xD8))  # markers without a length
 _OF_THE_DECODER = b"Adobe"
@@ -90,12 +90,12 @@ def _other(marker: int, body: bytes, contents: Contents) -> None:
 
 def _joined(parts: dict[int, bytes]) -> bytes:
     """Join an XMP extension from its parts by their offsets; empty, which is never valid, if one is missing."""
-    whole = b""
+    whole = bytearray()
     for offset in sorted(parts):
         if offset != len(whole):
             return b""
         whole += parts[offset]
-    return whole
+    return bytes(whole)
 
 
 def _text(body: bytes) -> str:

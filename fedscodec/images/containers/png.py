@@ -10,8 +10,9 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 
+from ..account import listed
 from ..colour.encodings import BY_SRGB, Encoding, by_code_points, by_gamma
-from .contents import COLOUR, EXIF, ICC, INFLATED_AT_MOST, IPTC, XMP, Contents, Density
+from .contents import COLOUR, EXIF, ICC, INFLATED_AT_MOST, IPTC, XMP, Contents, Density, decoded
 from .photoshop import read_resources
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -33,7 +34,7 @@ class _Walk:
         self.colours: dict[bytes, Encoding] = {}
         self.exponent: float | None = None
         self.chromaticities: tuple[float, ...] | None = None
-        self.others: list[str] = []
+        self.others: dict[str, None] = {}
 
     def done(self) -> tuple[Contents, bytes]:
         for kind, body, whole, sound in self._chunks():
@@ -48,8 +49,8 @@ class _Walk:
                 except (struct.error, ValueError, IndexError, zlib.error):
                     name = _name(kind)
                     self.contents.account.had(name, f"The PNG chunk {name} was damaged and was not kept.")
-            elif not kind[:1].isupper() and kind not in _OF_ANIMATIONS and _name(kind) not in self.others:
-                self.others.append(_name(kind))
+            elif not kind[:1].isupper() and kind not in _OF_ANIMATIONS:
+                self.others[_name(kind)] = None
         self._settle()
         return self.contents, b"".join(self.kept)
 
@@ -80,7 +81,7 @@ class _Walk:
         if self.others:
             plural = "chunks" if len(self.others) > 1 else "chunk"
             were = "were" if len(self.others) > 1 else "was"
-            account.had("chunks", f"The PNG {plural} {_listed(self.others)} {were} not kept.")
+            account.had("chunks", f"The PNG {plural} {listed(self.others)} {were} not kept.")
 
     def _settle_colour(self) -> None:
         if self.exponent is not None or self.chromaticities is not None:
@@ -100,7 +101,7 @@ class _Walk:
 
     def transparency(self, body: bytes) -> None:
         if self.colour_type in (0, 2):
-            self.contents.transparent = struct.unpack(f">{1 + self.colour_type}H", body)
+            self.contents.transparent = decoded(struct.unpack(f">{1 + self.colour_type}H", body), self.depth)
 
     def significant_bits(self, body: bytes) -> None:
         if self.depth == 16:
@@ -233,7 +234,3 @@ def _check(kind: bytes, body: bytes) -> bytes:
 
 def _name(kind: bytes) -> str:
     return kind.decode("ascii", "backslashreplace")
-
-
-def _listed(names: list[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

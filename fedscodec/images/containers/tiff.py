@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
+from os import SEEK_CUR
 from typing import Any, BinaryIO
 
+from ..account import listed
+from ..metadata.directories import ENTRY, GPS, INTEROP, LONG, Directory, Entry, below, first_of, order_of, packed
 from ..metadata.directories import EXIF as EXIF_TAG
-from ..metadata.directories import GPS, INTEROP, LONG, Directory, Entry, below, first_of, order_of, packed
 from ..metadata.exif import DESCRIPTIVE, ORIENTATION
 from .contents import EXIF, ICC, IPTC, XMP, Contents
 from .photoshop import read_resources
@@ -18,6 +21,8 @@ BIG = (b"II+\0", b"MM\0+")
 """First bytes of a BigTIFF, which has other directories."""
 _HEAD = 2**16  # in which Exif may stay where it stands
 _FILE_AT_MOST = 2**32
+FRAMES_AT_MOST = 1000
+"""Directories that are counted."""
 OF_THE_SAMPLES = frozenset((
     254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 284, 288, 289, 290, 291,
     292, 293, 297, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 326, 327, 328, 330, 332, 334, 336, 338, 339, 340,
@@ -43,6 +48,29 @@ def inspect(stream: BinaryIO, tags: Any) -> Contents:
     return contents
 
 
+def frames_of(stream: BinaryIO) -> int:
+    """How many directories follow one another, up to one more than FRAMES_AT_MOST; a loop or damage ends them.
+
+    Pillow's `n_frames` reads all their tags, and compares each directory with all those before it.
+    """
+    here = stream.tell()
+    stream.seek(0)
+    head = stream.read(16)
+    order = "<" if head.startswith(b"II") else ">"
+    count, entry, offset = ("Q", 20, "Q") if head.startswith(BIG) else ("H", ENTRY, "I")
+    seen = set[int]()
+    with suppress(struct.error, OSError, OverflowError):
+        (at,) = struct.unpack_from(order + offset, head, 8 if count == "Q" else 4)
+        while at and at not in seen and len(seen) <= FRAMES_AT_MOST:
+            stream.seek(at)
+            (entries,) = struct.unpack(order + count, stream.read(struct.calcsize(order + count)))
+            seen.add(at)
+            stream.seek(entry * entries, SEEK_CUR)
+            (at,) = struct.unpack(order + offset, stream.read(struct.calcsize(order + offset)))
+    stream.seek(here)
+    return len(seen)
+
+
 def take(tags: Any, contents: Contents) -> None:
     """Read what Pillow has of the tags, except what becomes Exif."""
     for tag, what in ((_XMP, XMP), (_IPTC, IPTC), (_ICC, ICC)):
@@ -55,7 +83,7 @@ def take(tags: Any, contents: Contents) -> None:
     others = [tag for tag in sorted(tags) if tag not in OF_THE_SAMPLES and tag not in known]
     if others:
         plural, were = ("tags", "were") if len(others) > 1 else ("tag", "was")
-        contents.account.had("tags", f"The TIFF {plural} {', '.join(map(str, others))} {were} not kept.")
+        contents.account.had("tags", f"The TIFF {plural} {listed(map(str, others))} {were} not kept.")
 
 
 def collected(data: bytes, contents: Contents) -> bytes:

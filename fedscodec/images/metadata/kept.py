@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from ..account import Account
+from ..account import Account, listed
 from ..containers.contents import EXIF, GAIN_MAP, IPTC, TEXTS, THUMBNAIL, XMP, Contents
 from . import texts, xmp
 from .exif import ORIENTATION, TURNS, ExifBlock, with_density
@@ -108,6 +108,6 @@ def _with_texts(packet: bytes | None, contents: Contents, account: Account) -> b
             packet = texts.with_texts(packet, contents.texts)
             account.kept(TEXTS)
         except ValueError:
-            keywords = ", ".join(dict.fromkeys(keyword for keyword, _ in contents.texts))
+            keywords = listed(dict.fromkeys(keyword for keyword, _ in contents.texts))
             account.became(TEXTS, f"The text of {keywords} was not kept.")
     return packet
