@@ -39,6 +39,7 @@ NETWORKS: dict[str, Network] = {
     for network in (
         Network("student", "student.safetensors", "light and fast; the default"),
         Network("student-msssim", "student-msssim.safetensors", "the student, tuned for MS-SSIM"),
+        Network("student-visual", "student-visual.safetensors", "the student, tuned for eyes (SSIMULACRA 2)"),
         Network("teacher", "teacher.safetensors", "larger; what the student is distilled from"),
         Network("student-paper", "student-paper.safetensors", "as large as the paper's student"),
         Network("teacher-paper", "teacher-paper.safetensors", "as large as the paper's teacher"),

@@ -25,6 +25,11 @@ NOTES = """## Third
 | start | the student |
 | pixels seen | 0.20 gigapixels |
 | BD-rate in MS-SSIM | −14.9 % against VTM-9.1 |
+## For eyes
+| weights | student-visual, `student-visual.safetensors`, fingerprint ee |
+| start | the student for MS-SSIM |
+| pixels seen | 0.50 gigapixels |
+| BD-rate in SSIMULACRA 2 | −30.2 % against AVIF (default) |
 ## Toy
 no table
 """
@@ -33,6 +38,7 @@ no table
 def test_rows_are_read_and_pixels_added_up():
     assert TOOL.runs(NOTES) == [("student", "bb", 0.25, 120.8), ("student", "cc", 1.75, -3.5)]
     assert TOOL.runs(NOTES, "BD-rate in MS-SSIM") == [("student-msssim", "dd", 0.2, -14.9)]
+    assert TOOL.runs(NOTES, "BD-rate in SSIMULACRA 2") == [("student-visual", "ee", 0.5, -30.2)]
 
 
 def test_a_start_that_names_weights_continues_those():

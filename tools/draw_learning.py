@@ -2,7 +2,7 @@
 
     python tools/draw_learning.py
 
-Rows come from the tables of weights/TRAINING.md (weights, start, pixels seen, BD-rate or BD-rate in MS-SSIM). A row
+Rows come from the tables of weights/TRAINING.md (weights, start, pixels seen, BD-rate or BD-rate in a metric). A row
 continues the one whose fingerprint its start names, or else, if the start is not fresh, the row below it that has the
 same rate. docs/learning.json has the results of others and what we expected.
 """
@@ -28,7 +28,7 @@ PLANE = Plane((-1.0, 3.2), (-20.0, 200.0), left=72, right=WIDTH - 240)  # 0.1 �
 
 
 class Run(NamedTuple):
-    """A row of TRAINING.md: gigapixels in all, BD-rate over VTM-9.1 in percent."""
+    """A row of TRAINING.md: gigapixels in all, BD-rate in percent."""
 
     network: str
     fingerprint: str
@@ -45,7 +45,7 @@ def runs(text: str, rate_of: str = "BD-rate") -> list[Run]:
             continue
         number, unit = re.match(r"([\d.,]+) (\w+)", cells["pixels seen"]).groups()  # type: ignore[union-attr]
         pixels = float(number.replace(",", "")) * UNITS[unit]
-        rate = float(re.match(r"([+−-][\d.]+) % against VTM", cells[rate_of])[1].replace("−", "-"))  # type: ignore[index]
+        rate = float(re.match(r"([+−-][\d.]+) % against ", cells[rate_of])[1].replace("−", "-"))  # type: ignore[index]
         network = cells["weights"].split(",")[0]
         before = _before(cells["start"], found)
         mark = re.search(r"fingerprint (\w+)", cells["weights"])
@@ -107,6 +107,9 @@ def page() -> str:
         "## For MS-SSIM", "",
         "BD-rate over VTM-9.1 on Kodak in MS-SSIM, over the pixels seen since the distortion is MS-SSIM.", "",
         *_table(runs(notes, "BD-rate in MS-SSIM")), "",
+        "## For SSIMULACRA 2", "",
+        "BD-rate over AVIF (default) on Kodak in SSIMULACRA 2, over the pixels seen since that is the distortion.", "",
+        *_table(runs(notes, "BD-rate in SSIMULACRA 2")), "",
     ])  # fmt: skip
 
 

@@ -51,7 +51,7 @@ EXAMPLES = examples(
     "feds encode photo.png --size 200k",
     "feds encode photo.png --effort 5",
     "feds encode photos/ -o out/ --recursive",
-    "feds encode scan.tif -o small.feds --model student-msssim",
+    "feds encode scan.tif -o small.feds --model student-visual",
     "cat photo.png | feds encode - -o photo.feds",
 )
 
