@@ -379,12 +379,15 @@ def test_rounding_prints_what_was_measured(photo, monkeypatch):
 
     calls = []
     monkeypatch.setattr(rounding, "measure", lambda *arguments: calls.append(arguments) or [])
+    Path("c.safetensors").touch()
     assert feds("rounding", "c.safetensors", photo).exit_code == 0
     code, out, err = told(feds("rounding", "c.safetensors", photo, photo, "--quality", 2))
     assert (code, err) == (0, "")
     assert out.decode().split()[:6] == ["picture", "quality", "float", "bpp", "integer", "bpp"]
     checkpoint = Path("c.safetensors")
     assert calls == [(checkpoint, [photo], [1.0, 4.0, 7.0]), (checkpoint, [photo, photo], [2.0])]
+    assert feds("rounding", "tiny", photo).exit_code == 0
+    assert calls[-1][0].name == "tiny.safetensors"
 
 
 # ── From end to end, with the tiny network ────────────────────────────────────────────────────────────────

@@ -67,7 +67,7 @@ def test_widths_are_whole_numbers_from_1_to_4096(field: str, value: object) -> N
         ({"shortcut": True}, "^shortcut is none, haar or principal, found True$"),
         ({"lambdas": (0.1, 10**400)}, r"^lambdas must increase and lie in 1e-09 to 1e\+09, found \(0.1, 10{193}$"),
         ({"lambdas": (0.1, 0.1)}, r"^lambdas must increase and lie in 1e-09 to 1e\+09, found \(0.1, 0.1\)$"),
-        ({"metric": "lpips"}, "^metric is mse or ms-ssim or ssimulacra2, found 'lpips'$"),
+        ({"metric": "lpips"}, "^metric is mse or ms-ssim or ssimulacra2 or visual, found 'lpips'$"),
     ],
 )
 def test_impossible_values_are_refused(changes: dict[str, object], sentence: str) -> None:
