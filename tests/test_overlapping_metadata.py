@@ -159,7 +159,7 @@ def test_of_many_names_and_messages_the_first_are_told() -> None:
 
 
 def directories(order: str, count: int, last: int) -> bytes:
-    """A TIFF of so many directories of one tag, the last of which points to `last`."""
+    """A TIFF with `count` directories of one tag each. The last one points to `last`."""
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8)
     places = [*(8 + 18 * number for number in range(1, count)), last]
     return head + b"".join(struct.pack(f"{order}HHHIII", 1, 256, 4, 1, 7, place) for place in places)

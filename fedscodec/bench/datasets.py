@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -152,11 +152,16 @@ def pictures_in(places: Iterable[Path]) -> list[Path]:
             raise ImageError(f"{shown(place)}: no such picture or folder")
     if not found:
         raise ImageError(f"{', '.join(map(str, places))}: expected pictures that Pillow reads, found none")
-    by_name: dict[str, Path] = {}
-    for path in found:
-        if (other := by_name.setdefault(row_name(path), path)) != path:
-            raise ImageError(f"{path}: expected pictures with different names, found {other} too")
+    require_different(found, row_name)
     return list(found)
+
+
+def require_different(paths: Iterable[Path], name_of: Callable[[Path], str]) -> None:
+    """Raise ImageError if two pictures have the same name."""
+    by_name: dict[str, Path] = {}
+    for path in paths:
+        if (other := by_name.setdefault(name_of(path), path)) != path:
+            raise ImageError(f"{shown(path)}: expected pictures with different names, found {shown(other)} too")
 
 
 def own_folders() -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..arguments import require_number, require_whole
+from ..arguments import require_whole
 from ..errors import FedsError
 from ..fileformat import DEFAULT_MAX_PIXELS, FedsFile, Salvage, salvage, unpack
 from ..registry import DEFAULT_MODEL
@@ -38,10 +38,8 @@ class Encoding:
     backend: str = "auto"
 
     def __post_init__(self) -> None:
-        """Raise FedsError for an effort that does not exist, or a quality that is no number."""
+        """Raise FedsError for an effort that does not exist; whether the quality does, the network knows."""
         require_whole("effort", self.effort, 0, MOST_EFFORT)
-        if self.quality is not None:
-            require_number("quality", self.quality)
 
 
 @dataclass(frozen=True)

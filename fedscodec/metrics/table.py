@@ -126,6 +126,9 @@ def _ssimulacra2(a: Pixels, b: Pixels) -> float:
     return of_samples(a, b)
 
 
+_SLOPES = (0.004, 0.0065, 0.011, 0.018, 0.03, 0.043, 0.057)  # λ, with a point of SSIMULACRA2 as the unit of loss
+
+
 def _ssimulacra2_loss(x: Tensor, x_hat: Tensor) -> Tensor:
     from .ssimulacra2 import ssimulacra2
 
@@ -172,7 +175,7 @@ METRICS: dict[str, Metric] = {
             about="Version 2.1, at most 100; the mean over pictures. 50 is medium, 70 high, 90 as the original.",
             axis="SSIMULACRA2", most=100.0, effort=0.5,
             target="Target: at least this SSIMULACRA2 score, such as 80.", example=80,
-            loss=Loss("ssimulacra2", (0.004, 0.0065, 0.011, 0.018, 0.03, 0.043, 0.057), _ssimulacra2_loss),
+            loss=Loss("ssimulacra2", _SLOPES, _ssimulacra2_loss),
         ),
         Metric(
             "butteraugli", "Butteraugli", "", 3, _butteraugli, float, float,
@@ -199,7 +202,7 @@ def _visual_loss(x: Tensor, x_hat: Tensor) -> Tensor:
 
 
 LOSSES: dict[str, Loss] = {metric.loss.name: metric.loss for metric in METRICS.values() if metric.loss} | {
-    "visual": Loss("visual", (0.004, 0.0065, 0.011, 0.018, 0.03, 0.043, 0.057), _visual_loss, crop=192)
+    "visual": Loss("visual", _SLOPES, _visual_loss, crop=192)
 }
 """Losses for training, by the name in weights files: those of metrics, and one that is no metric.
 

@@ -14,7 +14,7 @@ import numpy as np
 from ..files.outputs import write_file
 from ..images import picture_bytes
 from . import charts, plots
-from .figures import signed
+from .figures import counted, signed
 from .heatmaps import DOWN, Entropy, heatmap, levels, palette, require_ranks
 from .tables import Line, Table
 from .templates import Html, fill
@@ -95,7 +95,7 @@ def render(found: Sequence[Entropy], ranks: tuple[int, ...]) -> str:
         "entropy.html",
         ("entropy.js",),
         title=f"Where the {found[0].model} spends its bits",
-        subtitle=f"{len(found)} picture{'s' if len(found) != 1 else ''} at q{found[0].quality:g}",
+        subtitle=f"{counted(len(found), 'picture')} at q{found[0].quality:g}",
         sections=(("main", "Pictures"), ("channels", "Channels")),
         pictures=[_picture(entropy, ranks) for entropy in found],
         palette=base64.b64encode(palette().tobytes()).decode(),

@@ -174,8 +174,7 @@ def _with_version(metric: str, results: Results) -> str:
 
 
 def _subtitle(results: Results) -> str:
-    count, where = results.dataset.pictures, results.where
-    pictures = f"{count} picture{'s' if count != 1 else ''}"
+    pictures, where = counted(results.dataset.pictures, "picture"), results.where
     return f"{pictures} · {len(results.codecs)} codecs · feds {where.feds} · {where.date[:10]}"
 
 

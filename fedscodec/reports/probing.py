@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 
 from .. import registry
+from ..bench.datasets import require_different
 from ..codec.encoding import analyse_picture, encode_analysed, gained
 from ..codec.latents import hyper_analyse
 from ..codec.model import Model
 from ..codec.settings import Encoding
 from ..entropy.coders import EntropyProbe
-from ..errors import ImageError
 from ..files.names import shown
 from ..images import read_picture
 from ..networks.walk import walk
@@ -27,10 +27,7 @@ def measure(paths: list[Path], network: str, quality: float | None = None, devic
 
     Raises ImageError if two have the same name without its suffix, because that names their maps.
     """
-    by_stem: dict[str, Path] = {}
-    for path in paths:
-        if (other := by_stem.setdefault(path.stem, path)) != path:
-            raise ImageError(f"{shown(path)}: expected pictures with different names, found {shown(other)} too")
+    require_different(paths, lambda path: path.stem)
     found = registry.resolve(network)
     weights = read_weights(found.path)
     model = Model(weights, name=found.network, quality=found.quality_of(len(weights.spec.lambdas)), device=device)

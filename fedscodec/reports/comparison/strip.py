@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -51,19 +52,18 @@ class Window:
 def draw_strip(comparison: Comparison, window: Window | None = None) -> Picture:
     """A row of panels for each quality: the original, the peers, feds; below each its name, bytes and PSNR."""
     part = window or Window(comparison.original.width, comparison.original.height, 0, 0)
+    rows: list[list[Version | None]] = [[None, *peers, ours] for ours, *peers in comparison.rows]
     font = ImageFont.load_default(_TEXT)
-    every = [words for row in comparison.rows for one in (None, *row) for words in _words(comparison, one)]
+    every = [words for panels in rows for version in panels for words in _words(comparison, version)]
     width = max(part.width, *(math.ceil(font.getlength(words)) for words in every))
-    height, columns = part.height + 2 * _LINE + _GAP, 1 + len(comparison.rows[0])
-    size = columns * (width + _GAP) - _GAP, len(comparison.rows) * (height + _GAP) - _GAP
+    height = part.height + 2 * _LINE + _GAP
+    size = len(rows[0]) * (width + _GAP) - _GAP, len(rows) * (height + _GAP) - _GAP
     canvas = Image.new("RGB", size, _PAPER)
-    for row, versions in enumerate(comparison.rows):
-        ours, *peers = versions
-        panels: list[Version | None] = [None, *peers, ours]
+    for row, panels in enumerate(rows):
         for column, version in enumerate(panels):
             corner = column * (width + _GAP), row * (height + _GAP)
             canvas.paste(part.of(version.picture if version else comparison.original), corner)
-            _write(canvas, corner[0], corner[1] + part.height + 5, *_words(comparison, version))
+            _write(canvas, corner[0], corner[1] + part.height + 5, font, *_words(comparison, version))
     canvas.info.clear()
     return read_picture(canvas)
 
@@ -75,7 +75,7 @@ def _words(comparison: Comparison, version: Version | None) -> tuple[str, str]:
     return label, f"{len(version.data):,} bytes, {version.error}"
 
 
-def _write(canvas: Image.Image, left: int, top: int, first: str, second: str) -> None:
-    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(_TEXT)
+def _write(canvas: Image.Image, left: int, top: int, font: Any, first: str, second: str) -> None:
+    pen = ImageDraw.Draw(canvas)
     pen.text((left, top), first, _INK, font)
     pen.text((left, top + _LINE), second, _FAINT, font)
