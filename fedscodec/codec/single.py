@@ -66,7 +66,8 @@ def _encode(
         except TargetError as error:
             exact = _exact(picture, model, how) if drawn else None
             if exact is None or (how.target.is_size and len(exact.data) > how.target.limit(_pixels(picture))):
-                raise TargetError(f"{name}: {error}") from error
+                without_loss = exact and f"; without loss {how.target.formatted(len(exact.data), _pixels(picture))}"
+                raise TargetError(f"{name}: {error}{without_loss or ''}") from error
             return _finished(picture, model, how, Made(exact, 0.0, {}, ""), name)
         encoded, seconds, note = hit.encoded, hit.seconds, hit.note
         if not how.target.is_size:

@@ -193,16 +193,20 @@ METRICS: dict[str, Metric] = {
 }  # fmt: skip
 """Metrics by name, in the order in which they are shown."""
 
-_VISUAL = {"ssimulacra2": 0.5, "ms-ssim": 500.0, "mse": 0.05}
+BLENDS: dict[str, dict[str, float]] = {"visual": {"ssimulacra2": 0.5, "ms-ssim": 500.0, "mse": 0.05}}
+"""Losses that are sums of others, with the weight of each."""
 
 
-def _visual_loss(x: Tensor, x_hat: Tensor) -> Tensor:
-    first, *others = (share * LOSSES[part].of(x, x_hat) for part, share in _VISUAL.items())
-    return sum(others, first)
+def _blended(name: str) -> Callable[[Tensor, Tensor], Tensor]:
+    def of(x: Tensor, x_hat: Tensor) -> Tensor:
+        first, *others = (share * LOSSES[part].of(x, x_hat) for part, share in BLENDS[name].items())
+        return sum(others, first)
+
+    return of
 
 
 LOSSES: dict[str, Loss] = {metric.loss.name: metric.loss for metric in METRICS.values() if metric.loss} | {
-    "visual": Loss("visual", _SLOPES, _visual_loss, crop=192)
+    "visual": Loss("visual", _SLOPES, _blended("visual"), crop=192)
 }
 """Losses for training, by the name in weights files: those of metrics, and one that is no metric.
 
@@ -214,7 +218,7 @@ learns from SSIMULACRA2 alone uses that it hardly sees colours: it gives picture
 
 def lost(loss: str, a: Pixels, b: Pixels) -> float:
     """A loss of samples by name, as a benchmark measures them: 255²·MSE, 1 − MS-SSIM, ..."""
-    if loss == "visual":
-        return sum(share * lost(part, a, b) for part, share in _VISUAL.items())
+    if loss in BLENDS:
+        return sum(share * lost(part, a, b) for part, share in BLENDS[loss].items())
     metric = next(one for one in METRICS.values() if one.loss and one.loss.name == loss)
     return metric.cost(metric.measure(a, b))

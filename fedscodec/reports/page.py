@@ -175,7 +175,7 @@ def _with_version(metric: str, results: Results) -> str:
 
 def _subtitle(results: Results) -> str:
     pictures, where = counted(results.dataset.pictures, "picture"), results.where
-    return f"{pictures} · {len(results.codecs)} codecs · feds {where.feds} · {where.date[:10]}"
+    return f"{pictures} · {counted(len(results.codecs), 'codec')} · feds {where.feds} · {where.date[:10]}"
 
 
 def _notice(results: Results, anchor: Curve | None) -> str:
