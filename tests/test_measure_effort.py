@@ -18,10 +18,10 @@ sys.modules["measure_effort"] = TOOL  # where its classes are looked for
 SPEC.loader.exec_module(TOOL)
 
 
-def rows(picture, efforts=(0, 5)):
+def rows(picture, efforts=(0, 5), more=()):
     """At effort 5 a tenth less bytes for the same fidelity, at λ·D of 1000 bits."""
     return [
-        TOOL.Row(picture, q, effort, 10_000, size, 30.0 + q, 0.9 + q / 100, 8.0 * size + 1000, 0.1 + effort)
+        TOOL.Row(picture, q, effort, 10_000, size, 30.0 + q, 0.9 + q / 100, 8.0 * size + 1000, 0.1 + effort, *more)
         for q in (1.0, 2.0, 3.0, 4.0)
         for effort in efforts
         for size in [round(1000 * q * (0.9 if effort else 1.0))]
@@ -38,6 +38,17 @@ def test_the_table():
         "",
         "2 pictures: a.png, b.png",
     ]
+
+
+def test_the_table_has_what_all_rows_have():
+    assert list(TOOL.table([*rows("a.png", more=[60.0]), *rows("b.png")])) == list(
+        TOOL.table([*rows("a.png"), *rows("b.png")])
+    )
+    scored = [row._replace(ssimulacra2=20 * row.quality) for row in rows("a.png")]
+    head, line, _, refined, *_ = TOOL.table(scored)
+    assert head.split(" | ")[3:] == ["BD-rate, PSNR", "MS-SSIM", "SSIMULACRA2", "saved at q1, q2, q3, q4 |"]
+    assert line == "| --: | --: | --: | --: | --: | --: | --: |"
+    assert refined.startswith("| 5 | 18 | 510.0 | -10.0 % | -10.0 % | -10.0 % | -10.0,")
 
 
 def test_it_continues_where_it_was_stopped(picture, tmp_path, monkeypatch, capsys):

@@ -6,7 +6,8 @@
 A file that is there is gone on with: what it has is not measured again, so that a run can be stopped and resumed, and
 pictures can be added. With --crop N a square of that side is taken out of the middle of each. Prints a Markdown table
 for docs/effort.md: BD-rates are over the means of those pictures that have all levels and qualities, and saved is the
-difference in R + λ·D, in percent of the bits at effort 0. Seconds are those of one processor core.
+difference in R + λ·D, in percent of the bits at effort 0. Seconds are those of one processor core. Older files have no
+SSIMULACRA2.
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ class Row(NamedTuple):
     ms_ssim: float
     cost: float  # R + λ·D in bits
     seconds: float  # of a processor core
+    ssimulacra2: float | None = None
+
+
+MEASURED = ("psnr", "ms_ssim", "ssimulacra2")
 
 
 def middle(picture: Picture, side: int | None) -> Picture:
@@ -62,9 +67,9 @@ def measured(picture: Picture, name: str, model: Model, quality: float, effort: 
     encoded = encode_picture(picture, model, Encoding(quality=quality, effort=effort))
     seconds = time.process_time() - begin
     shown = model.decode(encoded.data).pixels
-    psnr, ms_ssim = (METRICS[metric].measure(picture.pixels, shown) for metric in ("psnr", "ms_ssim"))
-    pixels, size = picture.width * picture.height, len(encoded.data)
-    return Row(name, quality, effort, pixels, size, psnr, ms_ssim, cost(encoded, picture, model), round(seconds, 3))
+    psnr, ms_ssim, ssimulacra2 = (METRICS[metric].measure(picture.pixels, shown) for metric in MEASURED)
+    pixels, size, spent = picture.width * picture.height, len(encoded.data), cost(encoded, picture, model)
+    return Row(name, quality, effort, pixels, size, psnr, ms_ssim, spent, round(seconds, 3), ssimulacra2)
 
 
 def complete(rows: Sequence[Row]) -> list[Row]:
@@ -76,15 +81,20 @@ def complete(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if of[row.picture] == wanted]
 
 
+def in_all(rows: Sequence[Row]) -> list[str]:
+    """The metrics that all rows have."""
+    return [name for name in MEASURED if all(getattr(row, name) is not None for row in rows)]
+
+
 def curve(rows: Sequence[Row], effort: int) -> Curve:
-    """Means over the pictures at every quality."""
+    """Means over the pictures at every quality, of what all rows have."""
     points = [
         [row for row in rows if (row.effort, row.quality) == (effort, quality)]
         for quality in sorted({row.quality for row in rows})
     ]
     heights = {
         name: tuple(METRICS[name].height(mean(getattr(row, name) for row in point)) for point in points)
-        for name in ("psnr", "ms_ssim")
+        for name in in_all(rows)
     }
     bpp = tuple(mean(8 * row.bytes / row.pixels for row in point) for point in points)
     return Curve(f"effort {effort}", f"effort {effort}", "feds", bpp, heights, "")
@@ -95,15 +105,16 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     rows = complete(rows)
     qualities, efforts = sorted({row.quality for row in rows}), sorted({row.effort for row in rows})
     plain = {(row.picture, row.quality): row for row in rows if row.effort == 0}
-    at = ", ".join(f"q{quality:g}" for quality in qualities)
-    yield f"| effort | steps | s a megapixel | BD-rate, PSNR | MS-SSIM | saved at {at} |"
-    yield "| --: | --: | --: | --: | --: | --: |"
+    at, metrics = ", ".join(f"q{quality:g}" for quality in qualities), in_all(rows)
+    titles = " | ".join(METRICS[metric].title for metric in metrics)
+    yield f"| effort | steps | s a megapixel | BD-rate, {titles} | saved at {at} |"
+    yield "|" + " --: |" * (4 + len(metrics))
     for effort in efforts:
         of = [row for row in rows if row.effort == effort]
         pace = sum(row.seconds for row in of) / sum(row.pixels for row in of) * 1e6
-        rates, saved = ["", ""], ""
+        rates, saved = [""] * len(metrics), ""
         if effort:
-            rates = [f"{bd_rate(curve(rows, 0), curve(rows, effort), m).percent:+.1f} %" for m in ("psnr", "ms_ssim")]
+            rates = [f"{bd_rate(curve(rows, 0), curve(rows, effort), m).percent:+.1f} %" for m in metrics]
             shares = [
                 mean(
                     100 * (row.cost - plain[row.picture, quality].cost) / (8 * plain[row.picture, quality].bytes)
