@@ -28,7 +28,7 @@ def memory() -> int:
 
 def return_freed_memory() -> None:
     """Return what the process has freed to the system, where the C library can (glibc)."""
-    with suppress(OSError, AttributeError):
+    with suppress(OSError, AttributeError, TypeError):  # the last one on Windows, which wants a name
         ctypes.CDLL(None).malloc_trim(0)
 
 

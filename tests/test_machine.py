@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from pathlib import Path
 
@@ -45,3 +46,13 @@ def test_a_container_may_have_less_memory_than_its_machine(limit, expected, monk
 def test_a_process_may_use_a_part_of_the_cores(monkeypatch):
     monkeypatch.setattr(machine.os, "sched_getaffinity", lambda process: {0, 3, 5}, raising=False)
     assert machine.usable_cores() == 3
+
+
+@pytest.mark.parametrize("error", [TypeError, OSError, AttributeError])  # of Windows, of a missing library, of musl
+def test_freed_memory_stays_where_the_c_library_cannot_return_it(error, monkeypatch):
+    def library(name):
+        assert name is None
+        raise error
+
+    monkeypatch.setattr(ctypes, "CDLL", library)
+    assert machine.return_freed_memory() is None

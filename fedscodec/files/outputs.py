@@ -186,7 +186,7 @@ def replacing(path: Path) -> Iterator[Path]:
         mode = part.stat().st_mode & 0o777  # that of new files, which some libraries do not keep
         yield part
         part.chmod(mode)
-        with part.open("rb") as stream:
+        with part.open("r+b") as stream:  # Windows flushes only what is open for writing
             os.fsync(stream.fileno())
 
 
