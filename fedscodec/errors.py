@@ -13,6 +13,10 @@ FedsError
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class FedsError(Exception):
     """Any failure that feds foresees; its text names the file, what was expected and what was found."""
@@ -64,6 +68,17 @@ class NotKeptWarning(UserWarning):
 
 class LackOfMemoryWarning(UserWarning):
     """Memory ran out, and the work continues in a way that needs less memory and more time."""
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Put the name of a file before a FedsError that does not begin with it."""
+    try:
+        yield
+    except FedsError as error:
+        if str(error).startswith(f"{path}: "):
+            raise
+        raise type(error)(f"{path}: {error}") from error
 
 
 def is_lack_of_memory(failure: BaseException) -> bool:

@@ -122,8 +122,13 @@ def resolve(name: str) -> Resolved:
 
 
 def weights_path(given: Path) -> Path:
-    """A weights file given by its path or by a name. Raises UnknownModelError for neither."""
-    return given if given.exists() else resolve(str(given)).path
+    """A weights file given by its path or by a name without a quality. Raises UnknownModelError for neither."""
+    if given.exists():
+        return given
+    found = resolve(str(given))
+    if found.quality is not None:
+        raise UnknownModelError(f"{given}: names one quality, expected all of the network: {found.network}")
+    return found.path
 
 
 def installed() -> list[WeightsInfo]:

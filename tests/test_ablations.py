@@ -217,6 +217,8 @@ def test_fields_of_every_recipe_can_be_changed():
         "crop=100": "^crop must be a positive multiple of 64, found 100$",
         "crop=x": "^crop must be a whole number, found 'x'$", "lr=x": "^lr must be a number, found 'x'$",
         "crops=a": "^crops must be a list of whole numbers, found 'a'$",
+        "steps=5": "^steps=5: --minutes and --seeds decide that, expected another field$",
+        "minutes=5": "^minutes=5: --minutes and", "seed=9": "^seed=9: --minutes and",
     }.items():  # fmt: skip
         with pytest.raises(FedsError, match=complaint):
             changed(table("fig7"), [words])

@@ -195,6 +195,14 @@ def test_scripts_for_shells_work_in_them(shell, tmp_path):
         (["train", "--data", ".", "--out", "a.safetensors", "--crop", "100"], "multiple of 64, found 100"),
         (["train", "--data", ".", "--out", "a.pt"], "expected a file that ends in .safetensors, found a.pt"),
         (["train", "--data", ".", "--out", "a.safetensors", "--optimizer", "sgd"], "Invalid value"),
+        (["train", "--data", ".", "--out", "a.safetensors", "--recipe", "direct", "--minutes", 2], "in minutes or in"),
+        (["train", "--data", ".", "--out", "a.safetensors", "--delta", 2], "--delta: is about a teacher, which"),
+        (["train", "--data", ".", "--out", "a.safetensors", "--recipe", "fu2024kd"], "--beta: is about a teacher"),
+        (["train", "--data", ".", "--out", "a.safetensors", "--sharpness", "nan"], "sharpness must be a number of 0"),
+        (["train", "--data", ".", "--out", "a.safetensors", "--halves", -1], "halves must be a number of 0 or more"),
+        (["train", "--data", ".", "--out", "a.safetensors", "--stop-after", "nan"], "stop_after must be a number"),
+        (["ablate", "fig6", "--data", ".", "--minutes", "nan"], "--minutes and --stop-after must be times, found nan"),
+        (["ablate", "fig6", "--data", ".", "--stop-after", -3], "--minutes and --stop-after must be times, found 20"),
     ],
 )
 def test_wrong_usage(photo, arguments, complaint):
@@ -289,6 +297,22 @@ def test_outputs_that_are_refused_before_the_work(photo, monkeypatch):
     assert told(feds("train", "--data", ".", "--out", "a.safetensors")) == (1, b"", refused)
 
 
+def test_a_new_run_replaces_no_file_of_another(photo):
+    start = ["train", "--data", ".", "--out", "b.safetensors", "--init", "tiny"]
+    for name in ("b.safetensors", "b.state.safetensors", "b.falling.safetensors", "b.jsonl", "b.svg"):
+        Path(name).write_text("mine")
+        refused = f"feds: {name}: already exists, use --force to overwrite it\n"
+        assert told(feds(*start)) == (1, b"", refused)
+        if "state" not in name and "falling" not in name:  # there is no run to go on with
+            assert told(feds(*start, "--resume")) == (1, b"", refused)
+        assert Path(name).read_text() == "mine"
+        Path(name).unlink()
+    Path("b.svg").mkdir()
+    assert told(feds(*start, "--force")) == (1, b"", "feds: b.svg: is a folder, expected a file\n")
+    refused = "feds: photo.png: is a file, expected a folder\n"
+    assert told(feds("train", "--data", ".", "--out", "c.safetensors", "--cache", photo)) == (1, b"", refused)
+
+
 def test_a_model_that_is_not_there(photo):
     code, out, err = told(feds("encode", photo, "--model", "nobody-q3"))
     assert (code, out) == (1, b"")
@@ -371,6 +395,9 @@ def test_training_starts_from_a_model_by_its_name(photo, monkeypatch):
     for name, found in (("tyni", "no such model; installed are "), ("t.safetensors", "no such weights file")):
         code, _, err = told(feds("distill", *common, "--teacher", name))
         assert (code, err.startswith(f"feds: {name}: {found}")) == (1, True)
+    assert told(feds("train", *common, "--init", "tiny-q3")) == (
+        1, b"", "feds: tiny-q3: names one quality, expected all of the network: tiny\n",
+    )  # fmt: skip
     assert len(calls) == 1
 
 

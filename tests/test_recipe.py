@@ -26,10 +26,35 @@ def test_crop_is_a_positive_multiple_of_64(crop):
         Recipe(crop=crop)
 
 
-@pytest.mark.parametrize("values", [{"minutes": 0.0}, {"minutes": -1.0}, {"batch": 0}])
-def test_minutes_and_batch_are_positive(values):
-    with pytest.raises(ValueError, match="minutes and batch must be positive, found"):
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"minutes": 0.0}, "minutes and clip must be positive, found 0.0 and 1.0"),
+        ({"minutes": -1.0}, "minutes and clip must be positive, found -1.0 and 1.0"),
+        ({"clip": 0.0}, "minutes and clip must be positive, found 30.0 and 0.0"),  # which would train nothing
+        ({"batch": 0}, "batch must lie in 1..65536, found 0"),
+        ({"batch": 10**18}, f"batch must lie in 1..65536, found {10**18}"),
+        ({"seed": 2**64}, f"seed must lie in 0..{2**63 - 1}, found {2**64}"),
+        ({"milestones": (-5,), "steps": 9}, r"milestones must be positive, found \(-5,\)"),
+    ],
+)
+def test_values_that_no_run_can_have(values, complaint):
+    with pytest.raises(ValueError, match=f"^{complaint}$"):
         Recipe(**values)
+
+
+def test_a_run_has_one_length():
+    assert recipe_from("direct", {"steps": 5, "milestones": ()}).steps == 5
+    assert recipe_from("train", {"minutes": 5.0, "steps": 0}).minutes == 5.0
+    for name, options, found in (("direct", {}, 180_000), ("train", {"steps": 7}, 7)):
+        complaint = f"^a run has a length in minutes or in steps, found 2 minutes and {found} steps$"
+        with pytest.raises(FedsError, match=complaint):
+            recipe_from(name, {"minutes": 2.0, **options})
+
+
+def test_the_sides_of_all_crops():
+    assert Recipe(crops=(256, 384)).sides == (192, 256, 384)
+    assert Recipe(crops=(256, 384), crops_share=0.0).sides == (192,)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "", "Adam"])
@@ -196,7 +221,7 @@ def test_recipe_from_names_what_is_unknown():
 def test_recipe_from_passes_on_why_a_value_is_impossible():
     with pytest.raises(FedsError, match="multiple of 64, found 100$"):
         recipe_from("train", {"crop": 100})
-    with pytest.raises(FedsError, match="^minutes and batch must be positive, found 30.0 and 0$"):
+    with pytest.raises(FedsError, match="^batch must lie in 1..65536, found 0$"):
         recipe_from("train", {"batch": 0})
 
 

@@ -24,7 +24,7 @@ from fedscodec.training import calibration, loop, session
 from fedscodec.training.health import DivergedError
 from fedscodec.training.job import Job
 from fedscodec.training.session import Nobody, export
-from fedscodec.training.state import read_state
+from fedscodec.training.state import read_state, write_state
 from fedscodec.version import __version__
 
 NOBODY = Nobody()
@@ -192,9 +192,8 @@ def test_training_continues_from_a_weights_file(which, photos, tmp_path, request
 def test_a_start_from_weights_trains_all_of_the_network_at_once(checkpoint, photos, tmp_path, monkeypatch):
     stages = []
     monkeypatch.setattr(session.Trainer, "run", lambda run, tell, save, left: stages.append(run.phase.name))
-    recipe = {"linear_share": 0.8}
-    train(photos, tmp_path / "a.safetensors", "tiny", recipe, init=checkpoint)
-    train(photos, tmp_path / "b.safetensors", "tiny", recipe)
+    train(photos, tmp_path / "a.safetensors", recipe="soap", init=checkpoint)
+    train(photos, tmp_path / "b.safetensors", recipe="soap")
     assert stages == ["full", "linear"]
 
 
@@ -263,7 +262,7 @@ def test_a_finished_run_continues_from_before_its_end(checkpoint, photos, tmp_pa
     for path in checkpoint.parent.glob("mine*"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     out = tmp_path / "mine.safetensors"
-    with pytest.raises(FedsError, match="mine.safetensors: is finished; give more --minutes or --steps to continue"):
+    with pytest.raises(FedsError, match="mine.safetensors: is finished; give more --steps to continue from "):
         session.run(Job([photos], out, device="cpu", resume=True), NOBODY)
     session.run(Job([photos], out, overrides={"steps": 5}, device="cpu", resume=True), NOBODY)
     assert read_state(out.with_suffix(".state.safetensors"))["run"]["step"] == 4  # 0.7 of five is passed after four
@@ -282,6 +281,11 @@ def test_a_branch_falls_from_a_trajectory(checkpoint, photos, tmp_path):
     assert int(words["pixels"]) == 6 * 2 * 64 * 64
     assert source.read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["branch.jsonl", "branch.safetensors"]
+    made = out.read_bytes()
+    for more in ({"source": source}, {}):  # it has no state from which it could go on
+        with pytest.raises(FedsError, match="branch.safetensors: is finished, and its run left no state to continue"):
+            session.run(Job([photos], out, "branch", small, device="cpu", resume=True, **more), NOBODY)
+    assert out.read_bytes() == made
 
 
 @pytest.mark.parametrize(
@@ -378,6 +382,58 @@ def test_resume_needs_something_to_continue(photos, tmp_path):
         train(photos, tmp_path / "x.safetensors", resume=True)
 
 
+def edited(source, out, change):
+    """A copy of a state, changed."""
+    state = read_state(source)
+    change(state)
+    write_state(out, state)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda state: state["spec"].update(colour=1), "TypeError: .*colour"),
+        (lambda state: state["recipe"].update(epochs=3), "a recipe has no field epochs"),
+        (lambda state: state["run"].pop("step"), "KeyError: 'step'"),
+        (lambda state: state["run"]["stage"].update({"model.gains.log_gain": torch.zeros(2, 2)}), "RuntimeError: "),
+    ],
+)
+def test_a_state_that_does_not_fit_is_named(change, found, checkpoint, photos, tmp_path):
+    out = tmp_path / "x.safetensors"
+    edited(checkpoint.with_suffix(".state.safetensors"), out.with_suffix(".state.safetensors"), change)
+    with pytest.raises(FedsError, match=f"x.state.safetensors: .*{found}"):
+        train(photos, out, resume=True, overrides={"steps": 9})
+
+
+def test_teachers_and_starts_that_do_not_fit_are_named(checkpoint, photos, tmp_path):
+    with pytest.raises(FedsError, match="mine.safetensors: the teacher was trained for mse, the student is for "):
+        train(photos, tmp_path / "x.safetensors", recipe="distill", teacher=checkpoint, metric="ssimulacra2")
+    with pytest.raises(FedsError, match="mine.safetensors: expected networks with stages of the same kinds and widths"):
+        job = Job([photos], tmp_path / "x.safetensors", overrides=SHORT, network="student", init=checkpoint)
+        session.run(job, NOBODY)
+
+
+def test_ctrl_c_in_the_last_fit_loses_nothing(photos, tmp_path, monkeypatch):
+    fits = []
+
+    def interrupted(*arguments):
+        fits.append(arguments)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(calibration.Calibration, "fit_shapes", interrupted)
+    train(photos, tmp_path / "x.safetensors", overrides={"shapes_every": 0.0})
+    assert len(fits) == 1
+    words = read_weights(tmp_path / "x.safetensors").metadata
+    assert (words["steps"], words["finished"]) == ("3", "true")
+
+
+def test_weights_may_train_their_linear_part_first_if_asked(checkpoint, photos, tmp_path):
+    for given, share in (({}, 0.0), ({"linear_share": 0.5}, 0.5)):
+        out = tmp_path / f"{share}.safetensors"
+        train(photos, out, init=checkpoint, recipe="soap", overrides={"steps": 2, "quantised_share": 0.0, **given})
+        assert json.loads(read_weights(out).metadata["recipe"])["linear_share"] == share
+
+
 def test_a_student_learns_from_a_teacher(checkpoint, photos, tmp_path):
     out = tmp_path / "student.safetensors"
     train(photos, out, recipe="distill", teacher=checkpoint)
@@ -416,6 +472,15 @@ def test_one_network_for_one_lambda(photos, tmp_path):
 def test_ms_ssim_needs_large_crops(photos, tmp_path):
     with pytest.raises(FedsError, match="^ms-ssim needs crops of at least 192 pixels, found 64$"):
         train(photos, tmp_path / "x.safetensors", metric="ms-ssim")
+    with pytest.raises(FedsError, match="^ms-ssim needs crops of at least 192 pixels, found 128$"):
+        Image.fromarray(colours(200, 200)).save(tmp_path / "large.png")
+        train(tmp_path, tmp_path / "x.safetensors", metric="ms-ssim", overrides={"crop": 192, "crops": (128,)})
+
+
+def test_crops_that_no_picture_has_are_told_before_the_first_step(photos, tmp_path):
+    with pytest.raises(FedsError, match="^no training picture has 4096x4096 pixels, which --crop or --crops asks for$"):
+        train(photos, tmp_path / "x.safetensors", overrides={"crops": (4096,)})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_measuring_reports_a_speed_and_writes_nothing(photos, tmp_path, monkeypatch):

@@ -180,7 +180,7 @@ class Session:
         folder.mkdir(parents=True, exist_ok=True)
         write_file(folder / "definition.json", (json.dumps(run.definition, indent=1) + "\n").encode(), force=True)
         job = job_of(self.table, run, settings.sources, settings.work)
-        if not training.is_finished(job.out):
+        if not job.is_finished:
             job = replace(job, resume=job.newest.exists(), stop_after=minutes)
             threads, begin = torch.get_num_threads(), time.monotonic()
             try:
@@ -189,7 +189,7 @@ class Session:
             finally:
                 torch.set_num_threads(threads)  # with workers it is one
                 gc.collect()  # the shared memory of a run, before the next one takes its own
-            if not training.is_finished(job.out):
+            if not job.is_finished:
                 if (time.monotonic() - begin) / 60 < minutes:
                     raise KeyboardInterrupt
                 return False

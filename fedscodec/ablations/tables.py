@@ -174,6 +174,8 @@ def changed(table: Table, words: Sequence[str]) -> Table:
         name, equals, value = word.partition("=")
         if not equals:
             raise FedsError(f"{word}: expected NAME=VALUE, such as lr=0.0005")
+        if name in ("steps", "minutes", "seed"):
+            raise FedsError(f"{word}: --minutes and --seeds decide that, expected another field")
         try:
             changes[name.replace("-", "_")] = json.loads(value)
         except ValueError:

@@ -15,7 +15,7 @@ from ..entropy.parts import Part
 from ..entropy.streams import StreamReader
 from ..errors import FedsError, FormatError
 from ..fileformat import unpack
-from ..files.outputs import write_file
+from ..files.outputs import require_folder, write_file
 from ..graphs.integers import side_graphs
 from ..graphs.sessions import Session
 from ..graphs.side import GraphSide
@@ -43,6 +43,7 @@ def export_onnx(found: registry.Resolved, folder: Path, *, force: bool) -> dict[
     weights = read_weights(found.path)
     if not can_be_exported(weights.spec):
         raise FedsError(f"{found.path}: cannot be exported to ONNX: expected light stages without attention")
+    require_folder(folder)
     files = onnx_files(weights)
     check(weights, files)
     folder.mkdir(parents=True, exist_ok=True)

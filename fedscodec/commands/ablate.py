@@ -85,6 +85,8 @@ def ablate(
     """
     if not listed and (name is None or not data):
         raise typer.BadParameter("give the name of a TABLE and training pictures with --data, or --list")
+    if not math.isfinite(minutes) or not stop_after >= 0:
+        raise typer.BadParameter(f"--minutes and --stop-after must be times, found {minutes:g} and {stop_after:g}")
     with one_sentence(debug):
         from ..ablations.tables import TABLES, changed, fresh, table
 

@@ -11,10 +11,11 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from ..errors import FedsError
+from ..files.outputs import require_folder, require_writable
 from ..metrics.table import LOSSES
 from ..registry import weights_path
 from ..training.job import Job
-from ..training.recipe import RECIPES, Recipe, recipe_from
+from ..training.recipe import LESSON, RECIPES, Recipe, recipe_from
 from .failures import one_sentence
 from .options import Debug, Force, require_weights
 
@@ -80,14 +81,32 @@ def _job(given: dict[str, Any], *, force: bool) -> Job:
         if (weights := own.get(name)) is not None:
             own[name] = weights_path(weights)
     overrides = {f.name: given[f.name] for f in fields(Recipe) if given.get(f.name) is not None}
-    job = Job(**own, overrides=overrides)
     try:
-        recipe_from(job.recipe, overrides)
+        job = Job(**own, overrides=overrides)
+        recipe = recipe_from(job.recipe, overrides)
     except FedsError as error:
         raise typer.BadParameter(str(error)) from error
+    if job.teacher is None:
+        _require_no_lesson(recipe)
     if job.metric not in (None, *LOSSES):
         raise typer.BadParameter(f"expected --metric {' or '.join(LOSSES)}, found {job.metric}")
     if job.workers < 1:
         raise typer.BadParameter(f"--workers must be at least 1, found {job.workers}")
-    require_weights(job.out, force=force or job.measure or job.resume)
+    anew = not (force or job.measure or job.goes_on)
+    require_weights(job.out, force=not anew)
+    if not job.measure:
+        for path in job.written[1:]:
+            require_writable(path, force=not anew)
+    if job.cache is not None:
+        require_folder(job.cache)
     return job
+
+
+def _require_no_lesson(recipe: Recipe) -> None:
+    """Wrong usage for a recipe about learning from a teacher, in a run that has none."""
+    usual = Recipe()
+    for name in LESSON:
+        if (found := getattr(recipe, name)) != getattr(usual, name):
+            raise typer.BadParameter(
+                f"--{name.replace('_', '-')}: is about a teacher, which `feds distill` has; found {found}"
+            )

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ..errors import FedsError
 from ..metrics.table import LOSSES
+from ..networks.metadata import read_metadata
 from .recipe import RECIPES
 
 
@@ -25,7 +27,11 @@ class Job:
 
     data: list[Path] = _required("Folder or .tar file of pictures; repeatable.")
     out: Path = _required("Output .safetensors file; log, curve and state go beside it.")
-    recipe: str = _flag("train", f"Defaults of the options below: {', '.join(RECIPES)}.", metavar="NAME")
+    recipe: str = _flag(
+        "train",
+        f"Defaults of the options below: {', '.join(RECIPES)}. With --resume, the run's own stay.",
+        metavar="NAME",
+    )
     overrides: dict[str, Any] = field(default_factory=dict)  # fields of the recipe, each a flag of its own
     network: str | None = _flag(None, "Network to train (see `feds models --all`).  [default: student]")
     init: Path | None = _flag(None, "Start from these weights: a model or a weights file.", metavar="NAME")
@@ -44,6 +50,21 @@ class Job:
     stop_after: float = _flag(math.inf, "Stop after this time; --resume continues.", None, "MINUTES")
     measure: bool = _flag(False, "Only time some steps: pixels per second, share of the device's peak.")
 
+    def __post_init__(self) -> None:
+        for name, most in (("sharpness", math.inf), ("halves", math.inf), ("stop_after", math.nan)):
+            if not (found := getattr(self, name)) >= 0 or found == most:
+                raise FedsError(f"{name} must be a number of 0 or more, found {found:g}")
+
+    @property
+    def log(self) -> Path:
+        """Path of the log."""
+        return self.out.with_suffix(".jsonl")
+
+    @property
+    def curve(self) -> Path:
+        """Path of the drawing of the log."""
+        return self.out.with_suffix(".svg")
+
     @property
     def state(self) -> Path:
         """Path of the state before the learning rate falls. The file stays when the run is over."""
@@ -58,3 +79,18 @@ class Job:
     def newest(self) -> Path:
         """Path of the state that `resume` continues from."""
         return self.falling if self.falling.exists() else self.state
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether `resume` has a state to continue from."""
+        return self.resume and self.newest.exists()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the weights file is there and its run is over."""
+        return self.out.exists() and "finished" in read_metadata(self.out)
+
+    @property
+    def written(self) -> tuple[Path, ...]:
+        """All files of the run."""
+        return self.out, self.state, self.falling, self.log, self.curve

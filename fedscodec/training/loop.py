@@ -131,10 +131,10 @@ class Trainer:
                 if now - reported > REPORT_EVERY:
                     tell(self._report(now - reported))
                     reported = now
-        finished = self.progress >= 1
-        if finished and self.phase.fits:
-            self.calibration.fit_shapes(FINAL_BATCHES, self.step)
-        self._save(save)
+            finished = self.progress >= 1
+            if finished and self.phase.fits:
+                self.calibration.fit_shapes(FINAL_BATCHES, self.step)
+            self._save(save)
         return finished
 
     @property

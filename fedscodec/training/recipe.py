@@ -116,8 +116,13 @@ class Recipe:
                 )
         if not 0 <= self.decay_from <= 1:
             raise ValueError(f"decay_from must lie in 0..1, found {self.decay_from}")
-        if self.minutes <= 0 or self.batch < 1:
-            raise ValueError(f"minutes and batch must be positive, found {self.minutes} and {self.batch}")
+        if self.minutes <= 0 or self.clip <= 0:
+            raise ValueError(f"minutes and clip must be positive, found {self.minutes} and {self.clip}")
+        for name, least, most in (("batch", 1, 2**16), ("seed", 0, 2**63 - 1)):
+            if not least <= (found := getattr(self, name)) <= most:
+                raise ValueError(f"{name} must lie in {least}..{most}, found {found}")
+        if any(milestone < 1 for milestone in self.milestones):
+            raise ValueError(f"milestones must be positive, found {self.milestones}")
         if self.steps < 0 or self.precondition_every < 1:
             found = f"{self.steps} and {self.precondition_every}"
             raise ValueError(f"steps must not be negative and precondition_every be positive, found {found}")
@@ -169,6 +174,11 @@ class Recipe:
         if progress < self.falls_at or self.falls_at == 1:
             return 1.0
         return 0.5 * (1 + math.cos(math.pi * min((progress - self.falls_at) / (1 - self.falls_at), 1.0)))
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Sides of all crops of the run."""
+        return (self.crop, *self.crops) if self.crops_share else (self.crop,)
 
     def crop_at(self, progress: float) -> int:
         """Side of the crops at `progress`; the larger ones share the last `crops_share` evenly."""
@@ -222,6 +232,8 @@ _KINDS = {
 _SHARES = (
     "shapes_every", "crops_share", "graphics", "graphics_before", "jitter", "taught_share", "warm_up", "free_z", "ema",
 )  # fmt: skip
+LESSON = ("alpha", "beta", "gamma", "delta", "taught_share", "taps", "latent_order", "relative")
+"""Fields about learning from a teacher."""
 _CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("adam", "soap", "muon"),
     "latent_order": ("entropy", "teacher"),
@@ -275,7 +287,15 @@ def recipe_from(name: str, overrides: Mapping[str, Any]) -> Recipe:
     """A recipe by name with some fields replaced. Raises FedsError for an unknown name, field or invalid value."""
     if name not in RECIPES:
         raise FedsError(f"{name}: no such recipe; known are {', '.join(RECIPES)}")
-    return replaced(RECIPES[name], overrides)
+    return with_options(RECIPES[name], overrides)
+
+
+def with_options(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
+    """`replaced`, which also refuses minutes for a run that counts steps."""
+    minutes, steps = options.get("minutes"), options.get("steps", recipe.steps)
+    if minutes is not None and steps:
+        raise FedsError(f"a run has a length in minutes or in steps, found {minutes:g} minutes and {steps} steps")
+    return replaced(recipe, options)
 
 
 def replaced(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 import torch
 
 from ..codec.devices import choose_device
-from ..errors import FedsError, WeightsError, is_lack_of_memory
+from ..errors import FedsError, WeightsError, is_lack_of_memory, named
 from ..metrics.table import LOSSES
 from ..networks.metadata import read_metadata
 from ..networks.model import FedsModel
@@ -36,7 +37,7 @@ from .measure import pace as pace_of
 from .parallel import Team, join_team
 from .pixels import Pixels, read_pixels
 from .provenance import commit
-from .recipe import Recipe, recipe_from, replaced
+from .recipe import Recipe, recipe_from, replaced, with_options
 from .stages import Alone, Distilled, Stage
 from .start import resized, start
 from .state import read_state, write_state
@@ -111,7 +112,9 @@ def pace(job: Job, seconds: float) -> Pace:
 
 def _run(job: Job, audience: Audience) -> None:
     begin = time.monotonic()
-    if not job.newest.exists() and (job.init or job.source):  # so that one command begins a run and goes on with it
+    if job.resume and not job.goes_on and job.is_finished:
+        raise FedsError(f"{job.out}: is finished, and its run left no state to continue from")
+    if not job.goes_on and (job.init or job.source):  # so that one command begins a run and goes on with it
         job = replace(job, resume=False)
     trainer, words = _ready(job, audience, measure if job.measure else None)
     audience = audience if trainer.team.leads else Nobody()
@@ -139,12 +142,17 @@ def _ready(job: Job, audience: Audience, work: Work | None) -> tuple[Trainer, di
     state = None if path is None else read_state(path)
     _require_one_start(job)
     if state is not None and path is not None:
+        with _whole(path):
+            ModelSpec.from_dict(state["spec"]), replaced(Recipe(), state["recipe"])
         _require_the_same(job, state, path)
     recipe = _recipe(job, state)
     _require_network(job)
     torch.manual_seed(recipe.seed)
     pixels = _pixels(job, recipe, audience)
-    stage, words = _stage(job, recipe, state, lambda: Crops(pixels, torch.device("cpu"), recipe.seed))
+    own = Crops(pixels, torch.device("cpu"), recipe.seed)
+    for side in recipe.sides:
+        own.fitting(side)  # which says now if there is none
+    stage, words = _stage(job, recipe, state, own)
     average = place(stage, device)
     if job.workers > 1:
         team = _workers(job, device, stage, average, pixels, recipe, path, work)
@@ -154,7 +162,7 @@ def _ready(job: Job, audience: Audience, work: Work | None) -> tuple[Trainer, di
     trainer = Trainer(stage, crops, recipe, team, average)
     if state is None and job.init is None and len(trainer.model.g_a.shortcut):
         trainer.warm_start()
-    _begin(trainer, state, resume=job.resume)
+    _begin(trainer, state, path, resume=job.resume)
     if state is not None:
         audience.say(
             f"{path}: continues from step {trainer.earlier + trainer.step}, after {trainer.minutes:.1f} minutes"
@@ -164,13 +172,29 @@ def _ready(job: Job, audience: Audience, work: Work | None) -> tuple[Trainer, di
     return trainer, {**words, "data": pixels.digest, **({"commit": found} if (found := commit()) else {})}
 
 
-def _begin(trainer: Trainer, state: State | None, *, resume: bool) -> None:
+def _begin(trainer: Trainer, state: State | None, path: Path | None, *, resume: bool) -> None:
     """The steps before the first training step, the same in leader and workers."""
-    if state is not None:
-        (trainer.restore if resume else trainer.take)(state["run"])
+    if state is not None and path is not None:
+        with _whole(path):
+            (trainer.restore if resume else trainer.take)(state["run"])
     trainer.team.wait()  # the leader may have changed weights that all share
     if state is None or not resume:
         trainer.prepare()
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Turn what a state lacks, or has in another shape, into one sentence that names its file."""
+    try:
+        with named(path):
+            yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+        if is_lack_of_memory(error):
+            raise
+        found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise WeightsError(
+            f"{path}: expected the whole state of a run, found one that does not fit ({found})"
+        ) from None
 
 
 def _workers(
@@ -190,7 +214,7 @@ def _follow(
 ) -> None:  # fmt: skip
     """The run in a worker."""
     trainer = Trainer(stage, Crops(pixels, torch.device("cpu"), recipe.seed), recipe, team, average)
-    _begin(trainer, None if path is None else read_state(path), resume=resume)
+    _begin(trainer, None if path is None else read_state(path), path, resume=resume)
     if recipe.compile:
         trainer.compile()
     if work is None:
@@ -247,27 +271,23 @@ def _require_the_teacher(job: Job, own: str | None, path: Path) -> None:
 def _recipe(job: Job, state: State | None) -> Recipe:
     """The recipe of the run; a run that continues keeps its recipe, except for the given fields."""
     if state is None:
-        recipe = recipe_from(job.recipe, job.overrides)
         # the transforms of weights are past being linear
-        return recipe if job.init is None else replace(recipe, linear_share=0.0)
+        settled = {} if job.init is None else {"linear_share": 0.0}
+        return recipe_from(job.recipe, settled | job.overrides)
     own = replaced(Recipe(), state["recipe"])
     if not job.resume:
         named = recipe_from(job.recipe, {})
         schedule = {name: getattr(named, name) for name in SCHEDULE}
         settled = {"linear_share": 0.0, "free_z": 0.0, "warm_up": 0.0}  # the run is past all that
-        return replaced(replace(own, **{**schedule, **settled}), job.overrides)
-    if not job.falling.exists() and is_finished(job.out) and not {"minutes", "steps"} & set(job.overrides):
-        raise FedsError(f"{job.out}: is finished; give more --minutes or --steps to continue from {job.state}")
-    return replaced(own, job.overrides)
-
-
-def is_finished(path: Path) -> bool:
-    """Whether a weights file is there whose run is over."""
-    return path.exists() and "finished" in read_metadata(path)
+        return with_options(replace(own, **{**schedule, **settled}), job.overrides)
+    length = "steps" if own.steps else "minutes"
+    if not job.falling.exists() and job.is_finished and not {"minutes", "steps"} & set(job.overrides):
+        raise FedsError(f"{job.out}: is finished; give more --{length} to continue from {job.state}")
+    return with_options(own, job.overrides)
 
 
 def _stage(
-    job: Job, recipe: Recipe, state: State | None, crops: Callable[[], Crops]
+    job: Job, recipe: Recipe, state: State | None, crops: Crops
 ) -> tuple[Stage, dict[str, str]]:  # fmt: skip
     """The networks of a run, and the metadata of its weights files; a run that continues starts from its checkpoint."""
     if state is not None:
@@ -278,14 +298,17 @@ def _stage(
     else:
         model, words = start(job.network, job.init, job.lam, job.metric)
         if job.init is not None and job.network is not None:
-            model = resized(model, job.network, lambda: crops().batch(48, recipe.crop))
+            with named(job.init):
+                model = resized(model, job.network, lambda: crops.batch(48, recipe.crop))
             words["network"] = job.network
-    if recipe.crop < (least := LOSSES[model.spec.metric].crop):
-        raise FedsError(f"{model.spec.metric} needs crops of at least {least} pixels, found {recipe.crop}")
+    if (found := min(recipe.sides)) < (least := LOSSES[model.spec.metric].crop):
+        raise FedsError(f"{model.spec.metric} needs crops of at least {least} pixels, found {found}")
     if job.teacher is None:
         return Alone(model, recipe), words
-    taught_by = read_weights(job.teacher)
-    return Distilled(model, trainable(taught_by), recipe), {**words, "teacher": taught_by.fingerprint.hex()}
+    with named(job.teacher):
+        taught_by = read_weights(job.teacher)
+        stage = Distilled(model, trainable(taught_by), recipe)
+    return stage, {**words, "teacher": taught_by.fingerprint.hex()}
 
 
 def _pixels(job: Job, recipe: Recipe, audience: Audience) -> Pixels:
@@ -316,7 +339,7 @@ def _train(trainer: Trainer, job: Job, words: dict[str, str], audience: Audience
 def _log(trainer: Trainer, job: Job) -> Callable[[Report], None]:
     if not trainer.team.leads:
         return lambda report: None
-    return json_log(job.out.with_suffix(".jsonl"), trainer.recipe, resumed=trainer.step if job.resume else None)
+    return json_log(job.log, trainer.recipe, resumed=trainer.step if job.resume else None)
 
 
 def _saver(
@@ -336,7 +359,7 @@ def _saver(
         write_state(job.falling if run.ending else job.state, whole)
         if not run.ending:  # a longer run is before its fall again
             job.falling.unlink(missing_ok=True)
-        audience.saved(job.out.with_suffix(".jsonl"))
+        audience.saved(job.log)
 
     return save
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..errors import FedsError
+from ..errors import FedsError, named
 from ..metrics.table import LOSSES
 from ..networks.blocks.layers import interpolated
 from ..networks.model import FedsModel
@@ -33,7 +33,8 @@ def start(
     """
     if init is not None:
         weights = read_weights(init)
-        model = trainable(weights)
+        with named(init):
+            model = trainable(weights)
         words = {"network": weights.metadata.get("network", network or "unknown"), "start": init.name}
         words["parent"] = weights.fingerprint.hex()
         return retargeted(model, lam, metric), words
