@@ -85,4 +85,4 @@ def feds(
 def main() -> None:
     """Run `feds` with the arguments of this process, and leave with its exit code."""
     reopen_closed()
-    app(prog_name="feds")
+    app(prog_name="feds", windows_expand_args=False)  # which would take a name with brackets for a pattern

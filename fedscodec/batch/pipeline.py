@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -33,6 +33,7 @@ BYTES_OUTSIDE = 15
 WebP.
 """
 
+_WAKE = 0.5  # seconds
 ON_A_GPU = 3
 """Files at once with a GPU: one in the network, one in the coder, one on its way. Not measured yet."""
 
@@ -129,7 +130,13 @@ class Batch:
             self.work.open()
             self._start(pending)
             for _ in pending:
-                yield self._results.get()
+                yield self._next()
+
+    def _next(self) -> Done:
+        """The next result; wakes up now and then, because Windows hands on no Ctrl-C while it waits."""
+        while True:
+            with suppress(Empty):
+                return self._results.get(timeout=_WAKE)
 
     def halt(self) -> None:
         """Stop writing files, and wait for those that are being written, so that all files are complete.

@@ -21,8 +21,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import FedsError
-from ..files.inputs import odd_kind
-from ..files.names import shown
+from ..files.inputs import is_pattern, odd_kind
+from ..files.names import shown, told_apart
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Plan:
 
 def is_batch(sources: list[Path]) -> bool:
     """Whether these may be several files: more than one input, a folder, or a pattern."""
-    return len(sources) > 1 or any(source.is_dir() or _is_pattern(source) for source in sources)
+    return len(sources) > 1 or any(source.is_dir() or is_pattern(source) for source in sources)
 
 
 def plan(
@@ -66,7 +66,8 @@ def plan(
     """The tasks of all inputs; their results get the given suffix.
 
     Takes files from folders if their suffix is in `wanted` (lower case). If two sources have the same target, however
-    its path is spelled, both get a fault. Raises FedsError if nothing is found.
+    its path is spelled (in other case too, where that is the same file), both get a fault. Raises FedsError if nothing
+    is found.
     """
     made, rivals = Plan(), dict[str, list[Task]]()
     search = _Search(wanted, suffix, recursive, made)
@@ -75,7 +76,7 @@ def plan(
         if _is_same(source, target):
             made.notes.append(f"{shown(source)}: its result would take its own place, skipped")
             continue
-        there = rivals.setdefault(os.path.join(os.path.realpath(target.parent), target.name), [])
+        there = rivals.setdefault(told_apart(os.path.join(os.path.realpath(target.parent), target.name)), [])
         if not any(_is_same(source, task.source) for task in there):  # one file by two names
             there.append(Task(source, target))
     if not rivals and not search.faults:
@@ -99,7 +100,7 @@ def _nothing(sources: list[Path], wanted: Collection[str], made: Plan) -> str:
 
 def _bracket_hint(source: Path) -> str | None:
     """Why a name with brackets matches nothing: the brackets make it a pattern."""
-    if not _is_pattern(source) or "[" not in str(source):
+    if not is_pattern(source) or "[" not in str(source):
         return None
     literal = str(source).replace("[", "[[]")
     count = len(glob.glob(literal, recursive=True))
@@ -112,10 +113,6 @@ def _clash(target: Path, tasks: list[Task]) -> str:
         return ""
     rivals = " and of ".join(shown(task.source) for task in tasks)
     return f"{shown(target)}: would be made of {rivals}, expected one source for one output"
-
-
-def _is_pattern(source: Path) -> bool:
-    return glob.has_magic(str(source)) and not os.path.lexists(source)
 
 
 @dataclass
@@ -135,7 +132,7 @@ class _Search:
                 kept = Path(source.resolve().name) if len(sources) > 1 else Path()
                 for path in self._inside(source):
                     yield path, kept / path.relative_to(source)
-            elif _is_pattern(source):
+            elif is_pattern(source):
                 fixed = _without_wildcards(source)
                 for match in map(Path, sorted(glob.glob(str(source), recursive=True))):
                     if not match.is_dir() and self._is_file(match):

@@ -19,7 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from ..errors import FedsError, ImageError
-from ..files.names import printable, shown
+from ..files.names import printable, shown, told_apart
 from ..files.outputs import write_file
 from ..images import Picture, graphics, picture_bytes, picture_suffixes, read_picture
 from ..machine import cache_folder
@@ -141,11 +141,10 @@ def pictures_in(places: Iterable[Path]) -> list[Path]:
     apart by name.
     """
     places = list(places)
-    wanted, found = picture_suffixes(), dict[Path, None]()
+    found = dict[Path, None]()
     for place in places:
         if place.is_dir():
-            inside = sorted(filter(Path.is_file, place.iterdir()))
-            found.update(dict.fromkeys(path for path in inside if path.suffix.lower() in wanted))
+            found.update(dict.fromkeys(_inside(place)))
         elif place.exists():
             found[place] = None
         else:
@@ -156,11 +155,18 @@ def pictures_in(places: Iterable[Path]) -> list[Path]:
     return list(found)
 
 
+def _inside(folder: Path) -> list[Path]:
+    """The pictures directly in a folder, in order, without hidden ones: macOS puts such beside others."""
+    wanted = picture_suffixes()
+    seen = (path for path in folder.iterdir() if not path.name.startswith(".") and path.suffix.lower() in wanted)
+    return sorted(filter(Path.is_file, seen))
+
+
 def require_different(paths: Iterable[Path], name_of: Callable[[Path], str]) -> None:
-    """Raise ImageError if two pictures have the same name."""
+    """Raise ImageError if two pictures have the same name, which files are named by."""
     by_name: dict[str, Path] = {}
     for path in paths:
-        if (other := by_name.setdefault(name_of(path), path)) != path:
+        if (other := by_name.setdefault(told_apart(name_of(path)), path)) != path:
             raise ImageError(f"{shown(path)}: expected pictures with different names, found {shown(other)} too")
 
 
@@ -209,7 +215,7 @@ def missing(source: Source, folder: Path) -> list[str]:
     """The missing pictures of a dataset in a folder, by name, or as one line if names are not known."""
     if source.names:
         return [name for name in source.names if not (folder / name).is_file()]
-    found = len(pictures_in([folder])) if folder.is_dir() and any(folder.iterdir()) else 0
+    found = len(_inside(folder)) if folder.is_dir() else 0
     return [] if found == source.pictures else [f"{found} pictures in place of {source.pictures}"]
 
 

@@ -17,7 +17,12 @@ from ..networks.spec import ModelSpec
 
 BACKENDS = ("auto", "onnx", "torch")
 TORCH_EXTRA = "pip install 'fedscodec[torch]'"
-_GPU = Path("/dev/nvidiactl")  # there where a GPU of Nvidia's can be used; torch would need seconds to tell
+_DRIVERS = (
+    Path("/dev/nvidiactl"),
+    Path("/usr/lib/wsl/lib/libcuda.so.1"),  # Linux within Windows
+    Path(os.environ.get("SYSTEMROOT", "C:/Windows"), "System32", "nvcuda.dll"),
+)
+"""One of these is there where a GPU of Nvidia's can be used; torch would need seconds to tell."""
 
 
 def choose_backend(wanted: str, device: str, spec: ModelSpec, name: str) -> str:
@@ -49,7 +54,9 @@ def choose_backend(wanted: str, device: str, spec: ModelSpec, name: str) -> str:
 
 def gpu_is_wanted(device: str) -> bool:
     """Whether a device is a GPU; "auto" is one if a GPU is present."""
-    return device not in ("auto", "cpu") or (device == "auto" and _GPU.exists() and has_torch())
+    if device == "auto":
+        return any(path.exists() for path in _DRIVERS) and has_torch()
+    return device != "cpu"
 
 
 def has_torch() -> bool:

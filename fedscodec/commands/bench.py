@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..codec.effort.levels import MOST_EFFORT
+from ..files.inputs import expanded
 from .failures import one_sentence
 from .options import Debug, Device, Force, OnDevice, examples
 from .streams import say
@@ -92,7 +93,7 @@ def pictures_of(places: list[Path], dataset: str | None, quick: bool = False) ->
         with downloading() as progress:
             found = datasets.dataset(dataset, progress)
     else:
-        found = datasets.gathered(places)
+        found = datasets.gathered(expanded(places))
     found = found.readable()
     for name, why in found.left_out.items():
         say(f"left out: {name} ({why})", quiet=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..fileformat import DEFAULT_MAX_PIXELS
+from ..files.inputs import expanded
 from ..files.names import name_of, shown
 from ..files.outputs import Place, require_writable, write_output
 from . import printing
@@ -63,6 +64,7 @@ def compare(
     If OUT has the suffix of a picture, it shows original, JPEG, AVIF and feds side by side, one row per quality.
     """
     with one_sentence(debug):
+        sources = expanded(sources)
         page = f"{sources[0].stem}-compare.html"
         target = output.of(page) if output else sources[0].with_name(page)
         is_page, window = target.suffix.lower() in _PAGE, _window(crop)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..files.inputs import expanded
 from ..files.outputs import require_folder, require_writable
 from .failures import one_sentence
 from .options import Debug, Device, Force, ModelName, OnDevice, Quality, Quiet, examples
@@ -37,7 +38,7 @@ def entropy(
             require_writable(output / "entropy.html", force=force)
         from ..reports import entropy_report, heatmaps, probing
 
-        found = list(probing.measure(pictures, model, quality, device.value))
+        found = list(probing.measure(expanded(pictures), model, quality, device.value))
         for path in entropy_report.write(found, output, tuple(rank or heatmaps.RANKS), every=every):
             if not quiet and path.parent == output:
                 say(str(path))

@@ -20,9 +20,9 @@ def models(
 ) -> None:
     """List installed networks.
 
-    feds searches for weights files in the folders of FEDS_WEIGHTS (separated by :), in the package, and in weights/
-    beside it. If two have the same name, the first one is used. Every option that takes a model name also takes the
-    path of a weights file or a training checkpoint.
+    feds searches for weights files in the folders of FEDS_WEIGHTS (separated by :, on Windows by ;), in the package,
+    and in weights/ beside it. If two have the same name, the first one is used. Every option that takes a model name
+    also takes the path of a weights file or a training checkpoint.
     """
     with one_sentence(debug):
         from ..registry import folders, installed

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..files.inputs import expanded
 from . import printing
 from .failures import one_sentence
 from .options import Debug, examples
@@ -35,5 +36,5 @@ def rounding(
         from ..registry import weights_path
 
         printing.print_table(
-            printing.rounding_table(measure(weights_path(checkpoint), pictures, quality or [1.0, 4.0, 7.0]))
+            printing.rounding_table(measure(weights_path(checkpoint), expanded(pictures), quality or [1.0, 4.0, 7.0]))
         )

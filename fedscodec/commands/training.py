@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.status import Status
 
+from ..errors import OutputError
 from ..files.outputs import write_file
 from ..training.job import Job
 from ..training.log import read_log
@@ -53,4 +54,7 @@ class Terminal:
         """Draw the training curve beside the log."""
         from ..reports.training_curve import training_curve
 
-        write_file(log.with_suffix(".svg"), training_curve(read_log(log), log.stem), force=True)
+        try:
+            write_file(log.with_suffix(".svg"), training_curve(read_log(log), log.stem), force=True)
+        except OutputError as error:  # hours of training do not end for a drawing
+            self.say(str(error), warning=True)

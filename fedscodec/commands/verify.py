@@ -11,6 +11,7 @@ import typer
 
 from ..errors import FedsError
 from ..fileformat import DEFAULT_MAX_PIXELS
+from ..files.inputs import expanded
 from ..files.names import STANDARD
 from ..files.standard import require_output
 from . import printing
@@ -46,7 +47,7 @@ def verify(
     also prints the SHA-256 of the symbols, which is the same on every machine.
     """
     with one_sentence(debug):
-        verdicts = _verdicts(sources, _models(device.value, backend.value), max_pixels)
+        verdicts = _verdicts(expanded(sources), _models(device.value, backend.value), max_pixels)
         sound = _in_json(verdicts) if as_json else _in_words(verdicts, quiet)
         if not sound:
             raise typer.Exit(1)

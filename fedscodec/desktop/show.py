@@ -43,7 +43,8 @@ def decoded(source: Path, folder: Path) -> Path:
             if time.time() - old.stat().st_mtime > _KEPT:
                 old.unlink()
     data = source.read_bytes()
-    target = folder / f"{source.stem[:100]}-{hashlib.sha256(data).hexdigest()[:16]}.png"
+    stem = source.stem.encode(errors="ignore")[:100].decode(errors="ignore")  # a name may have 255 bytes, not letters
+    target = folder / f"{stem}-{hashlib.sha256(data).hexdigest()[:16]}.png"
     if target.exists():
         target.touch()
         return target

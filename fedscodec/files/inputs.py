@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import stat
 import sys
+from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -29,6 +32,19 @@ def odd_kind(path: Path) -> str | None:
     except OSError:
         return "a dangling link" if path.is_symlink() else "nothing"
     return None if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "no file")
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether a path has wildcards, and is not the name of a file."""
+    return glob.has_magic(str(path)) and not os.path.lexists(path)
+
+
+def expanded(paths: Iterable[Path]) -> list[Path]:
+    """The paths, on Windows with the files that patterns match in their place: shells there leave that to programs."""
+    if os.name != "nt":
+        return list(paths)
+    found = ((path, sorted(glob.glob(str(path))) if is_pattern(path) else []) for path in paths)
+    return [path for given, matches in found for path in (map(Path, matches) if matches else [given])]
 
 
 def is_stream(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -10,6 +11,15 @@ STANDARD = Path("-")
 
 _TURNS = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # which change where text runs to
 _WORDS = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def told_apart(name: str) -> str:
+    """A name as the usual file systems of this machine tell names apart: Windows and macOS ignore case, and macOS how
+    accents are written.
+    """
+    if sys.platform in ("win32", "darwin"):
+        return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return name
 
 
 def printable(text: str) -> str:

@@ -28,6 +28,8 @@ def reopen_closed() -> None:
     for stream in (sys.stdout, sys.stderr):
         if (change := getattr(stream, "reconfigure", None)) is not None:
             change(errors="backslashreplace")
+            if os.name == "nt" and not stream.isatty():  # else a file gets the old code page, which has no −
+                change(encoding="utf-8")
 
 
 def require_input() -> None:
