@@ -60,7 +60,7 @@ class Place:
     def make(self) -> None:
         """Create the folder if this is one and it does not exist. Raises OutputError if that is impossible."""
         if self.ends_in_slash:
-            with _errors_as_sentences(self.path):
+            with errors_as_sentences(self.path):
                 self.path.mkdir(parents=True, exist_ok=True)
 
 
@@ -95,7 +95,7 @@ def require_writable(
     if path == STANDARD:
         require_output()
         return _refuse_terminal(sys.stdout.isatty(), "standard output")
-    with _errors_as_sentences(path):
+    with errors_as_sentences(path):
         if source is not None and path.exists() and source.exists() and path.samefile(source):
             raise OutputError(f"{name_of(path)}: is the input, expected another name for the output")
         if path.is_file() and not force:
@@ -107,7 +107,7 @@ def require_writable(
 
 def require_folder(folder: Path) -> None:
     """Check before the work that files can be written into a folder, existing or not. Raises OutputError if not."""
-    with _errors_as_sentences(folder):
+    with errors_as_sentences(folder):
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"{name_of(folder)}: is a file, expected a folder")
         if fault := _fault_of_place(folder / "x", folder_is_made=True):
@@ -151,7 +151,7 @@ def write_output(path: Path, data: bytes, *, force: bool = False, place: Place |
         place.make()
     if path == STANDARD:
         require_output()
-        with _errors_as_sentences("standard output"):
+        with errors_as_sentences("standard output"):
             _pour(sys.stdout.buffer, data, "standard output")
     else:
         write_file(path, data, force=force)
@@ -165,7 +165,7 @@ def write_file(path: Path, data: bytes, *, force: bool = False) -> None:
     system refuses.
     """
     require_writable(path, force=force)
-    with _errors_as_sentences(path):
+    with errors_as_sentences(path):
         if path.exists() and not path.is_file():
             with path.open("wb") as stream:
                 _pour(stream, data, name_of(path))
@@ -179,7 +179,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield the name of a new file for the block to write; the file then replaces `path` once it is on the disk.
 
     For files that are written piece by piece, or by a library. Follows links and keeps the permissions of an
-    overwritten file. An error in the block leaves the old file and nothing new.
+    overwritten file. An error in the block leaves the old file and nothing new. Errors stay as they are, because the
+    block may read too; see `errors_as_sentences`.
     """
     with _part_of(path) as part:
         part.touch(exist_ok=False)
@@ -252,7 +253,8 @@ def _refuse_terminal(is_terminal: bool, name: str) -> None:
 
 
 @contextmanager
-def _errors_as_sentences(name: Path | str) -> Iterator[None]:
+def errors_as_sentences(name: Path | str) -> Iterator[None]:
+    """Turn what the system refuses while `name` is written into an OutputError. For blocks that only write."""
     try:
         yield
     except BrokenPipeError:  # the reader has seen enough, which is no fault of the place

@@ -10,7 +10,10 @@ exactly only if its tensors also lie in memory as they did: sums come out otherw
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,31 +21,95 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save, save_file
 from torch import Tensor
 
-from ..errors import WeightsError
-from ..files.outputs import replacing
+from ..errors import WeightsError, is_lack_of_memory
+from ..files.names import shown
+from ..files.outputs import errors_as_sentences, replacing
+from .recipe import PHASES
 
 FORMAT = "feds-training-1"
+_COUNTS = ("step", "earlier", "pixels", "skipped", "fitted")
+_RUN = {
+    **dict.fromkeys(("stage", "average", "optimizers"), dict), **dict.fromkeys(("draws", "figures"), Tensor),
+    **dict.fromkeys(("noise", "told"), list), **dict.fromkeys(("ending", "quantised"), bool),
+}  # fmt: skip
+"""What the loop keeps of a run, beside counts, times and the name of its phase (`Trainer.state`)."""
 
 
 def write_state(path: Path, state: Any) -> None:
-    """Write a state, completely or not at all."""
+    """Write a state, completely or not at all. Raises OutputError for a full disk or whatever else is refused."""
     tensors: dict[str, Tensor] = {}
     words = {"format": FORMAT, "state": json.dumps(_without_tensors(state, tensors))}
-    with replacing(path) as part:
-        save_file(tensors, part, metadata=words)
+    with errors_as_sentences(path), replacing(path) as part:
+        try:
+            save_file(tensors, part, metadata=words)
+        except SafetensorError as error:  # which has the number of the system's error in its text only
+            number = re.search(r"\(os error (\d+)\)", str(error))
+            raise OSError(int(number[1]) if number else 0, str(error)) from error
 
 
-def read_state(path: Path) -> Any:
-    """Read what `write_state` wrote, onto the CPU. Raises WeightsError for anything else."""
+def read_state(path: Path) -> dict[str, Any]:
+    """Read the state of a run, onto the CPU. Raises WeightsError for anything else."""
+    state = read_nested(path)
+    if fault := _fault(state):
+        raise WeightsError(f"{shown(path)}: not a readable state of a training run ({fault})")
+    return state
+
+
+def read_nested(path: Path) -> Any:
+    """Read what `write_state` wrote, whatever it is, onto the CPU. Raises WeightsError for anything else."""
+    with as_damage_of(path), safe_open(path, "pt") as file:
+        metadata = file.metadata() or {}
+        if metadata.get("format") != FORMAT:
+            found = metadata.get("format")
+            raise WeightsError(f"{shown(path)}: expected the state of a training run ({FORMAT}), found {found}")
+        return _with_tensors(json.loads(metadata["state"]), file.get_tensor)
+
+
+@contextmanager
+def as_damage_of(path: Path) -> Iterator[None]:
+    """Turn what a damaged or foreign state makes fail in a block, which only reads or uses it, into a WeightsError."""
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                found = metadata.get("format")
-                raise WeightsError(f"{path}: expected the state of a training run ({FORMAT}), found {found}")
-            return _with_tensors(json.loads(metadata["state"]), file.get_tensor)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise WeightsError(f"{path}: not a readable state of a training run ({error})") from None
+        yield
+    except (SafetensorError, OSError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError,
+            RuntimeError) as error:  # fmt: skip
+        if is_lack_of_memory(error):
+            raise
+        what = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise WeightsError(f"{shown(path)}: not a readable state of a training run ({what})") from None
+
+
+def _fault(state: Any) -> str | None:
+    """What is wrong with the state of a run; None if it has all parts, whose insides are checked where they are used."""
+    parts = dict.fromkeys(("run", "recipe", "spec", "words"), dict)
+    if fault := _wrong_part(state, "state", parts):
+        return fault
+    if fault := _wrong_part(state["words"], "words", {"network": str, "start": str}):
+        return fault
+    if any(not isinstance(value, str) for value in state["words"].values()):
+        return "words that are no text"
+    run = state["run"]
+    if fault := _wrong_part(run, "run", _RUN):
+        return fault
+    if wrong := [name for name in _COUNTS if type(run.get(name)) is not int or not 0 <= run[name] < 2**63]:
+        return f"{wrong[0]} of the run is no count"
+    times = {"minutes": run.get("minutes"), "best": run.get("best")}
+    if wrong := [name for name, value in times.items() if type(value) not in (int, float) or math.isnan(value)]:
+        return f"{wrong[0]} of the run is no number"
+    if not 0 <= run["minutes"] < math.inf:
+        return f"minutes of the run are {run['minutes']}"
+    if run.get("phase") not in list(PHASES):  # a list, because what is in its place may not have a hash
+        return "the phase of the run is not known"
+    return "wrong numbers of parts" if len(run["noise"]) != 2 or len(run["told"]) != 3 else None
+
+
+def _wrong_part(value: Any, name: str, kinds: Mapping[str, type]) -> str | None:
+    if not isinstance(value, dict):
+        return f"expected a mapping as its {name}, found {type(value).__name__}"
+    for part, kind in kinds.items():
+        if not isinstance(value.get(part), kind):
+            found = type(value[part]).__name__ if part in value else "nothing"
+            return f"expected {part} in its {name} as {kind.__name__}, found {found}"
+    return None
 
 
 def pack_state(state: Any) -> bytes:
