@@ -8,8 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from fedscodec.reports.training_curve import training_curve
-from fedscodec.training.log import Report, json_log, minutes_and_seconds, read_log
+from fedscodec.errors import OutputError
+from fedscodec.reports.training_curve import PANELS, training_curve
+from fedscodec.training.log import FIGURES, Report, json_log, minutes_and_seconds, read_log
 from fedscodec.training.recipe import Recipe
 
 REPORT = Report(7, 0.5, 1.25, 0.25, "full", 1.234567, 0.5, 30.0, 1.0, 123456.0, 0, {})
@@ -59,6 +60,44 @@ def test_a_torn_line_costs_nothing_else(tmp_path):
         log.write('{"step": 8, "minu')
     json_log(path, Recipe(), resumed=7)(replace(REPORT, step=9))
     assert [row["step"] for row in read_log(path)] == [7, 9]
+
+
+def row(**changes):
+    """A line of a log with some of its values changed."""
+    return json.dumps({**asdict(REPORT), **changes}).encode() + b"\n"
+
+
+def test_only_lines_with_all_figures_of_the_curve_are_read(tmp_path):
+    path = tmp_path / "run.jsonl"
+    wrong = [
+        b'{"step": 3}\n', b"\xff\xfe\n", b"[" * 100_000 + b"\n", b"1" * 5000 + b"\n", b"[7]\n", row(step="8"),
+        row(minutes=None), row(minutes=True), row(loss=[]), row(bpp=float("nan")), row(psnr=float("inf")),
+        row(rate=10**400), row(psnr=1.7e308), row(phase="\ud800"), row(phase="a\0"),
+        json.dumps({k: v for k, v in asdict(REPORT).items() if k != "rate"}).encode() + b"\n",
+    ]  # fmt: skip
+    path.write_bytes(b"".join([row(step=1), *wrong, row(step=2, loss=None), row(step=3, phase="\xe9")]))
+    rows = read_log(path)
+    assert [found["step"] for found in rows] == [1, 2, 3]
+    ElementTree.fromstring(training_curve(rows, "a"))
+    assert tuple(PANELS) == FIGURES
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path):
+    resource = pytest.importorskip("resource")
+    path, (soft, hard) = tmp_path / "run.jsonl", resource.getrlimit(resource.RLIMIT_FSIZE)
+    tell = json_log(path, Recipe())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, hard))
+    try:
+        with pytest.raises(OutputError) as later:
+            tell(REPORT)
+        with pytest.raises(OutputError) as first:
+            json_log(path, Recipe(), resumed=7)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [str(failure.value) for failure in (later, first)] == [f"{path}: File too large"] * 2
+    with pytest.raises(OutputError) as failure:
+        json_log(path / "inside" / "run.jsonl", Recipe())
+    assert str(failure.value) == f"{path / 'inside' / 'run.jsonl'}: its folder is a file"
 
 
 def test_the_curve_is_a_picture_of_the_log(tmp_path):

@@ -10,7 +10,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..files.outputs import errors_as_sentences
 from .recipe import Recipe
+
+FIGURES = ("loss", "bpp", "psnr", "rate")
+"""What the curve of a run draws over its minutes; each is a number, or None where it was not finite."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +55,20 @@ def minutes_and_seconds(minutes: float) -> str:
 
 
 def json_log(path: Path, recipe: Recipe, *, resumed: int | None = None) -> Callable[[Report], None]:
-    """A sink that appends each report to a JSON-lines file, after a first line with the recipe.
+    """A sink that appends each report to a JSON-lines file, after a first line with the recipe. Raises OutputError.
 
     resumed: the step from which a run continues; its log is then kept and gets another such line.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     first: dict[str, Any] = {"recipe": asdict(recipe)}
-    torn = resumed is not None and path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
-    with path.open("w" if resumed is None else "a") as log:
-        log.write("\n" * torn + json.dumps(first if resumed is None else {**first, "resumed": resumed}) + "\n")
+    with errors_as_sentences(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torn = resumed is not None and path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
+        with path.open("w" if resumed is None else "a") as log:
+            log.write("\n" * torn + json.dumps(first if resumed is None else {**first, "resumed": resumed}) + "\n")
 
     def tell(report: Report) -> None:
         row = {k: _plain(v) for k, v in asdict(report).items()}
-        with path.open("a") as log:
+        with errors_as_sentences(path), path.open("a") as log:
             log.write(json.dumps(row) + "\n")
 
     return tell
@@ -72,10 +77,22 @@ def json_log(path: Path, recipe: Recipe, *, resumed: int | None = None) -> Calla
 def read_log(path: Path) -> list[dict[str, Any]]:
     """The reports in such a log, without the lines that are none, or that a crash or a full disk has torn."""
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        with suppress(json.JSONDecodeError):
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        with suppress(ValueError, RecursionError):
             rows.append(json.loads(line))
-    return [row for row in rows if isinstance(row, dict) and "step" in row]
+    return [row for row in rows if _is_report(row)]
+
+
+def _is_report(row: Any) -> bool:
+    """Whether a line has all that the curve draws."""
+    if not isinstance(row, dict) or not all(_is_number(row.get(name)) for name in ("step", "minutes")):
+        return False
+    figures = all(name in row and (row[name] is None or _is_number(row[name])) for name in FIGURES)
+    return figures and str(row.get("phase", "")).isprintable()
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and -1e300 < value < 1e300  # so that a difference of two is finite as well
 
 
 def _plain(value: object) -> object:

@@ -79,7 +79,7 @@ def as_damage_of(path: Path) -> Iterator[None]:
 
 
 def _fault(state: Any) -> str | None:
-    """What is wrong with the state of a run; None if it has all parts, whose insides are checked where they are used."""
+    """What is wrong with the state of a run; None if it has all parts. Their insides are checked in their use."""
     parts = dict.fromkeys(("run", "recipe", "spec", "words"), dict)
     if fault := _wrong_part(state, "state", parts):
         return fault
