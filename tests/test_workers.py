@@ -17,6 +17,7 @@ from PIL import Image
 from fedscodec.errors import FedsError
 from fedscodec.networks.weights import read_weights
 from fedscodec.training import session
+from fedscodec.training.health import DivergedError
 from fedscodec.training.job import Job
 from fedscodec.training.state import pack_state, read_state, unpack_state
 from fedscodec.training.workers import Workers, lead
@@ -132,6 +133,45 @@ def test_a_worker_that_dies_is_reported():
     team.leave()
 
 
+def fails(team, module, kind, sentence):
+    """A worker that fails."""
+    raise kind(sentence)
+
+
+@pytest.mark.parametrize(
+    ("kind", "raised", "expected"),
+    [
+        (FedsError, FedsError, "a.png: is too small"),
+        (DivergedError, DivergedError, "a.png: is too small"),
+        (MemoryError, MemoryError, "a.png: is too small"),
+        (KeyError, FedsError, "a worker of the training run failed (KeyError: 'a.png: is too small'); the last "
+         "checkpoint is kept"),
+    ],
+)  # fmt: skip
+def test_what_fails_in_a_worker_is_said_by_the_leader_alone(kind, raised, expected, capfd):
+    team = lead(2, torch.nn.Linear(1, 1), fails, kind, "a.png: is too small")
+    with pytest.raises(raised) as failure:
+        team.wait()
+    assert (type(failure.value), str(failure.value)) == (raised, expected)
+    team.leave()
+    assert [process.exitcode for process in team.processes] == [1]
+    assert capfd.readouterr().err == ""
+
+
+def waits(team, module):
+    """A worker that waits for its leader."""
+    team.wait()
+
+
+def test_a_leader_that_fails_alone_ends_at_once():
+    with subprocess.Popen([sys.executable, __file__, "fails"], env=environment(), stderr=subprocess.PIPE) as leader:
+        try:
+            assert leader.communicate(timeout=60) == (None, b"the leader failed\n")
+        finally:
+            leader.kill()
+    assert leader.returncode == 1
+
+
 def works_for_long(team, module):
     """A worker in the middle of a step that takes a minute."""
     print("at work", flush=True)
@@ -175,7 +215,10 @@ def test_a_worker_without_a_leader_is_no_team():
         Workers(0, 2).part(5)
 
 
-if __name__ == "__main__":  # a leader, to be killed
+if __name__ == "__main__" and "fails" in sys.argv:  # a leader that keeps its ends of the pipes
+    kept = lead(2, torch.nn.Linear(1, 1), waits)
+    sys.exit("the leader failed")
+elif __name__ == "__main__":  # a leader, to be killed
     lead(2, torch.nn.Linear(1, 1), works_for_long).wait()
 
 

@@ -3,12 +3,15 @@
 Two such processes see 1.3 times the pixels of one process with two threads. Each computes the gradient of its part of
 the batch and writes it where the others can read it. Then each updates its own part of the weights, for the whole
 batch. Other messages go through a pipe between the leader and each worker. If a process ends for any reason, its pipe
-breaks: a worker then ends too, and the leader reports it.
+breaks: a worker then ends too, and the leader reports it. Before a worker that fails ends, it says why through another
+pipe, so that the leader can end with that one sentence.
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import json
 import os
 import signal
 import threading
@@ -25,10 +28,13 @@ import torch
 import torch.multiprocessing as mp
 from torch import Tensor, nn
 
-from ..errors import FedsError
+from ..errors import FedsError, is_lack_of_memory
+from .health import DivergedError
 from .parallel import Team
 from .state import pack_state, unpack_state
 
+_KINDS: dict[str, type[Exception]] = {"memory": MemoryError, "diverged": DivergedError, "other": FedsError}
+"""What the leader raises for a failure of a worker."""
 _MMAP_MAX, _TRIM_THRESHOLD = -4, -1  # of mallopt
 
 
@@ -40,6 +46,7 @@ class Workers(Team):
     buffers: tuple[Tensor, ...] = ()  # the gradients of each process, as one vector
     processes: list[BaseProcess] = field(default_factory=list)  # the leader's: the workers
     places: dict[int, int] = field(default_factory=dict)  # id of a parameter → where its gradient lies in a buffer
+    faults: tuple[Connection, ...] = ()  # the leader's: through which each worker says why it failed
 
     def _all(self, data: bytes) -> list[bytes]:
         """The message of every process, in every process; waits until all have sent one."""
@@ -60,6 +67,11 @@ class Workers(Team):
             os._exit(1)  # the leader is gone, and nobody is left to tell
         for process in self.processes:
             process.join(2)
+        for fault in self.faults:
+            with suppress(EOFError, OSError):  # of a worker that did not fail, or had no time to say why
+                if fault.poll():
+                    kind, sentence = json.loads(fault.recv_bytes())
+                    raise _KINDS[kind](sentence)
         ended = [process for process in self.processes if process.exitcode is not None]
         codes = ", ".join(str(process.exitcode) for process in ended) or "unknown"
         raise FedsError(f"a worker of the training run ended (exit code {codes}); the last checkpoint is kept")
@@ -134,6 +146,7 @@ class Workers(Team):
             link.close()
         for process in self.processes:
             process.join(10)
+        atexit.unregister(self.leave)
 
 
 def keep_freed_memory() -> None:
@@ -154,22 +167,28 @@ def lead(count: int, module: nn.Module, work: Callable[..., None], *arguments: A
             part.share_memory()
     total = sum(p.numel() for p in module.parameters())
     buffers = tuple(torch.zeros(total).share_memory_() for _ in range(count))
-    context, links, processes = mp.get_context("spawn"), [], []
+    context, links, faults, processes = mp.get_context("spawn"), [], [], []
     for rank in range(1, count):
         here, there = context.Pipe()
+        read, write = context.Pipe(duplex=False)
         process = context.Process(
-            target=_worker, args=(rank, count, there, buffers, module, work, arguments), daemon=True
+            target=_worker, args=(rank, count, there, write, buffers, module, work, arguments), daemon=True
         )  # fmt: skip
         process.start()
         there.close()
+        write.close()
         links.append(here)
+        faults.append(read)
         processes.append(process)
     torch.set_num_threads(1)
-    return Workers(0, count, tuple(links), buffers, processes, _places(module))
+    team = Workers(0, count, tuple(links), buffers, processes, _places(module), tuple(faults))
+    # A leader that fails alone leaves its workers waiting for it, and multiprocessing waits for them at the end.
+    atexit.register(team.leave)
+    return team
 
 
 def _worker(
-    rank: int, count: int, link: Connection, buffers: tuple[Tensor, ...], module: nn.Module,
+    rank: int, count: int, link: Connection, fault: Connection, buffers: tuple[Tensor, ...], module: nn.Module,
     work: Callable[..., None], arguments: tuple[Any, ...],
 ) -> None:  # fmt: skip
     """The main function of a worker. Ctrl-C reaches all processes of a terminal; only the leader handles it."""
@@ -178,7 +197,22 @@ def _worker(
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     torch.set_num_threads(1)
     keep_freed_memory()
-    work(Workers(rank, count, (link,), buffers, [], _places(module)), module, *arguments)
+    try:
+        work(Workers(rank, count, (link,), buffers, [], _places(module)), module, *arguments)
+    except Exception as failure:
+        with suppress(OSError):  # a leader that is gone has failed by itself, and says so
+            fault.send_bytes(json.dumps(_told(failure)).encode())
+        raise SystemExit(1) from None  # without a traceback: the leader has the one sentence
+
+
+def _told(failure: Exception) -> tuple[str, str]:
+    """The kind and the sentence with which the leader ends for a failure of a worker."""
+    if is_lack_of_memory(failure) and not isinstance(failure, FedsError):
+        return "memory", str(failure)
+    if isinstance(failure, FedsError):
+        return "diverged" if isinstance(failure, DivergedError) else "other", str(failure)
+    what = f"{type(failure).__name__}: {failure}"
+    return "other", f"a worker of the training run failed ({what}); the last checkpoint is kept"
 
 
 def _end_with_the_parent() -> None:
