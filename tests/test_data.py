@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
+import os
+import signal
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -10,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fedscodec.errors import FedsError, ImageError
+from fedscodec.errors import FedsError, ImageError, OutputError
 from fedscodec.training.data import Reading, fineness, picture_files
 from fedscodec.training.pixels import read_pixels
 
@@ -113,6 +120,138 @@ def test_pictures_before_the_damage_of_a_shard_are_kept(tmp_path):
     assert skipped == [f"{tmp_path / 's.tar'}: expected a readable file, found: unexpected end of data"]
 
 
+@pytest.mark.parametrize(
+    ("name", "packed"),
+    [("s.tar", gzip.compress), ("s.tgz", gzip.compress), ("s.TAR.BZ2", bz2.compress), ("s.tar.xz", lzma.compress)],
+)
+def test_a_compressed_shard_is_read_and_named_where_it_is_damaged(tmp_path, name, packed):
+    shard(tmp_path / "plain.tar", {"a.png": noise(64, 64), "b.png": noise(300, 300)})
+    whole = packed((tmp_path / "plain.tar").read_bytes())
+    (tmp_path / "plain.tar").unlink()
+    (tmp_path / name).write_bytes(whole)
+    assert [len(part) for part in read([tmp_path])] == [2, 0]
+    wrong = bytearray(whole)
+    wrong[len(whole) // 2 : len(whole) // 2 + 64] = bytes(64)
+    for damaged in (whole[: len(whole) // 2], whole[:20], whole[:-10], bytes(wrong)):
+        (tmp_path / name).write_bytes(damaged)
+        skipped = []
+        assert len(list(picture_files([tmp_path], skipped))) <= 2
+        assert all(sentence.startswith(f"{tmp_path / name}: expected a readable file, found: ") for sentence in skipped)
+        assert skipped or len(damaged) > len(whole) // 2  # a tar may end before the sum of its bytes is looked at
+
+
+def test_the_suffix_of_a_shard_may_be_written_in_capitals(tmp_path):
+    shard(tmp_path / "S.TAR", {"a.png": png(64, 64, 5)})
+    assert [name for name, _ in picture_files([tmp_path], [])] == [f"{tmp_path / 'S.TAR'}:a.png"]
+
+
+def test_members_that_are_links_are_named(tmp_path):
+    with tarfile.open(tmp_path / "s.tar", "w") as tar:
+        for name, kind in (("a.png", tarfile.SYMTYPE), ("b.png", tarfile.LNKTYPE), ("c.png", tarfile.FIFOTYPE)):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "other.png"
+            tar.addfile(info)
+    skipped = []
+    assert list(picture_files([tmp_path], skipped)) == []
+    assert skipped == [
+        f"{tmp_path / 's.tar'}:a.png: expected a picture, found a link to other.png",
+        f"{tmp_path / 's.tar'}:b.png: expected a picture, found a link to other.png",
+        f"{tmp_path / 's.tar'}:c.png: expected a picture, found no file",
+    ]
+
+
+def test_a_named_file_that_holds_no_pictures_is_an_error(tmp_path):
+    (tmp_path / "b.jsonl").write_text("{}")
+    with pytest.raises(ImageError) as error:
+        read([tmp_path / "b.jsonl"])
+    kinds = ".tar, .tar.gz, .tgz, .tar.bz2, .tar.xz"
+    expected = f"{tmp_path / 'b.jsonl'}: expected a folder, a picture or one of {kinds}, found"
+    assert str(error.value) == f"{expected} another file"
+    os.mkfifo(tmp_path / "b.png")
+    with pytest.raises(ImageError, match=r"b\.png: expected a folder, .*, found a named pipe$"):
+        read([tmp_path / "b.png"])
+
+
+def test_links_are_followed_once_and_those_to_nothing_are_named(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "away").mkdir()
+    (tmp_path / "away" / "a.png").write_bytes(png(64, 64))
+    (tmp_path / "set" / "b").mkdir()
+    (tmp_path / "set" / "b" / "b.png").write_bytes(png(64, 64))
+    (tmp_path / "set" / "circle").symlink_to(tmp_path / "set")
+    (tmp_path / "set" / "a first").symlink_to("b")  # a second name of a folder of the set
+    (tmp_path / "set" / "link").symlink_to(tmp_path / "away")
+    (tmp_path / "set" / "one.png").symlink_to(tmp_path / "away" / "a.png")
+    (tmp_path / "set" / "gone").symlink_to("nowhere")
+    (tmp_path / "set" / "itself.png").symlink_to("itself.png")
+    os.mkfifo(tmp_path / "set" / "pipe.png")
+    skipped = []
+    found = [name for name, _ in picture_files([tmp_path / "set"], skipped)]
+    assert found == [str(tmp_path / "set" / name) for name in ("b/b.png", "link/a.png", "one.png")]
+    assert skipped == [
+        f"{tmp_path / 'set' / name}: expected a readable file, found: {kind}"
+        for name, kind in (("gone", "a dangling link"), ("itself.png", "a dangling link"), ("pipe.png", "a named pipe"))
+    ]
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "a.png").write_bytes(png(64, 64))
+    plain = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return plain(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    pictures, skipped = read([tmp_path], cache=tmp_path.parent / "cache of a closed folder")
+    assert len(pictures) == 1
+    assert skipped == [f"{tmp_path / 'closed'}: expected a readable folder, found: Permission denied"]
+    monkeypatch.undo()
+    (tmp_path / "closed").rmdir()
+    assert read([tmp_path], cache=tmp_path.parent / "cache of a closed folder")[1] == []  # not what was cached
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+    resource = pytest.importorskip("resource")
+    (tmp_path / "a.png").write_bytes(noise(64, 64))
+    cache, (soft, hard) = tmp_path / "cache", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(OutputError) as failure:
+            read([tmp_path / "a.png"], cache=cache)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    name, _, found = str(failure.value).partition(": ")
+    assert (Path(name).parent, Path(name).suffix, found) == (cache, ".pixels", "File too large")
+    assert list(cache.iterdir()) == []
+    with pytest.raises(OutputError) as failure:
+        read([tmp_path / "a.png"], cache=tmp_path / "a.png")
+    assert str(failure.value) == f"{tmp_path / 'a.png'}: File exists"
+
+
+ENDS = """
+import os, signal, sys
+from pathlib import Path
+from fedscodec.training.data import Reading
+from fedscodec.training.pixels import read_pixels
+number = signal.Signals[sys.argv[2]]
+read_pixels([Path(sys.argv[1])], Reading(64), None, lambda count: os.kill(os.getpid(), number))
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_that_ends_the_reading_leaves_nothing(tmp_path, name):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.png").write_bytes(png(64, 64))
+    (tmp_path / "temporary").mkdir()
+    command = [sys.executable, "-c", ENDS, str(tmp_path / "set"), name]
+    ended = subprocess.run(command, env={**os.environ, "TMPDIR": str(tmp_path / "temporary")}, capture_output=True)
+    assert (ended.returncode, ended.stderr) == (128 + signal.Signals[name], b"")
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 def test_a_file_that_cannot_be_read_is_skipped_by_name(tmp_path, monkeypatch):
     for name in ("a.png", "b.png", "c.png"):
         (tmp_path / name).write_bytes(png(64, 64))
@@ -148,7 +287,18 @@ def test_a_folder_without_fit_pictures_is_an_error(tmp_path):
     (tmp_path / "low.png").write_bytes(png(64, 64))
     with pytest.raises(ImageError) as error:
         read([tmp_path], 128)
-    assert str(error.value) == f"{tmp_path}: no picture of at least 128x128 pixels was found"
+    none = f"{tmp_path}: no picture of at least 128x128 pixels was found"
+    low = f"{tmp_path / 'low.png'}: smaller than 128x128 pixels"
+    assert str(error.value) == f"{none} ({low})"
+    (tmp_path / "z.tar").write_bytes(b"this is no shard" * 100)
+    with pytest.raises(ImageError) as error:
+        read([tmp_path], 128)
+    assert low in str(error.value) or "z.tar: expected a readable file" in str(error.value)
+    assert str(error.value).endswith(", and 1 more)")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ImageError) as error:
+        read([tmp_path / "empty"])
+    assert str(error.value) == f"{tmp_path / 'empty'}: no picture of at least 64x64 pixels was found"
 
 
 def noise(height, width, seed=0):

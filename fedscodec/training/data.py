@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import io
+import lzma
+import os
 import tarfile
+import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import FedsError, ImageError, is_lack_of_memory
+from ..files.inputs import odd_kind
+from ..files.names import shown
 from ..images import from_array, picture_suffixes, read_picture, resize
 from ..machine import usable_cores
+
+SHARDS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_DAMAGE = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError, OverflowError, RecursionError)
+"""What reading a damaged file or shard raises; the last three are of headers with wild numbers or without end."""
 
 
 @dataclass(frozen=True)
@@ -26,41 +36,92 @@ class Reading:
     halves: float = 0.0  # where not 0, pictures sharper than this also come at half their size
 
 
-def files_of(roots: Sequence[Path]) -> list[Path]:
-    """Every file that may hold pictures: named ones, and those below folders, in order. Raises ImageError if there is
-    none.
+def files_of(roots: Sequence[Path], skipped: list[str]) -> list[Path]:
+    """Every file that may hold pictures: named ones, and those below folders, in order; links are followed.
+
+    What cannot be looked into is left out, with a sentence in `skipped`. Raises ImageError for a root that does not
+    exist or that is nothing to read pictures from.
     """
-    found, wanted = list[Path](), picture_suffixes()
+    found = list[Path]()
     for root in roots:
         if not root.exists():
-            raise ImageError(f"{root}: no such file or folder of training pictures")
-        inside = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
-        found += [p for p in inside if p.suffix == ".tar" or p.suffix.lower() in wanted]
+            raise ImageError(f"{shown(root)}: no such file or folder of training pictures")
+        if root.is_dir():
+            found += sorted(_below(root, skipped))
+        elif root.is_file() and _may_hold_pictures(root):
+            found.append(root)
+        else:
+            kind = odd_kind(root) or "another file"
+            raise ImageError(f"{shown(root)}: expected a folder, a picture or one of {', '.join(SHARDS)}, found {kind}")
     return found
 
 
+def _below(root: Path, skipped: list[str]) -> Iterator[Path]:
+    """The files below a folder. Each folder is read once, however many links lead to it, so that none leads in circles.
+
+    Links to folders come last, so that a picture keeps the name that it has without them.
+    """
+    seen, folders, links = set[tuple[int, int]](), deque([root]), deque[Path]()
+    while folders or links:
+        folder = (folders or links).popleft()
+        try:
+            info = folder.stat()
+            if (info.st_dev, info.st_ino) in seen:
+                continue
+            seen.add((info.st_dev, info.st_ino))
+            with os.scandir(folder) as entries:
+                inside = sorted(folder / entry.name for entry in entries)
+        except OSError as error:
+            skipped.append(f"{shown(folder)}: expected a readable folder, found: {error.strerror}")
+            continue
+        for path in inside:
+            kind = odd_kind(path)
+            if kind == "a folder":
+                (links if path.is_symlink() else folders).append(path)
+            elif kind is None and _may_hold_pictures(path):
+                yield path
+            elif kind is not None and (kind == "a dangling link" or _may_hold_pictures(path)):
+                skipped.append(f"{shown(path)}: expected a readable file, found: {kind}")
+
+
+_suffixes = cache(picture_suffixes)  # asked for every file of a set
+
+
+def _may_hold_pictures(path: Path) -> bool:
+    return _is_shard(path) or path.suffix.lower() in _suffixes()
+
+
+def _is_shard(path: Path) -> bool:
+    return path.name.lower().endswith(SHARDS)
+
+
 def picture_files(roots: Sequence[Path], skipped: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of every picture: of files, and of the members of .tar shards.
+    """Name and bytes of every picture: of files, and of the members of .tar shards, compressed or not.
 
     A file or shard that cannot be read is left out, with a sentence in `skipped`.
     """
-    wanted = picture_suffixes()
-    for path in files_of(roots):
+    for path in files_of(roots, skipped):
         try:
-            if path.suffix == ".tar":
-                yield from _members(path, wanted)
+            if _is_shard(path):
+                yield from _members(path, skipped)
             else:
-                yield str(path), path.read_bytes()
-        except (tarfile.TarError, OSError) as error:
-            skipped.append(f"{path}: expected a readable file, found: {error}")
+                yield shown(path), path.read_bytes()
+        except _DAMAGE as error:
+            skipped.append(f"{shown(path)}: expected a readable file, found: {error}")
 
 
-def _members(path: Path, wanted: frozenset[str]) -> Iterator[tuple[str, bytes]]:
+def _members(path: Path, skipped: list[str]) -> Iterator[tuple[str, bytes]]:
     with tarfile.open(path) as tar:
         for member in tar:
+            if member.isdir() or Path(member.name).suffix.lower() not in _suffixes():
+                continue
+            name = f"{shown(path)}:{shown(member.name)}"
             stream = tar.extractfile(member) if member.isfile() else None
-            if stream and Path(member.name).suffix.lower() in wanted:
-                yield f"{path}:{member.name}", stream.read()
+            if stream:
+                yield name, stream.read()
+            else:
+                kind = f"a link to {shown(member.linkname)}" if member.issym() or member.islnk() else "no file"
+                skipped.append(f"{name}: expected a picture, found {kind}")
 
 
 def decoded(roots: Sequence[Path], reading: Reading, skipped: list[str]) -> Iterator[np.ndarray | str]:

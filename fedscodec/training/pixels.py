@@ -10,15 +10,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
+import sys
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 
 from ..errors import FedsError, ImageError, is_lack_of_memory
-from ..files.outputs import replacing, write_file
+from ..files.names import shown
+from ..files.outputs import errors_as_sentences, replacing, write_file
 from .data import Reading, decoded, files_of
 
 
@@ -45,10 +50,13 @@ def read_pixels(
 ) -> Pixels:
     """The pixels of all pictures under the roots, from `cache` if they are there, else decoded into it.
 
-    Without a cache they are in a temporary folder, which is removed when the process ends.
+    Without a cache they are in a temporary folder, which is removed when the process ends. Raises OutputError if they
+    cannot be written.
     """
-    folder = cache or _temporary_folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    _end_tidily()
+    with errors_as_sentences(cache or tempfile.gettempdir()):
+        folder = cache or _temporary_folder()
+        folder.mkdir(parents=True, exist_ok=True)
     name = _key(roots, reading)
     words = folder / f"{name}.json"
     if words.exists():
@@ -65,12 +73,25 @@ def _temporary_folder() -> Path:
     return Path(_FOLDERS[-1].name)
 
 
+def _end_tidily() -> None:
+    """Let the signals that end a process remove what is temporary, as Ctrl-C does, for as long as the process lives."""
+    if threading.current_thread() is threading.main_thread():  # no other may handle signals
+        for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            if signal.getsignal(number) is signal.SIG_DFL:  # not where another handles or ignores it, as nohup does
+                signal.signal(number, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)  # as shells show the end by a signal
+
+
 def _key(roots: Sequence[Path], reading: Reading) -> str:
     """A digest of names, sizes and times of all files, and of how they are read."""
-    digest = hashlib.sha256(repr(reading).encode())
-    for path in files_of(roots):
+    digest, skipped = hashlib.sha256(repr(reading).encode()), list[str]()
+    for path in files_of(roots, skipped):
         info = path.stat()
         digest.update(f"{path}\0{info.st_size}\0{info.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    digest.update("".join(skipped).encode())  # what cannot be looked into now may be there later
     return digest.hexdigest()[:16]
 
 
@@ -90,8 +111,10 @@ def _decode_all(
     roots: Sequence[Path], reading: Reading, words: Path, progress: Callable[[int], None] | None
 ) -> Pixels:  # fmt: skip
     sizes, skipped, digest = list[tuple[int, int]](), list[str](), hashlib.sha256()
+    target = words.with_suffix(".pixels")
     try:
-        with replacing(words.with_suffix(".pixels")) as part, part.open("wb") as file:
+        # What cannot be read is in `skipped`, so whatever the system refuses here is to be written.
+        with errors_as_sentences(target), replacing(target) as part, part.open("wb") as file:
             for found in decoded(roots, reading, skipped):
                 if isinstance(found, str):
                     skipped.append(found)
@@ -103,8 +126,7 @@ def _decode_all(
                 if progress:
                     progress(len(sizes))
             if not sizes:
-                names, side = ", ".join(map(str, roots)), reading.smallest
-                raise ImageError(f"{names}: no picture of at least {side}x{side} pixels was found")
+                raise ImageError(_none_of(roots, reading, skipped))
     except Exception as failure:
         if is_lack_of_memory(failure):  # never a smaller set
             raise FedsError(f"not enough memory to read the training pictures (at number {len(sizes) + 1})") from None
@@ -113,3 +135,10 @@ def _decode_all(
     record = {"sizes": sizes, "skipped": skipped, "digest": digest.hexdigest()[:16]}
     write_file(words, json.dumps(record).encode(), force=True)
     return _found(words)
+
+
+def _none_of(roots: Sequence[Path], reading: Reading, skipped: Sequence[str]) -> str:
+    """That no picture was found, and why the first was left out."""
+    sentence = f"no picture of at least {reading.smallest}x{reading.smallest} pixels was found"
+    more = f", and {len(skipped) - 1} more" if len(skipped) > 1 else ""
+    return f"{', '.join(map(shown, roots))}: {sentence}{f' ({skipped[0]}{more})' if skipped else ''}"
