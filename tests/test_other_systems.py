@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+import time
 from pathlib import Path
 from queue import Empty
 from types import SimpleNamespace
@@ -16,9 +18,10 @@ from fedscodec.batch.plan import plan
 from fedscodec.bench.datasets import Source, missing, pictures_in
 from fedscodec.codec import backends
 from fedscodec.commands.training import Terminal
-from fedscodec.errors import ImageError
+from fedscodec.errors import ImageError, OutputError
 from fedscodec.files import inputs, standard
 from fedscodec.files.names import told_apart
+from fedscodec.files.outputs import write_file
 
 FOLDED = pytest.mark.parametrize("system", ["win32", "darwin"])
 
@@ -116,6 +119,65 @@ def test_waiting_for_a_result_wakes_up():
 
     assert Batch._next(SimpleNamespace(_results=SimpleNamespace(get=get))) == "done"
     assert waits == [0.5] * 3
+
+
+class HeldError(PermissionError):
+    """What Windows raises if another program has a file open."""
+
+    winerror = 32
+
+
+@pytest.mark.parametrize("busy", [1, 5, 6])
+def test_a_file_that_is_looked_at_is_replaced_a_moment_later(busy, tmp_path, monkeypatch):
+    path, tries, waits, rename = tmp_path / "a.feds", [], [], os.replace
+
+    def replace(*paths):
+        tries.append(paths)
+        if len(tries) <= busy:
+            raise HeldError(errno.EACCES, "Permission denied")
+        rename(*paths)
+
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(time, "sleep", waits.append)
+    if busy > 5:
+        with pytest.raises(OutputError, match="^.*a.feds: another program has it open$"):
+            write_file(path, b"new", force=True)
+    else:
+        write_file(path, b"new", force=True)
+    assert waits == [0.05, 0.1, 0.2, 0.4, 0.8][:busy]
+    assert (path.read_bytes(), os.listdir(tmp_path)) == (b"old" if busy > 5 else b"new", ["a.feds"])
+
+
+def test_what_may_not_be_written_is_not_waited_for(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr(time, "sleep", None)
+    with pytest.raises(OutputError, match="^.*a.feds: no permission to write there$"):
+        write_file(tmp_path / "a.feds", b"new")
+    assert os.listdir(tmp_path) == []
+
+
+def test_nothing_is_left_of_a_file_that_may_only_be_read(tmp_path, monkeypatch):
+    remove = Path.unlink
+
+    def unlink(path, **how):
+        if not path.stat().st_mode & 0o200:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        remove(path, **how)
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    (tmp_path / "a.feds").write_bytes(b"old")
+    (tmp_path / "a.feds").chmod(0o444)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OutputError, match="no permission"):
+        write_file(tmp_path / "a.feds", b"new", force=True)
+    assert os.listdir(tmp_path) == ["a.feds"]
 
 
 def test_a_curve_that_cannot_be_written_ends_no_training(tmp_path, capsys):

@@ -10,6 +10,7 @@ import errno
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -32,6 +33,10 @@ _SENTENCES = {
     errno.EISDIR: "is a folder, expected a file",
     errno.EBADF: "is closed, expected a file or a pipe to write to",
 }
+_HELD = 32
+"""What Windows calls it (`winerror`) if another program has a file open; 5 is no permission, but also that."""
+_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds to wait for it: those that look at every new file (indexers, virus scanners) are done soon."""
 
 
 @dataclass(frozen=True)
@@ -200,10 +205,25 @@ def _part_of(path: Path) -> Iterator[Path]:
         yield part
         if path.exists():
             shutil.copymode(path, part)
-        os.replace(part, path)
+        _rename(part, path)
     except BaseException:  # Ctrl-C too leaves nothing behind
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.chmod(0o600)  # Windows removes nothing that may only be read
+            part.unlink()
         raise
+
+
+def _rename(part: Path, path: Path) -> None:
+    """Put a file in the place of another; on Windows wait a moment if another program has that open."""
+    for wait in (*_WAITS, None):
+        try:
+            os.replace(part, path)
+        except PermissionError as error:
+            if wait is None or getattr(error, "winerror", None) not in (5, _HELD):
+                raise
+            time.sleep(wait)
+        else:
+            return
 
 
 def _write_new(path: Path, data: bytes) -> None:
@@ -261,4 +281,6 @@ def errors_as_sentences(name: Path | str) -> Iterator[None]:
         raise
     except OSError as error:
         found = _SENTENCES.get(error.errno or 0, error.strerror or str(error))
+        if getattr(error, "winerror", None) == _HELD:
+            found = "another program has it open"
         raise OutputError(f"{shown(name)}: {found}") from error

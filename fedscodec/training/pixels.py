@@ -69,7 +69,7 @@ _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def _temporary_folder() -> Path:
-    _FOLDERS.append(tempfile.TemporaryDirectory(prefix="feds-pixels-"))
+    _FOLDERS.append(tempfile.TemporaryDirectory(prefix="feds-pixels-", ignore_cleanup_errors=True))
     return Path(_FOLDERS[-1].name)
 
 
@@ -90,8 +90,8 @@ def _key(roots: Sequence[Path], reading: Reading) -> str:
     digest, skipped = hashlib.sha256(repr(reading).encode()), list[str]()
     for path in files_of(roots, skipped):
         info = path.stat()
-        digest.update(f"{path}\0{info.st_size}\0{info.st_mtime_ns}\n".encode(errors="surrogateescape"))
-    digest.update("".join(skipped).encode())  # what cannot be looked into now may be there later
+        digest.update(f"{path}\0{info.st_size}\0{info.st_mtime_ns}\n".encode(errors="surrogatepass"))
+    digest.update("".join(skipped).encode(errors="surrogatepass"))  # what cannot be looked into now may be there later
     return digest.hexdigest()[:16]
 
 
