@@ -394,7 +394,7 @@ def edited(source, out, change):
     [
         (lambda state: state["spec"].update(colour=1), "TypeError: .*colour"),
         (lambda state: state["recipe"].update(epochs=3), "a recipe has no field epochs"),
-        (lambda state: state["run"].pop("step"), "KeyError: 'step'"),
+        (lambda state: state["run"].pop("optimizers"), "KeyError: 'optimizers'"),
         (lambda state: state["run"]["stage"].update({"model.gains.log_gain": torch.zeros(2, 2)}), "RuntimeError: "),
     ],
 )
