@@ -50,3 +50,13 @@ def test_networks_that_differ_have_no_mean_and_nothing_is_overwritten(tmp_path):
         TOOL.mean(start, other, tmp_path / "out.safetensors")
     with pytest.raises(FedsError, match=r"c.safetensors: exists already$"):
         TOOL.mean(start, start, other)
+
+
+@pytest.mark.parametrize("share", ["nan", "1.01", "-0.1", "inf", "half"])
+def test_a_share_outside_of_0_to_1_is_wrong_usage(share, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["mean_weights.py", "a", "b", str(tmp_path / "c"), f"--share={share}"])
+    with pytest.raises(SystemExit) as ended:
+        TOOL.main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == f"mean_weights.py: error: argument --share: expected a share in 0..1, found {share}"

@@ -392,10 +392,13 @@ def edited(source, out, change):
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        (lambda state: state["spec"].update(colour=1), "TypeError: .*colour"),
+        (lambda state: state["spec"].update(colour=1), "colour"),
         (lambda state: state["recipe"].update(epochs=3), "a recipe has no field epochs"),
-        (lambda state: state["run"].pop("optimizers"), "KeyError: 'optimizers'"),
-        (lambda state: state["run"]["stage"].update({"model.gains.log_gain": torch.zeros(2, 2)}), "RuntimeError: "),
+        (lambda state: state["run"].pop("optimizers"), "expected optimizers in its run"),
+        (
+            lambda state: state["run"]["stage"].update({"model.gains.log_gain": torch.zeros(2, 2)}),
+            "size mismatch for model.gains.log_gain",
+        ),
     ],
 )
 def test_a_state_that_does_not_fit_is_named(change, found, checkpoint, photos, tmp_path):

@@ -20,6 +20,7 @@ from prototype_entropy import entropy_state
 from torch import Tensor
 
 from fedscodec.entropy.coders import RateEstimator
+from fedscodec.errors import FedsError, WeightsError, is_lack_of_memory
 from fedscodec.images import pad, read_picture, to_tensor
 from fedscodec.networks.model import FedsModel
 from fedscodec.networks.spec import STRIDE, STUDENT, Passes
@@ -49,8 +50,19 @@ def transform_name(name: str) -> str:
     return name
 
 
+def read(path: Path, key: str) -> FedsModel:
+    """The student of a file of the prototype. Raises WeightsError for any other file."""
+    try:
+        return imported(torch.load(path, weights_only=True, map_location="cpu")[key])
+    except Exception as error:  # torch fails in many ways for bytes that it did not write, and so do foreign tensors
+        if is_lack_of_memory(error):
+            raise
+        found = f"no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0] or type(error).__name__
+        raise WeightsError(f"{path}: expected a checkpoint of the prototype, found: {found}") from None
+
+
 def imported(saved: Mapping[str, Tensor]) -> FedsModel:
-    """The student with the tensors of a prototype's checkpoint."""
+    """The student with the tensors of a prototype's checkpoint. Raises WeightsError if they are not its own."""
     model = FedsModel(PROTOTYPE)
     state = {transform_name(name): v.float() for name, v in saved.items() if name[:4] in ("g_a.", "g_s.")}
     state |= {name: v.float() for name, v in saved.items() if name.startswith("gains.")}
@@ -58,7 +70,8 @@ def imported(saved: Mapping[str, Tensor]) -> FedsModel:
     missing, unknown = model.load_state_dict(state, strict=False)
     steps = ("steps", "peak", "shift", "shapes")  # what is calibrated later
     if unknown or (lacking := [name for name in missing if not name.endswith(steps)]):
-        raise SystemExit(f"not known: {unknown[:3]}, missing: {lacking[:3] if not unknown else missing[:3]}")
+        lacking = lacking[:3] if not unknown else missing[:3]
+        raise WeightsError(f"not known: {unknown[:3]}, missing: {lacking}")
     return model.eval()
 
 
@@ -73,17 +86,25 @@ def measured(model: FedsModel, x: Tensor, quality: float) -> tuple[float, float]
 
 
 def main() -> None:
-    """Read, convert, write, and measure where a picture is given."""
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--key", default="net", help="which of its networks: net, or ema for the averaged one")
     parser.add_argument("--picture", type=Path)
     args = parser.parse_args()
-    model = imported(torch.load(args.checkpoint, weights_only=True, map_location="cpu")[args.key])
-    write_weights(args.out, model, {"network": "student", "start": args.checkpoint.name}, checkpoint=True)
-    if args.picture:
-        x = pad(to_tensor(read_picture(args.picture)), STRIDE)
+    try:
+        convert(args.checkpoint, args.out, args.key, args.picture)
+    except (FedsError, OSError) as error:
+        raise SystemExit(f"feds: {error}") from None
+
+
+def convert(checkpoint: Path, out: Path, key: str, picture: Path | None) -> None:
+    """Read, convert, write, and measure where a picture is given."""
+    model = read(checkpoint, key)
+    write_weights(out, model, {"network": "student", "start": checkpoint.name}, checkpoint=True)
+    if picture:
+        x = pad(to_tensor(read_picture(picture)), STRIDE)
         for quality in (1.0, 4.0, 7.0):
             bpp, psnr = measured(model, x, quality)
             print(f"q{quality:g} {bpp:.4f} bpp {psnr:.3f} dB")

@@ -11,6 +11,7 @@ END's.
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -34,16 +35,24 @@ def mean(start: Path, end: Path, out: Path, share: float = 0.5) -> None:
     write_weights(out, model, words, checkpoint=True)
 
 
+def share_of(text: str) -> float:
+    """A number in 0..1. Raises ArgumentTypeError for anything else, which argparse shows as wrong usage."""
+    with suppress(ValueError):
+        if 0 <= (share := float(text)) <= 1:
+            return share
+    raise argparse.ArgumentTypeError(f"expected a share in 0..1, found {text}")
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     for name in ("start", "end", "out"):
         parser.add_argument(name, type=Path)
-    parser.add_argument("--share", type=float, default=0.5, help="The share of END in 0..1; 0.5 by default.")
+    parser.add_argument("--share", type=share_of, default=0.5, help="The share of END in 0..1; 0.5 by default.")
     asked = parser.parse_args()
     try:
         mean(asked.start, asked.end, asked.out, asked.share)
-    except FedsError as error:
+    except (FedsError, OSError) as error:
         raise SystemExit(f"feds: {error}") from None
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -40,7 +39,7 @@ from .provenance import commit
 from .recipe import Recipe, recipe_from, replaced, with_options
 from .stages import Alone, Distilled, Stage
 from .start import resized, start
-from .state import read_state, write_state
+from .state import as_damage_of, read_state, write_state
 from .workers import keep_freed_memory, lead
 
 State = dict[str, Any]
@@ -142,7 +141,7 @@ def _ready(job: Job, audience: Audience, work: Work | None) -> tuple[Trainer, di
     state = None if path is None else read_state(path)
     _require_one_start(job)
     if state is not None and path is not None:
-        with _whole(path):
+        with as_damage_of(path), named(path):
             ModelSpec.from_dict(state["spec"]), replaced(Recipe(), state["recipe"])
         _require_the_same(job, state, path)
     recipe = _recipe(job, state)
@@ -175,26 +174,11 @@ def _ready(job: Job, audience: Audience, work: Work | None) -> tuple[Trainer, di
 def _begin(trainer: Trainer, state: State | None, path: Path | None, *, resume: bool) -> None:
     """The steps before the first training step, the same in leader and workers."""
     if state is not None and path is not None:
-        with _whole(path):
+        with as_damage_of(path), named(path):
             (trainer.restore if resume else trainer.take)(state["run"])
     trainer.team.wait()  # the leader may have changed weights that all share
     if state is None or not resume:
         trainer.prepare()
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[None]:
-    """Turn what a state lacks, or has in another shape, into one sentence that names its file."""
-    try:
-        with named(path):
-            yield
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
-        if is_lack_of_memory(error):
-            raise
-        found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise WeightsError(
-            f"{path}: expected the whole state of a run, found one that does not fit ({found})"
-        ) from None
 
 
 def _workers(
