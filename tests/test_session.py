@@ -15,7 +15,7 @@ from PIL import Image
 
 from fedscodec.codec.model import Model, load_model
 from fedscodec.commands.training import run_job
-from fedscodec.errors import FedsError
+from fedscodec.errors import FedsError, OutputError
 from fedscodec.images import from_array
 from fedscodec.metrics.psnr import psnr
 from fedscodec.networks.spec import TINY
@@ -428,6 +428,18 @@ def test_ctrl_c_in_the_last_fit_loses_nothing(photos, tmp_path, monkeypatch):
     assert len(fits) == 1
     words = read_weights(tmp_path / "x.safetensors").metadata
     assert (words["steps"], words["finished"]) == ("3", "true")
+
+
+def test_a_log_that_cannot_be_written_ends_no_training(photos, tmp_path, monkeypatch):
+    def full(report):
+        raise OutputError("x.jsonl: the disk is full")
+
+    listener, out = Listener(), tmp_path / "x.safetensors"
+    monkeypatch.setattr(loop, "REPORT_EVERY", 0.0)
+    monkeypatch.setattr(session, "json_log", lambda *_, **__: full)
+    train(photos, out, audience=listener)
+    assert listener.said.count((True, "x.jsonl: the disk is full")) == 1
+    assert read_weights(out).metadata["steps"] == "3"
 
 
 def test_weights_may_train_their_linear_part_first_if_asked(checkpoint, photos, tmp_path):

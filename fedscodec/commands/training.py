@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.status import Status
 
-from ..errors import OutputError
+from ..errors import FedsError
 from ..files.outputs import write_file
 from ..training.job import Job
 from ..training.log import read_log
@@ -56,5 +56,5 @@ class Terminal:
 
         try:
             write_file(log.with_suffix(".svg"), training_curve(read_log(log), log.stem), force=True)
-        except OutputError as error:  # hours of training do not end for a drawing
+        except (FedsError, ValueError) as error:  # hours of training do not end for a drawing
             self.say(str(error), warning=True)

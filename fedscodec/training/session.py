@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import torch
 
 from ..codec.devices import choose_device
-from ..errors import FedsError, WeightsError, is_lack_of_memory, named
+from ..errors import FedsError, OutputError, WeightsError, is_lack_of_memory, named
 from ..metrics.table import LOSSES
 from ..networks.metadata import read_metadata
 from ..networks.model import FedsModel
@@ -309,8 +309,15 @@ def _train(trainer: Trainer, job: Job, words: dict[str, str], audience: Audience
     log = _log(trainer, job)
     audience.progress(trainer.progress, "starting")
 
+    told = set[str]()
+
     def tell(report: Report) -> None:
-        log(report)
+        try:
+            log(report)
+        except OutputError as error:  # the run is worth more than its log
+            if str(error) not in told:
+                audience.say(str(error), warning=True)
+            told.add(str(error))
         audience.progress(report.progress, str(report))
 
     finished = trainer.run(tell, _saver(trainer, job, words, audience), left)
