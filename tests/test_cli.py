@@ -197,10 +197,13 @@ def test_scripts_for_shells_work_in_them(shell, tmp_path):
         (["train", "--data", ".", "--out", "a.safetensors", "--optimizer", "sgd"], "Invalid value"),
         (["train", "--data", ".", "--out", "a.safetensors", "--recipe", "direct", "--minutes", 2], "in minutes or in"),
         (["train", "--data", ".", "--out", "a.safetensors", "--delta", 2], "--delta: is about a teacher, which"),
-        (["train", "--data", ".", "--out", "a.safetensors", "--recipe", "fu2024kd"], "--beta: is about a teacher"),
-        (["train", "--data", ".", "--out", "a.safetensors", "--sharpness", "nan"], "sharpness must be a number of 0"),
-        (["train", "--data", ".", "--out", "a.safetensors", "--halves", -1], "halves must be a number of 0 or more"),
-        (["train", "--data", ".", "--out", "a.safetensors", "--stop-after", "nan"], "stop_after must be a number"),
+        (
+            ["train", "--data", ".", "--out", "a.safetensors", "--recipe", "fu2024kd"],
+            "--recipe fu2024kd: is about a teacher",
+        ),
+        (["train", "--data", ".", "--out", "a.safetensors", "--sharpness", "nan"], "--sharpness must be a number of 0"),
+        (["train", "--data", ".", "--out", "a.safetensors", "--halves", -1], "--halves must be a number of 0 or"),
+        (["train", "--data", ".", "--out", "a.safetensors", "--stop-after", "nan"], "--stop-after must be a number"),
         (["ablate", "fig6", "--data", ".", "--minutes", "nan"], "--minutes and --stop-after must be times, found nan"),
         (["ablate", "fig6", "--data", ".", "--stop-after", -3], "--minutes and --stop-after must be times, found 20"),
     ],
@@ -303,10 +306,11 @@ def test_a_new_run_replaces_no_file_of_another(photo):
         Path(name).write_text("mine")
         refused = f"feds: {name}: already exists, use --force to overwrite it\n"
         assert told(feds(*start)) == (1, b"", refused)
-        if "state" not in name and "falling" not in name:  # there is no run to go on with
-            assert told(feds(*start, "--resume")) == (1, b"", refused)
         assert Path(name).read_text() == "mine"
         Path(name).unlink()
+    Path("b.safetensors").write_bytes(resolve("tiny").path.read_bytes())  # there is no run of it to go on with
+    refused = "feds: b.safetensors: already exists, use --force to overwrite it\n"
+    assert told(feds(*start, "--resume")) == (1, b"", refused)
     Path("b.svg").mkdir()
     assert told(feds(*start, "--force")) == (1, b"", "feds: b.svg: is a folder, expected a file\n")
     refused = "feds: photo.png: is a file, expected a folder\n"
@@ -362,6 +366,20 @@ def test_train_hands_on_only_the_flags_that_were_given(photo, monkeypatch):
     overrides = {"batch": 4, "side_lr": 1e-3, "optimizer": "adam"}
     data, out = [Path("a"), Path("b.tar")], Path("c.safetensors")
     assert calls == [Job(data, out, overrides=overrides, network="tiny", device="cpu")]
+
+
+def test_a_run_that_ended_before_its_first_save_begins_anew(photo, monkeypatch):
+    from fedscodec.commands import training
+
+    calls = []
+    monkeypatch.setattr(training, "run_job", calls.append)
+    start = ["train", "--data", ".", "--out", "b.safetensors", "--init", "tiny", "--resume"]
+    for name in ("b.jsonl", "b.svg"):
+        Path(name).touch()
+    assert told(feds(*start)) == (0, b"", "")
+    Path("b.safetensors").write_bytes(resolve("tiny").path.read_bytes())
+    assert told(feds(*start, "--force")) == (0, b"", "")
+    assert [job.resume for job in calls] == [True, False]
 
 
 def test_distill_and_finetune_hand_on_what_they_start_from(photo, monkeypatch):

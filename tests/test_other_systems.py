@@ -180,6 +180,17 @@ def test_nothing_is_left_of_a_file_that_may_only_be_read(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a.feds"]
 
 
+def test_nothing_is_left_where_permissions_cannot_be_changed(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OutputError, match="no permission"):
+        write_file(tmp_path / "a.feds", b"new")
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_curve_that_cannot_be_written_ends_no_training(tmp_path, capsys):
     log = tmp_path / "mine.jsonl"
     log.write_text("")

@@ -424,7 +424,10 @@ def test_ctrl_c_in_the_last_fit_loses_nothing(photos, tmp_path, monkeypatch):
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(calibration.Calibration, "fit_shapes", interrupted)
-    train(photos, tmp_path / "x.safetensors", overrides={"shapes_every": 0.0})
+    job = Job(
+        [photos], tmp_path / "x.safetensors", overrides={**SHORT, "shapes_every": 0.0}, network="tiny", device="cpu"
+    )
+    assert session.run(job, NOBODY) is True
     assert len(fits) == 1
     words = read_weights(tmp_path / "x.safetensors").metadata
     assert (words["steps"], words["finished"]) == ("3", "true")
@@ -438,7 +441,7 @@ def test_a_log_that_cannot_be_written_ends_no_training(photos, tmp_path, monkeyp
     monkeypatch.setattr(loop, "REPORT_EVERY", 0.0)
     monkeypatch.setattr(session, "json_log", lambda *_, **__: full)
     train(photos, out, audience=listener)
-    assert listener.said.count((True, "x.jsonl: the disk is full")) == 1
+    assert listener.said.count((True, "x.jsonl: the disk is full")) == 3
     assert read_weights(out).metadata["steps"] == "3"
 
 

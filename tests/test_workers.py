@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +19,7 @@ from PIL import Image
 
 from fedscodec.errors import FedsError
 from fedscodec.networks.weights import read_weights
-from fedscodec.training import session
+from fedscodec.training import session, workers
 from fedscodec.training.health import DivergedError
 from fedscodec.training.job import Job
 from fedscodec.training.state import pack_state, read_state, unpack_state
@@ -229,3 +232,16 @@ def test_a_pace_is_that_of_all_processes_together(photos, tmp_path):
     torch.set_num_threads(threads)
     assert 0 < found.core_seconds < 2.5 * found.seconds  # of two processes of one thread
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_team_that_is_still_there_at_the_end_of_the_process_is_ended():
+    done = []
+    process = SimpleNamespace(join=lambda seconds: done.append(seconds), kill=lambda: done.append("kill"))
+    team = Workers(0, 2, (SimpleNamespace(close=lambda: done.append("close")),), processes=[process])
+    reference = weakref.ref(team)
+    workers._end(reference)
+    assert done == ["close", 1, "kill"]
+    del team
+    gc.collect()
+    workers._end(reference)
+    assert len(done) == 3

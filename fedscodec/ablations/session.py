@@ -182,16 +182,16 @@ class Session:
         job = job_of(self.table, run, settings.sources, settings.work)
         if not job.is_finished:
             job = replace(job, resume=job.newest.exists(), stop_after=minutes)
-            threads, begin = torch.get_num_threads(), time.monotonic()
+            threads = torch.get_num_threads()
             try:
                 with self.listener.training() as audience:
-                    training.run(job, _InAll(audience, self._pace.watch(runs)))
+                    interrupted = training.run(job, _InAll(audience, self._pace.watch(runs)))
             finally:
                 torch.set_num_threads(threads)  # with workers it is one
                 gc.collect()  # the shared memory of a run, before the next one takes its own
+            if interrupted:  # a run that was over by then is exported the next time
+                raise KeyboardInterrupt
             if not job.is_finished:
-                if (time.monotonic() - begin) / 60 < minutes:
-                    raise KeyboardInterrupt
                 return False
         training.export(job.out, folder / SHIPPED)
         for state in (job.state, job.falling):  # nobody goes on from a run that is over

@@ -4,6 +4,7 @@
 * 3: a damaged file of which `feds decode --best-effort` showed the intact part
 * 2: wrong usage, reported by Typer itself
 * 70: a bug in feds
+* 129, 143: SIGHUP or SIGTERM while a training run reads pictures, or twice while it trains
 * 130: Ctrl-C
 * 141: the reader of a pipe has closed it
 """

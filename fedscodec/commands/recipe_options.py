@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, replace
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -87,26 +87,27 @@ def _job(given: dict[str, Any], *, force: bool) -> Job:
     except FedsError as error:
         raise typer.BadParameter(str(error)) from error
     if job.teacher is None:
-        _require_no_lesson(recipe)
+        _require_no_lesson(recipe, job)
     if job.metric not in (None, *LOSSES):
         raise typer.BadParameter(f"expected --metric {' or '.join(LOSSES)}, found {job.metric}")
     if job.workers < 1:
         raise typer.BadParameter(f"--workers must be at least 1, found {job.workers}")
-    anew = not (force or job.measure or job.goes_on)
-    require_weights(job.out, force=not anew)
+    if job.resume and not job.goes_on and force:
+        job = replace(job, resume=False)  # and begin anew
+    anew = not (job.measure or job.resume and (job.goes_on or job.is_finished))  # of which the run tells
+    require_weights(job.out, force=force or not anew)
     if not job.measure:
-        for path in job.written[1:]:
-            require_writable(path, force=not anew)
+        for path in job.written[1:]:  # without a state, a run that is to be resumed ended before its first save
+            require_writable(path, force=force or job.resume)
     if job.cache is not None:
         require_folder(job.cache)
     return job
 
 
-def _require_no_lesson(recipe: Recipe) -> None:
+def _require_no_lesson(recipe: Recipe, job: Job) -> None:
     """Wrong usage for a recipe about learning from a teacher, in a run that has none."""
     usual = Recipe()
     for name in LESSON:
-        if (found := getattr(recipe, name)) != getattr(usual, name):
-            raise typer.BadParameter(
-                f"--{name.replace('_', '-')}: is about a teacher, which `feds distill` has; found {found}"
-            )
+        if getattr(recipe, name) != getattr(usual, name):
+            given = f"--{name.replace('_', '-')}" if name in job.overrides else f"--recipe {job.recipe}"
+            raise typer.BadParameter(f"{given}: is about a teacher, which `feds distill` has")

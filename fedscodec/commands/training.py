@@ -29,9 +29,14 @@ class Terminal:
         self.console, self._stack = Console(stderr=True), stack
         self._status: Status | None = None
         self._bar: Progress | None = None
+        self._warned = set[str]()
 
     def say(self, sentence: str, *, warning: bool = False) -> None:
-        """Print a sentence, in yellow if it is a warning."""
+        """Print a sentence; a warning in yellow, and once."""
+        if warning and sentence in self._warned:
+            return
+        if warning:
+            self._warned.add(sentence)
         self.console.print(sentence, style="yellow" if warning else None, soft_wrap=True, markup=False)
 
     def reading(self, pictures: int) -> None:
@@ -56,5 +61,5 @@ class Terminal:
 
         try:
             write_file(log.with_suffix(".svg"), training_curve(read_log(log), log.stem), force=True)
-        except (FedsError, ValueError) as error:  # hours of training do not end for a drawing
+        except (FedsError, OSError, ValueError) as error:  # hours of training do not end for a drawing
             self.say(str(error), warning=True)

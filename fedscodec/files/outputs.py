@@ -209,6 +209,7 @@ def _part_of(path: Path) -> Iterator[Path]:
     except BaseException:  # Ctrl-C too leaves nothing behind
         with suppress(OSError):
             part.chmod(0o600)  # Windows removes nothing that may only be read
+        with suppress(OSError):
             part.unlink()
         raise
 

@@ -25,7 +25,7 @@ def _required(help_text: str) -> Any:
 class Job:
     """The arguments of one call of a command that trains."""
 
-    data: list[Path] = _required("Folder or .tar file of pictures; repeatable.")
+    data: list[Path] = _required("Folder, picture or .tar file (.tar.gz, ...); repeatable.")
     out: Path = _required("Output .safetensors file; log, curve and state go beside it.")
     recipe: str = _flag(
         "train",
@@ -53,7 +53,7 @@ class Job:
     def __post_init__(self) -> None:
         for name, most in (("sharpness", math.inf), ("halves", math.inf), ("stop_after", math.nan)):
             if not (found := getattr(self, name)) >= 0 or found == most:
-                raise FedsError(f"{name} must be a number of 0 or more, found {found:g}")
+                raise FedsError(f"--{name.replace('_', '-')} must be a number of 0 or more, found {found:g}")
 
     @property
     def log(self) -> Path:

@@ -62,6 +62,7 @@ class Trainer:
         self.step, self.minutes, self.fitted = 0, 0.0, 0
         self.pixels, self.earlier = 0, 0  # seen so far, and steps of the runs that this one goes on from
         self.ending = False  # whether the part has begun that no trajectory goes on from
+        self.interrupted = False  # whether Ctrl-C or SIGTERM asked for the end
         self.skipped = torch.zeros((), dtype=torch.int64, device=self.device)
         self.health = Health()
         self._first: Tensor | None = None  # the loss of the first step, which tells what is no progress
@@ -135,6 +136,7 @@ class Trainer:
             if finished and self.phase.fits:
                 self.calibration.fit_shapes(FINAL_BATCHES, self.step)
             self._save(save)
+            self.interrupted = interrupts.seen
         return finished
 
     @property

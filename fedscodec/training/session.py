@@ -84,13 +84,13 @@ class Nobody:
         """Do nothing."""
 
 
-def run(job: Job, audience: Audience) -> None:
-    """Train, and write the weights file every few minutes and at the end or at Ctrl-C.
+def run(job: Job, audience: Audience) -> bool:
+    """Train, and write the weights file every few minutes and at the end or at Ctrl-C; return whether it was Ctrl-C.
 
     Raises DivergedError on divergence; the last good checkpoint is kept.
     """
     try:
-        _run(job, audience)
+        return _run(job, audience)
     except DivergedError as failure:
         kept = f"{job.out} keeps the last good checkpoint" if job.out.exists() else "nothing was written"
         raise DivergedError(f"{failure}; {kept}") from None
@@ -109,7 +109,7 @@ def pace(job: Job, seconds: float) -> Pace:
     return found
 
 
-def _run(job: Job, audience: Audience) -> None:
+def _run(job: Job, audience: Audience) -> bool:
     begin = time.monotonic()
     if job.resume and not job.goes_on and job.is_finished:
         raise FedsError(f"{job.out}: is finished, and its run left no state to continue from")
@@ -124,6 +124,7 @@ def _run(job: Job, audience: Audience) -> None:
     else:
         _train(trainer, job, words, audience, job.stop_after - (time.monotonic() - begin) / 60)
     trainer.team.leave()
+    return trainer.interrupted
 
 
 def _remove_states(job: Job) -> None:
@@ -309,15 +310,11 @@ def _train(trainer: Trainer, job: Job, words: dict[str, str], audience: Audience
     log = _log(trainer, job)
     audience.progress(trainer.progress, "starting")
 
-    told = set[str]()
-
     def tell(report: Report) -> None:
         try:
             log(report)
         except OutputError as error:  # the run is worth more than its log
-            if str(error) not in told:
-                audience.say(str(error), warning=True)
-            told.add(str(error))
+            audience.say(str(error), warning=True)
         audience.progress(report.progress, str(report))
 
     finished = trainer.run(tell, _saver(trainer, job, words, audience), left)

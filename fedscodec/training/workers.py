@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -146,7 +147,6 @@ class Workers(Team):
             link.close()
         for process in self.processes:
             process.join(10)
-        atexit.unregister(self.leave)
 
 
 def keep_freed_memory() -> None:
@@ -183,8 +183,18 @@ def lead(count: int, module: nn.Module, work: Callable[..., None], *arguments: A
     torch.set_num_threads(1)
     team = Workers(0, count, tuple(links), buffers, processes, _places(module), tuple(faults))
     # A leader that fails alone leaves its workers waiting for it, and multiprocessing waits for them at the end.
-    atexit.register(team.leave)
+    atexit.register(_end, weakref.ref(team))
     return team
+
+
+def _end(reference: weakref.ref[Workers]) -> None:
+    """End the workers of a team that is still there at the end of the process."""
+    if (team := reference()) is not None:
+        for link in team.links:
+            link.close()
+        for process in team.processes:
+            process.join(1)
+            process.kill()
 
 
 def _worker(
