@@ -19,6 +19,7 @@ from PIL import Image
 
 from fedscodec.errors import FedsError, ImageError, OutputError
 from fedscodec.training.data import Reading, fineness, picture_files
+from fedscodec.training.interrupts import ending_tidily
 from fedscodec.training.pixels import read_pixels
 
 
@@ -235,9 +236,11 @@ ENDS = """
 import os, signal, sys
 from pathlib import Path
 from fedscodec.training.data import Reading
+from fedscodec.training.interrupts import ending_tidily
 from fedscodec.training.pixels import read_pixels
 number = signal.Signals[sys.argv[2]]
-read_pixels([Path(sys.argv[1])], Reading(64), None, lambda count: os.kill(os.getpid(), number))
+with ending_tidily():
+    read_pixels([Path(sys.argv[1])], Reading(64), None, lambda count: os.kill(os.getpid(), number))
 """
 
 
@@ -250,6 +253,20 @@ def test_a_signal_that_ends_the_reading_leaves_nothing(tmp_path, name):
     ended = subprocess.run(command, env={**os.environ, "TMPDIR": str(tmp_path / "temporary")}, capture_output=True)
     assert (ended.returncode, ended.stderr) == (128 + signal.Signals[name], b"")
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_signals_are_as_before_behind_a_run():
+    numbers = [signal.SIGTERM, signal.SIGHUP]
+    before = [signal.getsignal(number) for number in numbers]
+    with pytest.raises(KeyError), ending_tidily():
+        raise KeyError
+    assert [signal.getsignal(number) for number in numbers] == before
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ending_tidily():  # what is ignored, as nohup does, stays so
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before[1])
 
 
 def test_a_file_that_cannot_be_read_is_skipped_by_name(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..training.interrupts import ending_tidily
 from .failures import one_sentence
 from .options import Debug, Device, OnDevice, examples
 from .streams import say
@@ -87,7 +88,7 @@ def ablate(
         raise typer.BadParameter("give the name of a TABLE and training pictures with --data, or --list")
     if not math.isfinite(minutes) or not stop_after >= 0:
         raise typer.BadParameter(f"--minutes and --stop-after must be times, found {minutes:g} and {stop_after:g}")
-    with one_sentence(debug):
+    with one_sentence(debug), ending_tidily():
         from ..ablations.tables import TABLES, changed, fresh, table
 
         tables = [changed(table(each), change or []) for each in ([name] if name else TABLES)]

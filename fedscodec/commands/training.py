@@ -11,6 +11,7 @@ from rich.status import Status
 
 from ..errors import FedsError
 from ..files.outputs import write_file
+from ..training.interrupts import ending_tidily
 from ..training.job import Job
 from ..training.log import read_log
 from ..training.session import run
@@ -18,7 +19,7 @@ from ..training.session import run
 
 def run_job(job: Job) -> None:
     """Run a job and report it on standard error."""
-    with ExitStack() as stack:
+    with ending_tidily(), ExitStack() as stack:
         run(job, Terminal(stack))
 
 

@@ -1,9 +1,12 @@
-"""Handle Ctrl-C between steps, so that the state of a stopped run is complete."""
+"""Handle Ctrl-C between steps, so that the state of a stopped run is complete, and other ends as tidily as Ctrl-C."""
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -35,3 +38,24 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
+
+
+@contextmanager
+def ending_tidily() -> Iterator[None]:
+    """Within the block, SIGTERM and SIGHUP unwind the process as Ctrl-C does, so that what is temporary is removed."""
+    ends = (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
+    if threading.current_thread() is not threading.main_thread():  # no other may handle signals
+        ends = ()
+    # Not where another handles or ignores it, as nohup does.
+    own = [number for number in set(ends) if signal.getsignal(number) is signal.SIG_DFL]
+    for number in own:
+        signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number in own:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)  # as shells show the end by a signal

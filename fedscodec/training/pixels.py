@@ -10,14 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import signal
-import sys
 import tempfile
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 
@@ -53,7 +49,6 @@ def read_pixels(
     Without a cache they are in a temporary folder, which is removed when the process ends. Raises OutputError if they
     cannot be written.
     """
-    _end_tidily()
     with errors_as_sentences(cache or tempfile.gettempdir()):
         folder = cache or _temporary_folder()
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,18 +66,6 @@ _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 def _temporary_folder() -> Path:
     _FOLDERS.append(tempfile.TemporaryDirectory(prefix="feds-pixels-", ignore_cleanup_errors=True))
     return Path(_FOLDERS[-1].name)
-
-
-def _end_tidily() -> None:
-    """Let the signals that end a process remove what is temporary, as Ctrl-C does, for as long as the process lives."""
-    if threading.current_thread() is threading.main_thread():  # no other may handle signals
-        for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
-            if signal.getsignal(number) is signal.SIG_DFL:  # not where another handles or ignores it, as nohup does
-                signal.signal(number, _end)
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)  # as shells show the end by a signal
 
 
 def _key(roots: Sequence[Path], reading: Reading) -> str:
