@@ -121,6 +121,11 @@ def test_waiting_for_a_result_wakes_up():
     assert waits == [0.5] * 3
 
 
+def refuse(*_):
+    """What a system does that does not allow something."""
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
 class HeldError(PermissionError):
     """What Windows raises if another program has a file open."""
 
@@ -150,9 +155,6 @@ def test_a_file_that_is_looked_at_is_replaced_a_moment_later(busy, tmp_path, mon
 
 
 def test_what_may_not_be_written_is_not_waited_for(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise PermissionError(errno.EACCES, "Permission denied")
-
     monkeypatch.setattr(os, "replace", refuse)
     monkeypatch.setattr(time, "sleep", None)
     with pytest.raises(OutputError, match="^.*a.feds: no permission to write there$"):
@@ -165,11 +167,8 @@ def test_nothing_is_left_of_a_file_that_may_only_be_read(tmp_path, monkeypatch):
 
     def unlink(path, **how):
         if not path.stat().st_mode & 0o200:
-            raise PermissionError(errno.EACCES, "Permission denied")
+            refuse()
         remove(path, **how)
-
-    def refuse(*_):
-        raise PermissionError(errno.EACCES, "Permission denied")
 
     (tmp_path / "a.feds").write_bytes(b"old")
     (tmp_path / "a.feds").chmod(0o444)
@@ -181,9 +180,6 @@ def test_nothing_is_left_of_a_file_that_may_only_be_read(tmp_path, monkeypatch):
 
 
 def test_nothing_is_left_where_permissions_cannot_be_changed(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise PermissionError(errno.EPERM, "Operation not permitted")
-
     monkeypatch.setattr(Path, "chmod", refuse)
     monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(OutputError, match="no permission"):

@@ -84,7 +84,7 @@ def _below(root: Path, skipped: list[str]) -> Iterator[Path]:
                 skipped.append(f"{shown(path)}: expected a readable file, found: {kind}")
 
 
-_suffixes = cache(picture_suffixes)  # asked for every file of a set
+_suffixes = cache(picture_suffixes)  # every file of a set needs them
 
 
 def _may_hold_pictures(path: Path) -> bool:

@@ -62,7 +62,7 @@ class Trainer:
         self.step, self.minutes, self.fitted = 0, 0.0, 0
         self.pixels, self.earlier = 0, 0  # seen so far, and steps of the runs that this one goes on from
         self.ending = False  # whether the part has begun that no trajectory goes on from
-        self.interrupted = False  # whether Ctrl-C or SIGTERM asked for the end
+        self.interrupted = False  # whether Ctrl-C or SIGTERM ended the run
         self.skipped = torch.zeros((), dtype=torch.int64, device=self.device)
         self.health = Health()
         self._first: Tensor | None = None  # the loss of the first step, which tells what is no progress
