@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import warnings
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 import fedscodec
+from fedscodec import registry
 from fedscodec.codec import model as loading
 from fedscodec.fileformat import HEADER_BYTES_AT_MOST, assemble, pack, read_header
 from fedscodec.images.colour.icc import profile_of
@@ -339,6 +341,19 @@ def test_a_network_is_loaded_once(waves, monkeypatch):
     for _ in range(3):
         opened(data).load()
     assert len(loads) == 1
+
+
+def test_the_weights_of_a_path_are_those_that_lie_there_now(waves, tmp_path, monkeypatch):
+    for folder, network in ("a", "tiny"), ("b", "student"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(registry.resolve(network).path, tmp_path / folder / "mine.safetensors")
+    wanted = {name: registry.describe(registry.resolve(name).path).fingerprint for name in ("tiny", "student")}
+    monkeypatch.chdir(tmp_path / "a")
+    assert read_header(saved(waves, model="mine.safetensors")).fingerprint.hex() == wanted["tiny"]
+    monkeypatch.chdir(tmp_path / "b")
+    assert read_header(saved(waves, model="mine.safetensors")).fingerprint.hex() == wanted["student"]
+    shutil.copy(tmp_path / "a" / "mine.safetensors", tmp_path / "b")
+    assert read_header(saved(waves, model="mine.safetensors")).fingerprint.hex() == wanted["tiny"]
 
 
 # ── How Pillow comes to know ──────────────────────────────────────────────────────────────────────────────

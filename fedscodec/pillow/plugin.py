@@ -26,10 +26,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image, ImageFile
 
+from .. import registry
 from ..codec.targets import FIDELITIES, SIZES, only_target
 from ..errors import FedsError, FormatError, NotKeptWarning
 from ..fileformat import HEADER_BYTES_AT_MOST, FedsFile, read_header, unpack
-from ..registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from ..codec.model import Model
@@ -142,7 +142,7 @@ def save(image: Image.Image, stream: IO[bytes], filename: str | bytes, defaults:
     from ..images import read_picture
 
     options = _with_defaults(image.encoderinfo, defaults)
-    model = options.get("model", DEFAULT_MODEL)
+    model = options.get("model") or registry.DEFAULT_MODEL
     beside: dict[str, bytes] = {key: _bytes(options[key]) for key in ("icc_profile", "exif", "xmp") if key in options}
     try:
         target = only_target({key: options.get(key) for key in _TARGETS}, options.get("quality"))
@@ -189,8 +189,15 @@ def _reader(fingerprint: bytes, device: str) -> Model:
     return model_by_fingerprint(fingerprint, device)
 
 
-@functools.lru_cache(_MODELS_KEPT)
 def _writer(name: str, device: str) -> Model:
+    """The network of a name or path, loaded again if its file is another now: retrained, or of another folder."""
+    path = registry.resolve(name).path
+    found = path.stat()
+    return _loaded(name, device, (str(path.absolute()), found.st_size, found.st_mtime_ns))
+
+
+@functools.lru_cache(_MODELS_KEPT)
+def _loaded(name: str, device: str, stamp: tuple[str, int, int]) -> Model:
     from ..codec.model import load_model
 
     return load_model(name, device)
