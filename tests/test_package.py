@@ -241,7 +241,7 @@ def test_the_package_carries_its_types():
 
 def test_ci_runs_what_the_readme_says():
     readme, ci = (Path(__file__).parent.parent / name for name in ("README.md", ".ci/run"))
-    install, run = "pip install -e '.[train,test]'", "python -m pytest"
+    install, run = "pip install -e '.[train,test]'", "python -m pytest -n auto"
     assert f"{install} && {run}\n" in readme.read_text()
     assert install.removeprefix("pip install ") in ci.read_text()
     assert ci.read_text().rstrip().endswith(run)
