@@ -87,7 +87,7 @@ def test_opening_reads_the_header_alone():
 
 def test_nothing_is_decoded_before_load(monkeypatch):
     calls = []
-    monkeypatch.setattr(pillow_plugin, "_decode", lambda file, size: calls.append(file) or Image.new("RGB", (127, 65)))
+    monkeypatch.setattr(pillow_plugin, "_decode", lambda *given: calls.append(given) or Image.new("RGB", (127, 65)))
     with Image.open(PHOTO) as image:
         assert calls == []
         image.load()
@@ -129,7 +129,9 @@ def test_a_stream_without_a_name_and_one_that_starts_elsewhere():
 def test_thumbnails_decode_previews(tiny, monkeypatch):
     asked = []
     real = pillow_plugin._decode
-    monkeypatch.setattr(pillow_plugin, "_decode", lambda file, size: asked.append(size) or real(file, size))
+    monkeypatch.setattr(
+        pillow_plugin, "_decode", lambda data, how, name: asked.append(how.size) or real(data, how, name)
+    )
     with Image.open(PHOTO) as image:
         image.thumbnail((20, 20))
         assert (image.size, asked) == ((20, 10), [79])  # Pillow asks for twice 20 on either side
@@ -199,6 +201,24 @@ def test_damaged_symbols():
     data = bytearray(PHOTO.read_bytes())
     data[-9] ^= 0x10
     with opened(data) as image, pytest.raises(OSError, match="damaged"):
+        image.load()
+
+
+def test_a_cut_file_shows_what_is_left_where_pillow_is_told_to(monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    whole = PHOTO.read_bytes()
+    with opened(whole) as image:
+        assert np.array_equal(np.asarray(image), np.asarray(fedscodec.decode(whole)))
+    cut = whole[:-20]
+    with pytest.warns(fedscodec.DamageWarning, match="shown are 1 of 2 slices") as caught, opened(cut) as image:
+        image.thumbnail((30, 30))
+        assert image.size == (30, 15)
+    assert len(caught) == 1
+    with pytest.warns(fedscodec.DamageWarning):
+        left = fedscodec.decode(cut, best_effort=True)
+    left.thumbnail((30, 30))
+    assert np.array_equal(np.asarray(image), np.asarray(left))
+    with opened(whole[:60]) as image, pytest.raises(OSError, match="nothing can be shown"):
         image.load()
 
 

@@ -6,7 +6,8 @@ module with the first .feds file, and numpy and torch with the first pixels.
 Opening reads the header, and the rest only if the file has boxes (icc_profile, exif and xmp are then in `info`, as are
 `quality` and the `fingerprint` of the network). `load` decodes the pixels on the device in FEDS_DEVICE (auto, cpu,
 cuda); `thumbnail` decodes a preview. Pillow checks MAX_IMAGE_PIXELS in between. A fault in a file is an OSError at the
-latest when it is loaded, as with Pillow's own formats.
+latest when it is loaded, as with Pillow's own formats. With ImageFile.LOAD_TRUNCATED_IMAGES a damaged or cut file shows
+what is intact, with a DamageWarning.
 
 Options of `save`: model (a name, a weights file, or the result of `fedscodec.load_model`), quality or one of bpp, size,
 psnr, ms_ssim, ssimulacra2 and butteraugli, stream_checks, preview and effort (see `fedscodec.encode`), device;
@@ -27,9 +28,10 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image, ImageFile
 
 from .. import registry
+from ..codec.settings import Decoding, Encoding
 from ..codec.targets import FIDELITIES, SIZES, only_target
-from ..errors import FedsError, FormatError, NotKeptWarning
-from ..fileformat import HEADER_BYTES_AT_MOST, FedsFile, read_header, unpack
+from ..errors import DamageWarning, FedsError, FormatError, NotKeptWarning
+from ..fileformat import HEADER_BYTES_AT_MOST, read_header, unpack
 
 if TYPE_CHECKING:
     from ..codec.model import Model
@@ -82,15 +84,19 @@ class FedsImageFile(ImageFile.ImageFile):
             raise ValueError("Operation on closed image")
         return self.fp
 
-    def _file(self) -> FedsFile:
+    @property
+    def _name(self) -> str:
+        return os.fsdecode(self.filename) or "the file"
+
+    def _data(self) -> bytes:
         stream = self._stream()
         stream.seek(self._start)
-        return unpack(stream.read(), name=os.fsdecode(self.filename) or "the file", max_pixels=None)
+        return stream.read()
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
         """Let `load` make a preview that is at least as large as size, which is what Image.thumbnail asks for."""
-        if not self.tile or size is None or min(size) < 1:
-            return None
+        if not self.tile or size is None or min(size) < 1 or ImageFile.LOAD_TRUNCATED_IMAGES:
+            return None  # what is left of a damaged file is decoded whole
         from ..codec.previews import preview_size
 
         scale = min(self.width / size[0], self.height / size[1])
@@ -107,7 +113,7 @@ class FedsImageFile(ImageFile.ImageFile):
     def verify(self) -> None:
         """Check the file without decoding its streams. Raises OSError if it is damaged."""
         try:
-            self._file()
+            unpack(self._data(), name=self._name, max_pixels=None)
         except FedsError as error:
             raise OSError(str(error)) from error
         super().verify()
@@ -115,8 +121,10 @@ class FedsImageFile(ImageFile.ImageFile):
     def load(self) -> Any:
         """Decode the pixels once. Raises OSError if the file is damaged or its network is not installed."""
         if self.tile:
+            truncated = ImageFile.LOAD_TRUNCATED_IMAGES and self._preview is None
+            how = Decoding(max_pixels=None, size=self._preview, best_effort=truncated)
             try:
-                image = _decode(self._file(), self._preview)
+                image = _decode(self._data(), how, self._name)
             except FedsError as error:
                 raise OSError(str(error)) from error
             self.im, self._mode, self.tile = image.im, image.mode, []
@@ -126,18 +134,20 @@ class FedsImageFile(ImageFile.ImageFile):
         return super().load()
 
 
-def _decode(file: FedsFile, size: int | None) -> Image.Image:
-    from ..codec.settings import Decoding
+def _decode(data: bytes, how: Decoding, name: str) -> Image.Image:
     from ..codec.single import decode_one
     from ..images import to_pil
 
-    return to_pil(decode_one(file, _reader(file.header.fingerprint, _device()), Decoding(size=size)).picture)
+    found = how.unpack(data, name=name)
+    picture = decode_one(found, _reader(found.header.fingerprint, _device()), how, name=name).picture
+    if picture.warnings:
+        warnings.warn(f"{name}: {'; '.join(picture.warnings)}", DamageWarning, stacklevel=3)
+    return to_pil(picture)
 
 
 def save(image: Image.Image, stream: IO[bytes], filename: str | bytes, defaults: Mapping[str, Any]) -> None:
     """Encode an image into a stream, by its encoderinfo and else the defaults. Raises OSError on failure."""
     from ..codec.model import Model
-    from ..codec.settings import Encoding
     from ..codec.single import encode_one
     from ..images import read_picture
 
