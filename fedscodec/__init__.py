@@ -34,7 +34,7 @@ __all__ = [
     "FedsError", "NotKeptWarning", "__version__", "decode", "encode", "load_model", "preview", "register_feds_opener",
 ]  # fmt: skip
 pillow_hook.install()
-threads.wait_passively()
+threads.prepare()
 
 
 def encode(

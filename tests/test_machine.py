@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from fedscodec import machine
+from fedscodec.codec import threads
 
 
 @pytest.mark.parametrize(
@@ -29,23 +31,83 @@ def test_where_the_cache_is(system, own, expected, tmp_path, monkeypatch):
     assert machine.cache_folder() == tmp_path / expected
 
 
-@pytest.mark.parametrize(("limit", "expected"), [("1073741824\n", 2**30), ("max\n", None), (None, None)])
-def test_a_container_may_have_less_memory_than_its_machine(limit, expected, monkeypatch):
-    def read(path):
-        assert str(path) == "/sys/fs/cgroup/memory.max"
-        if limit is None:
-            raise FileNotFoundError(path)
-        return limit
+# ── Limits of containers and batch jobs ───────────────────────────────────────────────────────────────────
 
-    monkeypatch.setattr(Path, "read_text", read)
-    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**21}
-    monkeypatch.setattr(machine.os, "sysconf", pages.__getitem__, raising=False)
-    assert machine.memory() == (expected or 2**33)
+SECOND = "0::/user.slice/job\n"
+FIRST = "12:memory:/slurm/job_7\n3:cpu,cpuacct:/slurm/job_7\n1:name=systemd:/\n0::/\n"
 
 
-def test_a_process_may_use_a_part_of_the_cores(monkeypatch):
-    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda process: {0, 3, 5}, raising=False)
-    assert machine.usable_cores() == 3
+@pytest.fixture
+def machine_of(monkeypatch):
+    """Makes this a machine of 8 GiB and 64 cores, with the given content of the files of cgroups."""
+
+    def make(cgroup, files):
+        there = {"/proc/self/cgroup": cgroup} | {f"/sys/fs/cgroup/{name}": text for name, text in files.items()}
+
+        def read(path):
+            if (text := there.get(path.as_posix())) is None:
+                raise FileNotFoundError(path)
+            return text
+
+        monkeypatch.setattr(Path, "read_text", read)
+        pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**21}
+        monkeypatch.setattr(machine.os, "sysconf", pages.__getitem__, raising=False)
+        monkeypatch.setattr(machine.os, "sched_getaffinity", lambda process: set(range(64)), raising=False)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "files", "expected"),
+    [
+        (None, {}, 2**33),
+        (None, {"memory.max": "1073741824\n"}, 2**30),
+        ("0::/\n", {"memory.max": "max\n"}, 2**33),
+        (SECOND, {"user.slice/job/memory.max": "max\n", "user.slice/memory.max": "2147483648\n"}, 2**31),
+        (SECOND, {"user.slice/job/memory.max": "12345\n", "user.slice/memory.max": "2147483648\n"}, 12345),
+        (FIRST, {"memory/slurm/job_7/memory.limit_in_bytes": "4294967296\n"}, 2**32),
+        (FIRST, {"memory/memory.limit_in_bytes": "9223372036854771712\n"}, 2**33),  # how the first version says none
+        (FIRST, {"memory/memory.limit_in_bytes": "4294967296\n"}, 2**32),  # a container that cannot see its own place
+    ],
+)
+def test_a_container_or_job_may_have_less_memory_than_its_machine(cgroup, files, expected, machine_of):
+    machine_of(cgroup, files)
+    assert machine.memory() == expected
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "files", "expected"),
+    [
+        (None, {}, 64),
+        (None, {"cpu.max": "max 100000\n"}, 64),
+        (None, {"cpu.max": "200000 100000\n"}, 2),
+        (None, {"cpu.max": "50000 100000\n"}, 1),
+        (SECOND, {"user.slice/job/cpu.max": "max 100000\n", "user.slice/cpu.max": "250000 100000\n"}, 3),
+        (FIRST, {"cpu/slurm/job_7/cpu.cfs_quota_us": "400000\n", "cpu/slurm/job_7/cpu.cfs_period_us": "100000\n"}, 4),
+        (FIRST, {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 64),
+        (FIRST, {"cpu/cpu.cfs_quota_us": "400000\n"}, 64),
+        (None, {"cpu.max": "what is this"}, 64),
+    ],
+)
+def test_a_container_or_job_may_have_fewer_cores_than_its_machine(cgroup, files, expected, machine_of):
+    machine_of(cgroup, files)
+    assert machine.usable_cores() == expected
+    assert machine.visible_cores() == 64
+
+
+@pytest.mark.parametrize(
+    ("granted", "before", "expected"),
+    [("150000 100000", None, "2"), ("150000 100000", "5", "5"), ("max 1", None, None)],
+)
+def test_torch_gets_no_more_threads_than_cores_are_granted(granted, before, expected, machine_of, monkeypatch):
+    machine_of(None, {"cpu.max": granted})
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setenv("OMP_NUM_THREADS", "")
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    if before is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", before)
+    threads.prepare()
+    assert os.environ.get("OMP_NUM_THREADS") == expected
 
 
 @pytest.mark.parametrize("error", [TypeError, OSError, AttributeError])  # of Windows, of a missing library, of musl

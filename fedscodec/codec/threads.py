@@ -14,6 +14,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..machine import usable_cores, visible_cores
+
 SMALL = 2**17
 """Pixels up to which one thread does a picture."""
 PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
@@ -37,11 +39,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_a_forked_process)
 
 
-def wait_passively() -> None:
-    """Make torch's threads sleep while they wait, unless the environment sets it or torch is already loaded."""
+def prepare() -> None:
+    """Make torch's threads sleep while they wait, and have no more than the cores that a container grants.
+
+    Not if the environment sets it, or torch is already loaded.
+    """
     if "torch" not in sys.modules:
         for name, value in PASSIVE.items():
             os.environ.setdefault(name, value)
+        if (granted := usable_cores()) < visible_cores():
+            os.environ.setdefault("OMP_NUM_THREADS", str(granted))
 
 
 @contextmanager
