@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from .errors import FedsError
+
 _CGROUPS = "/sys/fs/cgroup"
 
 
@@ -69,12 +71,22 @@ def return_freed_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def home() -> Path:
+    """The user's home folder. Raises FedsError if there is none, as for a number without a name in a container."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise FedsError("this user has no home folder, expected one in HOME") from None
+
+
 def cache_folder() -> Path:
-    """The user's folder for downloads and previews: $XDG_CACHE_HOME/feds, else where the system has it."""
+    """The user's folder for downloads and previews: $XDG_CACHE_HOME/feds, else where the system has it.
+
+    Raises FedsError if neither is known.
+    """
     own = os.environ.get("XDG_CACHE_HOME", "")
     if os.path.isabs(own):  # the standard says to ignore any other
         return Path(own) / "feds"
-    home = Path.home()
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "feds"
-    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "feds"
+        return Path(os.environ.get("LOCALAPPDATA") or home() / "AppData" / "Local") / "feds"
+    return home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "feds"

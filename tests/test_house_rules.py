@@ -31,6 +31,7 @@ FLOORS = [
 ]
 NEIGHBOURS = {
     ("arguments", "errors"),
+    ("machine", "errors"),
     ("fileformat", "boxes"),
     ("networks", "files"),
     ("__main__", "cli"),

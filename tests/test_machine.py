@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from fedscodec import machine
+from fedscodec.cli import app
 from fedscodec.codec import threads
 
 
@@ -29,6 +31,20 @@ def test_where_the_cache_is(system, own, expected, tmp_path, monkeypatch):
     monkeypatch.delenv("LOCALAPPDATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere") if own == "ABSOLUTE" else own)
     assert machine.cache_folder() == tmp_path / expected
+
+
+def test_a_user_without_a_home_is_told_so(tmp_path, monkeypatch):
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nowhere)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    for command in (["bench", "--dataset", "kodak"], ["install-desktop"]):
+        run = CliRunner().invoke(app, command)
+        assert (run.exit_code, run.stderr) == (1, "feds: this user has no home folder, expected one in HOME\n")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert machine.cache_folder() == tmp_path / "feds"
 
 
 # ── Limits of containers and batch jobs ───────────────────────────────────────────────────────────────────

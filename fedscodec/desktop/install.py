@@ -12,15 +12,16 @@ from pathlib import Path
 
 from ..errors import OutputError
 from ..files.outputs import write_file
+from ..machine import home
 from .entries import entries
 
 _REFRESH = (("update-mime-database", "mime"), ("update-desktop-database", "applications"))
 
 
 def data_folder() -> Path:
-    """The data folder of the user: $XDG_DATA_HOME, else ~/.local/share."""
+    """The data folder of the user: $XDG_DATA_HOME, else ~/.local/share. Raises FedsError without a home folder."""
     own = os.environ.get("XDG_DATA_HOME", "")
-    return Path(own) if os.path.isabs(own) else Path.home() / ".local" / "share"
+    return Path(own) if os.path.isabs(own) else home() / ".local" / "share"
 
 
 def install(folder: Path) -> tuple[list[Path], list[str]]:
