@@ -164,6 +164,22 @@ def waits(team, module):
     team.wait()
 
 
+def test_too_little_shared_memory_is_said_in_a_sentence(monkeypatch):
+    def full(tensor):
+        raise RuntimeError(
+            "unable to allocate shared memory(shm) for file </torch_1_2_3>: No space left on device (28)"
+        )
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", full)
+    monkeypatch.setattr(
+        workers.shutil, "disk_usage", lambda path: SimpleNamespace(total={"/dev/shm": 64 * 2**20}[path])
+    )
+    more = "give the container more (docker run --shm-size 2g), or use --workers 1"
+    with pytest.raises(FedsError) as caught:
+        lead(2, torch.nn.Linear(3, 2), print)
+    assert str(caught.value) == f"--workers 2 needs more shared memory, /dev/shm has 67 MB: {more}"
+
+
 def test_a_leader_that_fails_alone_ends_at_once():
     with subprocess.Popen([sys.executable, __file__, "fails"], env=environment(), stderr=subprocess.PIPE) as leader:
         try:

@@ -13,11 +13,12 @@ import atexit
 import ctypes
 import json
 import os
+import shutil
 import signal
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
@@ -160,8 +161,14 @@ def keep_freed_memory() -> None:
 def lead(count: int, module: nn.Module, work: Callable[..., None], *arguments: Any) -> Workers:
     """Start `count - 1` workers beside this process; each calls `work(team, *arguments)`.
 
-    Moves the parameters and buffers of every module in `arguments` into shared memory. module: what is trained.
+    Moves the parameters and buffers of every module in `arguments` into shared memory. module: what is trained. Raises
+    FedsError if there is too little of it.
     """
+    with _shared_memory(count):
+        return _lead(count, module, work, *arguments)
+
+
+def _lead(count: int, module: nn.Module, work: Callable[..., None], *arguments: Any) -> Workers:
     for part in (module, *arguments):
         if isinstance(part, nn.Module):
             part.share_memory()
@@ -185,6 +192,23 @@ def lead(count: int, module: nn.Module, work: Callable[..., None], *arguments: A
     # A leader that fails alone leaves its workers waiting for it, and multiprocessing waits for them at the end.
     atexit.register(_end, weakref.ref(team))
     return team
+
+
+@contextmanager
+def _shared_memory(count: int) -> Iterator[None]:
+    """Say in a sentence that shared memory is too small, as in most containers."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "shared memory" not in str(error):
+            raise
+        found = ""
+        with suppress(OSError):
+            found = f", /dev/shm has {shutil.disk_usage('/dev/shm').total / 1e6:,.0f} MB"
+        raise FedsError(
+            f"--workers {count} needs more shared memory{found}: give the container more (docker run --shm-size 2g), "
+            "or use --workers 1"
+        ) from error
 
 
 def _end(reference: weakref.ref[Workers]) -> None:
