@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from fedscodec.bench import datasets, download
-from fedscodec.bench.datasets import SOURCES, Source, dataset, gathered, obtain, pictures_in, row_name
+from fedscodec.bench.datasets import SOURCES, Source, dataset, drawn, gathered, obtain, pictures_in, row_name
 from fedscodec.errors import FedsError, ImageError
 from fedscodec.images import read_picture
 
@@ -231,6 +231,14 @@ def test_without_a_network_it_is_said_what_to_put_where(served, cache):
     )
     with pytest.raises(FedsError, match=r"could not be downloaded from .* \(File not found\)"):
         obtain(source(url, names=("none.png",)))
+
+
+@pytest.mark.parametrize("make", [lambda: obtain(source("http://127.0.0.1:9/")), drawn])
+def test_a_cache_that_cannot_be_made_is_no_failed_download(make, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(FedsError, match=r"file/feds/\w+: the folder for pictures could not be made \(Not a directory\)"):
+        make()
 
 
 def test_a_download_that_ends_early_leaves_nothing(served, tmp_path, monkeypatch):

@@ -192,8 +192,7 @@ def dataset(name: str, progress: Progress = silent) -> Pictures:
 
 def drawn() -> Pictures:
     """Pictures that are not photographs, drawn into the cache."""
-    folder = cache_folder() / GRAPHICS
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _made(cache_folder() / GRAPHICS)
     paths = [folder / f"{name}.png" for name in graphics.pictures()]
     for path, pixels in zip(paths, graphics.pictures().values(), strict=True):
         write_file(path, picture_bytes(Picture(pixels), "png"), force=True)
@@ -250,9 +249,21 @@ def check_picture(source: Source, path: Path, file: Path) -> None:
             raise FedsError(f"{path}: expected sides of at most {source.longest} pixels, found {found}")
 
 
-def _download(source: Source, folder: Path, progress: Progress) -> None:
+def _made(folder: Path) -> Path:
+    """A folder of the cache, made if it is missing. Raises FedsError, which says how to choose another."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FedsError(
+            f"{folder}: the folder for pictures could not be made ({error.strerror}); set XDG_CACHE_HOME to one that "
+            "can be written to"
+        ) from error
+    return folder
+
+
+def _download(source: Source, folder: Path, progress: Progress) -> None:
+    _made(folder)
+    try:
         if source.url.endswith("/"):
             for name in missing(source, folder):
                 fetch_file(source.url + name, folder / name, progress, partial(check_picture, source, folder / name))
