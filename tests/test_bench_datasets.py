@@ -237,7 +237,8 @@ def test_without_a_network_it_is_said_what_to_put_where(served, cache):
 def test_a_cache_that_cannot_be_made_is_no_failed_download(make, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(FedsError, match=r"file/feds/\w+: the folder for pictures could not be made \(Not a directory\)"):
+    expected = r"file/feds/\w+: the folder for pictures could not be made \(Not a directory\)"
+    with pytest.raises(FedsError, match=expected):
         make()
 
 
