@@ -239,6 +239,7 @@ from fedscodec.training.data import Reading
 from fedscodec.training.interrupts import ending_tidily
 from fedscodec.training.pixels import read_pixels
 number = signal.Signals[sys.argv[2]]
+signal.signal(number, signal.SIG_DFL)  # under nohup, where tests may run, SIGHUP is ignored
 with ending_tidily():
     read_pixels([Path(sys.argv[1])], Reading(64), None, lambda count: os.kill(os.getpid(), number))
 """
