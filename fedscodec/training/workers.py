@@ -165,28 +165,24 @@ def lead(count: int, module: nn.Module, work: Callable[..., None], *arguments: A
     FedsError if there is too little of it.
     """
     with _shared_memory(count):
-        return _lead(count, module, work, *arguments)
-
-
-def _lead(count: int, module: nn.Module, work: Callable[..., None], *arguments: Any) -> Workers:
-    for part in (module, *arguments):
-        if isinstance(part, nn.Module):
-            part.share_memory()
-    total = sum(p.numel() for p in module.parameters())
-    buffers = tuple(torch.zeros(total).share_memory_() for _ in range(count))
-    context, links, faults, processes = mp.get_context("spawn"), [], [], []
-    for rank in range(1, count):
-        here, there = context.Pipe()
-        read, write = context.Pipe(duplex=False)
-        process = context.Process(
-            target=_worker, args=(rank, count, there, write, buffers, module, work, arguments), daemon=True
-        )  # fmt: skip
-        process.start()
-        there.close()
-        write.close()
-        links.append(here)
-        faults.append(read)
-        processes.append(process)
+        for part in (module, *arguments):
+            if isinstance(part, nn.Module):
+                part.share_memory()
+        total = sum(p.numel() for p in module.parameters())
+        buffers = tuple(torch.zeros(total).share_memory_() for _ in range(count))
+        context, links, faults, processes = mp.get_context("spawn"), [], [], []
+        for rank in range(1, count):
+            here, there = context.Pipe()
+            read, write = context.Pipe(duplex=False)
+            process = context.Process(
+                target=_worker, args=(rank, count, there, write, buffers, module, work, arguments), daemon=True
+            )  # fmt: skip
+            process.start()
+            there.close()
+            write.close()
+            links.append(here)
+            faults.append(read)
+            processes.append(process)
     torch.set_num_threads(1)
     team = Workers(0, count, tuple(links), buffers, processes, _places(module), tuple(faults))
     # A leader that fails alone leaves its workers waiting for it, and multiprocessing waits for them at the end.
