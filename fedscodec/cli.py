@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from .files.standard import reopen_closed
 from .version import __version__
@@ -35,9 +35,17 @@ class _Commands(UserDict[str, Any]):
         if isinstance(made := self.data[name], str):
             module = import_module(f".commands.{made}", __package__)
             alone = _typer(add_completion=False)
-            alone.command(name, epilog=module.EXAMPLES)(getattr(module, name.replace("-", "_")))
+            alone.command(name, cls=_Command, epilog=module.EXAMPLES)(getattr(module, name.replace("-", "_")))
             made = self.data[name] = typer.main.get_command(alone)
         return made
+
+
+class _Command(TyperCommand):
+    """A subcommand of `feds`."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """`IN...` for a required argument, as most programs show it; newer releases of typer have `{IN...}`."""
+        return [piece.removeprefix("{").removesuffix("}") for piece in super().collect_usage_pieces(ctx)]
 
 
 class _Group(TyperGroup):

@@ -93,6 +93,11 @@ def test_every_command_has_help(command):
     assert b"--debug" in out
 
 
+@pytest.mark.parametrize(("command", "usage"), [("encode", "IN..."), ("report", "FOLDER"), ("compare", "PICTURES...")])
+def test_usage_shows_required_arguments_as_most_programs_do(command, usage):
+    assert told(feds(command, "-h"))[1].decode().splitlines()[0] == f"Usage: feds {command} [OPTIONS] {usage}"
+
+
 def test_examples_keep_their_lines():
     out = feds("encode", "--help").stdout
     assert "\n  Examples:\n    feds encode photo.png\n    feds encode photo.png --quality 4.5" in out
@@ -622,11 +627,25 @@ def test_info_for_machines(encoded):
     parts = about.pop("parts")
     assert (list(parts), sum(parts.values())) == (["header", "z", "slice 1", "slice 2"], size)
     assert about == {
+        "file": str(encoded),
         "bytes": size, "bpp": 8 * size / 2240, "width": 56, "height": 40, "grey": False, "quality": 3.0,
         "lossless": False,
         "fingerprint": header.fingerprint.hex(), "models": ["tiny"], "checksum": f"{header.checksum:08x}",
             "preview": None,
     }  # fmt: skip
+
+
+def test_info_of_several_files_goes_on_after_a_bad_one(encoded):
+    alone = told(feds("info", encoded))[1]
+    Path("bad.feds").write_bytes(b"no such thing")
+    code, out, err = told(feds("info", encoded, "bad.feds", "none.feds", "-", stdin=encoded.read_bytes()))
+    assert (code, out) == (1, f"{encoded}\n".encode() + alone + b"\nstandard input\n" + alone)
+    bad, missing = err.splitlines()
+    assert bad.startswith("feds: bad.feds: not a .feds file ")
+    assert missing == "feds: none.feds: cannot be read (No such file or directory)"
+    code, out, err = told(feds("info", "--json", "none.feds", encoded, encoded))
+    assert (code, [json.loads(line)["file"] for line in out.splitlines()]) == (1, [str(encoded)] * 2)
+    assert err == f"{missing}\n"
 
 
 def test_decode_makes_previews(encoded):

@@ -1,40 +1,81 @@
-"""`feds info`: show what a .feds file contains."""
+"""`feds info`: show what .feds files contain."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..fileformat import unpack
+from ..errors import FedsError
+from ..fileformat import FedsFile, unpack
+from ..files.inputs import expanded
+from ..files.names import STANDARD
+from ..files.standard import require_output
 from . import printing
 from .failures import one_sentence
-from .options import Debug, FedsFile, examples
-from .streams import json_lines, name_of, read_feds, tell
+from .options import Debug, FedsFiles, examples
+from .streams import json_lines, name_of, read_feds, say, tell
 
 EXAMPLES = examples(
     "feds info photo.feds",
-    "feds info photo.feds --json",
+    "feds info --json *.feds",
     "feds info - < photo.feds",
 )
 
 
 def info(
-    source: FedsFile,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    sources: FedsFiles,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Show what a .feds file contains, without decoding it."""
-    with one_sentence(debug):
-        data = read_feds(source)
-        file = unpack(data, name=name_of(source), max_pixels=None)
-        from ..registry import installed
+    """Show what .feds files contain, without decoding them.
 
-        fingerprint = file.header.fingerprint.hex()
-        names = [weights.name for weights in installed() if weights.fingerprint == fingerprint]
-        if as_json:
-            with json_lines() as write:
-                write(printing.info_record(file, len(data), names))
-            return
-        for line in printing.info_lines(file, len(data), names):
+    A file that is damaged or missing does not stop the others. The exit code is then 1.
+    """
+    with one_sentence(debug):
+        files = expanded(sources)
+        read = _in_json(files) if as_json else _in_words(files)
+        if read < len(files):
+            raise typer.Exit(1)
+
+
+def _in_json(files: list[Path]) -> int:
+    read = 0
+    with json_lines() as write:
+        for source, file, size, models in _read(files):
+            name = name_of(source) if source == STANDARD else str(source)  # as it is: JSON has escapes of its own
+            write({"file": name, **printing.info_record(file, size, models)})
+            read += 1
+    return read
+
+
+def _in_words(files: list[Path]) -> int:
+    require_output()
+    read = 0
+    for source, file, size, models in _read(files):
+        if len(files) > 1:
+            if read:
+                tell("")
+            tell(name_of(source))
+        for line in printing.info_lines(file, size, models):
             tell(line)
+        read += 1
+    return read
+
+
+def _read(files: list[Path]) -> Iterator[tuple[Path, FedsFile, int, list[str]]]:
+    """Each file with its path, its bytes and the installed models that decode it; an error is said, and left out."""
+    from ..registry import installed
+
+    models = [(weights.fingerprint, weights.name) for weights in installed()]
+    for source in files:
+        try:
+            data = read_feds(source)
+            file = unpack(data, name=name_of(source), max_pixels=None)
+        except FedsError as error:
+            say(f"feds: {error}")
+            continue
+        fingerprint = file.header.fingerprint.hex()
+        yield source, file, len(data), [name for found, name in models if found == fingerprint]

@@ -118,7 +118,9 @@ OnRay = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, and a total.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")]
-FedsFile = Annotated[Path, typer.Argument(readable=False, metavar="IN", help=".feds file; - for standard input.")]
+FedsFiles = Annotated[
+    list[Path], typer.Argument(readable=False, metavar="FILE...", help=".feds files; - for standard input.")
+]
 
 
 def model_names(incomplete: str = "") -> list[str]:

@@ -16,7 +16,7 @@ from ..files.names import STANDARD
 from ..files.standard import require_output
 from . import printing
 from .failures import one_sentence
-from .options import Backend, Debug, Device, MaxPixels, OnBackend, OnDevice, Quiet, examples
+from .options import Backend, Debug, Device, FedsFiles, MaxPixels, OnBackend, OnDevice, Quiet, examples
 from .streams import json_lines, name_of, read_feds, tell
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ EXAMPLES = examples(
 
 
 def verify(
-    sources: Annotated[
-        list[Path], typer.Argument(readable=False, metavar="FILE...", help=".feds files; - for standard input.")
-    ],
+    sources: FedsFiles,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     device: OnDevice = Device.AUTO,
     backend: OnBackend = Backend.AUTO,
