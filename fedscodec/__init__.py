@@ -101,6 +101,7 @@ def decode(
     model: str | Model | None = None,
     size: int | None = None,
     slices: int | None = None,
+    crop: tuple[int, int, int, int] | None = None,
     device: str = "auto",
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
     best_effort: bool = False,
@@ -110,7 +111,8 @@ def decode(
     Its info has icc_profile, exif and xmp if the file has them; `numpy.asarray` gives its samples. `model`, a name, a
     path, or from `load_model`, saves finding the network that the file names (the latter also loading it; its own
     `device` then applies). `size` asks for a preview with this many pixels on its longer side, `slices` for one from
-    this many first slices. With `best_effort`, a damaged or cut file gives what its intact slices show, and a
+    this many first slices, `crop` for a part, given as Pillow's `crop` takes it: (left, upper, right, lower), in
+    pixels, inside the picture. With `best_effort`, a damaged or cut file gives what its intact slices show, and a
     `DamageWarning`. Raises children of `FedsError`.
     """
     from . import images
@@ -119,7 +121,8 @@ def decode(
     from .codec.single import decode_one
 
     raw, name = _bytes_of(data)
-    how = Decoding(max_pixels=max_pixels, size=size, slices=slices, best_effort=best_effort)
+    window = None if crop is None else images.Window.of_box(crop)
+    how = Decoding(max_pixels=max_pixels, size=size, slices=slices, best_effort=best_effort, window=window)
     found = how.unpack(raw, name=name)
     if model is None:
         network = model_by_fingerprint(found.header.fingerprint, device, name=name)

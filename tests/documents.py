@@ -89,6 +89,7 @@ def furnish(folder: Path, weights: Path) -> None:
     for place in (weights / "student.safetensors", weights / "teacher.safetensors", folder / "mine.safetensors"):
         place.write_bytes(toy)
     assert feds(["encode", str(folder / "photo.png"), "--preview", "--quiet"]).exit_code == 0
+    assert feds(["encode", str(folder / "scan.tif"), "--quiet"]).exit_code == 0
     (folder / "archive").mkdir()
     (folder / "archive" / "photo.feds").write_bytes((folder / "photo.feds").read_bytes())
     (folder / "results" / "kodak").mkdir(parents=True)

@@ -20,9 +20,9 @@ from fedscodec.codec.settings import Encoding
 from fedscodec.codec.single import encode_one
 from fedscodec.commands.printing import version_line
 from fedscodec.errors import FedsError
-from fedscodec.images import Picture, read_picture
+from fedscodec.images import Picture, Window, read_picture
 from fedscodec.metrics.psnr import psnr
-from fedscodec.reports.comparison import Comparison, Version, Window, compare, comparison_page, draw_strip
+from fedscodec.reports.comparison import Comparison, Version, compare, comparison_page, draw_strip
 from fedscodec.reports.comparison.versions import highest
 
 AVIF = pytest.mark.skipif(not features.check("avif"), reason="this Pillow cannot write AVIF")
@@ -158,7 +158,7 @@ def test_a_window_is_a_part_and_lies_inside():
     pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     part = Window.parse("3x2+1+2")
     assert str(part) == "3x2+1+2"
-    np.testing.assert_array_equal(np.asarray(part.of(Picture(pixels))), pixels[2:4, 1:4])
+    np.testing.assert_array_equal(part.of(Picture(pixels)).pixels, pixels[2:4, 1:4])
     with pytest.raises(FedsError, match=r"^the picture: the window 3x2\+4\+2 is not inside 6x4 pixels$"):
         Window.parse("3x2+4+2").of(Picture(pixels))
     for wrong in ("3x2", "0x2+1+1", "3x2-1+1", "3 x 2+1+1"):

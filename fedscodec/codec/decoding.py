@@ -12,7 +12,7 @@ from .. import fileformat
 from ..entropy.streams import StreamReader, require_long_enough, symbol_bytes
 from ..errors import FedsError, FormatError, StreamError
 from ..fileformat import FedsFile, Salvage
-from ..images import Picture
+from ..images import Picture, Window
 from ..networks.spec import STRIDE
 from ..networks.walk import walk
 from .beside import with_boxes
@@ -25,19 +25,23 @@ from .outcomes import Clock, Decoded, Encoded, Progress, separate_coder
 
 @sparing
 def decode_file(
-    file: FedsFile, model: Model, *, slices: int | None = None, progress: Progress | None = None
-) -> Decoded:
+    file: FedsFile, model: Model, *, slices: int | None = None, window: Window | None = None,
+    progress: Progress | None = None,
+) -> Decoded:  # fmt: skip
     """Decode an unpacked file with the network that wrote it. Raises FormatError if its streams are damaged.
 
     With slices, from 1 to the network's number, it reads only that many slices and takes the others as zero, which
     gives a preview. The checksum covers all symbols, so only the checks of the streams then protect against damage.
+    With a window, it makes only the pixels of that part of the picture; FedsError if it does not lie inside.
     """
+    if window:
+        window.require_inside(file.header.width, file.header.height)
     if (exact := exact_picture(file)) is not None:
         _require_fit(file, model)
-        return Decoded(exact, {}, [])
+        return Decoded(window.of(exact) if window else exact, {}, [])
     clock = Clock(model.wait, progress)
     y_hat, symbols = _read_latents(file, model, clock, slices)
-    picture = _picture_of(file, y_hat, model, clock)
+    picture = _picture_of(file, y_hat, model, clock, window)
     return Decoded(picture, clock.seconds, symbols)
 
 
@@ -134,11 +138,14 @@ def reconstruct(encoded: Encoded, model: Model) -> Picture:
     return _picture_of(file, model.own(encoded.y_hat), model, Clock(model.wait))
 
 
-def _picture_of(file: FedsFile, y_hat: Any, model: Model, clock: Clock) -> Picture:
-    return with_boxes(_colours_of(file, y_hat, model, clock), file)
+def _picture_of(file: FedsFile, y_hat: Any, model: Model, clock: Clock, window: Window | None = None) -> Picture:
+    picture = with_boxes(_colours_of(file, y_hat, model, clock, window), file)
+    if window is None or picture.alpha is None:
+        return picture
+    return replace(picture, alpha=window.cut(picture.alpha))
 
 
-def _colours_of(file: FedsFile, y_hat: Any, model: Model, clock: Clock) -> Picture:
+def _colours_of(file: FedsFile, y_hat: Any, model: Model, clock: Clock, window: Window | None = None) -> Picture:
     with clock.stage("synthesis"):
-        pixels = synthesise(model, y_hat, file.header, clock.progress)
+        pixels = synthesise(model, y_hat, file.header, clock.progress, window)
     return Picture(pixels, file.header.grey)

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from ..fileformat import Header
-from ..images import Picture, pixels_of
+from ..images import Picture, Window, pixels_of
 from ..networks.spec import STRIDE, ModelSpec
 from ..networks.tiles import HYPER_MARGIN, HYPER_SIDE, Box, Sighted, run_in_tiles, tiles, transform_tiles
 from .outcomes import Progress
@@ -84,15 +84,21 @@ def hyper_analyse(network: Network, y: Any) -> Any:
     return last(z)
 
 
-def synthesise(network: Network, y_hat: Any, header: Header, progress: Progress | None) -> np.ndarray:
-    """g_s in tiles: samples uint8 [H, W, 3] of ŷ [1, H/16, W/16, M], integers in 1/unit."""
-    pixels, quality = np.empty((header.height, header.width, 3), dtype=np.uint8), header.quality / 1000
+def synthesise(
+    network: Network, y_hat: Any, header: Header, progress: Progress | None, window: Window | None = None
+) -> np.ndarray:
+    """g_s in tiles: samples uint8 [H, W, 3], or those in a window, of ŷ [1, H/16, W/16, M], integers in 1/unit."""
+    found = window or Window(header.width, header.height)
+    wanted = Box(found.top, found.bottom, found.left, found.right)
+    pixels, quality = np.empty((found.height, found.width, 3), dtype=np.uint8), header.quality / 1000
 
     def write(box: Box, part: np.ndarray) -> None:
-        place = pixels[box.top : box.bottom, box.left : box.right]  # without what padding added
-        place[...] = part[0, :, : place.shape[0], : place.shape[1]].transpose(1, 2, 0)
+        inner = box.common(wanted)  # without what padding added
+        place = inner.inside(wanted)
+        pixels[place.top : place.bottom, place.left : place.right] = inner.inside(box).of(part)[0].transpose(1, 2, 0)
 
-    grid = list(transform_tiles(y_hat.shape[1], y_hat.shape[2], network.sights[1], network.tile_side))
+    part = wanted.shrunk(16) if window else None
+    grid = list(transform_tiles(y_hat.shape[1], y_hat.shape[2], network.sights[1], network.tile_side, part))
     with network.autocast():
         counted = _with_progress(grid, progress, 1 - TRANSFORM_SHARE, 1.0)
         run_in_tiles(lambda part: network.g_s(part, quality, grey=header.grey), lambda box: box.of_last(y_hat), write,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..arguments import require_whole
 from ..errors import FedsError
@@ -10,6 +11,9 @@ from ..fileformat import DEFAULT_MAX_PIXELS, FedsFile, Salvage, salvage, unpack
 from ..registry import DEFAULT_MODEL
 from .effort.levels import MOST_EFFORT
 from .targets import Target
+
+if TYPE_CHECKING:
+    from ..images import Window
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,8 @@ class Decoding:
     """How to decode. format: the suffix of the pictures, by default that of the output or png; force: decode everything
     again.
 
-    size and slices ask for previews, see `previews.decode_preview`; best_effort: show the intact part of a damaged
-    file.
+    size and slices ask for previews, see `previews.decode_preview`; window: decode only this part of the picture;
+    best_effort: show the intact part of a damaged file.
     """
 
     format: str | None = None
@@ -59,14 +63,17 @@ class Decoding:
     slices: int | None = None
     best_effort: bool = False
     backend: str = "auto"
+    window: Window | None = None
 
     def __post_init__(self) -> None:
-        """Raise FedsError for a preview of a damaged file, or one of no pixels or slices."""
+        """Raise FedsError for a preview or part of a damaged file, or a preview of no pixels or slices."""
         for name, value in (("size", self.size), ("slices", self.slices)):
             if value is not None:
                 require_whole(name, value, 1)
         if self.best_effort and (self.size is not None or self.slices is not None):
             raise FedsError("best_effort cannot be used with size or slices")
+        if self.window is not None and (self.best_effort or self.size is not None):
+            raise FedsError("crop cannot be used with size or best_effort")
 
     def unpack(self, data: bytes, *, name: str = "the file") -> FedsFile | Salvage:
         """Unpack a file, or with best_effort the intact part of it; raises like `fileformat.unpack`."""

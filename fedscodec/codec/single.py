@@ -12,7 +12,7 @@ from ..errors import FedsError, FormatError, TargetError
 from ..fileformat import FedsFile, Salvage
 from ..images import Picture
 from ..metrics.psnr import psnr
-from .decoding import decode_salvaged, reconstruct
+from .decoding import decode_file, decode_salvaged, reconstruct
 from .encoding import encode_picture
 from .exact import LITTLE, encode_exactly, is_exact, is_rough, looks_drawn, worse_than_flat
 from .model import Model
@@ -116,10 +116,14 @@ def decode_one(
     progress: Progress | None = None,
 ) -> Decoded:
     """Decode the result of `how.unpack` with the network that wrote it; FormatError starts with `name`."""
+    if how.window is not None:
+        how.window.require_inside(found.header.width, found.header.height, name)
     try:
         with threads_for(found.header.width * found.header.height):
             if isinstance(found, Salvage):
                 return decode_salvaged(found, model, progress=progress)
+            if how.window is not None:
+                return decode_file(found, model, slices=how.slices, window=how.window, progress=progress)
             return decode_preview(found, model, size=how.size, slices=how.slices, progress=progress)
     except FormatError as error:
         raise FormatError(f"{name}: {error}") from error

@@ -15,13 +15,13 @@ from ..files.names import name_of, shown
 from ..files.outputs import Place, require_writable, write_output
 from . import printing
 from .failures import one_sentence
-from .options import Debug, Device, Force, MaxPixels, ModelName, OnDevice, Quiet, examples, writable_format
+from .options import Debug, Device, Force, MaxPixels, ModelName, OnDevice, Quiet, examples, window_of, writable_format
 from .streams import say
 
 if TYPE_CHECKING:
     from ..codec.model import Model
-    from ..images import Picture
-    from ..reports.comparison import Comparison, Window
+    from ..images import Picture, Window
+    from ..reports.comparison import Comparison
 
 EXAMPLES = examples(
     "feds compare photo.png",
@@ -67,7 +67,7 @@ def compare(
         sources = expanded(sources)
         page = f"{sources[0].stem}-compare.html"
         target = output.of(page) if output else sources[0].with_name(page)
-        is_page, window = target.suffix.lower() in _PAGE, _window(crop)
+        is_page, window = target.suffix.lower() in _PAGE, window_of(crop)
         if is_page and window:
             raise typer.BadParameter("--crop needs a picture as OUT, such as strip.png")
         if not is_page and len(sources) > 1:
@@ -90,23 +90,12 @@ def compare(
         say(f"{name_of(target, 'output')}: {counted(versions, 'version')}", quiet)
 
 
-def _window(crop: str | None) -> Window | None:
-    if crop is None:
-        return None
-    from ..reports.comparison import Window
-
-    try:
-        return Window.parse(crop)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
 def _read(source: Path, window: Window | None, max_pixels: int, quiet: bool) -> Picture:
     from ..images import on_white, read_picture
 
     picture = read_picture(source, name=shown(source), max_pixels=max_pixels)
     if window:
-        window.require_inside(picture, shown(source))
+        window.require_inside(picture.width, picture.height, shown(source))
     for warning in (*picture.warnings, *(["is compared on white."] if picture.alpha is not None else [])):
         say(f"feds: {shown(source)}: {warning}", quiet)
     return on_white(picture)

@@ -19,6 +19,7 @@ from ..metrics.table import METRICS
 
 if TYPE_CHECKING:
     from ..codec.targets import Target
+    from ..images import Window
 
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
@@ -121,6 +122,18 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of erro
 FedsFiles = Annotated[
     list[Path], typer.Argument(readable=False, metavar="FILE...", help=".feds files; - for standard input.")
 ]
+
+
+def window_of(crop: str | None) -> Window | None:
+    """The part of a picture that --crop names. Raises BadParameter if it names none."""
+    if crop is None:
+        return None
+    from ..images import Window
+
+    try:
+        return Window.parse(crop)
+    except ValueError as error:
+        raise typer.BadParameter(f"--crop: {error}") from error
 
 
 def model_names(incomplete: str = "") -> list[str]:

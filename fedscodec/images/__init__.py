@@ -7,6 +7,7 @@ containers/   which reader takes a file, and what a file has beside its pixels, 
 metadata/     Exif and XMP, and what becomes them
 colour/       curves, primaries and profiles      alpha/      transparency
 thumbnails    the preview as the bytes of a box   planes      alpha, or all pixels, as those of another
+window        a part of a picture
 """
 
 from .alpha.transparency import on_white
@@ -20,12 +21,14 @@ from .reading import Beside, expected_pixels, read_beside, read_picture
 from .resizing import resize
 from .tensors import crop, from_tensor, pad, pixels_of, region, to_tensor
 from .thumbnails import pack_thumbnail, unpack_thumbnail
+from .window import Window
 from .writing import WRITABLE_SUFFIXES, not_kept, picture_bytes, to_pil
 
 __all__ = [
     "WRITABLE_SUFFIXES",
     "Beside",
     "Picture",
+    "Window",
     "crop",
     "picture_bytes",
     "expected_pixels",

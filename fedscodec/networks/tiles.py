@@ -47,6 +47,17 @@ class Box(NamedTuple):
         """The same rectangle on a map of `factor` times the size."""
         return Box(*(factor * edge for edge in self))
 
+    def shrunk(self, factor: int) -> Box:
+        """The smallest rectangle that covers this one on a map of 1/`factor` of the size."""
+        return Box(self.top // factor, -(-self.bottom // factor), self.left // factor, -(-self.right // factor))
+
+    def common(self, other: Box) -> Box:
+        """What both rectangles cover; they must overlap."""
+        return Box(
+            max(self.top, other.top), min(self.bottom, other.bottom),
+            max(self.left, other.left), min(self.right, other.right),
+        )  # fmt: skip
+
     def inside(self, outer: Box) -> Box:
         """The same rectangle counted from the corner of `outer`."""
         return Box(self.top - outer.top, self.bottom - outer.top, self.left - outer.left, self.right - outer.left)
@@ -81,12 +92,14 @@ class Tile(NamedTuple):
     kept: Box
 
 
-def tiles(height: int, width: int, side: int, margin: int, grain: int = 1) -> Iterator[Tile]:
+def tiles(height: int, width: int, side: int, margin: int, grain: int = 1, part: Box | None = None) -> Iterator[Tile]:
     """Cover a map with tiles that keep about `side` in each direction and see `margin` more on each inner side.
 
-    What a tile sees begins and ends at multiples of `grain`, or where the map ends.
+    What a tile sees begins and ends at multiples of `grain`, or where the map ends. With `part`, they cover that.
     """
-    for (top, bottom), (left, right) in product(_spans(height, side, margin), _spans(width, side, margin)):
+    whole = part or Box(0, height, 0, width)
+    down, across = _spans(whole.top, whole.bottom, side, margin), _spans(whole.left, whole.right, side, margin)
+    for (top, bottom), (left, right) in product(down, across):
         rows, columns = (
             (max(first - margin, 0) // grain * grain, min(-(-(last + margin) // grain) * grain, most))
             for first, last, most in ((top, bottom, height), (left, right, width))
@@ -94,15 +107,16 @@ def tiles(height: int, width: int, side: int, margin: int, grain: int = 1) -> It
         yield Tile(Box(*rows, *columns), Box(top, bottom, left, right))
 
 
-def _spans(length: int, side: int, margin: int) -> Iterator[tuple[int, int]]:
+def _spans(first: int, last: int, side: int, margin: int) -> Iterator[tuple[int, int]]:
     # Alike, and none where one tile would see little more than it may.
+    length = last - first
     count = max(-(-(length - 2 * margin) // side), 1)
-    return pairwise(length * i // count for i in range(count + 1))
+    return pairwise(first + length * i // count for i in range(count + 1))
 
 
-def transform_tiles(height: int, width: int, transform: Sighted, side: int) -> Iterator[Tile]:
-    """Tiles of g_a or g_s that keep about `side` of latents of that size, in latents."""
-    return tiles(height, width, side, margin(transform), transform.grain // 16)
+def transform_tiles(height: int, width: int, transform: Sighted, side: int, part: Box | None = None) -> Iterator[Tile]:
+    """Tiles of g_a or g_s that keep about `side` of latents of that size, or of a part of them, in latents."""
+    return tiles(height, width, side, margin(transform), transform.grain // 16, part)
 
 
 def margin(transform: Sighted) -> int:

@@ -5,7 +5,7 @@ page       one HTML page, by `fedscodec.reports.viewer`
 """
 
 from .page import comparison_page
-from .strip import Window, draw_strip
+from .strip import draw_strip
 from .versions import PEERS, Comparison, Version, compare
 
-__all__ = ["PEERS", "Comparison", "Version", "Window", "compare", "comparison_page", "draw_strip"]
+__all__ = ["PEERS", "Comparison", "Version", "compare", "comparison_page", "draw_strip"]
