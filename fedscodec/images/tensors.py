@@ -31,8 +31,7 @@ def pixels_of(picture: Picture, top: int, bottom: int, left: int, right: int) ->
 
 def region(picture: Picture, top: int, bottom: int, left: int, right: int) -> torch.Tensor:
     """A part of the picture as in `to_tensor`; beyond its end the last row and column are repeated."""
-    part = picture.pixels[min(top, picture.height - 1) : bottom, min(left, picture.width - 1) : right]
-    return _extend(to_tensor(Picture(part)), bottom - top, right - left)
+    return to_tensor(Picture(pixels_of(picture, top, bottom, left, right)))
 
 
 def from_tensor(x: torch.Tensor, *, grey: bool = False) -> NDArray[np.uint8]:
@@ -54,13 +53,9 @@ def from_tensor(x: torch.Tensor, *, grey: bool = False) -> NDArray[np.uint8]:
 
 def pad(x: torch.Tensor, multiple: int = 64) -> torch.Tensor:
     """[B, C, H, W] with its last row and column repeated until both sides are multiples of `multiple`."""
-    return _extend(x, x.shape[-2] + -x.shape[-2] % multiple, x.shape[-1] + -x.shape[-1] % multiple)
-
-
-def _extend(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
     from torch.nn.functional import pad as extend
 
-    return extend(x, (0, width - x.shape[-1], 0, height - x.shape[-2]), mode="replicate")
+    return extend(x, (0, -x.shape[-1] % multiple, 0, -x.shape[-2] % multiple), mode="replicate")
 
 
 def crop(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
