@@ -64,6 +64,19 @@ def test_a_box_of_pixels_covers_these_latents(box, scaled):
     assert Box(*box).shrunk(16) == scaled
 
 
+@pytest.mark.parametrize(
+    ("box", "common"),
+    [
+        ((0, 4, 0, 4), (2, 4, 1, 4)),
+        ((3, 9, 0, 9), (3, 6, 1, 5)),
+        ((6, 9, 2, 4), (6, 6, 2, 4)),
+        ((2, 5, 8, 9), (2, 5, 8, 8)),
+    ],
+)
+def test_what_two_boxes_cover(box, common):
+    assert Box(*box).common(Box(2, 6, 1, 5)) == common
+
+
 def test_tiles_cover_a_part_of_a_map_once():
     times = np.zeros((50, 40), dtype=int)
     for seen, kept in tiles(50, 40, 8, 3, 2, Box(11, 44, 2, 9)):

@@ -52,11 +52,9 @@ class Box(NamedTuple):
         return Box(self.top // factor, -(-self.bottom // factor), self.left // factor, -(-self.right // factor))
 
     def common(self, other: Box) -> Box:
-        """What both rectangles cover; they must overlap."""
-        return Box(
-            max(self.top, other.top), min(self.bottom, other.bottom),
-            max(self.left, other.left), min(self.right, other.right),
-        )  # fmt: skip
+        """What both rectangles cover; without rows or columns where that is nothing."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        return Box(top, max(top, min(self.bottom, other.bottom)), left, max(left, min(self.right, other.right)))
 
     def inside(self, outer: Box) -> Box:
         """The same rectangle counted from the corner of `outer`."""
