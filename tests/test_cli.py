@@ -648,6 +648,13 @@ def test_info_of_several_files_goes_on_after_a_bad_one(encoded):
     assert err == f"{missing}\n"
 
 
+def test_info_of_one_bad_file_can_be_debugged(photo):
+    result = feds("info", photo, "--debug")
+    lines = result.stderr.splitlines()
+    assert (result.exit_code, result.stdout, lines[0]) == (1, "", "Traceback (most recent call last):")
+    assert lines[-1].startswith("feds: photo.png: not a .feds file ")
+
+
 def test_decode_makes_previews(encoded):
     code, out, err = told(feds("decode", encoded, "--size", 28, "-o", "small.png"))
     assert (code, out) == (0, b"")

@@ -11,12 +11,11 @@ import typer
 from ..errors import FedsError
 from ..fileformat import FedsFile, unpack
 from ..files.inputs import expanded
-from ..files.names import STANDARD
 from ..files.standard import require_output
 from . import printing
 from .failures import one_sentence
 from .options import Debug, FedsFiles, examples
-from .streams import json_lines, name_of, read_feds, say, tell
+from .streams import json_lines, json_name_of, name_of, read_feds, say, tell
 
 EXAMPLES = examples(
     "feds info photo.feds",
@@ -45,8 +44,7 @@ def _in_json(files: list[Path]) -> int:
     read = 0
     with json_lines() as write:
         for source, file, size, models in _read(files):
-            name = name_of(source) if source == STANDARD else str(source)  # as it is: JSON has escapes of its own
-            write({"file": name, **printing.info_record(file, size, models)})
+            write({"file": json_name_of(source), **printing.info_record(file, size, models)})
             read += 1
     return read
 
@@ -66,7 +64,10 @@ def _in_words(files: list[Path]) -> int:
 
 
 def _read(files: list[Path]) -> Iterator[tuple[Path, FedsFile, int, list[str]]]:
-    """Each file with its path, its bytes and the installed models that decode it; an error is said, and left out."""
+    """Each file with its path, its bytes and the installed models that decode it.
+
+    Of several files, one that fails is said and left out.
+    """
     from ..registry import installed
 
     models = [(weights.fingerprint, weights.name) for weights in installed()]
@@ -75,6 +76,8 @@ def _read(files: list[Path]) -> Iterator[tuple[Path, FedsFile, int, list[str]]]:
             data = read_feds(source)
             file = unpack(data, name=name_of(source), max_pixels=None)
         except FedsError as error:
+            if len(files) == 1:  # which --debug explains
+                raise
             say(f"feds: {error}")
             continue
         fingerprint = file.header.fingerprint.hex()

@@ -19,7 +19,7 @@ from ..files.inputs import read_feds
 from ..files.names import STANDARD, name_of, printable
 from ..files.standard import require_input, require_output
 
-__all__ = ["json_lines", "name_of", "read_feds", "say", "stream_or_path", "tell"]
+__all__ = ["json_lines", "json_name_of", "name_of", "read_feds", "say", "stream_or_path", "tell"]
 
 
 def say(text: str, quiet: bool = False) -> None:
@@ -31,6 +31,11 @@ def say(text: str, quiet: bool = False) -> None:
 def tell(text: str) -> None:
     """Print a line to standard output."""
     typer.echo(printable(text))
+
+
+def json_name_of(source: Path) -> str:
+    """What JSON calls a source: the path as it is, because JSON has escapes of its own, or the standard stream."""
+    return name_of(source) if source == STANDARD else str(source)
 
 
 def stream_or_path(source: Path) -> BinaryIO | Path:

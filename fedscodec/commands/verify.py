@@ -12,12 +12,11 @@ import typer
 from ..errors import FedsError
 from ..fileformat import DEFAULT_MAX_PIXELS
 from ..files.inputs import expanded
-from ..files.names import STANDARD
 from ..files.standard import require_output
 from . import printing
 from .failures import one_sentence
 from .options import Backend, Debug, Device, FedsFiles, MaxPixels, OnBackend, OnDevice, Quiet, examples
-from .streams import json_lines, name_of, read_feds, tell
+from .streams import json_lines, json_name_of, name_of, read_feds, tell
 
 if TYPE_CHECKING:
     from ..codec.model import Model
@@ -56,8 +55,7 @@ def _in_json(verdicts: Iterator[tuple[Path, Verdict]]) -> bool:
     with json_lines() as write:
         for source, verdict in verdicts:
             sound &= verdict.sound
-            file = verdict.file if source == STANDARD else str(source)  # as it is: JSON has escapes of its own
-            write({"sound": verdict.sound, **asdict(verdict), "file": file})
+            write({"sound": verdict.sound, **asdict(verdict), "file": json_name_of(source)})
     return sound
 
 
