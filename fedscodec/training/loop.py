@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -20,6 +19,7 @@ from ..codec.devices import choose_precision
 from ..entropy.precision import in_precision
 from ..networks.model import FedsModel
 from .calibration import BATCHES, FINAL_BATCHES, REFIT_BATCHES, Calibration, spread
+from .clock import RunningClock
 from .compiling import compile_transforms
 from .crops import Crops
 from .health import Health, diverged
@@ -68,7 +68,7 @@ class Trainer:
         self._first: Tensor | None = None  # the loss of the first step, which tells what is no progress
         self._figures = torch.zeros(len(FIGURES), device=self.device)  # sums over the steps since the last report
         self._reported = (0, 0, 0)  # steps, skipped steps and pixels at the last report
-        self._clock: Callable[[], float] = time.monotonic
+        self._clock: Callable[[], float] = RunningClock()
         torch.manual_seed(recipe.seed + 1000 * self.team.rank)  # of the noise that stands for rounding
 
     def warm_start(self, pictures: int = 48) -> None:
