@@ -81,7 +81,14 @@ def named(path: Path) -> Iterator[None]:
         raise type(error)(f"{path}: {error}") from error
 
 
+_NO_MEMORY = (
+    "can't allocate memory",  # torch on a CPU
+    "std::bad_alloc", "Failed to allocate memory",  # ONNX Runtime
+    "Cannot allocate memory",  # the system, to whoever asks for a thread or a mapping
+)  # fmt: skip
+
+
 def is_lack_of_memory(failure: BaseException) -> bool:
-    """Whether a failure means that memory ran out; torch, which may not be loaded, reports this in two other ways."""
+    """Whether a failure means that memory ran out; torch and ONNX Runtime, which may not be loaded, say so in words."""
     kinds = {kind.__name__ for kind in type(failure).__mro__}
-    return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(failure)
+    return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or any(words in str(failure) for words in _NO_MEMORY)

@@ -57,7 +57,10 @@ def test_nothing_is_said_where_memory_suffices():
     assert failing({})("x", Stub("gpu", "small"), more=2) == ("x", "gpu", 2)
 
 
-@pytest.mark.parametrize("failure", [OUT, CPU_OUT, MemoryError()])
+ONNX_OUT = RuntimeError("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code: std::bad_alloc")
+
+
+@pytest.mark.parametrize("failure", [OUT, CPU_OUT, ONNX_OUT, MemoryError()])
 def test_one_way_after_the_other_with_a_word_each(failure):
     work = failing({"gpu": failure, "small": OUT})
     with pytest.warns(LackOfMemoryWarning) as words:

@@ -35,6 +35,9 @@ NO_MEMORY = "feds: not enough memory for this picture on this device\n"
         (MemoryError(), 1, NO_MEMORY),
         (OutOfMemoryError("CUDA out of memory"), 1, NO_MEMORY),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 1, NO_MEMORY),
+        (RuntimeError("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : while running Conv: std::bad_alloc"), 1, NO_MEMORY),
+        (RuntimeError("[ONNXRuntimeError] : 1 : FAIL : Failed to allocate memory for requested buffer"), 1, NO_MEMORY),
+        (RuntimeError("pthread_create failed, error code: 11 error msg: Cannot allocate memory"), 1, NO_MEMORY),
         (
             ValueError("what\nnow"),
             70,

@@ -15,9 +15,10 @@ from made import SMOOTH, jpeg, png, saved, segment, xmp
 from PIL import Image, ImageOps
 
 from fedscodec.images import Picture, not_kept, picture_bytes, read_beside, read_picture
+from fedscodec.images.account import Account
 from fedscodec.images.metadata.directories import Entry, first_of, packed
 from fedscodec.images.metadata.exif import ExifBlock
-from fedscodec.images.metadata.texts import texts_in
+from fedscodec.images.metadata.texts import texts_in, with_texts
 from fedscodec.images.metadata.xmp import is_sound, joined, parted, to_utf8, upright
 
 EXIF_HEAD, PACKET_HEAD = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
@@ -288,9 +289,81 @@ def test_iptc_becomes_xmp() -> None:
     assert (same.xmp or b"").count(b"Harbour at dawn") == 1
     other = read_picture(jpeg(photoshop((0x0404, iptc((120, b"x"), (200, b"?"))), (0x040C, b"a thumbnail"))))
     assert set(other.warnings) == {
-        "Of IPTC only what XMP has a name for was kept, in XMP.", "The image resources of Photoshop were not kept.",
+        *NOT_ALL_OF_IPTC, "The image resources of Photoshop were not kept.",
     }  # fmt: skip
     assert read_picture(jpeg(photoshop((0x0404, b"\x1c\2\x78\0\x99cut")))).warnings == ("IPTC was not kept.",)
+
+
+NOT_ALL_OF_IPTC = ("Of IPTC only what XMP has a name for, and no value yet, was kept, in XMP.",)
+PHOTOSHOP = 'xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/"'
+CITY = f"<photoshop:City {PHOTOSHOP}>{{}}</photoshop:City>"
+KEYWORDS = "<dc:subject><rdf:Bag><rdf:li>{}</rdf:li><rdf:li>{}</rdf:li></rdf:Bag></dc:subject>"
+
+
+@pytest.mark.parametrize(
+    ("properties", "sets", "warnings"),
+    [
+        (KEYWORDS.format("sea", "A &amp; B"), [(25, b"sea"), (25, b"A & B")], ()),
+        (KEYWORDS.format("sea", "sun"), [(25, b"sea"), (25, b"island")], NOT_ALL_OF_IPTC),
+        (KEYWORDS.format("overseas", "sea lion"), [(25, b"sea")], NOT_ALL_OF_IPTC),
+        (KEYWORDS.format("x" * 80, "sea"), [(25, b"x" * 64)], ()),
+        (CITY.format("Rome"), [(90, b"Rome")], ()),
+        (CITY.format("Rome"), [(90, b"Oslo")], NOT_ALL_OF_IPTC),
+        ("", [(90, b"Rome"), (90, b"Oslo")], NOT_ALL_OF_IPTC),
+        (CITY.replace("City", "DateCreated").format("2024-03-01T10:00:00"), [(55, b"20240301")], ()),
+    ],
+)
+def test_no_value_of_iptc_is_lost_in_silence(
+    properties: str, sets: list[tuple[int, bytes]], warnings: tuple[str, ...]
+) -> None:
+    block = jpeg(packet(xmp(properties)) if properties else b"", photoshop((0x0404, iptc(*sets))))
+    assert read_picture(block).warnings == warnings
+
+
+def test_a_value_of_iptc_may_be_an_attribute_of_xmp() -> None:
+    given = xmp("").replace(b"<rdf:Description", f'<rdf:Description {PHOTOSHOP} photoshop:City="Rome"'.encode(), 1)
+    assert read_picture(jpeg(packet(given), photoshop((0x0404, iptc((90, b"Rome")))))).warnings == ()
+
+
+def test_a_date_of_iptc_becomes_one_of_xmp() -> None:
+    picture = read_picture(jpeg(photoshop((0x0404, iptc((55, b"20240301"))))))
+    assert b"<photoshop:DateCreated>2024-03-01<" in (picture.xmp or b"")
+
+
+def test_control_characters_of_a_text_are_told() -> None:
+    picture = read_picture(png(SMOOTH, (b"tEXt", b"Comment\0a\x1bb"), (b"tEXt", b"Author\0me")))
+    assert picture.warnings == ("The control characters in the text of Comment were not kept.",)
+    assert texts_in(picture.xmp) == [("Comment", "ab"), ("Author", "me")]
+
+
+def test_a_packet_of_a_great_many_elements_is_not_made_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = with_texts(None, [("Comment", "short")]) or b""
+    assert texts_in(given) == [("Comment", "short")]
+    many = given.replace(b"</rdf:RDF>", b"<a/>" * 2**18 + b"</rdf:RDF>")
+    monkeypatch.setattr("xml.etree.ElementTree.fromstring", lambda packet: pytest.fail("a tree of all of it"))
+    assert texts_in(many) == []
+
+
+@pytest.mark.parametrize(("given", "written"), [(65_535, 65_535), (65_536, 1), (100_000, 1)])
+def test_jpeg_has_no_resolution_that_its_head_cannot_hold(given: int, written: int) -> None:
+    picture = read_picture(saved(Image.fromarray(SMOOTH), "PNG", dpi=(given, given)))
+    made = Image.open(io.BytesIO(picture_bytes(picture, "jpg")))
+    assert made.info["jfif_density"] == (written, written)
+    assert round(made.getexif()[0x011A]) == given
+
+
+def test_a_message_ends_after_some_letters() -> None:
+    account = Account()
+    account.had("x" * 3_000_000)
+    assert account.sentences == ("x" * 500 + "…",)
+
+
+def test_a_directory_of_many_values_is_packed_in_no_time() -> None:
+    entries = [Entry(tag, 7, 256, bytes([tag % 256]) * 256) for tag in range(60_000)]
+    begin = time.process_time()
+    made = packed(entries, 8, "<")
+    assert time.process_time() - begin < 2  # it took a minute
+    assert (len(made), made[:2], made[-1:]) == (2 + 12 * 60_000 + 4 + 256 * 60_000, b"\x60\xea", bytes([59_999 % 256]))
 
 
 def test_texts_of_png_come_back() -> None:

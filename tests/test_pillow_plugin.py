@@ -387,6 +387,7 @@ def test_the_weights_of_a_path_are_those_that_lie_there_now(waves, tmp_path, mon
         "import fedscodec, PIL.ImageFile; from PIL import Image",
         "import fedscodec, PIL.PngImagePlugin; from PIL import Image",
         "from PIL import Image; import fedscodec.pillow.plugin",
+        "import fedscodec, importlib.util as u; [u.find_spec('PIL.Image') for _ in 'ab']; from PIL import Image",
     ],
 )
 def test_the_order_of_imports_makes_no_difference(lines):

@@ -103,6 +103,12 @@ def test_one_integer_changes_the_fingerprint(name: str, tiny_weights: Weights) -
     assert len(other) == 8
 
 
+def test_the_fingerprint_is_that_of_little_endian_integers(tiny_weights: Weights) -> None:
+    tables = tiny_weights.z_tables, tiny_weights.y_tables
+    big = {name: array.astype(array.dtype.newbyteorder(">")) for name, array in tiny_weights.side.items()}
+    assert fingerprint_of(big, *tables, SMALL) == tiny_weights.fingerprint
+
+
 def test_tables_names_and_shapes_are_part_of_the_fingerprint(tiny: MakeModel, tiny_weights: Weights) -> None:
     side, z, y = tiny_weights.side, tiny_weights.z_tables, tiny_weights.y_tables
     renamed = {("x" + k if k == "h_s.0.bias" else k): v for k, v in side.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-_NAMES, _SENTENCES = 12, 100  # told at most: a file can have any number of names
+_NAMES, _SENTENCES, _LETTERS = 12, 100, 500  # told at most: a file can have any number of names, of any length
 
 
 class Account:
@@ -41,8 +41,10 @@ class Account:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """The messages, in the order of discovery; of a great many the first, and how many more there are."""
-        told = list(self._sentences.values())
+        """The messages, in the order of discovery; of a great many the first, and how many more there are; of long ones
+        the beginning.
+        """
+        told = [text if len(text) <= _LETTERS else f"{text[:_LETTERS]}…" for text in self._sentences.values()]
         if len(told) > _SENTENCES:
             told[_SENTENCES:] = [f"{len(told) - _SENTENCES:,} more messages like these were left out."]
         return tuple(told)

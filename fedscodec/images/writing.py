@@ -39,6 +39,7 @@ _OPAQUE, _BARE = ("JPEG", "BMP", "PPM"), ("BMP", "PPM")  # formats without alpha
 _WITHOUT_GREY = ("WEBP", "AVIF")  # for whoever reads them, of AVIF
 _WITH_RESOLUTION = ("PNG", "JPEG", "BMP")
 _SEGMENT = 65533  # bytes in a segment of JPEG
+_MOST_DPI_OF_JPEG = 2**16
 _HEAD_OF_PNG = 33  # bytes of the signature and IHDR
 _TEXT_OF_PNG = 2**20  # what readers of PNG take
 WRITABLE_SUFFIXES = tuple(sorted((*_WRITERS, *_ALIASES)))
@@ -170,25 +171,26 @@ def _beside(picture: Picture, image: Image.Image, kind: str) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     if density is not None and density.unit != 1 and kind in _WITH_RESOLUTION:
         inches = 2.54 if density.unit == 3 else 1
-        arguments["dpi"] = (density.across * inches, density.down * inches)
+        across, down = density.across * inches, density.down * inches
+        if kind != "JPEG" or max(across, down) < _MOST_DPI_OF_JPEG:  # more is in Exif
+            arguments["dpi"] = (across, down)
     if kind in _BARE:
         return arguments
     arguments |= {str(key): value for key, value in image.info.items()}
-    texts = texts_in(picture.xmp)
     if kind == "PNG":
-        arguments["pnginfo"] = _png_texts(picture.xmp, texts)
+        arguments["pnginfo"] = _png_texts(picture.xmp)
     if kind == "JPEG":
-        comment = next((text.encode() for keyword, text in texts if keyword == "Comment"), b"")
+        comment = next((text.encode() for keyword, text in texts_in(picture.xmp) if keyword == "Comment"), b"")
         arguments |= {"comment": comment} if 0 < len(comment) < _SEGMENT else {}
         arguments |= _long_xmp(arguments.pop("xmp", b""))
     return arguments
 
 
-def _png_texts(xmp: bytes | None, texts: list[tuple[str, str]]) -> PngImagePlugin.PngInfo:
+def _png_texts(xmp: bytes | None) -> PngImagePlugin.PngInfo:
     chunks = PngImagePlugin.PngInfo()
     if xmp:
         chunks.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
-    for keyword, text in texts:
+    for keyword, text in texts_in(xmp):
         if 1 <= len(keyword) <= 79 and keyword.isascii() and keyword.isprintable() and len(text) < _TEXT_OF_PNG:
             chunks.add_text(keyword, text) if text.isascii() else chunks.add_itxt(keyword, text)
     return chunks

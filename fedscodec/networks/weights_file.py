@@ -61,8 +61,9 @@ def fingerprint_of(side: Mapping[str, np.ndarray], z_tables: Tables, y_tables: T
     arrays = {**{f"side.{k}": v for k, v in side.items()}, **table_arrays(z_tables, y_tables)}
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
+        array = array.astype(array.dtype.newbyteorder("<"))
         digest.update(f"{name} {array.dtype.str} {array.shape};".encode())
-        digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        digest.update(array.tobytes())
     return digest.digest()[:8]
 
 

@@ -1,7 +1,8 @@
 """Register .feds with Pillow once both are imported, in either order, without importing Pillow.
 
 Pillow does not search for plugins. So `import fedscodec` registers ours if Pillow is imported already. Otherwise it
-waits for that import with an import finder, which finds nothing itself and removes itself afterwards.
+waits for that import with an import finder, which finds nothing itself and removes itself after the import. A program
+may also only ask where Pillow is, any number of times.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -80,19 +82,27 @@ def _save(image: Any, stream: Any, filename: str | bytes) -> None:
 class _Watcher:
     """Lets the other finders find Pillow, and registers the format after its import."""
 
+    def __init__(self) -> None:
+        self._asking = threading.local()  # whether this thread asks the other finders now
+
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The spec that the other finders give for Pillow, with a loader that registers the format at its end."""
-        if name != WATCHED:
+        if name != WATCHED or getattr(self._asking, "now", False):
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        self._asking.now = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._asking.now = False
         if spec is not None and spec.loader is not None:
             load = spec.loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
                 load(module)
+                if self in sys.meta_path:
+                    sys.meta_path.remove(self)
                 _register(module)
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]

@@ -21,7 +21,7 @@ _OTHERS = {
     b"\xff\x0a": "a JPEG XL picture", b"\0\0\0\x0cJXL ": "a JPEG XL picture", b"%PDF": "a PDF document",
     b"<svg": "an SVG drawing", b"<?xml": "an XML document", b"FUJIFILM": "a raw photograph of Fujifilm",
     b"BPG\xfb": "a BPG picture", b"v/1\x01": "an OpenEXR picture", b"#?RADIANCE": "a Radiance HDR picture",
-    b"FEDS": "a .feds file, which feds decode makes a picture of",
+    b"FEDS": "a .feds file that is damaged",
 }  # fmt: skip
 _BIG_ENDIAN = b"MM\0+"  # BigTIFF, of which Pillow looks for the first directory where there is none
 RAW_TIFF = (b"II*\0\x10\0\0\0CR", b"IIRO", b"IIU\0")

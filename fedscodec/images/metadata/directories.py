@@ -123,7 +123,7 @@ def packed(entries: Iterable[Entry], at: int, order: str, following: int = 0) ->
     Values that have an offset already (`Entry.at`) stay there.
     """
     ordered = sorted(entries, key=lambda entry: entry.tag)
-    behind, values, table = at + 2 + ENTRY * len(ordered) + 4, b"", struct.pack(f"{order}H", len(ordered))
+    behind, values, table = at + 2 + ENTRY * len(ordered) + 4, bytearray(), bytearray()
     for entry in ordered:
         inside = entry.value.ljust(4, b"\0")
         if len(entry.value) > 4:
@@ -131,4 +131,4 @@ def packed(entries: Iterable[Entry], at: int, order: str, following: int = 0) ->
             inside = struct.pack(f"{order}I", place)
             values += (entry.value + b"\0" * (len(entry.value) % 2)) if entry.at is None else b""
         table += struct.pack(f"{order}HHI", entry.tag, entry.kind, entry.count) + inside
-    return table + struct.pack(f"{order}I", following) + values
+    return b"".join((struct.pack(f"{order}H", len(ordered)), table, struct.pack(f"{order}I", following), values))

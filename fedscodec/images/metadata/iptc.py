@@ -17,6 +17,7 @@ PROPERTIES = {  # data set of record 2: namespace, property, kind
     120: (DC, "description", _TEXT), 122: (PHOTOSHOP, "CaptionWriter", _ONE), 15: (PHOTOSHOP, "Category", _ONE),
     20: (PHOTOSHOP, "SupplementalCategories", _LIST), 10: (PHOTOSHOP, "Urgency", _ONE),
 }  # fmt: skip
+_DATE = 55
 _OF_THE_RECORD = (0,)  # its version
 
 
@@ -27,10 +28,16 @@ def texts_of(block: bytes) -> tuple[dict[int, list[str]], bool]:
         if (record, number) == (1, 90):
             code = "utf-8" if body == _UTF8 else "latin-1"
         elif record == 2 and number in PROPERTIES:
-            found.setdefault(number, []).append(_decoded(body, code))
+            found.setdefault(number, []).append(_as_in_xmp(number, _decoded(body, code)))
         elif record != 1 and not (record == 2 and number in _OF_THE_RECORD):
             others = True
     return found, others
+
+
+def _as_in_xmp(number: int, text: str) -> str:
+    """A date of eight digits becomes one of XMP."""
+    is_date = number == _DATE and len(text) == 8 and text.isascii() and text.isdecimal()
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}" if is_date else text
 
 
 def _decoded(body: bytes, code: str) -> str:

@@ -102,11 +102,13 @@ def _with_texts(packet: bytes | None, contents: Contents, account: Account) -> b
             if all_in:
                 account.kept(IPTC)
             else:
-                account.became(IPTC, "Of IPTC only what XMP has a name for was kept, in XMP.")
+                account.became(IPTC, "Of IPTC only what XMP has a name for, and no value yet, was kept, in XMP.")
     if contents.texts:
         try:
             packet = texts.with_texts(packet, contents.texts)
             account.kept(TEXTS)
+            if changed := dict.fromkeys(keyword for keyword, text in contents.texts if not texts.fits(text)):
+                account.became(TEXTS, f"The control characters in the text of {listed(changed)} were not kept.")
         except ValueError:
             keywords = listed(dict.fromkeys(keyword for keyword, _ in contents.texts))
             account.became(TEXTS, f"The text of {keywords} was not kept.")

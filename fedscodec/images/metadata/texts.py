@@ -19,6 +19,10 @@ _NAMES = {
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _TEXTS = "{urn:feds:texts:1}"
 _OF_KEYWORDS = {"title": (5,), "author": (80,), "description": (120,), "copyright": (116,), "source": (115,)}
+_MOST_MARKS = 2**18
+"""Tags and attributes of a packet that is looked into: a tree of them takes a thousand bytes each."""
+_CUT_AT = 64
+"""The shortest keyword, in bytes, that IPTC may have cut."""
 _NO_XML = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF, *range(0xD800, 0xE000)])
 
 
@@ -39,6 +43,11 @@ def with_texts(packet: bytes | None, texts: list[tuple[str, str]]) -> bytes | No
     return xmp.with_description(packet, listed, {"rdf": _RDF[1:-1], "texts": _NAMES["texts"]})
 
 
+def fits(text: str) -> bool:
+    """Whether XML can hold every character of a text."""
+    return text.translate(_NO_XML) == text
+
+
 def with_iptc(packet: bytes | None, block: bytes) -> tuple[bytes | None, bool]:
     """A packet with missing IPTC data added, and whether all of IPTC is now in it. Raises ValueError for damage."""
     sets, others = iptc.texts_of(block)
@@ -48,9 +57,8 @@ def with_iptc(packet: bytes | None, block: bytes) -> tuple[bytes | None, bool]:
 
 def texts_in(packet: bytes | None) -> list[tuple[str, str]]:
     """The texts by keyword that `with_texts` put into a packet."""
-    if not packet or _NAMES["texts"].encode() not in packet or not xmp.is_sound(packet):
+    if not packet or _NAMES["texts"].encode() not in packet or (root := _tree(packet)) is None:
         return []
-    root = ElementTree.fromstring(packet)
     found = []
     for all_of in root.iter(f"{_TEXTS}all"):  # no element counts twice, however they are nested
         for item in all_of.iterfind(f"{_RDF}Seq/{_RDF}li"):
@@ -61,17 +69,42 @@ def texts_in(packet: bytes | None) -> list[tuple[str, str]]:
 
 
 def _with_sets(packet: bytes | None, sets: dict[int, list[str]]) -> tuple[bytes | None, bool]:
-    properties, names, all_in = "", dict[str, str](), True
+    properties, names, all_in, tree = "", dict[str, str](), True, _tree(packet)
     for number, values in sets.items():
         prefix, name, kind = iptc.PROPERTIES[number]
         if xmp.has_property(packet, _NAMES[prefix], prefix, name):
-            all_in = all_in and _escaped(values[0]).encode() in (packet or b"")
+            there = _values(tree, f"{{{_NAMES[prefix]}}}{name}")
+            all_in = all_in and all(_is_in(value, there, whole=kind == "Bag") for value in values)
             continue
+        all_in = all_in and bool(kind or len(values) == 1)
         properties += f"<{prefix}:{name}>{_value(values, kind)}</{prefix}:{name}>"
         names[prefix] = _NAMES[prefix]
     if not properties:
         return packet, all_in
     return xmp.with_description(packet, properties, {"rdf": _RDF[1:-1], **names}), all_in
+
+
+def _tree(packet: bytes | None) -> ElementTree.Element | None:
+    """A packet as a tree; None if it is no sound XML, or has so many elements that they would fill the memory."""
+    if not packet or packet.count(b"<") + packet.count(b"=") > _MOST_MARKS or not xmp.is_sound(packet):
+        return None
+    return ElementTree.fromstring(packet)
+
+
+def _values(tree: ElementTree.Element | None, name: str) -> set[str]:
+    """What a property has, whether it is an attribute, an element or a list."""
+    if tree is None:
+        return set()
+    as_attributes = {element.attrib[name] for element in tree.iter() if name in element.attrib}
+    return as_attributes | {text.strip() for element in tree.iter(name) for text in element.itertext()}
+
+
+def _is_in(value: str, there: set[str], *, whole: bool) -> bool:
+    """Whether one of the values is this one, or goes on where IPTC had to end: a date before its time, a long text."""
+    value = value.translate(_NO_XML).strip()
+    if whole and len(value.encode()) < _CUT_AT:
+        return value in there
+    return any(known.startswith(value) for known in there)
 
 
 def _value(values: list[str], kind: str) -> str:
