@@ -6,6 +6,7 @@ import json
 import random
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from fedscodec.bench.pace import Pace, in_words
 from fedscodec.bench.results import Codec, decoded_path, read_results
 from fedscodec.bench.run import Job
 from fedscodec.bench.session import Session, our_coders
+from fedscodec.bench.zoo import ZooCoder
 from fedscodec.cli import app
 from fedscodec.codec import model as loading
 from fedscodec.codec.encoding import encode_picture
@@ -303,6 +305,32 @@ def test_changed_weights_or_options_are_measured_again_and_other_codecs_stay(ses
     assert {row.codec for row in again.rows} == {"tiny"}
     assert [(job.codec, job.path.name) for job in again.jobs()] == [("jpeg", "a.PNG"), ("jpeg", "b.png")]
     assert again.codecs["tiny"] == earlier.codecs["tiny"]
+
+
+def test_rows_without_a_new_metric_stay_if_their_codec_is_not_measured_again(session):
+    finish(session)
+    session.matched = [replace(row, setting=7.0) for row in session.rows if row.codec == "jpeg"]
+    again = Session(session.pictures, {"tiny": session.coders["tiny"]}, session.here, metrics=["psnr", "new"])
+    again.take_up(session.results())
+    assert {row.codec for row in again.rows} == {"jpeg"}
+    assert again.matched == session.matched
+    assert {job.codec for job in again.jobs()} == {"tiny"}
+
+
+def test_the_zoo_is_not_asked_for_a_network_whose_weights_would_be_downloaded(session, monkeypatch):
+    finish(session)
+    path = session.pictures.paths[0]
+    row = next(row for row in session.rows if row.codec == "jpeg" and row.picture == path.name)
+    session.rows = [replace(row, codec="zoo", setting=float(q), bytes=size) for q, size in ((2, 20_000), (5, 60_000))]
+    session.coders["zoo"] = ZooCoder(session.coders["jpeg"].codec, (2, 5), "bmshj2018-hyperprior")
+    session.codecs["zoo"] = session.coders["zoo"].codec
+    monkeypatch.setattr(run, "measure", lambda *_: pytest.fail("a network was asked for"))
+    session._match(path, "zoo", 40_000, print, print)
+    assert session.matched == []
+    session.coders["zoo"] = ZooCoder(session.coders["jpeg"].codec, (2, 4, 5), "bmshj2018-hyperprior")
+    monkeypatch.setattr(run, "measure", lambda jobs, *_: [SimpleNamespace(row=replace(row, setting=jobs[0].setting))])
+    session._match(path, "zoo", 40_000, lambda sentence: None, print)
+    assert [found.setting for found in session.matched][:1] == [4.0]
 
 
 def test_another_machine_or_other_pictures_are_not_mixed_in(session):

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from fedscodec.commands.training import run_job
 from fedscodec.errors import FedsError, OutputError
 from fedscodec.images import from_array
 from fedscodec.metrics.psnr import psnr
-from fedscodec.networks.spec import TINY
+from fedscodec.networks.spec import TINY, VARIANTS
 from fedscodec.networks.weights import read_weights
 from fedscodec.training import calibration, loop, session
 from fedscodec.training.health import DivergedError
@@ -328,6 +329,51 @@ def test_a_longer_run_leaves_no_state_of_its_earlier_fall(photos, tmp_path):
     _resume_until(3, photos, out, steps=5000, decay_from=1.0)
     job = Job([photos], out)
     assert (job.newest, job.falling.exists()) == (job.state, False)
+
+
+def test_a_longer_run_goes_on_from_before_the_fall_in_which_it_was_stopped(photos, tmp_path):
+    out, job = tmp_path / "x.safetensors", Job([photos], tmp_path / "x.safetensors")
+    schedule = {"steps": 12, "decay_from": 0.5, "quantised_share": 0.3, "shapes_every": 0.1}
+    train(photos, out, overrides=schedule, stop_after=0.0)
+    _resume_until(11, photos, out)
+    assert (read_state(job.state)["run"]["step"], read_state(job.newest)["run"]["quantised"]) == (6, True)
+    _resume_until(8, photos, out, steps=100)
+    run = read_state(job.state)["run"]
+    found = {name: run[name] for name in ("step", "phase", "quantised", "fitted", "ending")}
+    assert found == {"step": 8, "phase": "full", "quantised": False, "fitted": 0, "ending": False}
+    assert not job.falling.exists()
+    _resume_until(11, photos, out, steps=100, shapes_every=0.05)
+    assert read_state(job.state)["run"]["fitted"] == 2  # 5 and 10 of 100
+
+
+def test_a_run_that_goes_on_with_other_pictures_says_so(photos, tmp_path):
+    out, listener = tmp_path / "x.safetensors", Listener()
+    train(photos, out, stop_after=0.0)
+    train(photos, out, resume=True, stop_after=0.0, audience=listener)
+    assert not any("other pictures" in sentence for _, sentence in listener.said)
+    fewer = tmp_path / "fewer"
+    fewer.mkdir()
+    (fewer / "a.png").write_bytes((photos / "a.png").read_bytes())
+    train(fewer, out, resume=True, audience=listener)
+    (told,) = [sentence for warning, sentence in listener.said if warning and "other pictures" in sentence]
+    assert re.fullmatch(
+        r".*x\.state\.safetensors: was trained on other pictures \(data \w{16}, found \w{16}\);"
+        " --data, --sharpness and --halves decide which",
+        told,
+    )
+
+
+def test_what_a_branch_learns_from_its_teacher_is_that_of_its_recipe(checkpoint, photos, tmp_path, monkeypatch):
+    alone, taught, other = (tmp_path / f"{name}.safetensors" for name in ("alone", "taught", "other"))
+    train(photos, alone, overrides={"alpha": 0.25})
+    train(photos, taught, None, recipe="fu2024kd", teacher=checkpoint, source=Job([photos], alone).state)
+    recipe = json.loads(read_weights(taught).metadata["recipe"])
+    assert [recipe[name] for name in ("alpha", "beta", "gamma", "delta")] == [1.0, 0.0, 0.0, 1.0]
+    monkeypatch.setitem(VARIANTS, "wide", replace(TINY, latents=2 * TINY.latents))
+    wide = tmp_path / "wide.safetensors"
+    train(photos, wide, "wide")
+    train(photos, other, None, recipe="distill", teacher=wide, source=Job([photos], taught).state)
+    assert read_weights(other).metadata["teacher"] == read_weights(wide).fingerprint.hex()
 
 
 def test_a_run_cannot_get_lose_or_change_its_teacher(checkpoint, photos, tmp_path):

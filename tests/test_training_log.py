@@ -53,6 +53,17 @@ def test_a_log_is_replaced_unless_its_run_continues(tmp_path):
     assert [row["step"] for row in read_log(path)] == [7, 8]
 
 
+def test_what_was_done_after_the_step_from_which_a_run_went_on_is_not_read(tmp_path):
+    path = tmp_path / "run.jsonl"
+    log = json_log(path, Recipe())
+    for step in (7, 8, 9):
+        log(replace(REPORT, step=step, loss=1.0))
+    log = json_log(path, Recipe(), resumed=8)
+    for step in (9, 10):
+        log(replace(REPORT, step=step, loss=2.0))
+    assert [(row["step"], row["loss"]) for row in read_log(path)] == [(7, 1.0), (8, 1.0), (9, 2.0), (10, 2.0)]
+
+
 def test_a_torn_line_costs_nothing_else(tmp_path):
     path = tmp_path / "run.jsonl"
     json_log(path, Recipe())(REPORT)

@@ -223,9 +223,9 @@ def resumed(
 ) -> Results:
     """The earlier results that can stand beside new rows.
 
-    Drops rows of a codec that has changed (version, options, weights), of a picture that has changed, and rows without
-    one of the metrics. Raises FedsError if the dataset or the machine differ, because then no figures could be
-    compared.
+    Drops rows of a codec that has changed (version, options, weights), of a picture that has changed, and those that
+    lack one of the metrics, if their codec is measured again. Raises FedsError if the dataset or the machine differ,
+    because then no figures could be compared.
     """
     if earlier.dataset.name != pictures.name:
         raise FedsError(f"expected results of {pictures.name}, found those of {earlier.dataset.name}")
@@ -236,7 +236,10 @@ def resumed(
                 f"measured with {field} {then}, this run has {now}; use --force to measure everything again"
             )
     same = {key for key, codec in earlier.codecs.items() if codecs.get(key, codec) == codec}
-    rows = [row for row in earlier.rows if row.codec in same and set(metrics) <= set(row.quality)]
+    whole = {key for key in same if key not in codecs}
+    rows = [
+        row for row in earlier.rows if row.codec in same and (row.codec in whole or set(metrics) <= set(row.quality))
+    ]
     measured = {row.picture for row in rows if row.samples}
     digests = {row_name(path): digest_of(read_picture(path)) for path in pictures.paths if row_name(path) in measured}
     rows, matched = (

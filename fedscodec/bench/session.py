@@ -19,6 +19,7 @@ from .coders import Coder, FedsCoder
 from .datasets import Pictures, row_name
 from .results import Codec, Results, Row, Where
 from .run import Job
+from .zoo import ZooCoder
 
 SECONDS_BETWEEN_WRITES = 10.0
 
@@ -97,7 +98,11 @@ class Session:
     def _match(
         self, path: Path, key: str, size: int, progress: Callable[[str], None], trouble: Callable[[str], None]
     ) -> None:
+        coder = self.coders[key]
+
         def measure(setting: int) -> Row | None:
+            if isinstance(coder, ZooCoder) and setting not in coder.settings:  # its weights would be downloaded
+                return None
             (measured,) = run.measure([Job(path, key, float(setting))], self.coders, trouble, self.metrics)
             if measured is None:
                 return None

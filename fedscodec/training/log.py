@@ -75,12 +75,19 @@ def json_log(path: Path, recipe: Recipe, *, resumed: int | None = None) -> Calla
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The reports in such a log, without the lines that are none, or that a crash or a full disk has torn."""
-    rows = []
+    """The reports in such a log, without the lines that are none, or that a crash or a full disk has torn.
+
+    Nor does it return what a run did after the step from which it continued.
+    """
+    rows: list[dict[str, Any]] = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         with suppress(ValueError, RecursionError):
-            rows.append(json.loads(line))
-    return [row for row in rows if _is_report(row)]
+            row = json.loads(line)
+            if _is_report(row):
+                rows.append(row)
+            elif isinstance(row, dict) and _is_number(step := row.get("resumed")):
+                rows = [row for row in rows if row["step"] <= step]
+    return rows
 
 
 def _is_report(row: Any) -> bool:

@@ -263,9 +263,11 @@ class Trainer:
     def restore(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
         self.take(state)
-        self.step, self.minutes, self.phase = state["step"], state["minutes"], PHASES[state["phase"]]
         self.earlier = state["earlier"]
-        self.fitted, self.ending, self.health.best = state["fitted"], state["ending"], state["best"]
+        self.step, self.minutes, self.phase = state["step"], state["minutes"], PHASES[state["phase"]]
+        every = self.recipe.shapes_every
+        self.fitted = min(state["fitted"], int(self.progress / every)) if every else 0  # less where the run is longer
+        self.ending, self.health.best = state["ending"], state["best"]
         self.skipped.fill_(state["skipped"])
         self._figures.copy_(state["figures"])
         self._reported = tuple(state["told"])
@@ -281,13 +283,20 @@ class Trainer:
 
     def take(self, state: dict[str, Any]) -> None:
         """Start from what another run has learned: weights, average, moments, and the number of pixels seen."""
-        self.stage.load_state_dict(state["stage"], strict=False)  # a teacher brings its own
+        own = self.stage.state_dict()
+        # Not what another teacher has in another size: its units, and the layers that compare maps with its own.
+        others = {k for k, v in state["stage"].items() if not k.startswith("model.") and not _is_like(v, own.get(k))}
+        self.stage.load_state_dict({k: v for k, v in state["stage"].items() if k not in others}, strict=False)
         self.average.load_state_dict(state["average"])
-        self.optimizers.load_state_dict(state["optimizers"])
+        self.optimizers.load_state_dict(state["optimizers"], without=others)
         self.pixels, self.earlier = state["pixels"], state["earlier"] + state["step"]
         self._reported = (0, 0, self.pixels)
         if len(state["draws"]) == len(self.crops.generator.get_state()):  # else drawn on another kind of device
             self.crops.generator.set_state(state["draws"])
+
+
+def _is_like(tensor: Tensor, other: Tensor | None) -> bool:
+    return other is not None and tensor.shape == other.shape
 
 
 def _psnr(mse: float) -> float:

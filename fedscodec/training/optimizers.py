@@ -15,7 +15,7 @@ whether a step counts is decided on the device.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,8 +111,11 @@ class Optimizers:
                 merged[name].update(values)
         return merged
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned, for the parameters that still have the same kind of optimizer."""
+    def load_state_dict(self, state: Mapping[str, Any], without: Set[str] = frozenset()) -> None:
+        """Restore what `state_dict` returned, for the parameters that still have the same kind of optimizer.
+
+        without: names of parameters that have changed their shape.
+        """
         names = {id(item.moved): item.name for item in self.named}
         for optimizer in self.all:
             kind = type(optimizer).__name__
@@ -120,7 +123,7 @@ class Optimizers:
                 group.update(state["groups"].get(kind, {}))
                 for p in group["params"]:
                     name = names[id(p)]
-                    if state["kinds"].get(name) == kind:
+                    if state["kinds"].get(name) == kind and name not in without:
                         optimizer.state[p] = _copied(state["moments"][name], p)
 
 

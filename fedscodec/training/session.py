@@ -36,7 +36,7 @@ from .measure import pace as pace_of
 from .parallel import Team, join_team
 from .pixels import Pixels, read_pixels
 from .provenance import commit
-from .recipe import Recipe, recipe_from, replaced, with_options
+from .recipe import LESSON, Recipe, recipe_from, replaced, with_options
 from .stages import Alone, Distilled, Stage
 from .start import resized, start
 from .state import as_damage_of, read_state, write_state
@@ -49,7 +49,8 @@ SCHEDULE = (
     "minutes", "steps", "warm_up", "decay_from", "decay_minutes", "milestones", "crops", "crops_share", "linear_share",
     "quantised_share", "decoder_share", "free_z", "graphics", "graphics_before", "jitter", "shapes_every",
 )  # fmt: skip
-"""Fields of a recipe about the schedule: with `--from` they come from the recipe, and all others from the run."""
+"""Fields of a recipe about the schedule: with `--from` they come from the recipe, and so do those about learning from a
+teacher, if there is one; all others come from the run."""
 
 
 class Audience(Protocol):
@@ -139,16 +140,17 @@ def _ready(job: Job, audience: Audience, work: Work | None) -> tuple[Trainer, di
     team, device = join_team(choose_device("cpu" if job.workers > 1 and job.device == "auto" else job.device))
     audience = audience if team.leads else Nobody()
     path = job.newest if job.resume else job.source
-    state = None if path is None else read_state(path)
-    _require_one_start(job)
-    if state is not None and path is not None:
-        with as_damage_of(path), named(path):
-            ModelSpec.from_dict(state["spec"]), replaced(Recipe(), state["recipe"])
-        _require_the_same(job, state, path)
+    state = _state(job, path)
     recipe = _recipe(job, state)
+    if job.resume and path == job.falling and job.state.exists() and not _is_falling(state, recipe):
+        path = job.state
+        state = _state(job, path)
     _require_network(job)
     torch.manual_seed(recipe.seed)
     pixels = _pixels(job, recipe, audience)
+    if job.resume and state is not None and (before := state["words"].get("data", pixels.digest)) != pixels.digest:
+        sentence = f"{path}: was trained on other pictures (data {before}, found {pixels.digest})"
+        audience.say(f"{sentence}; --data, --sharpness and --halves decide which", warning=True)
     own = Crops(pixels, torch.device("cpu"), recipe.seed)
     for side in recipe.sides:
         own.fitting(side)  # which says now if there is none
@@ -170,6 +172,26 @@ def _ready(job: Job, audience: Audience, work: Work | None) -> tuple[Trainer, di
     if recipe.compile and (sentence := trainer.compile()):
         audience.say(sentence, warning=True)
     return trainer, {**words, "data": pixels.digest, **({"commit": found} if (found := commit()) else {})}
+
+
+def _state(job: Job, path: Path | None) -> State | None:
+    """The state in a file, which fits the job."""
+    _require_one_start(job)
+    if path is None:
+        return None
+    state = read_state(path)
+    with as_damage_of(path), named(path):
+        ModelSpec.from_dict(state["spec"]), replaced(Recipe(), state["recipe"])
+    _require_the_same(job, state, path)
+    return state
+
+
+def _is_falling(state: State | None, recipe: Recipe) -> bool:
+    """Whether a state is past the point from which no trajectory continues; a longer run may be before it again."""
+    if state is None:
+        return False
+    step, minutes = state["run"]["step"], state["run"]["minutes"]
+    return bool((step / recipe.steps if recipe.steps else minutes / recipe.minutes) >= recipe.ends_at)
 
 
 def _begin(trainer: Trainer, state: State | None, path: Path | None, *, resume: bool) -> None:
@@ -263,6 +285,7 @@ def _recipe(job: Job, state: State | None) -> Recipe:
     if not job.resume:
         named = recipe_from(job.recipe, {})
         schedule = {name: getattr(named, name) for name in SCHEDULE}
+        schedule |= {name: getattr(named, name) for name in LESSON if job.teacher is not None}
         settled = {"linear_share": 0.0, "free_z": 0.0, "warm_up": 0.0}  # the run is past all that
         return with_options(replace(own, **{**schedule, **settled}), job.overrides)
     length = "steps" if own.steps else "minutes"
