@@ -195,7 +195,7 @@ def unpack(data: bytes, *, name: str = "the file", max_pixels: int | None = DEFA
     cursor = Cursor(data, name)
     header, has_boxes = _unpack_header(cursor)
     if fault := excess(header.width, header.height, max_pixels):
-        raise TooLargeError(f"{name}: {fault}; allow them with --max-pixels")
+        raise TooLargeError(f"{name}: {fault}")
     streams = _unpack_streams(cursor, header.stream_lengths)
     boxes, sizes = unpack_boxes(cursor) if has_boxes else ({}, {})
     if cursor.left:
@@ -216,7 +216,7 @@ def salvage(data: bytes, *, name: str = "the file", max_pixels: int | None = DEF
     cursor = Cursor(data, name)
     header, has_boxes = _unpack_header(cursor)
     if fault := excess(header.width, header.height, max_pixels):
-        raise TooLargeError(f"{name}: {fault}; allow them with --max-pixels")
+        raise TooLargeError(f"{name}: {fault}")
     faults: list[str] = []
     streams: list[bytes] = []
     boxes: dict[bytes, bytes] = {}

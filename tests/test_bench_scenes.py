@@ -51,6 +51,12 @@ def test_crops_begin_where_most_happens(tmp_path, monkeypatch):
     assert 70 <= view.left <= WIDTH - 24 and view.top == HEIGHT - 24 - 1
 
 
+def test_a_crop_of_a_single_row_or_column(tmp_path):
+    for size in ((1, 1), (1, 30), (30, 1)):
+        Image.new("RGB", size).save(tmp_path / "thin.png")
+        assert scenes._busiest(tmp_path / "thin.png") == (0, 0)
+
+
 def test_the_budget_is_for_the_middle_first(tmp_path):
     results = made_up()
     put_pictures(tmp_path, results, ("kodim01.png", "kodim02.png"))

@@ -12,7 +12,7 @@ import pytest
 from made import SMOOTH, box, jpeg, png, saved, segment, xmp
 from PIL import Image, ImageCms
 
-from fedscodec.errors import TooLargeError
+from fedscodec.errors import OutputError, TooLargeError
 from fedscodec.images import not_kept, picture_bytes, read_picture, srgb_profile, stripped
 from fedscodec.images.colour.curves import srgb_of_light, to_srgb
 from fedscodec.images.colour.encodings import HLG, PQ, Encoding, by_code_points, by_gamma
@@ -225,12 +225,19 @@ def test_what_heif_has_beside_its_pixels() -> None:
 def test_a_huge_avif_is_named_by_its_size() -> None:
     size = {1: box(b"ispe", bytes(4) + struct.pack(">II", 70000, 50000))}
     data = heif({1: b"av01"}, b"", size).replace(b"heic", b"avif")
-    limit = "are more than the limit of 67108864; allow them with --max-pixels"
+    limit = "are more than the limit of 67108864"
     with pytest.raises(TooLargeError, match=f"^x: 70000x50000 pixels {limit}$"):
         read_picture(data, name="x")
 
 
 # ── Profiles ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_pgm_is_grey() -> None:
+    grey = Picture(SMOOTH[:, :, :1].repeat(3, axis=2), grey=True)
+    assert picture_bytes(grey, "pgm").startswith(b"P5")
+    with pytest.raises(OutputError, match=r"^a\.pgm: is a picture of colours, and \.pgm holds grey only"):
+        picture_bytes(Picture(SMOOTH), "pgm", name="a.pgm")
 
 
 @pytest.mark.parametrize("strip", [False, True])

@@ -20,11 +20,13 @@ from fedscodec.codec.settings import Encoding
 from fedscodec.codec.single import encode_one
 from fedscodec.commands.printing import version_line
 from fedscodec.errors import FedsError
-from fedscodec.images import Picture, Window, read_picture
+from fedscodec.images import Picture, Window, read_picture, srgb_profile
+from fedscodec.images.colour.icc import profile_of
 from fedscodec.metrics.psnr import psnr
 from fedscodec.reports.comparison import Comparison, Version, compare, comparison_page, draw_strip
 from fedscodec.reports.comparison.versions import highest
 
+P3 = (0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
 AVIF = pytest.mark.skipif(not features.check("avif"), reason="this Pillow cannot write AVIF")
 
 
@@ -62,6 +64,16 @@ def test_avif_is_compared_too(photo, codec):
     ((ours, avif),) = compare(photo, codec, [7], ["AVIF"])
     assert avif.data[4:12] == b"ftypavif"
     assert avif.fits == (len(avif.data) <= len(ours.data))
+
+
+@AVIF
+def test_every_file_has_the_profile_unless_it_means_srgb(photo, codec):
+    plain, srgb, wide = (
+        next(iter(compare(replace(photo, icc=icc), codec, [7])))
+        for icc in (None, srgb_profile(), profile_of(P3, "Display P3"))
+    )
+    assert [version.data for version in srgb[1:]] == [version.data for version in plain[1:]]
+    assert [version.picture.icc for version in wide] == [profile_of(P3, "Display P3")] * 3
 
 
 def test_a_peer_that_cannot_be_as_small_says_so(codec, picture):

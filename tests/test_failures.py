@@ -9,8 +9,8 @@ import warnings
 import pytest
 import typer
 
-from fedscodec.commands.failures import one_sentence
-from fedscodec.errors import FormatError
+from fedscodec.commands.failures import explained, one_sentence
+from fedscodec.errors import FormatError, TooLargeError
 
 
 class OutOfMemoryError(RuntimeError):
@@ -57,6 +57,12 @@ def test_debug_shows_the_traceback_before_the_sentence(capsys):
     words = capsys.readouterr().err
     assert words.startswith("Traceback (most recent call last):\n")
     assert words.endswith("FormatError: bad\nfeds: bad\n")
+
+
+def test_only_commands_that_have_it_advise_max_pixels():
+    failure = TooLargeError("a.png: 9x9 pixels are more than the limit of 3")
+    assert explained(failure) == (str(failure), 1)
+    assert explained(failure, limited=True) == (f"{failure}; allow them with --max-pixels", 1)
 
 
 @pytest.mark.parametrize("passing", [typer.Exit(3), typer.Abort(), typer.BadParameter("no"), SystemExit(4)])

@@ -247,9 +247,7 @@ def test_an_unknown_box_that_may_be_skipped_is_skipped() -> None:
 
 def test_pixel_limit() -> None:
     large = header_bytes(size=b"\xc0\xb8\x02\xb0\xea\x01")
-    assert message(large, TooLargeError) == (
-        "photo.feds: 40000x30000 pixels are more than the limit of 67108864; allow them with --max-pixels"
-    )
+    assert message(large, TooLargeError) == ("photo.feds: 40000x30000 pixels are more than the limit of 67108864")
     assert unpack(large, max_pixels=40000 * 30000).header.width == 40000
     assert unpack(large, max_pixels=None).header.height == 30000
     with pytest.raises(TooLargeError, match="the limit of 1199999999"):

@@ -171,6 +171,23 @@ def test_lines_of_files_without_loss_say_so(photos):
     assert json.loads(out)["lossless"] is True
 
 
+def test_a_preview_that_does_not_fit_is_told_and_not_missed_again(photos):
+    noise = np.random.default_rng(3).integers(0, 256, (64, 96, 4), dtype=np.uint8)
+    Image.fromarray(noise).save("photos/a.png")
+    _, _, err = told(feds("encode", photos, "-o", "out", "--preview", *TINY))
+    assert "photos/a.png: the preview was left out, as it does not fit into 2,048 bytes\n" in err
+    _, _, err = told(feds("encode", photos, "-o", "out", "--preview", *TINY))
+    assert err.endswith("\n0 done, 2 up to date, 0 failed\n")
+
+
+def test_small_pictures_at_once_are_refined(photos):
+    for name in "defg":
+        Image.open("photos/a.png").save(f"photos/{name}.png")
+    words = ["encode", "photos", "-o", "out", "--effort", "1", "--jobs", "4", *TINY]
+    run = subprocess.run([sys.executable, "-m", "fedscodec", *words], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr.splitlines()[-1].split(":")[0]) == (0, "6 done, 0 up to date, 0 failed")
+
+
 def test_quiet_says_nothing_of_many(photos):
     assert told(feds("encode", photos, "-o", "out", "-q", "-j", "1", *TINY)) == (0, b"", "")
 
@@ -181,6 +198,13 @@ def test_where_many_cannot_come_from_or_go_to(photos):
         assert (code, "- cannot be used with several files" in err) == (2, True)
     refused = "feds: photos/a.png: is a file, expected a folder for several outputs\n"
     assert told(feds("encode", photos, "-o", "photos/a.png")) == (1, b"", refused)
+    for name in ("two.feds", "two.WEBP"):
+        refused = f"feds: {name}: names a file, expected a folder for several outputs ({name}/ if it is one)\n"
+        assert told(feds("encode", photos, "-o", name)) == (1, b"", refused.replace("/", os.sep))
+        assert told(feds("decode", "a.feds", "b.feds", "-o", name))[0] == 1
+        assert not Path(name).exists()
+    assert told(feds("encode", "photos/a.png", "photos/b.png", "-o", "two.feds/", "-q", *TINY)) == (0, b"", "")
+    assert files("two.feds") == ["a.feds", "b.feds"]
     Path("empty").mkdir()
     code, _, err = told(feds("decode", "empty", "-o", "out"))
     assert (code, err) == (1, "feds: empty: nothing to do here (looked for .feds)\n")

@@ -18,6 +18,7 @@ from fedscodec.files.outputs import (
     Place,
     output_path,
     replacing,
+    require_folder,
     require_writable,
     write_file,
     write_output,
@@ -46,6 +47,14 @@ def told(action, *args, **options):
 )
 def test_output_path(source, output, expected):
     assert output_path(Path(source), output and Place.named(output), ".feds") == Path(expected)
+
+
+def test_a_folder_for_results_may_hold_anything(tmp_path):
+    (tmp_path / "x").mkdir()
+    require_folder(tmp_path)
+    require_folder(tmp_path / "new" / "x")
+    (tmp_path / "a").touch()
+    assert told(require_folder, tmp_path / "a") == f"{tmp_path / 'a'}: is a file, expected a folder"
 
 
 def test_writes_exactly_the_bytes_and_nothing_beside_them(tmp_path):

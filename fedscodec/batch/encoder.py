@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,8 @@ class Encoder:
         if self._model is None:
             model = load_model(self.how.model, self.how.device, self.how.backend)
             model.check_quality(self._quality)
+            if self.how.effort:  # now, as threads that begin together would use a torch that one of them still loads
+                import_module("torch")
             self._model = model
 
     def is_up_to_date(self, task: Task) -> bool:
@@ -113,8 +116,8 @@ class Encoder:
 
         if self._reaches_target(task, picture):
             return None
-        there = task.target.read_bytes() if self._seems_up_to_date(task) else b""
-        if there and self._shows(picture, there):
+        there = self._of_now(task)
+        if there and self._seems_up_to_date(task) and self._shows(picture, there):
             note_that_it_is_of_now(task.target)
             return None
         made = encode_one(picture, self._opened, self.how, name=shown(task.source))
@@ -123,6 +126,13 @@ class Encoder:
             return None
         notes = (*picture.warnings, *([made.note] if made.note else []))
         return Worked(made.encoded.data, made.seconds, self._facts(made, notes))
+
+    def _of_now(self, task: Task) -> bytes:
+        """The existing file if it may be what would be written again: a preview that was asked for may not have fit."""
+        if self.how.force or not task.target.exists():
+            return b""
+        header = _header(task.target)
+        return task.target.read_bytes() if header is not None and self._is_of_now(header, task) else b""
 
     def _shows(self, picture: Picture, there: bytes) -> bool:
         """Whether the existing file is of this picture; a damaged one is not, and is made anew."""

@@ -5,7 +5,6 @@ GPUs.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +13,7 @@ from ..errors import FedsError
 from ..graphs import sessions
 from ..graphs.transforms import can_be_exported
 from ..networks.spec import ModelSpec
+from .threads import loaded_torch
 
 BACKENDS = ("auto", "onnx", "torch")
 TORCH_EXTRA = "pip install 'fedscodec[torch]'"
@@ -43,7 +43,7 @@ def choose_backend(wanted: str, device: str, spec: ModelSpec, name: str) -> str:
             raise FedsError("the onnx backend needs ONNX Runtime: pip install onnxruntime")
         return "onnx"
     on_gpu = gpu_is_wanted(device)
-    loaded = bool(sys.modules.get("torch"))
+    loaded = loaded_torch() is not None
     if wanted == "auto" and sessions.is_there() and can_be_exported(spec) and not on_gpu and not loaded:
         return "onnx"
     if not has_torch():
@@ -73,7 +73,7 @@ def share_cores(threads: int) -> Callable[[], None]:
     """Limit the threads of each network that runs beside others; return a function that undoes this."""
     before = os.environ.get("OMP_NUM_THREADS")  # read by sessions of ONNX Runtime, and by torch when it is loaded
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    torch = sys.modules.get("torch")
+    torch = loaded_torch()
     used = torch.get_num_threads() if torch else None
     if torch:
         torch.set_num_threads(threads)  # threads that begin after this take it over

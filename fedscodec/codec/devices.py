@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ..errors import FedsError, LackOfMemoryWarning, is_lack_of_memory
+from .threads import loaded_torch
 
 if TYPE_CHECKING:  # which takes seconds to load, and is not needed with another backend
     import torch
@@ -73,7 +73,7 @@ def sparing(work: Callable[Concatenate[S, M, P], T]) -> Callable[Concatenate[S, 
                     raise
             # Here, and not above, where the failure still holds on to all that was allocated.
             way, current = following
-            if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
+            if (torch := loaded_torch()) and torch.cuda.is_available():
                 torch.cuda.empty_cache()
             warnings.warn(f"out of memory, continuing {way}", LackOfMemoryWarning, stacklevel=2)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..boxes import PREVIEW, PREVIEW_AT_MOST
 from ..errors import FedsError, FormatError, TargetError
-from ..fileformat import FedsFile, Salvage
+from ..fileformat import FedsFile, Salvage, unpack
 from ..images import Picture
 from ..metrics.psnr import psnr
 from .decoding import decode_file, decode_salvaged, reconstruct
@@ -98,6 +99,9 @@ def _finished(picture: Picture, model: Model, how: Encoding, made: Made, name: s
     encoded, measured, note = made.encoded, dict(made.measured), made.note
     if not is_exact(encoded) and (looks_drawn(picture) or is_rough(picture)):
         note = "; ".join(filter(None, (note, worse_than_flat(picture, reconstruct(encoded, model)))))
+    if how.preview and PREVIEW not in unpack(encoded.data, max_pixels=None).boxes:
+        left_out = f"the preview was left out, as it does not fit into {PREVIEW_AT_MOST:,} bytes"
+        note = "; ".join(filter(None, (note, left_out)))
     if is_exact(encoded) and how.target is not None and not how.target.is_size:
         measured[how.target.kind] = FIDELITIES[how.target.kind].value(0.0)
     if how.measure and "psnr" not in measured:

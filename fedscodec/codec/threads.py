@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from ..machine import usable_cores, visible_cores
 
@@ -27,11 +28,17 @@ _lock = threading.Lock()
 _inside, _before = 0, 1
 
 
+def loaded_torch() -> Any | None:
+    """The module torch, if it is loaded: not while another thread is still at it."""
+    torch = sys.modules.get("torch")
+    return None if torch is None or getattr(torch.__spec__, "_initializing", False) else torch
+
+
 def _in_a_forked_process() -> None:
     """Use one thread of torch: those of the parent are gone, and OpenMP would wait for them for ever."""
     global _lock, _inside
     _lock, _inside = threading.Lock(), 0
-    if torch := sys.modules.get("torch"):
+    if torch := loaded_torch():
         torch.set_num_threads(1)
 
 
@@ -59,7 +66,7 @@ def threads_for(pixels: int) -> Iterator[None]:
     own, to what the first one found.
     """
     global _inside, _before
-    torch = sys.modules.get("torch")
+    torch = loaded_torch()
     if torch is None or pixels > SMALL:  # threads of ONNX Runtime sleep while they wait
         yield
         return

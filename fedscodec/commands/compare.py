@@ -63,7 +63,7 @@ def compare(
     OUT is a self-contained HTML page: a slider between any two versions, zoom, a map of differences, bytes and PSNR.
     If OUT has the suffix of a picture, it shows original, JPEG, AVIF and feds side by side, one row per quality.
     """
-    with one_sentence(debug):
+    with one_sentence(debug, limited=True):
         sources = expanded(sources)
         page = f"{sources[0].stem}-compare.html"
         target = output.of(page) if output else sources[0].with_name(page)

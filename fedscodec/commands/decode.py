@@ -86,7 +86,7 @@ def decode(
     Several pictures go to a folder, -o OUT/, or beside their files. A picture that is not older than its file is
     skipped, and an older one is reported and kept, unless --force is given. A failure does not stop the others.
     """
-    with one_sentence(debug):
+    with one_sentence(debug, limited=True):
         if best_effort and (size or slices):
             raise typer.BadParameter("--best-effort cannot be used with --size or --slices")
         if preview and (size or slices or best_effort):

@@ -92,7 +92,7 @@ def encode(
     Several pictures go to a folder, -o OUT/, or beside their sources. A file that is up to date (same network and
     quality, not older than the picture) is skipped unless --force is given. A failure does not stop the others.
     """
-    with one_sentence(debug):
+    with one_sentence(debug, limited=True):
         target = target_of({"bpp": bpp, "size": size, **targets}, quality)
         how = Encoding(
             model, quality, target, device.value, measure, verify, max_pixels, force, strip, stream_checks, preview,

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 
 import typer
 
-from ..errors import FedsError, LackOfMemoryWarning, is_lack_of_memory
+from ..errors import FedsError, LackOfMemoryWarning, TooLargeError, is_lack_of_memory
 from .streams import say
 
 DAMAGED = 3
@@ -29,8 +29,10 @@ EXTRAS = {"torch": "torch", "pytorch_optimizer": "train", "jinja2": "bench", "co
 
 
 @contextmanager
-def one_sentence(debug: bool = False) -> Iterator[None]:
+def one_sentence(debug: bool = False, *, limited: bool = False) -> Iterator[None]:
     """Turn every exception inside into a sentence and `typer.Exit`; show a traceback only with `debug`.
+
+    limited: whether the command has --max-pixels.
 
     Python's own warnings are for developers and are shown only with `debug`. The warning that memory ran out is always
     shown.
@@ -50,7 +52,7 @@ def one_sentence(debug: bool = False) -> Iterator[None]:
             import traceback
 
             traceback.print_exc()
-        sentence, code = explained(failure)
+        sentence, code = explained(failure, limited=limited)
         if sentence:
             say(f"feds: {' '.join(sentence.split())}")
         if isinstance(failure, OSError):
@@ -62,13 +64,15 @@ def _say(message: Warning | str, *_: object, **__: object) -> None:
     say(f"feds: {message}")
 
 
-def explained(failure: BaseException) -> tuple[str, int]:
-    """The sentence and the exit code for a failure."""
+def explained(failure: BaseException, *, limited: bool = False) -> tuple[str, int]:
+    """The sentence and the exit code for a failure, in a command that has --max-pixels or (not limited) has not."""
     match failure:
         case KeyboardInterrupt():
             return "", 130
         case BrokenPipeError():
             return "", 141
+        case TooLargeError() if limited:
+            return f"{failure}; allow them with --max-pixels", 1
         case FedsError():
             return str(failure), 1
         case ModuleNotFoundError(name=str(name)) if name.partition(".")[0] in EXTRAS:

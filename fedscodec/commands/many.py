@@ -17,9 +17,13 @@ from ..batch.plan import Plan, Task, is_batch, plan
 from ..errors import OutputError
 from ..files.names import STANDARD, name_of, printable, shown
 from ..files.outputs import Place, writable_path
+from ..images import WRITABLE_SUFFIXES
 from . import printing
 from .failures import explained
 from .streams import json_lines, say
+
+_WITH_BAR = 60
+"""Columns of a terminal from which on there is room for a bar beside the figures."""
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -47,7 +51,15 @@ def planned(
         raise typer.BadParameter("- cannot be used with several files")
     if output is not None and output.path.exists() and not output.path.is_dir():
         raise OutputError(f"{name_of(output.path)}: is a file, expected a folder for several outputs")
+    if output is not None and not output.is_folder and _names_a_file(output.path):
+        name = name_of(output.path)
+        raise OutputError(f"{name}: names a file, expected a folder for several outputs ({name}{os.sep} if it is one)")
     return plan(sources, output.path if output else None, suffix, wanted(), recursive=recursive)
+
+
+def _names_a_file(path: Path) -> bool:
+    """Whether a name ends as those of results do."""
+    return path.suffix.lower() in (".feds", *WRITABLE_SUFFIXES)
 
 
 def show(
@@ -88,7 +100,9 @@ def _do(
                     total.add(done)
                     failures += [done] if done.status == FAILED else []
                     if write:
-                        write(as_record(done) | ({"error": explained(done.error)[0]} if done.error else {}))
+                        write(
+                            as_record(done) | ({"error": explained(done.error, limited=True)[0]} if done.error else {})
+                        )
                     _tell(done, progress, as_json=write is not None, quiet=quiet)
                     _advance(progress, total)
         except KeyboardInterrupt:
@@ -121,7 +135,7 @@ def _list_failures(failures: list[Done], files: int) -> None:
     say(f"feds: {len(failures)} of {files} files failed:")
     worst = 1
     for done in failures:
-        sentence, code = explained(done.error or RuntimeError("unknown reason"))
+        sentence, code = explained(done.error or RuntimeError("unknown reason"), limited=True)
         name = shown(done.source)
         named = sentence if sentence.startswith(name) else f"{name}: {sentence}"
         say(f"  {' '.join(named.split())}")
@@ -139,9 +153,10 @@ def _bar(files: int, quiet: bool) -> Iterator[Progress | None]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn()
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
-    with Progress(*columns, console=console) as progress:
+    words = TextColumn("{task.description}"), TimeRemainingColumn()
+    bar = (BarColumn(),) if console.width >= _WITH_BAR else ()
+    with Progress(MofNCompleteColumn(), *bar, *words, console=console) as progress:
         progress.add_task("", total=files)
         yield progress
 

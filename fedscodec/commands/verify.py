@@ -43,7 +43,7 @@ def verify(
     Prints one line per file, with the damaged stream if there is one. The exit code is 1 if any file fails. --json
     also prints the SHA-256 of the symbols, which is the same on every machine.
     """
-    with one_sentence(debug):
+    with one_sentence(debug, limited=True):
         verdicts = _verdicts(expanded(sources), _models(device.value, backend.value), max_pixels)
         sound = _in_json(verdicts) if as_json else _in_words(verdicts, quiet)
         if not sound:

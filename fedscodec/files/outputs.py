@@ -115,7 +115,7 @@ def require_folder(folder: Path) -> None:
     with errors_as_sentences(folder):
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"{name_of(folder)}: is a file, expected a folder")
-        if fault := _fault_of_place(folder / "x", folder_is_made=True):
+        if fault := _fault_of_place(_part_beside(folder / "x"), folder_is_made=True):
             raise OSError(fault, "")
         _try_to_write(next(place for place in (folder, *folder.absolute().parents) if place.exists()))
 

@@ -258,4 +258,4 @@ def _require_size(size: tuple[int, int], max_pixels: int | None) -> None:
     if 0 in size:
         raise ImageError(f"expected a picture of at least 1 x 1 pixel, found {size[0]} x {size[1]}")
     if fault := excess(*size, max_pixels):
-        raise TooLargeError(f"{fault}; allow them with --max-pixels")
+        raise TooLargeError(fault)

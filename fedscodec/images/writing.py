@@ -73,6 +73,8 @@ def picture_bytes(picture: Picture, format: str = "png", *, name: str = "the pic
     if suffix not in WRITABLE_SUFFIXES:
         raise OutputError(f"{name}: expected a suffix among {' '.join(WRITABLE_SUFFIXES)}, found {suffix}")
     kind, options = _WRITERS[_ALIASES.get(suffix, suffix)]
+    if suffix == ".pgm" and not picture.grey:
+        raise OutputError(f"{name}: is a picture of colours, and .pgm holds grey only; expected .ppm")
     fitted, buffer = _fitted(picture, kind, Account()), BytesIO()
     image = to_pil(fitted)
     try:

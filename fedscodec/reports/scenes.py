@@ -107,6 +107,8 @@ def _busiest(path: Path) -> tuple[int, int]:
     """Left and top of the crop with the strongest changes in grey values, where losses are easiest to see."""
     grey = read_picture(path).pixels.mean(axis=2)
     change = np.abs(np.diff(grey, axis=0))[:, :-1] + np.abs(np.diff(grey, axis=1))[:-1]
+    if not change.size:  # a single row or column
+        return 0, 0
     sums = np.pad(change.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     high, wide = min(CROP, change.shape[0]), min(CROP, change.shape[1])
     boxes = sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]

@@ -64,7 +64,7 @@ def _unreadable(head: bytes, stream: BinaryIO, max_pixels: int | None) -> ImageE
     elif kind == "AVIF":
         size = bmff.size_of(head)
         if size and (fault := excess(*size, max_pixels)):
-            return TooLargeError(f"{fault}; allow them with --max-pixels")
+            return TooLargeError(fault)
         of_size = f" of {size[0]}x{size[1]} pixels" if size else ""
         found = f"found an AVIF picture{of_size} that Pillow cannot read: it is damaged, or beyond its limits"
     elif head.startswith((b"II*\0", b"MM\0*")) and not head.startswith(RAW_TIFF):

@@ -15,7 +15,7 @@ from ...codec.model import Model
 from ...codec.settings import Encoding
 from ...codec.single import encode_one
 from ...errors import FedsError
-from ...images import Picture, on_white, read_picture, to_pil
+from ...images import Picture, means_srgb, on_white, read_picture, to_pil
 from ...metrics.psnr import psnr
 from ...metrics.table import METRICS
 
@@ -77,9 +77,10 @@ def compare(
 ) -> Iterator[tuple[Version, ...]]:
     """A row of versions for every quality, in ascending order: feds, and each peer at no more bytes.
 
-    No file has Exif and XMP, and every file has the ICC profile. A picture with alpha is compared on white. Where feds
-    keeps all pixels, the row is the last one: higher qualities would give the same pixels. Raises FedsError for a
-    quality that the model does not have, and for a peer that this Pillow was built without.
+    No file has Exif and XMP. Every file has the ICC profile unless it means sRGB: that takes a .feds file no bytes, and
+    the others mean it without one. A picture with alpha is compared on white. Where feds keeps all pixels, the row is
+    the last one: higher qualities would give the same pixels. Raises FedsError for a quality that the model does not
+    have, and for a peer that this Pillow was built without.
     """
     bare = on_white(replace(picture, exif=None, xmp=None))
     for peer in peers:
@@ -104,6 +105,7 @@ class _Search:
     def __init__(self, picture: Picture, peer: str) -> None:
         self.picture, self.peer, self.files = picture, peer, dict[int, bytes]()
         self.image = to_pil(picture)
+        self.icc = b"" if picture.icc is None or means_srgb(picture.icc) else picture.icc
 
     def at_most(self, size: int) -> Version:
         """The version of the highest quality with at most `size` bytes, or the smallest there is."""
@@ -119,7 +121,8 @@ class _Search:
         """The file of a quality."""
         if quality not in self.files:
             buffer = BytesIO()
-            self.image.save(buffer, self.peer, quality=quality, exif=b"", xmp=b"", **_OPTIONS[self.peer])
+            beside = {"icc_profile": self.icc, "exif": b"", "xmp": b""}
+            self.image.save(buffer, self.peer, quality=quality, **beside, **_OPTIONS[self.peer])
             self.files[quality] = buffer.getvalue()
         return self.files[quality]
 
