@@ -180,14 +180,6 @@ def test_a_preview_that_does_not_fit_is_told_and_not_missed_again(photos):
     assert err.endswith("\n0 done, 2 up to date, 0 failed\n")
 
 
-def test_small_pictures_at_once_are_refined(photos):
-    for name in "defg":
-        Image.open("photos/a.png").save(f"photos/{name}.png")
-    words = ["encode", "photos", "-o", "out", "--effort", "1", "--jobs", "4", *TINY]
-    run = subprocess.run([sys.executable, "-m", "fedscodec", *words], capture_output=True, text=True, check=False)
-    assert (run.returncode, run.stderr.splitlines()[-1].split(":")[0]) == (0, "6 done, 0 up to date, 0 failed")
-
-
 def test_quiet_says_nothing_of_many(photos):
     assert told(feds("encode", photos, "-o", "out", "-q", "-j", "1", *TINY)) == (0, b"", "")
 

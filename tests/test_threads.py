@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import threading
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -34,6 +36,32 @@ def test_whatever_is_imported_first_has_threads_sleep(loaded: str) -> None:
 def test_the_environment_has_the_last_word() -> None:
     assert environment_of(f"import fedscodec; {SHOWN}", OMP_WAIT_POLICY="ACTIVE") == "ACTIVE 0"
     assert environment_of(f"import torch, fedscodec; {SHOWN}") == "None None"  # too late: torch has read it
+
+
+def test_a_torch_that_another_thread_still_loads_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    half = ModuleType("torch")  # without anything in it, as at the beginning of its import
+    half.__spec__ = ModuleSpec("torch", None)
+    half.__spec__._initializing = True  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", half)
+    with threads.threads_for(1):
+        assert threads.loaded_torch() is None
+    half.__spec__._initializing = False  # type: ignore[attr-defined]
+    assert threads.loaded_torch() is half
+
+
+def test_a_batch_that_refines_loads_torch_before_its_threads_begin() -> None:
+    script = """
+import sys
+from fedscodec.batch.encoder import Encoder
+from fedscodec.codec.settings import Encoding
+for effort in (0, 1):
+    encoder = Encoder(Encoding("student", 3.0, device="cpu", effort=effort))
+    encoder.open()
+    print(effort, "torch" in sys.modules, type(encoder._opened).__module__)
+"""
+    first, second = environment_of(script).splitlines()
+    assert first.rpartition(" ")[0] == "0 False"
+    assert second == first.replace("0 False", "1 True")  # and the network stays with ONNX Runtime
 
 
 @pytest.fixture
