@@ -268,6 +268,14 @@ def test_the_room_is_some_pictures_and_not_all_memory():
     assert pipeline.room() < pipeline.waiting_room() <= memory // 8 // 15
 
 
+def test_a_worker_beside_others_takes_its_share_of_the_room(tmp_path, monkeypatch):
+    gates = []
+    monkeypatch.setattr(pipeline, "Gate", lambda threads, pixels: gates.append(pixels) or Gate(threads, pixels))
+    with Batch(tasks(tmp_path, "a"), Scripted(), jobs=1, share=0.25) as batch:
+        list(batch)
+    assert gates == [int(pipeline.room() / 4) + int(pipeline.waiting_room() / 4), int(pipeline.room() / 4)]
+
+
 # ── Sums and records ──────────────────────────────────────────────────────────────────────────────────────
 
 

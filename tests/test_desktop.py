@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from fedscodec.desktop import install, show
 from fedscodec.desktop.entries import ENTRY_FILE, MIME_FILE, THUMBNAILER_FILE, entries
 from fedscodec.desktop.thumbnail import thumbnail
 from fedscodec.errors import FedsError, FormatError
-from fedscodec.fileformat import unpack
+from fedscodec.fileformat import pack, unpack
 
 HOSTILE = Path(__file__).parent / "hostile"
 
@@ -47,6 +48,15 @@ def feds(*words):
 
 def values(text):
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def test_a_preview_is_shown_however_large_its_picture_is(files):
+    file = unpack(files[True])
+    huge = replace(file, header=replace(file.header, width=10_000, height=8_000))
+    with Image.open(BytesIO(thumbnail(pack(huge), 256))) as image:
+        assert max(image.size) == 64
+    with pytest.raises(FedsError, match="10000x8000 pixels are more than the limit"):
+        thumbnail(pack(replace(huge, boxes={})), 256)
 
 
 def test_the_media_type_has_magic_bytes_and_a_suffix():

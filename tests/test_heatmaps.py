@@ -18,7 +18,7 @@ from fedscodec.codec.encoding import encode_picture
 from fedscodec.codec.model import load_model
 from fedscodec.codec.settings import Encoding
 from fedscodec.entropy.coders import RateEstimator
-from fedscodec.errors import FedsError
+from fedscodec.errors import FedsError, OutputError
 from fedscodec.images import Picture, pad, to_tensor
 from fedscodec.networks.walk import walk
 from fedscodec.networks.weights import trainable
@@ -124,6 +124,20 @@ def test_existing_files_are_not_overwritten(folder, tiny_file):
     again = ["entropy", str(folder / "0.png"), "-o", str(folder / "out"), "--model", str(tiny_file)]
     run = CliRunner().invoke(app, again)
     assert run.exit_code == 1 and run.output.endswith("entropy.html: already exists, use --force to overwrite it\n")
+
+
+def test_no_file_of_somebody_is_overwritten(tmp_path):
+    (tmp_path / "maps").mkdir()
+    entropy_report.write([made_up()], tmp_path / "other", (1,))
+    (map_of_one,) = (tmp_path / "other" / "maps").iterdir()
+    for name in ("cumulative.svg", f"maps/{map_of_one.name}"):
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(OutputError, match="already exists, use --force to overwrite it$"):
+            entropy_report.write([made_up()], tmp_path, (1,))
+        assert not (tmp_path / "entropy.html").exists()
+        (tmp_path / name).unlink()
+    entropy_report.write([made_up()], tmp_path, (1,))
+    entropy_report.write([made_up()], tmp_path, (1,), force=True)
 
 
 def test_every_channel_can_be_had(tmp_path):

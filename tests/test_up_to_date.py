@@ -17,6 +17,7 @@ from test_cli import feds, told
 import fedscodec
 from fedscodec.fileformat import read_header
 from fedscodec.images import size_if_whole
+from fedscodec.images.containers import whole
 from fedscodec.networks.weights import write_weights
 
 STUDENT = ("--model", "student-q3", "--device", "cpu")
@@ -155,6 +156,24 @@ def test_a_truncated_picture_is_decoded_again(photos, suffix):
     assert path.read_bytes() == whole
 
 
+def test_whatever_a_reader_raises_stops_no_other_file(photos, monkeypatch):
+    photograph("photos/b.png", 90)
+    encode(model=STUDENT)
+    assert decode("--format", "png")[0] == [2, 0, 0]
+    identify = whole.identify
+
+    def broken(stream):
+        if stream.name.endswith("a.png"):
+            raise RuntimeError("Failed to decode image: Not implemented")  # as Pillow's reader of AVIF does
+        return identify(stream)
+
+    monkeypatch.setattr(whole, "identify", broken)
+    assert decode("--format", "png")[0] == [1, 1, 0]  # it begins as a PNG does, so it is made again
+    Path("back/a.png").write_bytes(b"DDS |, of somebody")
+    outcome, words = decode("--format", "png")
+    assert (outcome, "back/a.png: already exists and is not a picture" in words) == ([0, 1, 1], True)
+
+
 def _tiled(pixels):
     """A TIFF in one tile of 96×64, as feds writes none."""
     tags = ((256, 3, 96), (257, 3, 64), (258, 3, 8), (259, 3, 1), (262, 3, 1), (277, 3, 1), (322, 3, 96), (323, 3, 64))
@@ -226,3 +245,11 @@ def test_an_older_file_in_the_place_of_another(photos):
     outcome, words = decode()
     told_of = "back/a.png: already exists and does not show out/a.feds, use --force to overwrite it\n"
     assert (outcome, told_of in words, Path("back/a.png").read_bytes()) == ([0, 0, 1], True, there)
+    assert decode("--size", "40", "--force")[0] == [1, 0, 0]
+    os.chmod("out/a.feds", 0o644)
+    assert decode("--size", "40")[0] == [0, 1, 0]  # a small picture of it shows it, too
+    photograph("back/a.png", 60, 40, 27)
+    os.utime("back/a.png", (EARLY, EARLY))
+    os.utime("out/a.feds", (EARLY, EARLY))
+    outcome, words = decode("--size", "40")
+    assert (outcome, told_of in words) == ([0, 0, 1], True)

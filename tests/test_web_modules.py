@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from fedscodec.cli import app
 from fedscodec.networks.weights import read_weights
 from fedscodec.web.export import PAGE, network_bytes
 
@@ -64,6 +66,28 @@ def test_hostile_files_have_their_sentences(networks):
         assert told.split(": ")[0] == expected.split(": ")[0] or name == "network-unknown.feds", (told, expected)
         assert "stream is damaged: " in told or name in ("network-unknown.feds", "box-not-deflated.feds"), told
         assert len(told) < 200
+
+
+@needs_node
+def test_files_that_come_at_once_are_decoded_as_if_they_came_alone(tmp_path):
+    pages, names = tmp_path / "viewer", ("mini-light-student", "mini-light-corners")
+    models = [str(CONFORMANCE / "networks" / f"{name}.safetensors") for name in names]
+    run = CliRunner().invoke(app, ["web", "-o", str(pages), "-q", "-m", models[0], "-m", models[1]])
+    assert run.exit_code == 0, run.output
+    files = [next((CONFORMANCE / "v1").glob(f"{name}-face-*.feds")) for name in names]
+    command = ["node", str(ROOT / "tests" / "web" / "turns.mjs"), pages, *files]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    a, b = found["alone"]
+    assert a != b
+    assert found == {
+        "alone": [a, b],
+        "together": [a, b, a],
+        "meanwhile": [a, b],
+        "stopped": ["decoding was stopped", b, 0],
+        "failed": ["a worker could not run (its script was not loaded)", a],
+    }
 
 
 def test_the_page_is_loaded_from_nowhere_else():

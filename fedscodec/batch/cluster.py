@@ -18,6 +18,7 @@ from typing import Any, Self
 from ..codec.settings import Decoding, Encoding
 from ..errors import FedsError
 from ..files.names import shown
+from ..machine import usable_cores
 from .decoder import Decoder
 from .done import FAILED, SKIPPED, Done
 from .encoder import Encoder
@@ -57,7 +58,8 @@ class Worker:
         """Process some files and return what became of each."""
         if self._work is None:
             raise RuntimeError("a worker begins with ready()")
-        with Batch(tasks, self._work, jobs=self._cores, cores=self._cores) as self._batch:
+        share = min(1.0, self._cores / usable_cores())  # other workers have the other cores of this machine
+        with Batch(tasks, self._work, jobs=self._cores, cores=self._cores, share=share) as self._batch:
             return [_portable(done) for done in self._batch]
 
     def halt(self) -> None:

@@ -124,7 +124,8 @@ class Decoder:
             return False
         if self.how.slices is not None:
             raise OutputError(f"{shown(task.target)}: already exists, use --force to overwrite it")
-        if not resembles(read_picture(task.target, name=shown(task.target), max_pixels=None), file, model):
+        found = read_picture(task.target, name=shown(task.target), max_pixels=None)
+        if not resembles(found, file, model, self.how.size):
             source = shown(task.source)
             raise OutputError(
                 f"{shown(task.target)}: already exists and does not show {source}, use --force to overwrite it"

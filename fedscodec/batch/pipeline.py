@@ -103,11 +103,14 @@ class Batch:
 
     Whoever leaves the block before the end waits for the files in work; `halt` does not. jobs: how many files are
     in the network at once, by default one for each core, or on a GPU enough to keep it fed. cores: how many there are,
-    by default all that this process may use.
+    by default all that this process may use. share: the part of this machine's memory that it may fill.
     """
 
-    def __init__(self, tasks: Sequence[Task], work: Work, *, jobs: int | None = None, cores: int | None = None) -> None:
-        self.tasks, self.work = tasks, work
+    def __init__(
+        self, tasks: Sequence[Task], work: Work, *,
+        jobs: int | None = None, cores: int | None = None, share: float = 1.0,
+    ) -> None:  # fmt: skip
+        self.tasks, self.work, self._share = tasks, work, share
         self._jobs, self._cores = jobs, cores or usable_cores()
         self._results: SimpleQueue[Done] = SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -157,7 +160,8 @@ class Batch:
         helpers = self._cores if on_gpu else 2
         self._restore = share_cores(max(1, self._cores // jobs))
         count = min(jobs + helpers, len(pending))
-        outer, network = Gate(count, room() + waiting_room()), Gate(jobs, room())
+        inside, outside = (int(self._share * pixels) for pixels in (room(), waiting_room()))
+        outer, network = Gate(count, inside + outside), Gate(jobs, inside)
         tasks, lock = iter(pending), threading.Lock()
 
         def take() -> Task | None:
@@ -227,7 +231,7 @@ def _known(task: Task, work: Work) -> Done | None:
             raise FedsError(task.fault)
         if work.is_up_to_date(task):
             return _skipped(task)
-    except (FedsError, OSError) as error:
+    except Exception as error:  # as in the network: not even a bug stops the others
         return Done(task.source, task.target, FAILED, error=error)
     return None
 

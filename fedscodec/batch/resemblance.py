@@ -29,14 +29,18 @@ def may_have_been_replaced(task: Task) -> bool:
     return task.source.stat().st_ctime_ns > task.target.stat().st_mtime_ns
 
 
-def resembles(picture: Picture, file: FedsFile, model: Model) -> bool:
-    """Whether a file shows a picture, as far as 64 pixels a side can show."""
-    from ..codec.previews import decode_preview
+def resembles(picture: Picture, file: FedsFile, model: Model, longest: int | None = None) -> bool:
+    """Whether a file shows a picture, as far as 64 pixels a side can show.
+
+    longest: the longer side of a picture that was decoded at a smaller size.
+    """
+    from ..codec.previews import decode_preview, preview_size
     from ..metrics.psnr import psnr
 
-    small = decode_preview(file, model, size=_SIDE).picture
-    if (file.header.width, file.header.height) != (picture.width, picture.height):
+    size = file.header.width, file.header.height
+    if (preview_size(*size, longest) if longest else size) != (picture.width, picture.height):
         return False
+    small = decode_preview(file, model, size=min(_SIDE, longest or _SIDE)).picture
     same_size = resize(picture, small.width, small.height)
     return psnr(same_size.pixels, small.pixels) >= _ALIKE
 

@@ -35,10 +35,11 @@ def entropy(
     with one_sentence(debug):
         require_folder(output)
         if output.exists():
-            require_writable(output / "entropy.html", force=force)
+            for name in ("entropy.html", "entropy.json", "entropy.svg", "cumulative.svg"):
+                require_writable(output / name, force=force)
         from ..reports import entropy_report, heatmaps, probing
 
         found = list(probing.measure(expanded(pictures), model, quality, device.value))
-        for path in entropy_report.write(found, output, tuple(rank or heatmaps.RANKS), every=every):
+        for path in entropy_report.write(found, output, tuple(rank or heatmaps.RANKS), every=every, force=force):
             if not quiet and path.parent == output:
                 say(str(path))

@@ -41,7 +41,7 @@ def main() -> int:
 
 def thumbnail(data: bytes, size: int, *, name: str = "the file") -> bytes:
     """A PNG of a .feds file with a longer side of at most `size` pixels. Raises FedsError for a damaged file."""
-    file = unpack(data, name=name)
+    file = unpack(data, name=name, max_pixels=None)
     payload = file.boxes.get(PREVIEW, b"")
     if (claimed := preview_size(payload)) is None:
         return _decoded(data, size, name)

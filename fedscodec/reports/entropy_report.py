@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files.outputs import write_file
+from ..files.outputs import require_writable, write_file
 from ..images import picture_bytes
 from . import charts, plots
 from .figures import counted, signed
@@ -24,10 +24,13 @@ FORMAT = "feds-entropy-1"
 _SIDE, _GAP = 210, 10
 
 
-def write(found: Sequence[Entropy], folder: Path, ranks: tuple[int, ...], *, every: bool = False) -> list[Path]:
+def write(
+    found: Sequence[Entropy], folder: Path, ranks: tuple[int, ...], *, every: bool = False, force: bool = False
+) -> list[Path]:  # fmt: skip
     """Write the analysis of some pictures into a folder, which is created; return the files, the page first.
 
-    ranks: channels with heatmaps in the figure; with `every`, writes a PNG of all channels.
+    ranks: channels with heatmaps in the figure; with `every`, writes a PNG of all channels. Raises OutputError, before
+    anything is written, if one of the files exists and `force` is not set.
     """
     ranks = require_ranks(ranks, len(found[0].maps))
     made = {
@@ -39,6 +42,8 @@ def write(found: Sequence[Entropy], folder: Path, ranks: tuple[int, ...], *, eve
     for entropy in found:
         for rank in range(1, len(entropy.maps) + 1) if every else ranks:
             made[_map_name(entropy, rank)] = picture_bytes(_map(entropy, rank, DOWN), "png")
+    for name in made:
+        require_writable(folder / name, force=force, folder_is_made=True)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "maps").mkdir(exist_ok=True)
     for name, data in made.items():

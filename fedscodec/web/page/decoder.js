@@ -20,6 +20,9 @@ export class Decoder {
     this.calls = new Map();
     this.fingerprint = null;
     this.next = 0;
+    this.turn = 0; // of cancelling: what began in an earlier one has ended
+    this.working = 0; // files that are being decoded, or wait for others
+    this.last = Promise.resolve(); // one file at a time: each uses all workers, with its own network in them
   }
 
   url(name) {
@@ -32,7 +35,17 @@ export class Decoder {
    * @param {{told?: (words: string, share: number) => void, shown?: (preview: object|null, file: object) => void}} hooks
    * `told` hears what is being done and how far it is; `shown` gets the preview as soon as there is one.
    */
-  async decode(data, { told = () => {}, shown = () => {}, maxPixels = MAX_PIXELS } = {}) {
+  async decode(data, hooks = {}) {
+    this.working += 1;
+    try {
+      return await this.decoded(data, hooks);
+    } finally {
+      this.working -= 1;
+    }
+  }
+
+  async decoded(data, { told = () => {}, shown = () => {}, maxPixels = MAX_PIXELS }) {
+    const turn = this.turn;
     const file = await unpack(data, maxPixels);
     const { header, boxes } = file;
     shown(preview(boxes), file);
@@ -45,35 +58,50 @@ export class Decoder {
     };
     const samples = (box, channels) => boxes.has(box) ? unpackSamples(box, boxes.get(box), { ...header, channels }, decodeWebp) : null;
     const [exact, alpha] = [await samples("PIXL", header.grey ? 1 : 3), await samples("ALPH", 1)];
-    const { rgba, ...more } = exact ? { rgba: exactPixels(file, exact) } : await this.withNetwork(file, timed, told);
+    const { rgba, ...more } = exact ? { rgba: exactPixels(file, exact) } : await this.inTurn(() => this.withNetwork(file, turn, timed, told));
     if (alpha) alpha.forEach((value, at) => (rgba[4 * at + 3] = value));
     return { rgba, width: header.width, height: header.height, file, seconds, threads: this.workers.length, exact: Boolean(exact), ...more };
   }
 
+  /** Work that begins when all before it has ended, well or not. */
+  inTurn(work) {
+    const made = this.last.then(work);
+    this.last = made.catch(() => {});
+    return made;
+  }
+
   /** Symbols and pixels of a file by the network that wrote it. */
-  async withNetwork({ header, streams }, timed, told) {
-    await timed("loading", () => this.load(header.fingerprint, (share) => told("loading the network", share)));
+  async withNetwork({ header, streams }, turn, timed, told) {
+    await timed("loading", () => this.load(header.fingerprint, turn, (share) => told("loading the network", share)));
     const count = header.lengths.length;
     const symbols = await timed("symbols", () =>
       this.call(0, { what: "symbols", file: { header, streams } }, (streams) =>
         told("reading symbols", (SYMBOLS_SHARE * streams) / count)));
+    this.require(turn);
     const rgba = await timed("pixels", () => this.pixels(symbols, header, (share) =>
       told("making pixels", SYMBOLS_SHARE + (1 - SYMBOLS_SHARE) * share)));
     return { rgba, network: this.network };
   }
 
-  /** Stop whatever is being done. */
-  cancel() {
+  /** Stop whatever is being done; all files that are not ready fail, with this fault or one about it. */
+  cancel(fault = stopped()) {
     for (const worker of this.workers) worker.terminate();
-    for (const { reject } of this.calls.values()) reject(new FormatError("decoding was stopped"));
+    for (const { reject } of this.calls.values()) reject(fault);
     this.workers = [];
     this.calls.clear();
     this.fingerprint = null;
+    this.turn += 1;
+    this.last = Promise.resolve(); // what waits for a server goes on by itself, and then finds its turn over
+  }
+
+  require(turn) {
+    if (turn !== this.turn) throw stopped();
   }
 
   // ── The network and the workers ─────────────────────────────────────────────────────────────────────────────
 
-  async load(fingerprint, told) {
+  async load(fingerprint, turn, told) {
+    this.require(turn);
     if (this.fingerprint === fingerprint) return;
     this.networks ??= await (await fetched(this.url("networks.json"))).json();
     const network = this.networks.find((one) => one.fingerprint === fingerprint);
@@ -83,8 +111,10 @@ export class Decoder {
     }
     this.module ??= await WebAssembly.compile(await (await fetched(this.url("kernels.wasm"))).arrayBuffer());
     const buffer = await inflated(await kept(this.url(network.file), network.bytes, told));
+    this.require(turn);
     this.start();
     await Promise.all(this.workers.map((_, n) => this.call(n, { what: "load", module: this.module, network: buffer })));
+    this.require(turn);
     this.spec = JSON.parse(network.spec);
     this.network = network;
     this.fingerprint = fingerprint;
@@ -96,9 +126,7 @@ export class Decoder {
       worker.onmessage = ({ data }) => this.heard(data);
       worker.onerror = (event) => {
         event.preventDefault();
-        const fault = new FormatError(`a worker could not run (${event.message ?? "its script was not loaded"})`);
-        for (const { reject } of this.calls.values()) reject(fault);
-        this.calls.clear();
+        this.cancel(new FormatError(`a worker could not run (${event.message ?? "its script was not loaded"})`));
       };
       this.workers.push(worker);
     }
@@ -154,6 +182,8 @@ export class Decoder {
     return out;
   }
 }
+
+const stopped = () => new FormatError("decoding was stopped");
 
 /** Pixels that lie in a file as they are: it has no symbols, and its checksum is that of none. */
 function exactPixels({ header, streams }, samples) {

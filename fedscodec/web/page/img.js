@@ -4,6 +4,7 @@ import { Decoder, FormatError } from "./decoder.js";
 import { pngOf } from "./png.js";
 
 const SHOWN = new Map(); // addresses of pictures in this page, and of the PNG that each became
+const MADE = new Set(); // addresses of blobs that were made here
 let decoder = null;
 let last = Promise.resolve(); // one picture at a time: each uses all workers
 
@@ -22,7 +23,8 @@ async function show(image) {
       SHOWN.set(address, made);
     }
     const url = await SHOWN.get(address);
-    if (image.dataset.feds === address) image.src = url;
+    if (image.dataset.feds !== address) return; // the page shows something else there now
+    image.src = url;
     image.dispatchEvent(new CustomEvent("feds-shown", { bubbles: true }));
   } catch (error) {
     SHOWN.delete(address);
@@ -37,15 +39,26 @@ async function decoded(address, image) {
   decoder ??= new Decoder();
   const found = await decoder.decode(new Uint8Array(await answer.arrayBuffer()), {
     shown(preview) {
-      if (preview && image.dataset.feds === address) image.src = URL.createObjectURL(new Blob([preview.webp], { type: "image/webp" }));
+      if (preview && image.dataset.feds === address) image.src = addressOf(new Blob([preview.webp], { type: "image/webp" }));
     },
   });
-  return URL.createObjectURL(await pngOf(found, found.file.boxes.get("ICCP")));
+  return addressOf(await pngOf(found, found.file.boxes.get("ICCP")));
+}
+
+function addressOf(blob) {
+  const url = URL.createObjectURL(blob);
+  MADE.add(url);
+  return url;
+}
+
+function see(image) {
+  if (isFeds(image)) show(image);
+  else if (!MADE.has(image.getAttribute("src"))) delete image.dataset.feds;
 }
 
 const look = (node) => {
-  if (node instanceof HTMLImageElement && isFeds(node)) show(node);
-  else node.querySelectorAll?.("img").forEach((image) => isFeds(image) && show(image));
+  if (node instanceof HTMLImageElement) see(node);
+  else node.querySelectorAll?.("img").forEach(see);
 };
 new MutationObserver((changes) => changes.forEach(({ type, target, addedNodes }) =>
   type === "attributes" ? look(target) : addedNodes.forEach(look))).observe(document, {

@@ -12,11 +12,12 @@ let shown = []; // addresses of blobs on show
 
 async function open(name, read) {
   const mine = ++turn;
-  if (decoder.calls.size) decoder.cancel();
+  if (decoder.working) decoder.cancel();
   clear(name);
   const current = (work) => (...words) => mine === turn && work(...words);
   try {
     const data = await read();
+    if (mine !== turn) return;
     const begin = performance.now();
     const found = await decoder.decode(data, { told: current(tell), shown: current((preview, file) => showPreview(preview, file, data)) });
     if (mine !== turn) return;
