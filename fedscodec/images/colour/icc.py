@@ -159,7 +159,7 @@ def _to_d50(primaries: Primaries) -> NDArray[np.float64]:
 
 
 def _packed(header: bytes, tags: Mapping[bytes, bytes]) -> bytes:
-    at, table, bodies, places = _HEADER + 4 + _ENTRY * len(tags), b"", b"", dict[bytes, int]()
+    at, table, bodies, places = _HEADER + 4 + _ENTRY * len(tags), bytearray(), bytearray(), dict[bytes, int]()
     for name, body in tags.items():
         if body not in places:
             places[body] = at + len(bodies)
@@ -167,7 +167,7 @@ def _packed(header: bytes, tags: Mapping[bytes, bytes]) -> bytes:
         table += struct.pack(">4sII", name, places[body], len(body))
     size = struct.pack(">I", at + len(bodies))
     clear = header[4:84] + bytes(16) + header[100:_HEADER]  # no identity (an MD5) of what it was
-    return size + clear + struct.pack(">I", len(tags)) + table + bodies
+    return b"".join((size, clear, struct.pack(">I", len(tags)), table, bodies))
 
 
 def _words(text: str) -> bytes:
