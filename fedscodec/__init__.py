@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from .codec import threads
-from .errors import DamageWarning, FedsError, NotKeptWarning
+from .errors import DamageWarning, FedsError, NotKeptWarning, TargetError
 from .fileformat import DEFAULT_MAX_PIXELS
 from .pillow import hook as pillow_hook
 from .pillow.hook import register_feds_opener
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from .images import Picture
 
 __all__ = [
-    "FedsError", "NotKeptWarning", "__version__", "decode", "encode", "load_model", "preview", "register_feds_opener",
+    "DamageWarning", "FedsError", "NotKeptWarning", "TargetError", "__version__", "decode", "encode", "load_model",
+    "preview", "register_feds_opener",
 ]  # fmt: skip
 pillow_hook.install()
 threads.prepare()
@@ -106,7 +107,8 @@ def decode(
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
     best_effort: bool = False,
 ) -> Image.Image:
-    """Decode a .feds file, given as bytes, path or open binary file; return a Pillow image, RGB or L.
+    """Decode a .feds file, given as bytes, path or open binary file; return a Pillow image: RGB or L, with alpha
+    RGBA or LA.
 
     Its info has icc_profile, exif and xmp if the file has them; `numpy.asarray` gives its samples. `model`, a name, a
     path, or from `load_model`, saves finding the network that the file names (the latter also loading it; its own

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..bench.session import Session
 
 EXAMPLES = examples(
-    "feds bench --dataset kodak --peers all --output results/kodak",
+    "feds bench --dataset kodak --peers all --output out/kodak",
     "feds bench photos/ --quick",
     "feds bench photos/ --effort 5 --quality 3",
     "feds bench photos/ --peers jpeg,webp,avif --quality 2 --quality 4.5",
