@@ -10,6 +10,7 @@ Where Pillow is imported too, its Image.open and Image.save know .feds (see `pil
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from os import PathLike, fsdecode
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from .codec import threads
 from .errors import DamageWarning, FedsError, NotKeptWarning, TargetError
 from .fileformat import DEFAULT_MAX_PIXELS
+from .files.inputs import rest_of_feds
 from .pillow import hook as pillow_hook
 from .pillow.hook import register_feds_opener
 from .registry import DEFAULT_MODEL
@@ -159,12 +161,12 @@ def _bytes_of(data: bytes | bytearray | memoryview | str | PathLike[str] | Binar
         raise FedsError(f"expected bytes, a path or an open binary file, found {type(data).__name__}")
     name = str(getattr(data, "name", "the file") if path is None else path)
     try:
-        found = path.read_bytes() if path else data.read()  # type: ignore[union-attr]
-    except (OSError, ValueError) as error:  # of a closed file, or a path with a zero byte
+        with path.open("rb") if path else nullcontext(data) as stream:
+            return rest_of_feds(stream, name), name  # type: ignore[arg-type]
+    except FedsError:
+        raise
+    except Exception as error:  # of a closed file, a path with a zero byte, or a reader of somebody's own
         raise FedsError(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    if not isinstance(found, bytes | bytearray):
-        raise FedsError(f"{name}: expected a file that is open for bytes, found one that gives {type(found).__name__}")
-    return bytes(found), name
 
 
 def load_model(name: str = DEFAULT_MODEL, device: str = "auto", backend: str = "auto") -> Model:

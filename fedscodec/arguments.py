@@ -15,6 +15,10 @@ def require_number(name: str, value: Any) -> None:
     """Raise FedsError unless the value is a number."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise FedsError(f"{name}: expected a number, found {value!r}")
+    try:
+        float(value)
+    except OverflowError:
+        raise FedsError(f"{name}: expected a number, found one of more than 300 digits") from None
 
 
 def require_whole(name: str, value: Any, least: int, most: int | None = None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,13 +86,20 @@ def folders() -> list[Path]:
     return [*own, here / "weights", here.parent / "weights"]
 
 
+def _all_files() -> list[Path]:
+    """Every weights file in every folder, in order."""
+    found: list[Path] = []
+    for folder in folders():
+        with suppress(OSError):  # of a name that no folder can have
+            found += [path for path in sorted(folder.glob("*.safetensors")) if path.is_file()]  # no pipes: they wait
+    return found
+
+
 def _files() -> list[Path]:
     """Every weights file found; if two have the same name, the one in the first folder."""
     found: dict[str, Path] = {}
-    for folder in folders():
-        for path in sorted(folder.glob("*.safetensors")):
-            if path.is_file():  # a pipe would be waited for
-                found.setdefault(path.name, path)
+    for path in _all_files():
+        found.setdefault(path.name, path)
     return list(found.values())
 
 
@@ -102,9 +110,15 @@ def names() -> list[str]:
 
 def resolve(name: str) -> Resolved:
     """The weights file for a model name or path. Raises UnknownModelError, which lists the known names."""
+    if name not in NETWORKS:
+        for path in _files():
+            if path.stem == name:  # as listed, whatever else such a name could mean
+                return Resolved(path, name, None)
     if Path(name).suffix.lower() in _SUFFIXES_OF_WEIGHTS or os.sep in name:
-        path = Path(name)
-        if not path.is_file():
+        path, there = Path(name), False
+        with suppress(OSError):  # of a name that no file can have
+            there = path.is_file()
+        if not there:
             raise UnknownModelError(f"{name}: no such weights file")
         return Resolved(path, path.stem, None)
     match = re.fullmatch(r"(.+?)(?:-q(\d+(?:\.\d+)?))?", name)
@@ -153,11 +167,17 @@ def describe(path: Path) -> WeightsInfo:
 
 def by_fingerprint(fingerprint: bytes, *, name: str = "the file") -> Resolved:
     """The installed weights that wrote a file. Raises UnknownModelError, which names the missing fingerprint."""
-    found = installed()
-    for info in found:
-        if info.fingerprint == fingerprint.hex():
-            return Resolved(info.path, info.name, None)
+    found, unreadable = [], []
+    for path in _all_files():  # those behind another file of their name, too
+        try:
+            found.append(describe(path))
+        except WeightsError:
+            unreadable.append(path.name)
+            continue
+        if found[-1].fingerprint == fingerprint.hex():
+            return Resolved(path, found[-1].name, None)
     here = ", ".join(f"{info.name} ({info.fingerprint})" for info in found) or "none"
+    rest = f"; cannot be read: {', '.join(unreadable)}" if unreadable else ""
     raise UnknownModelError(
-        f"{name}: was written by the network {fingerprint.hex()}, which is not installed; installed are {here}"
+        f"{name}: was written by the network {fingerprint.hex()}, which is not installed; installed are {here}{rest}"
     )

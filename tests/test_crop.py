@@ -35,6 +35,8 @@ def test_a_window_of_a_box():
     assert Window.of_box((1, 2, 4, 8)) == Window(3, 6, 1, 2)
     assert (Window(3, 6, 1, 2).right, Window(3, 6, 1, 2).bottom) == (4, 8)
     assert Window.of_box([np.int64(0), 0, 1, 1]) == Window(1, 1)
+    with pytest.raises(FedsError, match=r"^crop: right: expected a whole number of at least 256, found "):
+        Window.of_box([np.uint8(255), np.uint8(0), np.uint8(10), np.uint8(5)])
     for wrong, sentence in (
         ((0, 0, 0, 1), "crop: right: expected a whole number of at least 1, found 0"),
         ((0, 5, 1, 5), "crop: lower: expected a whole number of at least 6, found 5"),

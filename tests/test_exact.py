@@ -13,7 +13,7 @@ from fedscodec import fileformat
 from fedscodec.boxes import PIXELS
 from fedscodec.codec.decoding import decode_file, decode_salvaged, read_symbols
 from fedscodec.codec.encoding import encode_picture
-from fedscodec.codec.exact import exact_picture, is_rough, looks_drawn, worse_than_flat
+from fedscodec.codec.exact import encode_exactly, exact_picture, is_rough, looks_drawn, worse_than_flat
 from fedscodec.codec.model import load_model
 from fedscodec.codec.previews import decode_preview
 from fedscodec.codec.settings import Encoding
@@ -158,6 +158,14 @@ def test_invalid_files_of_pixels(codec):
         exact_picture(both)
     with pytest.raises(FormatError, match="checksum"):
         exact_picture(replace(file, header=replace(file.header, quality=4000)))
+
+
+def test_a_file_without_loss_of_another_network_is_refused_in_every_way(student, codec):
+    file = fileformat.unpack(encode_exactly(Picture(SMOOTH), student, Encoding(), 3.0).data)
+    salvaged = fileformat.salvage(fileformat.pack(file))
+    for way in (decode_file, lambda f, m: decode_preview(f, m, size=8), lambda f, m: decode_salvaged(salvaged, m)):
+        with pytest.raises(FormatError, match="was written by the network"):
+            way(file, codec)
 
 
 @pytest.mark.parametrize("grey", [True, False])

@@ -245,3 +245,53 @@ def test_ci_runs_what_the_readme_says():
     assert f"{install} && {run}\n" in readme.read_text()
     assert install.removeprefix("pip install ") in ci.read_text()
     assert ci.read_text().rstrip().endswith(run)
+
+
+class _Endless:
+    """A film: its end never comes."""
+
+    name, given = "film", 0
+
+    def read(self, size=-1):
+        assert size > 0, "all of it was asked for"
+        self.given += size
+        return bytes(size)
+
+
+def test_a_stream_of_another_kind_is_not_read_to_its_end():
+    for reader in (fedscodec.decode, fedscodec.preview):
+        film = _Endless()
+        with pytest.raises(FedsError, match="^film: not a .feds file"):
+            reader(film)
+        assert film.given < 1000
+
+
+def test_a_reader_that_fails_in_its_own_way():
+    class Broken:
+        def read(self, size=-1):
+            raise RuntimeError("the line is dead")
+
+    with pytest.raises(FedsError, match=r"^the file: cannot be read \(the line is dead\)$"):
+        fedscodec.decode(Broken())
+
+
+def test_arrays_of_other_classes():
+    samples = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    with pytest.raises(FedsError, match=r"expected samples without a mask, found a masked array; array\.filled"):
+        fedscodec.encode(np.ma.masked_array(samples, samples > 9), "tiny")
+    grey = samples[:, :, 0].view(np.recarray)
+    assert fedscodec.encode(grey, "tiny", device="cpu") == fedscodec.encode(np.asarray(grey), "tiny", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ({"psnr": 3100}, "psnr: expected a number above 0 and below 1000, found 3100"),
+        ({"psnr": 10**400}, "psnr: expected a number, found one of more than 300 digits"),
+        ({"quality": 10**400}, "quality: expected a number, found one of more than 300 digits"),
+    ],
+)
+def test_numbers_beyond_all_measure(target, sentence):
+    with pytest.raises(FedsError) as told:
+        fedscodec.encode(np.zeros((8, 8, 3), np.uint8), "tiny", device="cpu", **target)
+    assert str(told.value) == sentence

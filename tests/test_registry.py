@@ -164,6 +164,35 @@ def test_a_network_is_found_by_its_fingerprint(folder: Path, tiny: MakeModel, ti
     )
 
 
+def test_a_network_is_found_behind_another_file_of_its_name(
+    folder: Path, tmp_path: Path, tiny: MakeModel, tiny_weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = tmp_path / "first"
+    first.mkdir()
+    monkeypatch.setattr(registry, "folders", lambda: [tmp_path / ("x" * 300), first, folder])
+    for damage in (False, True):
+        write_weights(first / "mine.safetensors", tiny(lambdas=(0.015,)), {})
+        if damage:
+            (first / "mine.safetensors").write_bytes((first / "mine.safetensors").read_bytes()[:50])
+        assert by_fingerprint(tiny_weights.fingerprint).path == folder / "mine.safetensors"
+        assert resolve("mine").path == first / "mine.safetensors"
+    with pytest.raises(UnknownModelError, match=r"; cannot be read: mine\.safetensors$"):
+        by_fingerprint(bytes(8))
+
+
+@pytest.mark.parametrize("name", ["mine-q5", "mine.bin", "mine.pth"])
+def test_every_name_that_is_listed_can_be_given(name: str, folder: Path) -> None:
+    shutil.copy(folder / "mine.safetensors", folder / f"{name}.safetensors")
+    assert name in registry.names()
+    assert resolve(name) == registry.Resolved(folder / f"{name}.safetensors", name, None)
+    assert resolve("mine-q4").quality == 4.0
+
+
+def test_a_name_that_no_file_can_have(folder: Path) -> None:
+    with pytest.raises(UnknownModelError, match=": no such weights file$"):
+        resolve("x" * 5000 + "/a")
+
+
 def test_a_network_with_one_quality(folder: Path, tiny: MakeModel) -> None:
     write_weights(folder / "single.safetensors", tiny(lambdas=(0.015,)), {})
     assert describe(folder / "single.safetensors").qualities == (0.015,)

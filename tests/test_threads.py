@@ -90,6 +90,31 @@ def test_a_small_picture_gets_one_thread(codec: Model, monkeypatch: pytest.Monke
     assert (set(seen), torch.get_num_threads()) == ({2}, 2)
 
 
+@pytest.mark.usefixtures("two_threads")
+def test_a_thread_that_was_born_within_a_block_has_the_usual_number() -> None:
+    seen = []
+
+    def number() -> int:
+        seen.append(torch.get_num_threads())
+        return seen[-1]
+
+    def born_within() -> None:
+        number()  # that of the block
+        with threads.threads_for(threads.SMALL + 1):
+            number()
+        with threads.threads_for(1):
+            number()
+        number()
+
+    with threads.threads_for(1), threads.threads_for(threads.SMALL + 1):
+        assert number() == 1  # a block in a block changes nothing
+        for work in (born_within, lambda: number()):
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+    assert (seen, torch.get_num_threads()) == ([1, 1, 2, 1, 2, 2], 2)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
 def test_a_forked_process_does_not_wait_for_threads_of_its_parent() -> None:
     script = (

@@ -37,7 +37,7 @@ def decode_file(
     if window:
         window.require_inside(file.header.width, file.header.height)
     if (exact := exact_picture(file)) is not None:
-        _require_fit(file, model)
+        require_fit(file, model)
         return Decoded(window.of(exact) if window else exact, {}, [])
     clock = Clock(model.wait, progress)
     y_hat, symbols = _read_latents(file, model, clock, slices)
@@ -54,6 +54,7 @@ def decode_salvaged(found: Salvage, model: Model, *, progress: Progress | None =
     """
     faults, most = list(found.faults), model.spec.streams
     if (exact := exact_picture(found.file)) is not None:
+        require_fit(found.file, model)
         return Decoded(replace(exact, warnings=(*exact.warnings, *faults)), {}, [])
     clock, slices = Clock(model.wait, progress), min(found.whole - 1, most)
     while True:
@@ -78,7 +79,7 @@ def decode_salvaged(found: Salvage, model: Model, *, progress: Progress | None =
 def read_symbols(file: FedsFile, model: Model) -> list[np.ndarray]:
     """The symbols of an unpacked file, z first, read and checked as in `decode_file`; makes no pixels."""
     if exact_picture(file) is not None:
-        _require_fit(file, model)
+        require_fit(file, model)
         return []
     return _read_latents(file, model, Clock(model.wait))[1]
 
@@ -93,7 +94,7 @@ def _read_latents(
 ) -> tuple[Any, list[np.ndarray]]:
     """ŷ in 1/16 [1, H/16, W/16, M] and all symbols. Raises FormatError unless the symbols match the file's checksum."""
     header = file.header
-    _require_fit(file, model)
+    require_fit(file, model)
     most = model.spec.streams
     wanted = most if slices is None else slices
     if not 1 <= wanted <= most:
@@ -116,7 +117,7 @@ def _read_latents(
     return y_hat, reader.symbols
 
 
-def _require_fit(file: FedsFile, model: Model) -> None:
+def require_fit(file: FedsFile, model: Model) -> None:
     """Raise FormatError unless the file belongs to this network and asks only for what it has."""
     header = file.header
     if header.fingerprint != model.fingerprint:

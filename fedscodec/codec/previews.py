@@ -32,7 +32,7 @@ from ..errors import FedsError
 from ..fileformat import FedsFile
 from ..images import Picture, resize
 from .beside import with_boxes
-from .decoding import decode_file, read_latents
+from .decoding import decode_file, read_latents, require_fit
 from .devices import sparing
 from .exact import exact_picture
 from .latents import synthesise
@@ -69,6 +69,7 @@ def decode_preview(
     if size is None or size >= max(file.header.width, file.header.height):
         return decode_file(file, model, slices=slices, progress=progress)
     if (exact := exact_picture(file)) is not None:
+        require_fit(file, model)
         return Decoded(resize(exact, *preview_size(exact.width, exact.height, size)), {}, [])
     return _decode_small(file, model, size, slices, progress)
 

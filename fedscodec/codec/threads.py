@@ -24,8 +24,18 @@ PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 loaded.
 """
 
-_lock = threading.Lock()
-_inside, _before = 0, 1
+_usual = 0
+"""Threads of torch outside of blocks, as last seen; 0 before that."""
+
+
+class _Here(threading.local):
+    """What is known of the calling thread."""
+
+    inside = False  # of a block
+    known = False  # whether it has been seen before
+
+
+_here = _Here()
 
 
 def loaded_torch() -> Any | None:
@@ -36,8 +46,8 @@ def loaded_torch() -> Any | None:
 
 def _in_a_forked_process() -> None:
     """Use one thread of torch: those of the parent are gone, and OpenMP would wait for them for ever."""
-    global _lock, _inside
-    _lock, _inside = threading.Lock(), 0
+    global _usual, _here
+    _usual, _here = 0, _Here()
     if torch := loaded_torch():
         torch.set_num_threads(1)
 
@@ -62,22 +72,28 @@ def prepare() -> None:
 def threads_for(pixels: int) -> Iterator[None]:
     """Use one thread of torch within the block if there are few pixels, and restore the number afterwards.
 
-    Several threads may be in such blocks at once. OpenMP keeps a number for each, so each one that leaves restores its
-    own, to what the first one found.
+    Several threads may be in such blocks at once. OpenMP keeps a number for each; a new thread begins with the one that
+    was set last, by whichever thread. If that was for a block, it gets the usual one here.
     """
-    global _inside, _before
     torch = loaded_torch()
-    if torch is None or pixels > SMALL:  # threads of ONNX Runtime sleep while they wait
+    if torch is None or _here.inside:  # threads of ONNX Runtime sleep while they wait
         yield
         return
-    with _lock:
-        if not _inside:
-            _before = torch.get_num_threads()
-        _inside += 1
-    torch.set_num_threads(1)
+    number = _number_of_this_thread(torch)
+    torch.set_num_threads(1 if pixels <= SMALL else number)
+    _here.inside = True
     try:
         yield
     finally:
-        with _lock:
-            _inside -= 1
-            torch.set_num_threads(_before)
+        _here.inside = False
+        torch.set_num_threads(number)
+
+
+def _number_of_this_thread(torch: Any) -> int:
+    global _usual
+    found = int(torch.get_num_threads())
+    was_born_in_a_block = not _here.known and found == 1 < _usual
+    _here.known = True
+    if not was_born_in_a_block:
+        _usual = found
+    return _usual

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from ..errors import FedsError
 from ..fileformat import HEADER_BYTES_AT_MOST, read_header
@@ -61,14 +62,29 @@ def _is_descriptor(path: Path) -> bool:
     return path.parts[:2] == ("/", "dev") and path.parts[2:3] in (("stdin",), ("fd",))
 
 
+def rest_of_feds(stream: BinaryIO, name: str) -> bytes:
+    """What a stream still has, which is a .feds file. The header is checked before the rest is read, so that a film is
+    never read whole. Raises FormatError, which begins with `name`, and FedsError for a stream of texts.
+    """
+    head = bytearray()
+    while len(head) < HEADER_BYTES_AT_MOST:
+        more: object = stream.read(HEADER_BYTES_AT_MOST - len(head))
+        if not isinstance(more, bytes | bytearray):
+            given = type(more).__name__
+            raise FedsError(f"{name}: expected a file that is open for bytes, found one that gives {given}")
+        if not more:
+            break
+        head += more
+    read_header(bytes(head), name=name)
+    return bytes(head) + stream.read()
+
+
 def read_feds(source: Path) -> bytes:
-    """The bytes of a .feds file. The header is checked before the rest is read, so that a film is never read whole."""
+    """The bytes of a .feds file."""
     if source == STANDARD:
         require_input()
     try:
         with nullcontext(sys.stdin.buffer) if source == STANDARD else source.open("rb") as stream:
-            head = stream.read(HEADER_BYTES_AT_MOST)
-            read_header(head, name=name_of(source))
-            return head + stream.read()
+            return rest_of_feds(stream, name_of(source))
     except OSError as error:
         raise FedsError(f"{name_of(source)}: cannot be read ({error.strerror})") from error

@@ -43,6 +43,9 @@ def from_array(array: NDArray[np.uint8]) -> Picture:
 
     Transparent pictures come from `read_picture`, as Pillow images of mode RGBA or LA.
     """
+    if isinstance(array, np.ma.MaskedArray):
+        raise ImageError("the array: expected samples without a mask, found a masked array; array.filled(0) gives some")
+    array = np.asarray(array) if isinstance(array, np.ndarray) else array  # of its subclasses, too
     shape, dtype = np.shape(array), getattr(array, "dtype", type(array).__name__)
     if not isinstance(array, np.ndarray) or dtype != np.uint8:
         hint = "; floats in 0..1 become uint8 by np.floor(array * 255 + 0.5)" if "float" in str(dtype) else ""

@@ -36,12 +36,12 @@ class Window:
         """The window of Pillow's (left, upper, right, lower). Raises FedsError if these span no pixel."""
         if not isinstance(box, Sequence) or len(box) != 4:
             raise FedsError(f"crop: expected (left, upper, right, lower), found {box!r}")
-        left, top, right, bottom = box
-        require_whole("crop: left", left, 0)
-        require_whole("crop: upper", top, 0)
-        require_whole("crop: right", right, left + 1)
-        require_whole("crop: lower", bottom, top + 1)
-        return cls(int(right - left), int(bottom - top), int(left), int(top))
+        for side, value in zip(("left", "upper"), box, strict=False):
+            require_whole(f"crop: {side}", value, 0)
+        left, top = int(box[0]), int(box[1])  # before anything is added: integers of numpy overflow
+        require_whole("crop: right", box[2], left + 1)
+        require_whole("crop: lower", box[3], top + 1)
+        return cls(int(box[2]) - left, int(box[3]) - top, left, top)
 
     @property
     def right(self) -> int:

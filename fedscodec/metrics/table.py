@@ -159,7 +159,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "psnr", "PSNR", "dB", 2, _psnr, squared_error_at, psnr_of,
             about="Of the mean squared error over the RGB samples of a picture; then the mean over pictures.",
-            axis="PSNR (RGB), dB",
+            axis="PSNR (RGB), dB", most=1000.0,
             target="Target: at least DB decibels of PSNR.", example=36,
             loss=Loss("mse", (0.0016, 0.0032, 0.0075, 0.015, 0.03, 0.045, 0.06), _squared_error_loss),
         ),
