@@ -51,10 +51,12 @@ def planned(
         raise typer.BadParameter("- cannot be used with several files")
     if output is not None and output.path.exists() and not output.path.is_dir():
         raise OutputError(f"{name_of(output.path)}: is a file, expected a folder for several outputs")
-    if output is not None and not output.is_folder and _names_a_file(output.path):
+    found = plan(sources, output.path if output else None, suffix, wanted(), recursive=recursive)
+    any_work = any(not task.fault for task in found.tasks)
+    if any_work and output is not None and not output.is_folder and _names_a_file(output.path):
         name = name_of(output.path)
         raise OutputError(f"{name}: names a file, expected a folder for several outputs ({name}{os.sep} if it is one)")
-    return plan(sources, output.path if output else None, suffix, wanted(), recursive=recursive)
+    return found
 
 
 def _names_a_file(path: Path) -> bool:
