@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from .codec import threads
-from .errors import DamageWarning, FedsError, NotKeptWarning, TargetError
+from .errors import DamageWarning, FedsError, NotKeptWarning, TargetError, TooLargeError
 from .fileformat import DEFAULT_MAX_PIXELS
 from .files.inputs import rest_of_feds
 from .pillow import hook as pillow_hook
@@ -42,7 +42,7 @@ threads.prepare()
 
 def encode(
     image: str | PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[np.uint8] | Picture,
-    model: str | Model = DEFAULT_MODEL,
+    model: str | PathLike[str] | Model = DEFAULT_MODEL,
     *,
     quality: float | None = None,
     bpp: float | None = None,
@@ -73,7 +73,7 @@ def encode(
     """
     import numpy as np
 
-    from . import images
+    from . import fileformat, images
     from .codec.model import Model
     from .codec.settings import Encoding
     from .codec.single import encode_one
@@ -89,6 +89,8 @@ def encode(
     else:
         source = bytes(image) if isinstance(image, bytearray | memoryview) else image
         picture = images.read_picture(source, max_pixels=max_pixels)
+    if fault := fileformat.excess(picture.width, picture.height, max_pixels):  # of samples, which no reader has counted
+        raise TooLargeError(f"the picture: {fault}")
     network = model if isinstance(model, Model) else load_model(model, device)
     how = Encoding(quality=quality, target=target, stream_checks=stream_checks, preview=preview, effort=effort)
     picture = images.stripped(picture) if strip else picture
@@ -101,7 +103,7 @@ def encode(
 def decode(
     data: bytes | bytearray | memoryview | str | PathLike[str] | BinaryIO,
     *,
-    model: str | Model | None = None,
+    model: str | PathLike[str] | Model | None = None,
     size: int | None = None,
     slices: int | None = None,
     crop: tuple[int, int, int, int] | None = None,
@@ -169,7 +171,7 @@ def _bytes_of(data: bytes | bytearray | memoryview | str | PathLike[str] | Binar
         raise FedsError(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 
-def load_model(name: str = DEFAULT_MODEL, device: str = "auto", backend: str = "auto") -> Model:
+def load_model(name: str | PathLike[str] = DEFAULT_MODEL, device: str = "auto", backend: str = "auto") -> Model:
     """Load the network of a name (student, student-q3, student-msssim-q4.5) or of a weights file.
 
     `device` is "cpu", "cuda", or "auto": a GPU if there is one. `backend` is "onnx", "torch", or "auto", which

@@ -108,8 +108,11 @@ def names() -> list[str]:
     return [path.stem for path in _files()]
 
 
-def resolve(name: str) -> Resolved:
+def resolve(name: str | os.PathLike[str]) -> Resolved:
     """The weights file for a model name or path. Raises UnknownModelError, which lists the known names."""
+    if not isinstance(name, str | os.PathLike):
+        raise UnknownModelError(f"model: expected a name or the path of a weights file, found {type(name).__name__}")
+    name = os.fsdecode(name)
     if name not in NETWORKS:
         for path in _files():
             if path.stem == name:  # as listed, whatever else such a name could mean

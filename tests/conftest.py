@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from fedscodec.codec.model import Model
+from fedscodec.codec.model import Model, load_model
 from fedscodec.entropy.coders import RateEstimator
-from fedscodec.images import Picture
+from fedscodec.fileformat import FedsFile, unpack
+from fedscodec.images import Picture, read_picture
 from fedscodec.networks.model import FedsModel
 from fedscodec.networks.spec import ModelSpec, Passes, paper_stages
 from fedscodec.networks.twins import EntropyConv
@@ -136,6 +137,18 @@ def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_weights(tiny_file: Path) -> Weights:
     """What is in `tiny_file`."""
     return read_weights(tiny_file)
+
+
+@pytest.fixture(scope="session")
+def shipped_tiny() -> Model:
+    """The toy in `weights/`, which has learned from pictures, at q4."""
+    return load_model("tiny-q4", "cpu")
+
+
+@pytest.fixture(scope="session")
+def astronaut(shipped_tiny: Model) -> FedsFile:
+    """The photograph in `tests/pictures`, encoded with that network."""
+    return unpack(shipped_tiny.encode(read_picture(Path(__file__).parent / "pictures" / "astronaut.png")))
 
 
 @pytest.fixture(scope="session")

@@ -324,7 +324,7 @@ def test_the_zoo_is_not_asked_for_a_network_whose_weights_would_be_downloaded(se
     session.rows = [replace(row, codec="zoo", setting=float(q), bytes=size) for q, size in ((2, 20_000), (5, 60_000))]
     session.coders["zoo"] = ZooCoder(session.coders["jpeg"].codec, (2, 5), "bmshj2018-hyperprior")
     session.codecs["zoo"] = session.coders["zoo"].codec
-    monkeypatch.setattr(run, "measure", lambda *_: pytest.fail("a network was asked for"))
+    monkeypatch.setattr(run, "measure", lambda *_: pytest.fail("a network was loaded"))
     session._match(path, "zoo", 40_000, print, print)
     assert session.matched == []
     session.coders["zoo"] = ZooCoder(session.coders["jpeg"].codec, (2, 4, 5), "bmshj2018-hyperprior")

@@ -12,23 +12,12 @@ from test_cli import feds, told
 import fedscodec
 from fedscodec.codec.decoding import decode_file
 from fedscodec.errors import FedsError
-from fedscodec.fileformat import unpack
 from fedscodec.images import Picture, Window, read_picture
 from fedscodec.networks.tiles import Box, margin, tiles
 
 HERE = Path(__file__).parent
 FILES, NETWORKS = HERE / "conformance" / "v1", HERE / "conformance" / "networks"
 ASTRONAUT = HERE / "pictures" / "astronaut.png"
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    return fedscodec.load_model("tiny-q4", device="cpu")
-
-
-@pytest.fixture(scope="module")
-def file(tiny):
-    return unpack(tiny.encode(read_picture(ASTRONAUT)))
 
 
 def test_a_window_of_a_box():
@@ -90,27 +79,29 @@ def test_tiles_cover_a_part_of_a_map_once():
 
 
 @pytest.mark.parametrize("window", ["1x1+0+0", "1x1+511+511", "100x37+201+333", "16x16+32+48", "512x1+0+200"])
-def test_a_part_shows_what_the_whole_picture_shows(file, tiny, window):
+def test_a_part_shows_what_the_whole_picture_shows(astronaut, shipped_tiny, window):
     part = Window.parse(window)
-    whole = part.cut(decode_file(file, tiny).picture.pixels).astype(int)
-    decoded = decode_file(file, tiny, window=part)
+    whole = part.cut(decode_file(astronaut, shipped_tiny).picture.pixels).astype(int)
+    decoded = decode_file(astronaut, shipped_tiny, window=part)
     assert np.abs(decoded.picture.pixels - whole).max() <= 1
     assert len(decoded.symbols) == 3  # all are read, so that the checksum counts
 
 
-def test_a_part_in_several_tiles(file, tiny, monkeypatch):
+def test_a_part_in_several_tiles(astronaut, shipped_tiny, monkeypatch):
     part = Window(300, 200, 77, 130)
-    whole = part.cut(decode_file(file, tiny).picture.pixels).astype(int)
-    monkeypatch.setattr(type(tiny), "tile_side", 5)
-    assert np.abs(decode_file(file, tiny, window=part).picture.pixels - whole).max() <= 1
+    whole = part.cut(decode_file(astronaut, shipped_tiny).picture.pixels).astype(int)
+    monkeypatch.setattr(type(shipped_tiny), "tile_side", 5)
+    assert np.abs(decode_file(astronaut, shipped_tiny, window=part).picture.pixels - whole).max() <= 1
 
 
-def test_g_s_sees_only_what_the_part_needs(file, tiny, monkeypatch):
+def test_g_s_sees_only_what_the_part_needs(astronaut, shipped_tiny, monkeypatch):
     seen = []
-    real = tiny.transforms.g_s.forward
-    monkeypatch.setattr(tiny.transforms.g_s, "forward", lambda y, q: seen.append(tuple(y.shape[2:])) or real(y, q))
-    decode_file(file, tiny, window=Window(20, 10, 200, 300))
-    beyond = 2 * margin(tiny.transforms.g_s)
+    real = shipped_tiny.transforms.g_s.forward
+    monkeypatch.setattr(
+        shipped_tiny.transforms.g_s, "forward", lambda y, q: seen.append(tuple(y.shape[2:])) or real(y, q)
+    )
+    decode_file(astronaut, shipped_tiny, window=Window(20, 10, 200, 300))
+    beyond = 2 * margin(shipped_tiny.transforms.g_s)
     assert seen == [(2 + beyond, 2 + beyond)]  # 200 … 219 and 300 … 309 lie in two columns and two rows of latents
 
 
@@ -140,22 +131,22 @@ def test_a_part_of_a_picture_without_loss(tmp_path):
     np.testing.assert_array_equal(np.asarray(part), np.asarray(drawn.crop((25, 15, 40, 30))))
 
 
-def test_a_damaged_file_shows_no_part(tiny):
-    data = bytearray(tiny.encode(read_picture(ASTRONAUT)))
+def test_a_damaged_file_shows_no_part(shipped_tiny):
+    data = bytearray(shipped_tiny.encode(read_picture(ASTRONAUT)))
     data[-100] ^= 1
     with pytest.raises(FedsError, match="damaged"):
-        fedscodec.decode(bytes(data), model=tiny, crop=(0, 0, 9, 9))
+        fedscodec.decode(bytes(data), model=shipped_tiny, crop=(0, 0, 9, 9))
 
 
-def test_a_part_beyond_the_picture(file, tiny):
-    data = tiny.encode(read_picture(ASTRONAUT))
+def test_a_part_beyond_the_picture(astronaut, shipped_tiny):
+    data = shipped_tiny.encode(read_picture(ASTRONAUT))
     with pytest.raises(FedsError) as error:
-        fedscodec.decode(data, model=tiny, crop=(500, 0, 513, 9))
+        fedscodec.decode(data, model=shipped_tiny, crop=(500, 0, 513, 9))
     assert str(error.value) == "the file: the window 13x9+500+0 is not inside 512x512 pixels"
     with pytest.raises(FedsError, match="the window 13x9"):
-        decode_file(file, tiny, window=Window(13, 9, 500, 0))
+        decode_file(astronaut, shipped_tiny, window=Window(13, 9, 500, 0))
     with pytest.raises(FedsError, match="crop cannot be used with size or best_effort"):
-        fedscodec.decode(data, model=tiny, crop=(0, 0, 9, 9), size=9)
+        fedscodec.decode(data, model=shipped_tiny, crop=(0, 0, 9, 9), size=9)
 
 
 # ── The command ───────────────────────────────────────────────────────────────────────────────────────────

@@ -19,7 +19,7 @@ from fedscodec.codec.previews import decode_preview
 from fedscodec.codec.settings import Encoding
 from fedscodec.codec.single import encode_one
 from fedscodec.codec.targets import Target
-from fedscodec.errors import FormatError, TargetError
+from fedscodec.errors import FedsError, FormatError, TargetError
 from fedscodec.images import Picture, from_array, pack_pixels, read_picture, unpack_pixels
 
 CORNERS = list(itertools.product((0, 255), repeat=3))
@@ -134,6 +134,9 @@ def test_previews_salvage_and_symbols_of_such_a_file(codec):
     assert read_symbols(file, codec) == []
     assert decode_preview(file, codec, size=24).picture.pixels.shape == (16, 24, 3)
     assert np.array_equal(decode_preview(file, codec, slices=1).picture.pixels, picture.pixels)
+    for size in (None, 24):
+        with pytest.raises(FedsError, match=r"^slices must lie between 1 and 2 for .*, found 3$"):
+            decode_preview(file, codec, size=size, slices=3)
     found = fileformat.salvage(fileformat.pack(file) + b"more")
     saved = decode_salvaged(found, codec).picture
     assert np.array_equal(saved.pixels, picture.pixels)

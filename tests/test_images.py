@@ -345,6 +345,30 @@ def test_what_cannot_be_written() -> None:
         picture_bytes(Picture(np.zeros((1, 70000, 3), dtype=np.uint8)), "webp", name="a.webp")
 
 
+@pytest.mark.parametrize(
+    ("pixels", "alpha", "sentence"),
+    [
+        (NOISE / 255, None, r"pixels: expected uint8 samples \[H, W, 3\], no side 0, found float64 \[9, 13, 3\]"),
+        (NOISE[:, :, 0], None, r"pixels: expected uint8 samples \[H, W, 3\], no side 0, found uint8 \[9, 13\]"),
+        (NOISE[:, :0], None, r"pixels: expected uint8 samples \[H, W, 3\], no side 0, found uint8 \[9, 0, 3\]"),
+        ([[[1, 2, 3]]], None, r"pixels: expected uint8 samples \[H, W, 3\], no side 0, found list \[\]"),
+        (NOISE, NOISE[:4, :, 0], r"alpha: expected uint8 samples \[9, 13\], no side 0, found uint8 \[4, 13\]"),
+        (NOISE, NOISE[:, :, 0] / 255, r"alpha: expected uint8 samples \[9, 13\], no side 0, found float64 \[9, 13\]"),
+    ],
+)
+def test_a_picture_refuses_other_samples(pixels: Any, alpha: Any, sentence: str) -> None:
+    with pytest.raises(ImageError, match=f"^{sentence}$"):
+        Picture(pixels, alpha=alpha)
+
+
+def test_alpha_is_resized_as_the_colours_are() -> None:
+    picture = Picture(np.repeat(NOISE[:, :, :1], 3, axis=2), alpha=NOISE[:, :, 0])
+    for of in (None, (12.5, 8.5)):
+        small = images.resize(picture, 5, 4, of=of)
+        assert small.pixels.shape == (4, 5, 3)
+        assert np.array_equal(small.alpha, small.pixels[:, :, 0])
+
+
 def test_to_pil_and_from_array() -> None:
     image = to_pil(Picture(NOISE, icc=ICC, exif=exif_of(1)))
     assert (image.mode, image.size) == ("RGB", (13, 9))

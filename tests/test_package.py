@@ -168,6 +168,10 @@ def test_limits_hold_both_ways(tiny, path):
     data = fedscodec.encode(path, tiny, max_pixels=24 * 70)
     with pytest.raises(TooLargeError):
         fedscodec.decode(data, max_pixels=24 * 70 - 1)
+    for samples in (SAMPLES, from_array(SAMPLES)):
+        with pytest.raises(TooLargeError, match=r"^the picture: 70x24 pixels are more than the limit of 1679$"):
+            fedscodec.encode(samples, tiny, max_pixels=24 * 70 - 1)
+        assert fedscodec.encode(samples, tiny, max_pixels=24 * 70) == data
 
 
 @pytest.mark.parametrize(
@@ -204,6 +208,17 @@ def test_errors_are_of_one_family():
     with pytest.raises(fedscodec.FedsError, match="nobody") as caught:
         fedscodec.load_model("nobody")
     assert isinstance(caught.value, UnknownModelError)
+
+
+@pytest.mark.parametrize(("given", "found"), [(b"tiny", "bytes"), (None, "NoneType"), (3, "int")])
+def test_a_model_is_a_name_or_a_path(given, found):
+    sentence = f"^model: expected a name or the path of a weights file, found {found}$"
+    with pytest.raises(UnknownModelError, match=sentence):
+        fedscodec.load_model(given)
+    with pytest.raises(UnknownModelError, match=sentence):
+        fedscodec.encode(SAMPLES, given)
+    weights = Path(__file__).parents[1] / "weights" / "tiny.safetensors"
+    assert fedscodec.load_model(weights, "cpu").fingerprint == fedscodec.load_model("tiny", "cpu").fingerprint
 
 
 def test_public_names_exist_and_are_sorted():
@@ -253,7 +268,7 @@ class _Endless:
     name, given = "film", 0
 
     def read(self, size=-1):
-        assert size > 0, "all of it was asked for"
+        assert size > 0, "it was read to its end"
         self.given += size
         return bytes(size)
 

@@ -87,6 +87,13 @@ def test_noise_and_alpha_fit_too():
     assert found.alpha[:, 35:].min() > 247
 
 
+def test_noise_in_alpha_fits_less_exactly():
+    noise = make_picture("noise", 64, 64)
+    payload = pack_thumbnail(replace(noise, alpha=noise.pixels[:, :, 0].copy()))
+    assert 1024 < len(payload) <= boxes.PREVIEW_AT_MOST
+    assert np.abs(unpack_thumbnail(payload).alpha.astype(int) - noise.pixels[:, :, 0]).mean() < 12
+
+
 def test_colours_of_another_profile_become_srgb():
     picture = Image.new("RGB", (64, 64), (200, 30, 30))
     from PIL import ImageCms

@@ -21,27 +21,17 @@ ASTRONAUT = Path(__file__).parent / "pictures" / "astronaut.png"
 
 
 @pytest.fixture(scope="module")
-def tiny():
-    return fedscodec.load_model("tiny-q4", device="cpu")
-
-
-@pytest.fixture(scope="module")
-def file(tiny):
-    return unpack(tiny.encode(read_picture(ASTRONAUT)))
-
-
-@pytest.fixture(scope="module")
-def whole(file, tiny):
-    return decode_file(file, tiny).picture
+def whole(astronaut, shipped_tiny):
+    return decode_file(astronaut, shipped_tiny).picture
 
 
 @pytest.fixture
-def synthesised(tiny, monkeypatch):
+def synthesised(shipped_tiny, monkeypatch):
     """Counts the latents that g_s is given."""
     counts = []
-    real = tiny.transforms.g_s.forward
+    real = shipped_tiny.transforms.g_s.forward
     monkeypatch.setattr(
-        tiny.transforms.g_s, "forward", lambda y, q: counts.append(y.shape[2] * y.shape[3]) or real(y, q)
+        shipped_tiny.transforms.g_s, "forward", lambda y, q: counts.append(y.shape[2] * y.shape[3]) or real(y, q)
     )
     return counts
 
@@ -67,8 +57,8 @@ def test_what_is_read_out_leaves_something_to_filter(ratio, by):
 
 
 @pytest.mark.parametrize(("size", "least"), [(16, 36), (32, 38), (64, 34), (128, 26)])
-def test_a_small_picture_is_near_the_large_one_made_small(size, least, file, tiny, whole, synthesised):
-    made = decode_preview(file, tiny, size=size)
+def test_a_small_picture_is_near_the_large_one_made_small(size, least, astronaut, shipped_tiny, whole, synthesised):
+    made = decode_preview(astronaut, shipped_tiny, size=size)
     assert (made.picture.width, made.picture.height) == (size, size)
     assert synthesised == [256, 256]  # of 1024 latents
     near = psnr(made.picture.pixels, resize(whole, size, size).pixels)
@@ -85,59 +75,59 @@ def test_small_pictures_of_shipped_networks_show_the_picture(network):
         assert psnr(small.pixels, resize(whole, size, size).pixels) > least
 
 
-def test_where_nothing_is_gained_all_is_decoded(file, tiny, whole, synthesised):
-    made = decode_preview(file, tiny, size=200)
+def test_where_nothing_is_gained_all_is_decoded(astronaut, shipped_tiny, whole, synthesised):
+    made = decode_preview(astronaut, shipped_tiny, size=200)
     assert sum(synthesised) >= 1024
     np.testing.assert_array_equal(made.picture.pixels, resize(whole, 200, 200).pixels)
     for size in (512, 4000):
-        np.testing.assert_array_equal(decode_preview(file, tiny, size=size).picture.pixels, whole.pixels)
+        np.testing.assert_array_equal(decode_preview(astronaut, shipped_tiny, size=size).picture.pixels, whole.pixels)
 
 
-def test_a_readout_that_does_not_fit_is_not_used(file, tiny, monkeypatch, synthesised):
+def test_a_readout_that_does_not_fit_is_not_used(astronaut, shipped_tiny, monkeypatch, synthesised):
     monkeypatch.setattr(previews, "FAITHFUL", 99.0)
-    made = decode_preview(file, tiny, size=32)
+    made = decode_preview(astronaut, shipped_tiny, size=32)
     assert sum(synthesised) >= 512 + 1024
-    first = decode_file(file, tiny, slices=1).picture
+    first = decode_file(astronaut, shipped_tiny, slices=1).picture
     np.testing.assert_array_equal(made.picture.pixels, resize(first, 32, 32).pixels)
 
 
-def test_slices_alone_and_beside_a_size(file, tiny):
-    first = decode_file(file, tiny, slices=1).picture
-    np.testing.assert_array_equal(decode_preview(file, tiny, slices=1).picture.pixels, first.pixels)
-    assert decode_preview(file, tiny, size=200, slices=1).picture.pixels.shape == (200, 200, 3)
+def test_slices_alone_and_beside_a_size(astronaut, shipped_tiny):
+    first = decode_file(astronaut, shipped_tiny, slices=1).picture
+    np.testing.assert_array_equal(decode_preview(astronaut, shipped_tiny, slices=1).picture.pixels, first.pixels)
+    assert decode_preview(astronaut, shipped_tiny, size=200, slices=1).picture.pixels.shape == (200, 200, 3)
     with pytest.raises(FedsError, match="slices must lie between 1 and 2 for tiny, found 3"):
-        decode_preview(file, tiny, size=32, slices=3)
+        decode_preview(astronaut, shipped_tiny, size=32, slices=3)
     with pytest.raises(FedsError, match="slices must lie between 1 and 2 for tiny, found 0"):
-        decode_preview(file, tiny, size=32, slices=0)
+        decode_preview(astronaut, shipped_tiny, size=32, slices=0)
     with pytest.raises(FedsError, match="at least 1 pixel on its longer side, found 0"):
-        decode_preview(file, tiny, size=0)
+        decode_preview(astronaut, shipped_tiny, size=0)
 
 
-def test_what_is_not_read_may_be_damaged(file, tiny):
-    last = bytearray(file.streams[-1])
+def test_what_is_not_read_may_be_damaged(astronaut, shipped_tiny):
+    last = bytearray(astronaut.streams[-1])
     last[100] ^= 0x55
-    damaged = replace(file, streams=(*file.streams[:-1], bytes(last)))
-    assert decode_preview(damaged, tiny, size=16).picture.width == 16
+    damaged = replace(astronaut, streams=(*astronaut.streams[:-1], bytes(last)))
+    assert decode_preview(damaged, shipped_tiny, size=16).picture.width == 16
     with pytest.raises(FormatError):
-        decode_preview(damaged, tiny, size=600)
+        decode_preview(damaged, shipped_tiny, size=600)
 
 
-def test_grey_stays_grey_and_what_is_beside_stays(tiny):
+def test_grey_stays_grey_and_what_is_beside_stays(shipped_tiny):
     grey = read_picture(ASTRONAUT)
     levels = np.repeat(grey.pixels[:, :200, :1], 3, axis=2)  # neither square nor a multiple of 64
     picture = Picture(np.concatenate([levels] * 3), grey=True, icc=b"profile", xmp=b"words")
-    made = decode_preview(unpack(tiny.encode(picture)), tiny, size=96).picture
+    made = decode_preview(unpack(shipped_tiny.encode(picture)), shipped_tiny, size=96).picture
     assert (made.width, made.height) == (12, 96)
     assert (made.grey, made.icc, made.exif, made.xmp) == (True, b"profile", None, b"words")
     assert (made.pixels == made.pixels[:, :, :1]).all()
     assert psnr(made.pixels, resize(picture, 12, 96).pixels) > 26
 
 
-def test_what_padding_added_is_not_in_a_preview(tiny):
+def test_what_padding_added_is_not_in_a_preview(shipped_tiny):
     # 513 columns are padded to 576 by the last one, which is white where all others are black.
     pixels = np.zeros((513, 513, 3), dtype=np.uint8)
     pixels[:, -1] = pixels[-1, :] = 255
-    made = decode_preview(unpack(tiny.encode(Picture(pixels))), tiny, size=32).picture.pixels
+    made = decode_preview(unpack(shipped_tiny.encode(Picture(pixels))), shipped_tiny, size=32).picture.pixels
     assert made[:31, :31].max() < 60
 
 

@@ -32,10 +32,17 @@ def is_as_asked(file: FedsFile, wanted: Beside, *, stream_checks: bool | None, p
     return same and all(there is None or there == (kind in file.boxes) for kind, there in asked)
 
 
-def with_boxes(colours: Picture, file: FedsFile, faults: list[str] | None = None) -> Picture:
+def with_boxes(
+    colours: Picture,
+    file: FedsFile,
+    faults: list[str] | None = None,
+    *,
+    to_fit: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Picture:
     """The picture with the alpha and metadata of a file. Raises FormatError if its alpha is damaged.
 
-    With `faults`, it is opaque instead, and a sentence about that is added to them.
+    With `faults`, it is opaque instead, and a sentence about that is added to them. `to_fit` makes the alpha of the
+    whole picture fit colours of a part of it or of another size.
     """
     icc, exif, xmp = (file.boxes.get(kind) for kind in (ICC, EXIF, XMP))
     icc = srgb_profile() if SRGB in file.boxes else icc
@@ -46,6 +53,7 @@ def with_boxes(colours: Picture, file: FedsFile, faults: list[str] | None = None
             raise
         faults.append(f"{error}; {OPAQUE}")
         alpha = None
+    alpha = to_fit(alpha) if to_fit and alpha is not None else alpha
     return replace(colours, icc=icc, exif=exif, xmp=xmp, alpha=alpha)
 
 
@@ -83,7 +91,8 @@ def changed_beside(picture: Picture, file: FedsFile) -> list[str]:
     Raises FormatError if its alpha is damaged. A profile that means sRGB may come back as an equivalent one.
     """
     header = file.header
-    found = with_boxes(Picture(picture.pixels, header.grey), file)
+    nothing = np.broadcast_to(np.uint8(0), (header.height, header.width, 3))  # which takes no memory
+    found = with_boxes(Picture(nothing, header.grey), file)
     icc = srgb_profile() if picture.icc and means_srgb(picture.icc) else picture.icc
     same = {
         "size": (header.width, header.height) == (picture.width, picture.height),

@@ -37,7 +37,7 @@ def decode_file(
     if window:
         window.require_inside(file.header.width, file.header.height)
     if (exact := exact_picture(file)) is not None:
-        require_fit(file, model)
+        require_fit(file, model, slices)
         return Decoded(window.of(exact) if window else exact, {}, [])
     clock = Clock(model.wait, progress)
     y_hat, symbols = _read_latents(file, model, clock, slices)
@@ -94,11 +94,9 @@ def _read_latents(
 ) -> tuple[Any, list[np.ndarray]]:
     """ŷ in 1/16 [1, H/16, W/16, M] and all symbols. Raises FormatError unless the symbols match the file's checksum."""
     header = file.header
-    require_fit(file, model)
+    require_fit(file, model, slices)
     most = model.spec.streams
     wanted = most if slices is None else slices
-    if not 1 <= wanted <= most:
-        raise FedsError(f"slices must lie between 1 and {most} for {model.name}, found {wanted}")
     rows, columns = -(-header.height // STRIDE), -(-header.width // STRIDE)
     z_shape = (1, rows, columns, model.spec.hyper_latents)
     counts = [(part, part.count(4 * rows, 4 * columns)) for part in model.spec.parts() if part.stream <= wanted]
@@ -117,8 +115,11 @@ def _read_latents(
     return y_hat, reader.symbols
 
 
-def require_fit(file: FedsFile, model: Model) -> None:
-    """Raise FormatError unless the file belongs to this network and asks only for what it has."""
+def require_fit(file: FedsFile, model: Model, slices: int | None = None) -> None:
+    """Raise FormatError unless the file belongs to this network and asks only for what it has.
+
+    Raises FedsError for a number of slices to decode that it does not have (None: all).
+    """
     header = file.header
     if header.fingerprint != model.fingerprint:
         raise FormatError(
@@ -128,6 +129,8 @@ def require_fit(file: FedsFile, model: Model) -> None:
         raise FormatError(f"holds {len(file.streams) - 1} slices, but {model.name} has {model.spec.streams}")
     if not 1000 <= header.quality <= 1000 * len(model.spec.lambdas):
         raise FormatError(f"asks for quality {header.quality / 1000:g}, which {model.name} does not have")
+    if slices is not None and not 1 <= slices <= model.spec.streams:
+        raise FedsError(f"slices must lie between 1 and {model.spec.streams} for {model.name}, found {slices}")
 
 
 @sparing
@@ -140,10 +143,8 @@ def reconstruct(encoded: Encoded, model: Model) -> Picture:
 
 
 def _picture_of(file: FedsFile, y_hat: Any, model: Model, clock: Clock, window: Window | None = None) -> Picture:
-    picture = with_boxes(_colours_of(file, y_hat, model, clock, window), file)
-    if window is None or picture.alpha is None:
-        return picture
-    return replace(picture, alpha=window.cut(picture.alpha))
+    colours = _colours_of(file, y_hat, model, clock, window)
+    return with_boxes(colours, file, to_fit=window.cut if window else None)
 
 
 def _colours_of(file: FedsFile, y_hat: Any, model: Model, clock: Clock, window: Window | None = None) -> Picture:

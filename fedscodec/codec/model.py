@@ -10,6 +10,7 @@ import functools
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -205,7 +206,9 @@ def _no_gradients() -> AbstractContextManager[object]:
     return torch.no_grad()
 
 
-def load_model(name: str = registry.DEFAULT_MODEL, device: str = "auto", backend: str = "auto") -> Model:
+def load_model(
+    name: str | PathLike[str] = registry.DEFAULT_MODEL, device: str = "auto", backend: str = "auto"
+) -> Model:
     """Load the network for a name or a path.
 
     device: "auto", "cpu" or "cuda"; backend: "auto", "onnx" or "torch", see `backends.choose_backend`.

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from ..entropy.fixedpoint import MEAN_UNIT
 from ..errors import FedsError
 from ..fileformat import FedsFile
-from ..images import Picture, resize
+from ..images import Picture, resize, resized
 from .beside import with_boxes
 from .decoding import decode_file, read_latents, require_fit
 from .devices import sparing
@@ -69,7 +69,7 @@ def decode_preview(
     if size is None or size >= max(file.header.width, file.header.height):
         return decode_file(file, model, slices=slices, progress=progress)
     if (exact := exact_picture(file)) is not None:
-        require_fit(file, model)
+        require_fit(file, model, slices)
         return Decoded(resize(exact, *preview_size(exact.width, exact.height, size)), {}, [])
     return _decode_small(file, model, size, slices, progress)
 
@@ -84,7 +84,7 @@ def _decode_small(file: FedsFile, model: Model, size: int, slices: int | None, p
         pixels = _read_out(y_hat, wanted, by, file, model) if by > 1 else None
         if pixels is None:
             by, pixels = 1, synthesise(model, y_hat, file.header, progress)
-        small = _to_size(Picture(pixels, file.header.grey), by, file, size)
+        small = _to_size(pixels, by, file, size)
     return Decoded(small, clock.seconds, [])
 
 
@@ -104,10 +104,11 @@ def _reduction(ratio: float) -> tuple[int, float]:
     return (twice or once or [(1, 1.0)])[0]
 
 
-def _to_size(picture: Picture, by: int, file: FedsFile, size: int) -> Picture:
+def _to_size(pixels: np.ndarray, by: int, file: FedsFile, size: int) -> Picture:
     header = file.header
     width, height = preview_size(header.width, header.height, size)
-    return resize(with_boxes(picture, file), width, height, of=(header.width / by, header.height / by))
+    small = resized(pixels, width, height, of=(header.width / by, header.height / by))
+    return with_boxes(Picture(small, header.grey), file, to_fit=lambda alpha: resized(alpha, width, height))
 
 
 def _read_out(y_hat: Any, slices: int, by: int, file: FedsFile, model: Model) -> np.ndarray | None:

@@ -18,7 +18,7 @@ from .containers.whole import size_if_whole
 from .picture import Picture, from_array
 from .planes import pack_alpha, pack_pixels, unpack_alpha, unpack_pixels
 from .reading import Beside, expected_pixels, read_beside, read_picture
-from .resizing import resize
+from .resizing import resize, resized
 from .tensors import crop, from_tensor, pad, pixels_of, region, to_tensor
 from .thumbnails import pack_thumbnail, unpack_thumbnail
 from .window import Window
@@ -48,6 +48,7 @@ __all__ = [
     "read_picture",
     "region",
     "resize",
+    "resized",
     "size_if_whole",
     "srgb_profile",
     "stripped",

@@ -27,6 +27,12 @@ class Picture:
     warnings: tuple[str, ...] = ()
     alpha: NDArray[np.uint8] | None = None
 
+    def __post_init__(self) -> None:
+        """Raise ImageError unless pixels and alpha are what the class says."""
+        _require("pixels", self.pixels, (None, None, 3))
+        if self.alpha is not None:
+            _require("alpha", self.alpha, self.pixels.shape[:2])
+
     @property
     def height(self) -> int:
         """Height in pixels."""
@@ -36,6 +42,15 @@ class Picture:
     def width(self) -> int:
         """Width in pixels."""
         return int(self.pixels.shape[1])
+
+
+def _require(name: str, found: object, expected: tuple[int | None, ...]) -> None:
+    """Raise ImageError unless `found` is an array of uint8 of that shape (None: any side but 0)."""
+    shape, dtype = getattr(found, "shape", ()), getattr(found, "dtype", type(found).__name__)
+    fits = len(shape) == len(expected) and all(f == (e or f) and f for f, e in zip(shape, expected, strict=True))
+    if not (isinstance(found, np.ndarray) and dtype == np.uint8 and fits):
+        sides = ", ".join("HW"[at] if side is None else str(side) for at, side in enumerate(expected))
+        raise ImageError(f"{name}: expected uint8 samples [{sides}], no side 0, found {dtype} {list(shape)}")
 
 
 def from_array(array: NDArray[np.uint8]) -> Picture:

@@ -5,21 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from .picture import Picture
 
 
 def resize(picture: Picture, width: int, height: int, of: tuple[float, float] | None = None) -> Picture:
-    """Resize a picture by Lanczos; `of` is the part that counts, from the upper left, in its own pixels.
+    """Resize a picture and its alpha by Lanczos.
 
-    The alpha always counts completely, whatever its size.
+    `of` is the part that counts, from the upper left, in the picture's own pixels.
     """
-    image = Image.fromarray(picture.pixels)
+    alpha = None if picture.alpha is None else resized(picture.alpha, width, height, of)
+    return replace(picture, pixels=resized(picture.pixels, width, height, of), alpha=alpha)
+
+
+def resized(
+    samples: NDArray[np.uint8], width: int, height: int, of: tuple[float, float] | None = None
+) -> NDArray[np.uint8]:
+    """Samples [H, W] or [H, W, 3] in another size, as `resize` does it."""
+    image = Image.fromarray(samples)
     right, bottom = of or image.size
     box = (0.0, 0.0, min(right, float(image.width)), min(bottom, float(image.height)))
-    pixels = np.array(image.resize((width, height), Image.Resampling.LANCZOS, box))
-    if picture.alpha is None:
-        return replace(picture, pixels=pixels)
-    alpha = Image.fromarray(picture.alpha).resize((width, height), Image.Resampling.LANCZOS)
-    return replace(picture, pixels=pixels, alpha=np.array(alpha))
+    return np.array(image.resize((width, height), Image.Resampling.LANCZOS, box))

@@ -6,7 +6,6 @@ import { pngOf } from "./png.js";
 const SHOWN = new Map(); // addresses of pictures in this page, and of the PNG that each became
 const MADE = new Set(); // addresses of blobs that were made here
 let decoder = null;
-let last = Promise.resolve(); // one picture at a time: each uses all workers
 
 function isFeds(image) {
   const source = image.getAttribute("src") ?? "";
@@ -17,11 +16,7 @@ async function show(image) {
   const address = new URL(image.getAttribute("src"), document.baseURI).href;
   image.dataset.feds = address;
   try {
-    if (!SHOWN.has(address)) {
-      const made = last.then(() => decoded(address, image));
-      last = made.catch(() => {});
-      SHOWN.set(address, made);
-    }
+    if (!SHOWN.has(address)) SHOWN.set(address, decoded(address, image));
     const url = await SHOWN.get(address);
     if (image.dataset.feds !== address) return; // the page shows something else there now
     image.src = url;
