@@ -20,6 +20,7 @@ import fedscodec
 from fedscodec import images
 from fedscodec.batch.done import Done, Facts, Total
 from fedscodec.commands import printing
+from fedscodec.images import thumbnails
 
 ROOT = Path(__file__).parent.parent
 TINY = ("--model", "tiny-q3", "--device", "cpu")
@@ -171,7 +172,8 @@ def test_lines_of_files_without_loss_say_so(photos):
     assert json.loads(out)["lossless"] is True
 
 
-def test_a_preview_that_does_not_fit_is_told_and_not_missed_again(photos):
+def test_a_preview_that_does_not_fit_is_told_and_not_missed_again(photos, monkeypatch):
+    monkeypatch.setattr(thumbnails, "_QUALITIES", ((60, 100),))  # noise fits only with less
     noise = np.random.default_rng(3).integers(0, 256, (64, 96, 4), dtype=np.uint8)
     Image.fromarray(noise).save("photos/a.png")
     _, _, err = told(feds("encode", photos, "-o", "out", "--preview", *TINY))

@@ -60,15 +60,18 @@ class Encoder:
 
     def is_up_to_date(self, task: Task) -> bool:
         """Whether the file is up to date. Raises OutputError if something else exists at its place."""
-        return self._seems_up_to_date(task) and not may_have_been_replaced(task)
+        there = self._there(task)
+        return there is not None and self._seems_up_to_date(there, task) and not may_have_been_replaced(task)
 
-    def _seems_up_to_date(self, task: Task) -> bool:
-        """Whether the file is up to date, as far as that shows without decoding pixels."""
+    def _there(self, task: Task) -> Header | None:
+        """The header of the existing file if that may stay: it is of this network and picture, and not older."""
         if self.how.force or not os.path.lexists(task.target):
-            return False
+            return None
         header = _header(task.target)
-        if header is None or not self._is_of_now(header, task):
-            return False
+        return header if header is not None and self._is_of_now(header, task) else None
+
+    def _seems_up_to_date(self, header: Header, task: Task) -> bool:
+        """Whether the file is up to date, as far as that shows without decoding pixels."""
         if self.how.target is None:
             same = header.quality == round(1000 * self._quality)
         else:
@@ -114,49 +117,36 @@ class Encoder:
         """Encode; return None if the existing file turns out to reach its target already."""
         from ..codec.single import encode_one
 
-        if self._reaches_target(task, picture):
+        there = self._there(task)
+        data = b"" if there is None else task.target.read_bytes()
+        if there and self._reaches_target(there, data, task, picture):
             return None
-        there = self._of_now(task)
-        if there and self._seems_up_to_date(task) and self._shows(picture, there):
+        if there and self._seems_up_to_date(there, task) and self._shows(picture, data):
             note_that_it_is_of_now(task.target)
             return None
         made = encode_one(picture, self._opened, self.how, name=shown(task.source))
-        if made.encoded.data == there:
+        if made.encoded.data == data:  # where a preview that was asked for did not fit again
             note_that_it_is_of_now(task.target)
             return None
         notes = (*picture.warnings, *([made.note] if made.note else []))
         return Worked(made.encoded.data, made.seconds, self._facts(made, notes))
 
-    def _of_now(self, task: Task) -> bytes:
-        """The existing file if it may be what would be written again: a preview that was asked for may not have fit."""
-        if self.how.force or not task.target.exists():
-            return b""
-        header = _header(task.target)
-        return task.target.read_bytes() if header is not None and self._is_of_now(header, task) else b""
-
-    def _shows(self, picture: Picture, there: bytes) -> bool:
+    def _shows(self, picture: Picture, data: bytes) -> bool:
         """Whether the existing file is of this picture; a damaged one is not, and is made anew."""
         try:
-            return resembles(picture, unpack(there, max_pixels=None), self._opened)
+            return resembles(picture, unpack(data, max_pixels=None), self._opened)
         except FormatError:
             return False
 
-    def _reaches_target(self, task: Task, picture: Picture) -> bool:
+    def _reaches_target(self, header: Header, data: bytes, task: Task, picture: Picture) -> bool:
         """Whether the existing file reaches a target fidelity, which only its decoded picture can show."""
         target = self.how.target
-        if target is None or target.is_size or self.how.force or not task.target.exists():
-            return False
-        header = _header(task.target)
-        if (
-            header is None
-            or not self._is_of_now(header, task)
-            or (header.width, header.height) != (picture.width, picture.height)
-        ):
+        if target is None or target.is_size or (header.width, header.height) != (picture.width, picture.height):
             return False
         if not self._holds_what_was_asked_for(task):
             return False
         try:
-            decoded = self._opened.decode(task.target.read_bytes(), max_pixels=None)
+            decoded = self._opened.decode(data, max_pixels=None)
         except FormatError:
             return False  # it is to be replaced
         return self._fills(target, header, target.error(picture, decoded))

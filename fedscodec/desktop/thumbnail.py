@@ -12,8 +12,8 @@ import zlib
 from io import BytesIO
 
 from ..boxes import PREVIEW, preview_size
-from ..errors import FedsError
-from ..fileformat import unpack
+from ..errors import FedsError, TooLargeError
+from ..fileformat import DEFAULT_MAX_PIXELS, FedsFile, excess, unpack
 
 _USAGE = "usage: feds-thumbnail IN.feds OUT.png [SIZE]"
 _SIZE = 256  # pixels, where nothing is said
@@ -44,7 +44,7 @@ def thumbnail(data: bytes, size: int, *, name: str = "the file") -> bytes:
     file = unpack(data, name=name, max_pixels=None)
     payload = file.boxes.get(PREVIEW, b"")
     if (claimed := preview_size(payload)) is None:
-        return _decoded(data, size, name)
+        return _decoded(file, size, name)
     from PIL.WebPImagePlugin import WebPImageFile
 
     try:
@@ -57,12 +57,13 @@ def thumbnail(data: bytes, size: int, *, name: str = "the file") -> bytes:
         raise FedsError(f"{name}: the preview is damaged ({error})") from error
 
 
-def _decoded(data: bytes, size: int, name: str) -> bytes:
+def _decoded(file: FedsFile, size: int, name: str) -> bytes:
     from ..codec.model import model_by_fingerprint
     from ..codec.previews import decode_preview
     from ..images import picture_bytes, stripped
 
-    file = unpack(data, name=name)
+    if fault := excess(file.header.width, file.header.height, DEFAULT_MAX_PIXELS):
+        raise TooLargeError(f"{name}: {fault}")
     model = model_by_fingerprint(file.header.fingerprint, "cpu", name=name)
     return picture_bytes(stripped(decode_preview(file, model, size=size).picture), "png")
 

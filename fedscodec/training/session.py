@@ -284,8 +284,8 @@ def _recipe(job: Job, state: State | None) -> Recipe:
     own = replaced(Recipe(), state["recipe"])
     if not job.resume:
         named = recipe_from(job.recipe, {})
-        schedule = {name: getattr(named, name) for name in SCHEDULE}
-        schedule |= {name: getattr(named, name) for name in LESSON if job.teacher is not None}
+        new = SCHEDULE if job.teacher is None else (*SCHEDULE, *LESSON)
+        schedule = {name: getattr(named, name) for name in new}
         settled = {"linear_share": 0.0, "free_z": 0.0, "warm_up": 0.0}  # the run is past all that
         return with_options(replace(own, **{**schedule, **settled}), job.overrides)
     length = "steps" if own.steps else "minutes"

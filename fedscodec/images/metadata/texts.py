@@ -85,7 +85,7 @@ def _with_sets(packet: bytes | None, sets: dict[int, list[str]]) -> tuple[bytes 
 
 
 def _tree(packet: bytes | None) -> ElementTree.Element | None:
-    """A packet as a tree; None if it is no sound XML, or has so many elements that they would fill the memory."""
+    """A packet as a tree; None if it is not sound XML, or so long that its tree could fill the memory."""
     if not packet or packet.count(b"<") + packet.count(b"=") > _MOST_MARKS or not xmp.is_sound(packet):
         return None
     return ElementTree.fromstring(packet)
