@@ -22,7 +22,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fedscodec.cli import app
-from fedscodec.codec.backends import choose_backend
+from fedscodec.codec.backends import choose_backend, gpu_is_wanted
 from fedscodec.codec.decoding import decode_file, read_symbols, reconstruct
 from fedscodec.codec.encoding import encode_picture
 from fedscodec.codec.model import Model, load_model
@@ -257,6 +257,13 @@ def test_which_backend_is_chosen(monkeypatch):
     ):
         with pytest.raises(FedsError, match=words):
             choose_backend(wanted, device, spec, "teacher")
+    monkeypatch.setenv("FEDS_DEVICE", "cuda")
+    with pytest.raises(FedsError, match="runs on the CPU only, but device cuda was asked for"):
+        choose_backend("onnx", "auto", STUDENT, "student")
+    monkeypatch.setattr("fedscodec.codec.backends._DRIVERS", (Path("/"),))  # as if a GPU were there
+    assert gpu_is_wanted("auto")
+    monkeypatch.setenv("FEDS_DEVICE", "cpu")
+    assert not gpu_is_wanted("auto")
     monkeypatch.setenv("FEDS_BACKEND", "")
     monkeypatch.delitem(sys.modules, "torch")
     assert choose_backend("auto", "cpu", STUDENT, "student") == "onnx"

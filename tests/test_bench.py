@@ -481,8 +481,8 @@ def test_a_peer_that_is_not_there_is_left_out_in_one_line(photos, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "expected either pictures (or folders of them) or --dataset"),
-        (["a.png", "--dataset", "kodak"], "expected either pictures (or folders of them) or --dataset"),
+        ([], "expected either pictures (or folders of them) or --dataset, found neither"),
+        (["a.png", "--dataset", "kodak"], "expected either pictures (or folders of them) or --dataset, found both"),
         (["a.png", "--resume"], "--resume needs the folder to continue: give it with --output"),
     ],
 )

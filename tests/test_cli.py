@@ -198,19 +198,23 @@ def test_scripts_for_shells_work_in_them(shell, tmp_path):
         (["blur", "photo.png"], "No such command 'blur'"),
         (["train", "--data", "."], "Missing option '--out'"),
         (["train", "--data", ".", "--out", "a.safetensors", "--crop", "100"], "multiple of 64, found 100"),
+        (["train", "--data", ".", "--out", "a.safetensors", "--warm-up", "2"], "--warm-up must lie in 0..1, found 2.0"),
         (["train", "--data", ".", "--out", "a.pt"], "expected a file that ends in .safetensors, found a.pt"),
         (["train", "--data", ".", "--out", "a.safetensors", "--optimizer", "sgd"], "Invalid value"),
         (["train", "--data", ".", "--out", "a.safetensors", "--recipe", "direct", "--minutes", 2], "in minutes or in"),
-        (["train", "--data", ".", "--out", "a.safetensors", "--delta", 2], "--delta: is about a teacher, which"),
+        (
+            ["train", "--data", ".", "--out", "a.safetensors", "--delta", 2],
+            "--delta: needs a teacher: use `feds distill`",
+        ),
         (
             ["train", "--data", ".", "--out", "a.safetensors", "--recipe", "fu2024kd"],
-            "--recipe fu2024kd: is about a teacher",
+            "--recipe fu2024kd: needs a teacher",
         ),
         (["train", "--data", ".", "--out", "a.safetensors", "--sharpness", "nan"], "--sharpness must be a number of 0"),
         (["train", "--data", ".", "--out", "a.safetensors", "--halves", -1], "--halves must be a number of 0 or"),
         (["train", "--data", ".", "--out", "a.safetensors", "--stop-after", "nan"], "--stop-after must be a number"),
-        (["ablate", "fig6", "--data", ".", "--minutes", "nan"], "--minutes and --stop-after must be times, found nan"),
-        (["ablate", "fig6", "--data", ".", "--stop-after", -3], "--minutes and --stop-after must be times, found 20"),
+        (["ablate", "fig6", "--data", ".", "--minutes", "nan"], "--minutes must be a number, found nan"),
+        (["ablate", "fig6", "--data", ".", "--stop-after", -3], "--stop-after must be a number of 0 or more, found -3"),
     ],
 )
 def test_wrong_usage(photo, arguments, complaint):

@@ -354,6 +354,13 @@ def test_devices_and_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_device("auto") == cpu
     with pytest.raises(FedsError, match="device cuda:1 was asked for, but torch finds no CUDA device here"):
         choose_device("cuda:1")
+    monkeypatch.setenv("FEDS_DEVICE", "cuda:1")
+    with pytest.raises(FedsError, match="device cuda:1 was asked for, but torch finds no CUDA device here"):
+        choose_device("auto")
+    assert choose_device("cpu") == cpu
+    monkeypatch.setenv("FEDS_DEVICE", "cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device("auto") == cpu
     for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         monkeypatch.setenv("FEDS_PRECISION", name)
         assert choose_precision(cpu) == dtype

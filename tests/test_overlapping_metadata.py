@@ -1,4 +1,4 @@
-"""Parts of metadata that lie over each other: a few bytes of a file may not stand for gigabytes or minutes of work."""
+"""Parts of metadata that overlap: a few bytes of a file may not stand for gigabytes or minutes of work."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def exif_of(entries: int, length: int, at: int = 8) -> bytes:
 
 def test_values_of_exif_are_together_no_longer_than_it() -> None:
     assert [len(entry.value) for entry in first_of(exif_of(4, SIDE // 4)).entries] == [SIDE // 4] * 4
-    with pytest.raises(ValueError, match="^values that lie over each other$"):
+    with pytest.raises(ValueError, match="^values that overlap$"):
         first_of(exif_of(5, SIDE // 4))
     picture = Picture(np.zeros((8, 8, 3), np.uint8), exif=exif_of(5, SIDE // 4))
     for suffix in ("png", "tif", "jpg"):

@@ -207,6 +207,8 @@ def test_no_colour_is_grey_however_it_is_stored(mode: str) -> None:
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40), "a HEIC picture: pip install pillow-heif, and it is read"),
         (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1" + bytes(40), "an AVIF picture that Pillow cannot read"),
         (b"\xff\x0a" + bytes(30), "a JPEG XL picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n" + bytes(30), "a PostScript program (EPS), which is never run"),
+        (b"\xc5\xd0\xd3\xc6" + bytes(30), "a PostScript program (EPS), which is never run"),
         (b"%PDF-1.7" + bytes(30), "a PDF document"),
         (b"II*\0\x10\0\0\0CR\2\0" + bytes(30), "a raw photograph: develop it first"),
     ],

@@ -13,6 +13,7 @@ from ..errors import FedsError
 from ..graphs import sessions
 from ..graphs.transforms import can_be_exported
 from ..networks.spec import ModelSpec
+from .devices import asked_device
 from .threads import loaded_torch
 
 BACKENDS = ("auto", "onnx", "torch")
@@ -32,6 +33,7 @@ def choose_backend(wanted: str, device: str, spec: ModelSpec, name: str) -> str:
     parts that cannot be exported to ONNX, if torch is already loaded, and if only torch is installed.
     """
     wanted = os.environ.get("FEDS_BACKEND", "") or wanted if wanted == "auto" else wanted
+    device = asked_device(device)
     if wanted not in BACKENDS:
         raise FedsError(f"backend must be {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}, found {wanted}")
     if wanted == "onnx":
@@ -53,7 +55,8 @@ def choose_backend(wanted: str, device: str, spec: ModelSpec, name: str) -> str:
 
 
 def gpu_is_wanted(device: str) -> bool:
-    """Whether a device is a GPU; "auto" is one if a GPU is present."""
+    """Whether a device is a GPU; "auto" is one if a GPU is present and $FEDS_DEVICE does not say otherwise."""
+    device = asked_device(device)
     if device == "auto":
         return any(path.exists() for path in _DRIVERS) and has_torch()
     return device != "cpu"

@@ -27,10 +27,19 @@ class Sparing(Protocol):
         """Equal networks that need less memory of the device, each with words on how it differs."""
 
 
+def asked_device(name: str = "auto") -> str:
+    """The name of the device to use: "auto" is what $FEDS_DEVICE says, and stays "auto" without it."""
+    return (os.environ.get("FEDS_DEVICE") or name) if name == "auto" else name
+
+
 def choose_device(name: str = "auto") -> torch.device:
-    """The device of that name; "auto" is the first GPU if there is one. Raises FedsError if there is no such device."""
+    """The device of that name; "auto" is the first GPU if there is one, unless $FEDS_DEVICE says otherwise.
+
+    Raises FedsError if there is no such device.
+    """
     import torch
 
+    name = asked_device(name)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name not in ("cpu", "cuda") and not str(name).startswith("cuda:"):

@@ -22,7 +22,7 @@ from ..images import Picture, from_tensor, to_tensor
 from ..networks.tiles import Sighted, transform_side
 from ..networks.weights_file import Weights, read_weights
 from .backends import choose_backend
-from .devices import choose_device, choose_precision
+from .devices import asked_device, choose_device, choose_precision
 
 if TYPE_CHECKING:
     import torch
@@ -225,7 +225,7 @@ def model_by_fingerprint(
 
 def _load(found: registry.Resolved, device: str, backend: str) -> Model:
     weights = read_weights(found.path)
-    quality = found.quality_of(len(weights.spec.lambdas))
+    quality, device = found.quality_of(len(weights.spec.lambdas)), asked_device(device)
     try:
         if choose_backend(backend, device, weights.spec, found.network) == "onnx":
             from .onnx_model import OnnxModel

@@ -39,12 +39,16 @@ class View(StrEnum):
     STEPS = "steps"
 
 
-Data = Annotated[list[Path] | None, typer.Option(help="A folder or .tar of training pictures; may be given again.")]
-At = Annotated[list[View] | None, typer.Option(help="What is equal; may be given again.  [default: both]")]
-Only = Annotated[list[str] | None, typer.Option(metavar="VARIANT", help="Train only this one; may be given again.")]
+Data = Annotated[
+    list[Path] | None, typer.Option(metavar="PATH", help="Folder or .tar of training pictures; repeatable.")
+]
+At = Annotated[
+    list[View] | None, typer.Option(help="Train for equal minutes or equal steps; repeatable.  [default: both]")
+]
+Only = Annotated[list[str] | None, typer.Option(metavar="VARIANT", help="Train only this one; repeatable.")]
 Change = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME=VALUE", help="Change a field of every variant's recipe; may be given again."),
+    typer.Option(metavar="NAME=VALUE", help="Change a field of every variant's recipe; repeatable."),
 ]
 Out = Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="For the results and their page.")]
 Work = Annotated[Path, typer.Option(metavar="WORK", help="A folder for weights and states of the runs.")]
@@ -86,8 +90,10 @@ def ablate(
     """
     if not listed and (name is None or not data):
         raise typer.BadParameter("give the name of a TABLE and training pictures with --data, or --list")
-    if not math.isfinite(minutes) or not stop_after >= 0:
-        raise typer.BadParameter(f"--minutes and --stop-after must be times, found {minutes:g} and {stop_after:g}")
+    if not math.isfinite(minutes):
+        raise typer.BadParameter(f"--minutes must be a number, found {minutes:g}")
+    if not stop_after >= 0:
+        raise typer.BadParameter(f"--stop-after must be a number of 0 or more, found {stop_after:g}")
     with one_sentence(debug), ending_tidily():
         from ..ablations.tables import TABLES, changed, fresh, table
 

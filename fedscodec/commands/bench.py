@@ -35,21 +35,25 @@ def bench(
     peers: Annotated[
         str | None, typer.Option(metavar="P", help="all, none, or a list: jpeg,avif,vvc.  [default: none; quick: all]")
     ] = None,
-    model: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Repeatable.  [default: student]")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Model; repeatable.  [default: student]")
+    ] = None,
     quality: Annotated[
-        list[float] | None, typer.Option(metavar="Q", help="Quality; repeatable.  [default: q1, q2, ...]")
+        list[float] | None, typer.Option(metavar="Q", help="Quality; repeatable.  [default: 1 to 7; quick: 1, 4, 7]")
     ] = None,
     effort: Annotated[
         list[int] | None,
         typer.Option(min=1, max=MOST_EFFORT, metavar="E", help="Also measure feds with this effort; repeatable."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="For results.json, report and pictures.")
+        Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="For results, report and pictures.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A few pictures and settings, under two minutes.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the benchmark in FOLDER.")] = False,
     viewer: Annotated[int, typer.Option(min=0, metavar="N", help="Keep N decoded pictures of each codec.")] = 4,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print a short table for a README instead.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print a short table for a README, not the long one.")
+    ] = False,
     device: OnDevice = Device.AUTO,
     force: Force = False,
     debug: Debug = False,
@@ -60,7 +64,8 @@ def bench(
     and left out.
     """
     if bool(pictures) == bool(dataset):
-        raise typer.BadParameter("expected either pictures (or folders of them) or --dataset")
+        given = "both" if dataset else "neither"
+        raise typer.BadParameter(f"expected either pictures (or folders of them) or --dataset, found {given}")
     if resume and output is None:
         raise typer.BadParameter("--resume needs the folder to continue: give it with --output")
     if resume and force:

@@ -41,7 +41,7 @@ def compare(
             "--output",
             parser=Place.named,
             metavar="OUT",
-            help="HTML page, picture (.png, ...) or folder. [default: beside IN]",
+            help="HTML page, picture (.png, ...) or folder. [default: PICTURE-compare.html]",
         ),
     ] = None,
     model: ModelName = "student",

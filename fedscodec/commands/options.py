@@ -103,7 +103,7 @@ Effort = Annotated[
     ),
 ]
 Format = Annotated[
-    str | None, typer.Option(metavar="F", help="Picture format: png, jpg, webp, ... [default: suffix of OUT]")
+    str | None, typer.Option(metavar="F", help="Picture format: png, jpg, webp, ... [default: suffix of OUT, else png]")
 ]
 Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite existing files.")]
 MaxPixels = Annotated[int, typer.Option(min=1, metavar="N", help="Refuse pictures with more than N pixels.")]
@@ -111,7 +111,9 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Search folders recursively.")]
 Jobs = Annotated[
     int | None,
-    typer.Option("-j", "--jobs", min=1, metavar="N", help="Process N files at once. [default: number of cores]"),
+    typer.Option(
+        "-j", "--jobs", min=1, metavar="N", help="Process N files at once. [default: number of cores; on a GPU 3]"
+    ),
 ]
 OnRay = Annotated[
     str | None,

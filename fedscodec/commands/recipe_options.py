@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Collection
 from dataclasses import MISSING, Field, fields, replace
 from typing import Annotated, Any, get_type_hints
@@ -60,6 +61,7 @@ def _job_flag(field: Field[Any], recipe: str, required: bool) -> inspect.Paramet
         default = inspect.Parameter.empty
     declared = [name] if name else ["--" + field.name.replace("_", "-")]
     told = {k: v for k in ("help", "metavar") if (v := field.metadata.get(k))}
+    told |= {"show_default": False} if default == math.inf else {}
     annotation: Any = Annotated[kind, typer.Option(*declared, **told)]
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
@@ -85,7 +87,7 @@ def _job(given: dict[str, Any], *, force: bool) -> Job:
         job = Job(**own, overrides=overrides)
         recipe = recipe_from(job.recipe, overrides)
     except FedsError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise typer.BadParameter(_by_flags(str(error))) from error
     if job.teacher is None:
         _require_no_lesson(recipe, job)
     if job.metric not in (None, *LOSSES):
@@ -104,10 +106,18 @@ def _job(given: dict[str, Any], *, force: bool) -> Job:
     return job
 
 
+def _by_flags(sentence: str) -> str:
+    """A sentence about fields of a recipe, with the flags that set them: --warm-up for warm_up."""
+    names = {field.name for field in fields(Recipe)}
+    words = sentence.split(" ")
+    told = [word for at, word in enumerate(words) if word.rstrip(",") in names and (at == 0 or "_" in word)]
+    return " ".join(f"--{word.replace('_', '-')}" if word in told else word for word in words)
+
+
 def _require_no_lesson(recipe: Recipe, job: Job) -> None:
     """Wrong usage for a recipe about learning from a teacher, in a run that has none."""
     usual = Recipe()
     for name in LESSON:
         if getattr(recipe, name) != getattr(usual, name):
             given = f"--{name.replace('_', '-')}" if name in job.overrides else f"--recipe {job.recipe}"
-            raise typer.BadParameter(f"{given}: is about a teacher, which `feds distill` has")
+            raise typer.BadParameter(f"{given}: needs a teacher: use `feds distill`")

@@ -188,7 +188,7 @@ def _raw_planes(image: Image.Image, tags: Any, again: Any) -> _Deep:
     stream: Any = again.fp
     channels, width, height = len(tags[258]), tags[256], tags[257]  # of which image.size may be the turned one
     found, wanted = sum(tags.get(279, ())), 2 * channels * width * height
-    if found != wanted:  # before any of it is read: strips may lie over each other
+    if found != wanted:  # before any of it is read: strips may overlap
         raise ImageError(f"expected {wanted} bytes in planes of 16 bits, found {found}")
     planes = bytearray()
     for start, size in zip(tags[273], tags[279], strict=True):

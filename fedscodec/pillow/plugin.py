@@ -28,6 +28,7 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image, ImageFile
 
 from .. import registry
+from ..codec.devices import asked_device
 from ..codec.settings import Decoding, Encoding
 from ..codec.targets import FIDELITIES, SIZES, only_target
 from ..errors import DamageWarning, FedsError, FormatError, NotKeptWarning
@@ -139,7 +140,7 @@ def _decode(data: bytes, how: Decoding, name: str) -> Image.Image:
     from ..images import to_pil
 
     found = how.unpack(data, name=name)
-    picture = decode_one(found, _reader(found.header.fingerprint, _device()), how, name=name).picture
+    picture = decode_one(found, _reader(found.header.fingerprint, asked_device()), how, name=name).picture
     if picture.warnings:
         warnings.warn(f"{name}: {'; '.join(picture.warnings)}", DamageWarning, stacklevel=3)
     return to_pil(picture)
@@ -158,7 +159,7 @@ def save(image: Image.Image, stream: IO[bytes], filename: str | bytes, defaults:
         target = only_target({key: options.get(key) for key in _TARGETS}, options.get("quality"))
         name = os.fsdecode(filename) or "the picture"
         picture = read_picture(image, name=name, max_pixels=None, beside=beside)
-        network = model if isinstance(model, Model) else _writer(model, options.get("device") or _device())
+        network = model if isinstance(model, Model) else _writer(model, options.get("device") or asked_device())
         how = Encoding(
             quality=options.get("quality"),
             target=target,
@@ -186,10 +187,6 @@ def _bytes(value: Any) -> bytes:
     if isinstance(value, Image.Exif):
         return value.tobytes()
     return value.encode() if isinstance(value, str) else bytes(value or b"")
-
-
-def _device() -> str:
-    return os.environ.get("FEDS_DEVICE") or "auto"
 
 
 @functools.lru_cache(_MODELS_KEPT)

@@ -17,37 +17,39 @@ def _flag(default: Any, help_text: str, name: str | None = None, metavar: str | 
     return field(default=default, metadata={"help": help_text, "name": name, "metavar": metavar})
 
 
-def _required(help_text: str) -> Any:
-    return field(metadata={"help": help_text})
+def _required(help_text: str, metavar: str) -> Any:
+    return field(metadata={"help": help_text, "metavar": metavar})
 
 
 @dataclass(frozen=True)
 class Job:
     """The arguments of one call of a command that trains."""
 
-    data: list[Path] = _required("Folder, picture or .tar file (.tar.gz, ...); repeatable.")
-    out: Path = _required("Output .safetensors file; log, curve and state go beside it.")
+    data: list[Path] = _required("Folder, picture or .tar file (.tar.gz, ...); repeatable.", "PATH")
+    out: Path = _required("Output .safetensors file; log, curve and state go beside it.", "OUT")
     recipe: str = _flag(
         "train",
         f"Defaults of the options below: {', '.join(RECIPES)}. With --resume, the run's own stay.",
         metavar="NAME",
     )
     overrides: dict[str, Any] = field(default_factory=dict)  # fields of the recipe, each a flag of its own
-    network: str | None = _flag(None, "Network to train (see `feds models --all`).  [default: student]")
+    network: str | None = _flag(None, "Network to train (see `feds models --all`).  [default: student]", metavar="NAME")
     init: Path | None = _flag(None, "Start from these weights: a model or a weights file.", metavar="NAME")
     source: Path | None = _flag(
         None, "Start from the state of another run: weights, averages, moments, pixels seen.", "--from", "STATE"
     )
     teacher: Path | None = _flag(None, "The teacher: a model or a weights file.", metavar="NAME")
-    lam: float | None = _flag(None, "Train for this λ only, instead of q1 … q7.", "--lambda")
+    lam: float | None = _flag(None, "Train for this λ only, instead of those of q1 … q7 (`feds models`).", "--lambda")
     metric: str | None = _flag(None, "Distortion to minimise.  [default: mse]", metavar="|".join(LOSSES))
     cache: Path | None = _flag(None, "Keep the decoded pictures in this folder for the next run.", metavar="FOLDER")
-    sharpness: float = _flag(0.0, "Leave out pictures softer than this (mean absolute Laplacian; Kodak has 20).")
+    sharpness: float = _flag(
+        0.0, "Leave out pictures softer than this (mean absolute Laplacian; Kodak has 20); 0: none."
+    )
     halves: float = _flag(0.0, "Also use half-size copies of pictures sharper than this; 0: none.")
     workers: int = _flag(1, "Number of single-threaded processes that share each step, on a CPU.", metavar="N")
     device: Literal["auto", "cpu", "cuda"] = _flag("auto", "Device. auto: a GPU if there is one.")
     resume: bool = _flag(False, "Continue the run of OUT; if there is none, start from --init or --from.")
-    stop_after: float = _flag(math.inf, "Stop after this time; --resume continues.", None, "MINUTES")
+    stop_after: float = _flag(math.inf, "Stop after this time; --resume continues.  [default: never]", None, "MINUTES")
     measure: bool = _flag(False, "Only time some steps: pixels per second, share of the device's peak.")
 
     def __post_init__(self) -> None:

@@ -57,7 +57,7 @@ class Recipe:
     After `taught_share` of the run the student learns by itself, which is stage 3 of the paper within one run.
     """
 
-    minutes: float = option(30.0, "Length of the run.")
+    minutes: float = option(30.0, "Length of the run in minutes.")
     steps: int = option(0, "Length of the run in steps, instead of minutes.")
     batch: int = option(8, "Crops per step, over all processes.")
     crop: int = option(192, "Side of a crop in pixels, a multiple of 64.")
@@ -80,7 +80,7 @@ class Recipe:
     quantised_share: float = option(0.12, "Last share of the run; the entropy side is fake-quantised.")
     decoder_share: float = option(0.0, "Share at the very end; trains only g_s, so files do not change.")
     free_z: float = option(0.05, "Share of the run in which z costs nothing; its cost then rises over an equal share.")
-    balance: float = option(0.5, "Exponent of the sample weights (λ/λ of q4)^-balance.")
+    balance: float = option(0.5, "Weight of a sample: (λ / λ of q4) to the power of -BALANCE; 0: all equal.")
     graphics: float = option(0.02, "Share of crops that are graphics, while the learning rate falls.")
     graphics_before: float = option(0.0, "Share of crops that are graphics, before the learning rate falls.")
     jitter: float = option(0.02, "Share of crops with random colours, while the learning rate falls.")
@@ -108,7 +108,8 @@ class Recipe:
                 raise ValueError(f"{item.name} must be {kind.name}, found {found!r}")
         for side in (self.crop, *self.crops):
             if side < 64 or side % 64:
-                raise ValueError(f"crop must be a positive multiple of 64, found {side}")
+                name = "crop" if side == self.crop else "crops"
+                raise ValueError(f"{name} must be a positive multiple of 64, found {side}")
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(
@@ -116,8 +117,9 @@ class Recipe:
                 )
         if not 0 <= self.decay_from <= 1:
             raise ValueError(f"decay_from must lie in 0..1, found {self.decay_from}")
-        if self.minutes <= 0 or self.clip <= 0:
-            raise ValueError(f"minutes and clip must be positive, found {self.minutes} and {self.clip}")
+        for name in ("minutes", "clip"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
         for name, least, most in (("batch", 1, 2**16), ("seed", 0, 2**63 - 1)):
             if not least <= (found := getattr(self, name)) <= most:
                 raise ValueError(f"{name} must lie in {least}..{most}, found {found}")
@@ -128,8 +130,12 @@ class Recipe:
             raise ValueError(f"steps must not be negative and precondition_every be positive, found {found}")
         if self.milestones and not self.steps:
             raise ValueError(f"milestones need a run of steps, found {self.milestones} without steps")
-        if self.decay_minutes and (self.steps or not 0 < self.decay_minutes <= self.minutes):
-            raise ValueError(f"decay_minutes must lie within the minutes of a run, found {self.decay_minutes}")
+        if self.decay_minutes and self.steps:
+            raise ValueError(f"decay_minutes needs a run of minutes, found {self.steps} steps")
+        if self.decay_minutes and not 0 < self.decay_minutes <= self.minutes:
+            raise ValueError(
+                f"decay_minutes must lie in 0..{self.minutes:g}, the minutes of the run, found {self.decay_minutes}"
+            )
         if any(not 0 <= tap <= 5 for tap in self.taps):
             raise ValueError(f"taps must lie in 0..5, found {self.taps}")
         for name in _SHARES:
@@ -137,7 +143,8 @@ class Recipe:
                 raise ValueError(f"{name} must lie in 0..1, found {getattr(self, name)}")
         shares = self.linear_share, self.quantised_share, self.decoder_share
         if min(shares) < 0 or sum(shares) > 1:
-            raise ValueError(f"the shares of a run must add up to 0..1, found {' + '.join(map(str, shares))}")
+            found = " + ".join(map(str, shares))
+            raise ValueError(f"linear_share, quantised_share and decoder_share must add up to 0..1, found {found}")
         for item in fields(self):
             if item.type in ("int", "float") and not 0 <= (found := getattr(self, item.name)) < math.inf:
                 raise ValueError(f"{item.name} must be 0 or more, found {found}")

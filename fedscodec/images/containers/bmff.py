@@ -127,7 +127,7 @@ def _enter_colour(properties: list[tuple[bytes, bytes]], contents: Contents) -> 
 
 
 def _content(item: _Item, meta: _Meta, data: bytes) -> bytes:
-    """The bytes of an item; none if its extents together are longer than the file, and so lie over each other."""
+    """The bytes of an item; none if its extents together are longer than the file, and so overlap."""
     parts, left = [], len(data)
     for construction, offset, length in item.extents:
         source = meta.idat if construction == 1 else data

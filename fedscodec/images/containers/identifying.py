@@ -22,6 +22,8 @@ _OTHERS = {
     b"<svg": "an SVG drawing", b"<?xml": "an XML document", b"FUJIFILM": "a raw photograph of Fujifilm",
     b"BPG\xfb": "a BPG picture", b"v/1\x01": "an OpenEXR picture", b"#?RADIANCE": "a Radiance HDR picture",
     b"FEDS": "a .feds file that is damaged",
+    b"%!PS": "a PostScript program (EPS), which is never run",
+    b"\xc5\xd0\xd3\xc6": "a PostScript program (EPS), which is never run",
 }  # fmt: skip
 _BIG_ENDIAN = b"MM\0+"  # BigTIFF, of which Pillow looks for the first directory where there is none
 RAW_TIFF = (b"II*\0\x10\0\0\0CR", b"IIRO", b"IIU\0")

@@ -64,7 +64,7 @@ def read(block: Block, at: int, order: str) -> Directory:
     """The directory at an offset. Leaves out values that are not all inside the block.
 
     Raises ValueError if the directory is not all inside, or if its values together are longer than the block: they then
-    lie over each other, and 64 kB could stand for many gigabytes.
+    overlap, and 64 kB could stand for many gigabytes.
     """
     if at < 8 or at + 2 > len(block):
         raise ValueError("a directory outside the block")
@@ -80,7 +80,7 @@ def read(block: Block, at: int, order: str) -> Directory:
         if size and (place is None or place + size <= len(block)):
             left -= 0 if place is None else size
             if left < 0:
-                raise ValueError("values that lie over each other")
+                raise ValueError("values that overlap")
             value = inside[:size] if place is None else bytes(block[place : place + size])
             entries.append(Entry(tag, kind, number, value, place))
     following = struct.unpack_from(f"{order}I", block, end)[0] if end + 4 <= len(block) else 0

@@ -171,7 +171,7 @@ class ExifBlock:
             dead += [(start, start + size) for start, size in zip(starts, sizes, strict=False)]
         needed = [(start, bytes(self.data[start:end])) for start, end in [(0, 8), *ranges_of(self.data)]]
         done = 0
-        for start, end in sorted(dead):  # a hostile block may let them lie over each other
+        for start, end in sorted(dead):  # a hostile block may let them overlap
             first, last = max(start, done), min(end, len(self.data))
             if first < last:
                 self.data[first:last] = bytes(last - first)
