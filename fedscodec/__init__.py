@@ -57,19 +57,19 @@ def encode(
 ) -> bytes:
     """Encode a picture; return the bytes of a .feds file.
 
-    `image` is a path, the bytes of a picture file, an open binary file, a Pillow image, or uint8 samples [H, W, 3] or
-    [H, W]. `model` is a name, the path of a weights file, or the result of `load_model`, which saves loading it for
-    every picture (its own `device` then applies). `quality` runs from 1 (smallest file) to 7 (best picture); its
-    default is that of the name. Instead of a quality, one target can be given, for which the quality is searched: at
-    most a number of bits per pixel (`bpp`) or bytes (`size`), or a `metric` by name: at least a number of decibels
-    (`psnr=36`), an MS-SSIM (`ms_ssim=0.98`) or a SSIMULACRA2 score (`ssimulacra2=80`), or at most a Butteraugli
-    distance (`butteraugli=1`). The file gets ICC profile, Exif and XMP unless `strip` is set. `stream_checks` let a
-    reader find the damaged stream of a file (22 bytes for the student, by default if that is at most a thousandth of
-    the file). `preview` adds a small picture that needs no network (about 600 bytes, by default if that is at most a
-    two-hundredth of the file). `effort` from 0 to 9 refines the picture before it is coded, for fewer bytes at equal
-    fidelity; docs/effort.md has the cost and the gain of each level. Raises children of `FedsError`, of which
-    TargetError names the nearest value that can be reached. Warns with one `NotKeptWarning` for each thing that is not
-    kept (more than 8 bits, HDR, further frames, ...).
+    `image` is a path, the bytes of a picture file, an open binary file, a Pillow image, or uint8 samples [H, W], or [H,
+    W, C] with 1 to 4 channels (an even number: the last one is alpha). `model` is a name, the path of a weights file,
+    or the result of `load_model`, which saves loading it for every picture (its own `device` then applies). `quality`
+    runs from 1 (smallest file) to 7 (best picture); its default is that of the name. Instead of a quality, one target
+    can be given, for which the quality is searched: at most a number of bits per pixel (`bpp`) or bytes (`size`), or a
+    `metric` by name: at least a number of decibels (`psnr=36`), an MS-SSIM (`ms_ssim=0.98`) or a SSIMULACRA2 score
+    (`ssimulacra2=80`), or at most a Butteraugli distance (`butteraugli=1`). The file gets ICC profile, Exif and XMP
+    unless `strip` is set. `stream_checks` let a reader find the damaged stream of a file (22 bytes for the student, by
+    default if that is at most a thousandth of the file). `preview` adds a small picture that needs no network (about
+    600 bytes, by default if that is at most a two-hundredth of the file). `effort` from 0 to 9 refines the picture
+    before it is coded, for fewer bytes at equal fidelity; docs/effort.md has the cost and the gain of each level.
+    Raises children of `FedsError`, of which TargetError names the nearest value that can be reached. Warns with one
+    `NotKeptWarning` for each thing that is not kept (more than 8 bits, HDR, further frames, ...).
     """
     import numpy as np
 
@@ -122,7 +122,7 @@ def decode(
     `DamageWarning`. Raises children of `FedsError`.
     """
     from . import images
-    from .codec.model import Model, model_by_fingerprint
+    from .codec.model import Model, model_of_file
     from .codec.settings import Decoding
     from .codec.single import decode_one
 
@@ -130,10 +130,8 @@ def decode(
     window = None if crop is None else images.Window.of_box(crop)
     how = Decoding(max_pixels=max_pixels, size=size, slices=slices, best_effort=best_effort, window=window)
     found = how.unpack(raw, name=name)
-    if model is None:
-        network = model_by_fingerprint(found.header.fingerprint, device, name=name)
-    else:
-        network = model if isinstance(model, Model) else load_model(model, device)
+    wrote = found.header.fingerprint
+    network = model if isinstance(model, Model) else model_of_file(wrote, model, device, name=name)
     picture = decode_one(found, network, how, name=name).picture
     if picture.warnings:
         warnings.warn(f"{name}: {'; '.join(picture.warnings)}", DamageWarning, stacklevel=2)

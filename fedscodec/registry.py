@@ -181,6 +181,8 @@ def by_fingerprint(fingerprint: bytes, *, name: str = "the file") -> Resolved:
             return Resolved(path, found[-1].name, None)
     here = ", ".join(f"{info.name} ({info.fingerprint})" for info in found) or "none"
     rest = f"; cannot be read: {', '.join(unreadable)}" if unreadable else ""
+    found_in = "its weights file can be given as the model, or its folder in FEDS_WEIGHTS"
     raise UnknownModelError(
-        f"{name}: was written by the network {fingerprint.hex()}, which is not installed; installed are {here}{rest}"
+        f"{name}: was written by the network {fingerprint.hex()}, which is not installed; installed are {here}{rest}; "
+        f"{found_in}"
     )

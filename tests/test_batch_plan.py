@@ -50,6 +50,15 @@ def test_a_folder_is_mirrored(photos):
     assert planned("photos/", recursive=True) == flat | below
 
 
+def test_suffixes_can_stay_so_that_none_has_anothers_result(photos):
+    Path("photos/a.jpg").touch()
+    with pytest.raises(AssertionError):
+        planned("photos")
+    assert planned("photos", keep=True) == {
+        "photos/B.JPG": "out/B.JPG.feds", "photos/a.jpg": "out/a.jpg.feds", "photos/a.png": "out/a.png.feds",
+    }  # fmt: skip
+
+
 def test_without_an_output_folder_results_lie_beside_their_sources(photos):
     assert planned("photos/sub", output=None, recursive=True) == {
         "photos/sub/c.png": "photos/sub/c.feds",

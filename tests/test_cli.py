@@ -23,6 +23,7 @@ from fedscodec import images, registry
 from fedscodec.cli import app
 from fedscodec.codec import model as loading
 from fedscodec.commands.options import model_names
+from fedscodec.errors import OutputError
 from fedscodec.fileformat import assemble, pack, read_header
 from fedscodec.networks import spec
 from fedscodec.networks.weights import write_weights
@@ -657,6 +658,31 @@ def test_info_of_one_bad_file_can_be_debugged(photo):
     lines = result.stderr.splitlines()
     assert (result.exit_code, result.stdout, lines[0]) == (1, "", "Traceback (most recent call last):")
     assert lines[-1].startswith("feds: photo.png: not a .feds file ")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp", "avif"])
+def test_the_quality_of_lossy_pictures_can_be_given(encoded, suffix):
+    sizes, errors = [], []
+    for options in ([], ["--output-quality", 90], ["--output-quality", 20]):
+        assert feds("decode", encoded, "-o", f"a.{suffix}", "--force", *options).exit_code == 0
+        sizes.append(Path(f"a.{suffix}").stat().st_size)
+        whole = np.asarray(fedscodec.decode(encoded)).astype(int)
+        errors.append(np.abs(np.asarray(Image.open(f"a.{suffix}").convert("RGB")) - whole).mean())
+    assert sizes == sorted(sizes, reverse=True)
+    assert errors == sorted(errors)
+    assert len(set(sizes)) == 3
+    assert feds("decode", encoded, encoded, "-o", "out/", "--format", suffix, "--output-quality", 20).exit_code == 0
+    assert Path(f"out/{Path(encoded).stem}.{suffix}").read_bytes() == Path(f"a.{suffix}").read_bytes()
+
+
+def test_a_format_without_loss_has_no_quality(encoded):
+    for more in ([], ["--format", "tif"], ["--json"]):
+        code, out, err = told(feds("decode", encoded, "-o", "a.png", "--output-quality", 20, *more))
+        assert (code, out) == (2, b"")
+        found = ".tif" if "tif" in more else ".png"
+        assert f"--output-quality is for .jpg .jpeg .webp .avif, found {found}" in " ".join(err.split())
+    with pytest.raises(OutputError, match=r"^x: \.bmp is without loss, expected one of \.jpg \.jpeg \.webp \.avif for"):
+        images.picture_bytes(images.from_array(SAMPLES), "bmp", quality=50, name="x")
 
 
 def test_decode_makes_previews(encoded):

@@ -263,7 +263,7 @@ def test_only_the_first_frame_is_read_with_a_warning(format: str) -> None:
         (WHOLE_JPEG[: len(WHOLE_JPEG) // 2], "expected a valid picture, found: .*[Tt]runcated"),
         (WHOLE_PNG[:20], "expected a"),
         (b"A shopping list, and no picture.", "expected a picture, found a file in no format"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "expected a picture, found a file in no"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "expected a picture, found a PostScript"),
         (b"", "expected a picture, found an empty file"),
         (png(0, 5, 8, 2, b""), "expected a"),
     ],
@@ -378,13 +378,28 @@ def test_to_pil_and_from_array() -> None:
     assert from_array(NOISE).pixels is NOISE
 
 
+def test_the_last_of_an_even_number_of_channels_is_alpha() -> None:
+    alpha = NOISE[:, :, 0] | 1  # nowhere 0
+    made = from_array(np.dstack([NOISE, alpha]))
+    assert np.array_equal(made.pixels, NOISE)
+    assert np.array_equal(made.alpha, alpha)
+    assert from_array(np.dstack([NOISE, 0 * alpha + 255])).alpha is None
+    grey = from_array(np.dstack([SIX, SIX | 1]))
+    assert grey.grey
+    assert grey.pixels.tolist() == from_array(SIX).pixels.tolist() == from_array(SIX[:, :, None]).pixels.tolist()
+    assert np.array_equal(grey.alpha, SIX | 1)
+    unseen = from_array(np.dstack([NOISE, 0 * alpha]))
+    assert np.array_equal(unseen.pixels, read_picture(Image.fromarray(np.dstack([NOISE, 0 * alpha]))).pixels)
+
+
 @pytest.mark.parametrize(
     ("array", "found"),
     [
         (np.zeros((2, 2, 3), np.float32), "numpy array of uint8, found float32; floats in 0..1 become uint8"),
         (np.zeros((2, 2), np.int64), "numpy array of uint8, found int64$"),
         ([[1, 2]], "numpy array of uint8, found list$"),
-        (np.zeros((2, 2, 4), np.uint8), r"found \[2, 2, 4\]"),
+        (np.zeros((2, 2, 5), np.uint8), r"found \[2, 2, 5\]$"),
+        (np.zeros((3, 9, 8), np.uint8), r"found \[3, 9, 8\]; np.moveaxis\(array, 0, -1\) puts channels last$"),
         (np.zeros((0, 2, 3), np.uint8), r"found \[0, 2, 3\]"),
     ],
 )

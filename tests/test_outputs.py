@@ -49,6 +49,12 @@ def test_output_path(source, output, expected):
     assert output_path(Path(source), output and Place.named(output), ".feds") == Path(expected)
 
 
+def test_a_suffix_can_stay():
+    assert output_path(Path("trip/photo.png"), None, ".feds", keep=True) == Path("trip/photo.png.feds")
+    assert output_path(Path("photo.png"), Place.named("out/"), ".feds", keep=True) == Path("out/photo.png.feds")
+    assert output_path(Path("photo.png"), Place.named("other.bin"), ".feds", keep=True) == Path("other.bin")
+
+
 def test_a_folder_for_results_may_hold_anything(tmp_path):
     (tmp_path / "x").mkdir()
     require_folder(tmp_path)

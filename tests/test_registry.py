@@ -115,7 +115,10 @@ def test_sentence_where_nothing_is_installed(folder: Path) -> None:
     (folder / "mine.safetensors").unlink()
     with pytest.raises(UnknownModelError, match=r"^mine: no such model; installed are none, each"):
         resolve("mine")
-    with pytest.raises(UnknownModelError, match=r"installed are none$"):
+    with pytest.raises(
+        UnknownModelError,
+        match=r"installed are none; its weights file can be given as the model, or its folder in FEDS_WEIGHTS$",
+    ):
         by_fingerprint(b"\0" * 8)
 
 
@@ -160,7 +163,8 @@ def test_a_network_is_found_by_its_fingerprint(folder: Path, tiny: MakeModel, ti
         by_fingerprint(b"\1" * 8, name="photo.feds")
     assert str(caught.value) == (
         "photo.feds: was written by the network 0101010101010101, which is not installed; "
-        f"installed are another ({another.fingerprint}), mine ({tiny_weights.fingerprint.hex()})"
+        f"installed are another ({another.fingerprint}), mine ({tiny_weights.fingerprint.hex()}); "
+        "its weights file can be given as the model, or its folder in FEDS_WEIGHTS"
     )
 
 
@@ -176,7 +180,7 @@ def test_a_network_is_found_behind_another_file_of_its_name(
             (first / "mine.safetensors").write_bytes((first / "mine.safetensors").read_bytes()[:50])
         assert by_fingerprint(tiny_weights.fingerprint).path == folder / "mine.safetensors"
         assert resolve("mine").path == first / "mine.safetensors"
-    with pytest.raises(UnknownModelError, match=r"; cannot be read: mine\.safetensors$"):
+    with pytest.raises(UnknownModelError, match=r"; cannot be read: mine\.safetensors; its weights file "):
         by_fingerprint(bytes(8))
 
 

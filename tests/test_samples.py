@@ -65,8 +65,17 @@ def test_32_bit_tiff_with_unknown_white_is_refused() -> None:
     assert told == ("32-bit grey was reduced to 8 bits.",)
     with pytest.raises(ImageError, match="32-bit samples up to 4294967295, found 0 to 60000: save it with 16 bits"):
         read_picture(tiff(np.array([0, 60000], "<u4").tobytes(), 2, 1, {258: (32,)}))
+    with pytest.raises(ImageError, match="32-bit samples up to 2147483647, found 13 to 69996: save it with 16 bits"):
+        read_picture(tiff(np.array([13, 69996], "<i4").tobytes(), 2, 1, {258: (32,), 339: (2,)}))
     with pytest.raises(ImageError, match="expected samples from 0 to 2147483647 in mode I, found -5 to 9"):
         read_picture(tiff(np.array([-5, 9], "<i4").tobytes(), 2, 1, {258: (32,), 339: (2,)}))
+
+
+def test_a_tiff_that_begins_with_a_small_copy_is_refused() -> None:
+    found = "found a TIFF that begins with a small copy of it, as raw photographs do: develop it first"
+    with pytest.raises(ImageError, match=f"^x: expected a picture, {found}$"):
+        read_picture(tiff(bytes(6), 2, 1, {254: (1,)}), name="x")
+    assert read_picture(tiff(bytes(6), 2, 1, {254: (0,)})).width == 2
 
 
 def test_floats_of_tiff_that_count_from_white() -> None:

@@ -64,6 +64,39 @@ def test_of_a_file_without_loss_the_pixels_are_hashed(files):
     assert line == f"flat.feds: OK, 200x100 pixels, without loss, pixels {expected[:16]}\n"
 
 
+def test_folders_are_searched_to_their_end(files):
+    Path("below/deep").mkdir(parents=True)
+    Path("below/.hidden").mkdir()
+    for place in ("below/b.feds", "below/deep/a.FEDS", "below/.c.feds", "below/.hidden/d.feds", "below/x.png"):
+        shutil.copy("sound.feds", place)
+    lines = feds("verify", "below", "cut.feds", "--device", "cpu").stdout.splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["below/b.feds", "OK, 80x96 pixels, q7 of tiny, symbols 03ab044de800b6e0"],
+        ["below/deep/a.FEDS", "OK, 80x96 pixels, q7 of tiny, symbols 03ab044de800b6e0"],
+        ["cut.feds", "FAILED"],
+    ]
+    told = [json.loads(line)["file"] for line in feds("info", "below", "--json").stdout.splitlines()]
+    assert told == ["below/b.feds", "below/deep/a.FEDS"]
+    Path("empty").mkdir()
+    result = feds("verify", "empty")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "feds: empty: expected a file or a folder with .feds files, found a folder without\n"
+
+
+def test_the_network_can_be_given(files, monkeypatch):
+    own = shutil.copy(Path(__file__).parents[1] / "weights" / "tiny.safetensors", "own.safetensors")
+    monkeypatch.setenv("FEDS_WEIGHTS", "")
+    monkeypatch.setattr("fedscodec.registry.folders", list)
+    missing = "was written by the network ee506800deecf45c, which is not installed; installed are none; "
+    hint = "its weights file can be given as the model, or its folder in FEDS_WEIGHTS"
+    assert feds("verify", "sound.feds").stdout == f"sound.feds: FAILED: {missing}{hint}\n"
+    assert feds("verify", "sound.feds", "--model", own).stdout.startswith("sound.feds: OK, 80x96 pixels, q7 of own, ")
+    assert feds("decode", "sound.feds", "-o", "a.png").stderr == f"feds: sound.feds: {missing}{hint}\n"
+    assert feds("decode", "sound.feds", "-o", "a.png", "--model", own).exit_code == 0
+    assert feds("decode", "sound.feds", "sound.feds", "-o", "out/", "--model", own).exit_code == 0
+    assert Path("out/sound.png").read_bytes() == Path("a.png").read_bytes()
+
+
 def test_quiet_reports_damaged_files_only(files):
     result = feds("verify", "--quiet", "sound.feds", "cut.feds")
     assert result.exit_code == 1

@@ -306,6 +306,19 @@ def test_pictures_in_pages(browser, address):
     browser.complaints[:] = [words for words in browser.complaints if "hostile/header-cut" not in words]
 
 
+def test_lazy_pictures_in_a_page_wait_until_they_are_near(site, browser, address):
+    (site[0] / "lazy.html").write_text(
+        '<!doctype html><link rel="icon" href="icon.svg"><script type="module" src="img.js"></script>'
+        '<img id="near" loading="lazy" src="photo.feds"><div style="height: 20000px"></div>'
+        '<img id="far" loading="lazy" src="grey.feds">'
+    )
+    browser.open(f"{address}lazy.html")
+    until(browser, "document.getElementById('near').naturalWidth === 150")
+    assert browser.run("document.getElementById('far').dataset.feds ?? null") is None
+    browser.run("document.getElementById('far').scrollIntoView()")
+    until(browser, "document.getElementById('far').naturalWidth === 150")
+
+
 def test_a_failed_download_is_reported(browser, address):
     show(browser, address, "nowhere.feds")
     assert fault(browser) == "nowhere.feds: could not be fetched (404)"

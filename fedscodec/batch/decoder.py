@@ -36,7 +36,7 @@ class Decoder:
 
     def __init__(self, how: Decoding) -> None:
         self.how, self.device = how, how.device
-        self._models: dict[bytes, Model] = {}
+        self._models: dict[bytes | str, Model] = {}
         self._loading = threading.Lock()
 
     def open(self) -> None:
@@ -136,14 +136,13 @@ class Decoder:
         """Encode the picture in its output format."""
         from ..images import picture_bytes
 
-        return picture_bytes(payload, self.how.format or "png", name=shown(task.target))
+        return picture_bytes(payload, self.how.format or "png", quality=self.how.quality, name=shown(task.target))
 
     def _model(self, fingerprint: bytes, name: str) -> Model:
-        from ..codec.model import model_by_fingerprint
+        from ..codec.model import model_of_file
 
+        how, which = self.how, self.how.model or fingerprint
         with self._loading:
-            if fingerprint not in self._models:
-                self._models[fingerprint] = model_by_fingerprint(
-                    fingerprint, self.how.device, backend=self.how.backend, name=name
-                )
-            return self._models[fingerprint]
+            if which not in self._models:
+                self._models[which] = model_of_file(fingerprint, how.model, how.device, backend=how.backend, name=name)
+            return self._models[which]

@@ -23,6 +23,7 @@ from pathlib import Path
 from ..errors import FedsError
 from ..files.inputs import is_pattern, odd_kind
 from ..files.names import shown, told_apart
+from ..files.outputs import result_name
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,10 @@ def is_batch(sources: list[Path]) -> bool:
 
 
 def plan(
-    sources: list[Path], output: Path | None, suffix: str, wanted: Collection[str], *, recursive: bool = False
-) -> Plan:
-    """The tasks of all inputs; their results get the given suffix.
+    sources: list[Path], output: Path | None, suffix: str, wanted: Collection[str], *, recursive: bool = False,
+    keep: bool = False,
+) -> Plan:  # fmt: skip
+    """The tasks of all inputs; their results get the given suffix, in place of their own or (keep) behind it.
 
     Takes files from folders if their suffix is in `wanted` (lower case). If two sources have the same target, however
     its path is spelled (in other case too, where that is the same file), both get a fault. Raises FedsError if nothing
@@ -72,7 +74,8 @@ def plan(
     made, rivals = Plan(), dict[str, list[Task]]()
     search = _Search(wanted, suffix, recursive, made)
     for source, place in dict(search.found(sources)).items():
-        target = (source.parent if output is None else output / place.parent) / f"{source.stem}{suffix}"
+        folder = source.parent if output is None else output / place.parent
+        target = folder / result_name(source, suffix, keep=keep)
         if _is_same(source, target):
             made.notes.append(f"{shown(source)}: its result would take its own place, skipped")
             continue

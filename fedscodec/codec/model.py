@@ -223,6 +223,16 @@ def model_by_fingerprint(
     return _load(registry.by_fingerprint(fingerprint, name=name), device, backend)
 
 
+def model_of_file(
+    fingerprint: bytes, given: str | PathLike[str] | None, device: str = "auto", *, backend: str = "auto",
+    name: str = "the file",
+) -> Model:  # fmt: skip
+    """Load the network `given` by a name or path; without one, the installed network that wrote a file."""
+    if given is None:
+        return model_by_fingerprint(fingerprint, device, backend=backend, name=name)
+    return load_model(given, device, backend)
+
+
 def _load(found: registry.Resolved, device: str, backend: str) -> Model:
     weights = read_weights(found.path)
     quality, device = found.quality_of(len(weights.spec.lambdas)), asked_device(device)

@@ -52,7 +52,8 @@ class Decoding:
     again.
 
     size and slices ask for previews, see `previews.decode_preview`; window: decode only this part of the picture;
-    best_effort: show the intact part of a damaged file.
+    best_effort: show the intact part of a damaged file; model: the network, by default the installed one that the file
+    names; quality: of the picture's own format, from 1 to 100, if that has one.
     """
 
     format: str | None = None
@@ -64,6 +65,8 @@ class Decoding:
     best_effort: bool = False
     backend: str = "auto"
     window: Window | None = None
+    model: str | None = None
+    quality: int | None = None
 
     def __post_init__(self) -> None:
         """Raise FedsError for a preview or part of a damaged file, or a preview of no pixels or slices."""

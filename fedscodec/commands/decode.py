@@ -18,6 +18,7 @@ from .options import (
     AsJson,
     Backend,
     Debug,
+    DecodingModel,
     Device,
     Force,
     Format,
@@ -40,11 +41,19 @@ EXAMPLES = examples(
     "feds decode photo.feds",
     "feds decode photo.feds -o photo.webp",
     "feds decode archive/ -o pictures/ --recursive --format webp",
-    "feds decode photo.feds --size 256 -o small.jpg",
+    "feds decode photo.feds --size 256 -o small.jpg --output-quality 80",
     "feds decode photo.feds --preview -o tiny.png",
     "feds decode scan.feds --crop 200x150+60+40 -o part.png",
     "feds decode - < photo.feds > photo.png",
 )
+
+
+_EXCLUDES = {
+    "--best-effort": ("--size", "--slices"),
+    "--preview": ("--size", "--slices", "--best-effort"),
+    "--crop": ("--size", "--preview", "--best-effort"),
+}
+"""Options, and those that cannot be used with them."""
 
 
 def decode(
@@ -54,6 +63,10 @@ def decode(
     ],
     output: Output = None,
     format: Format = None,
+    output_quality: Annotated[
+        int | None,
+        typer.Option(min=1, max=100, metavar="Q", help="Quality of JPEG, WebP, AVIF. [default: 95; WebP without loss]"),
+    ] = None,
     recursive: Recursive = False,
     jobs: Jobs = None,
     ray: OnRay = None,
@@ -71,6 +84,7 @@ def decode(
     preview: Annotated[
         bool, typer.Option("--preview", help="Extract the preview stored in the file; needs no network.")
     ] = False,
+    model: DecodingModel = None,
     device: OnDevice = Device.AUTO,
     backend: OnBackend = Backend.AUTO,
     force: Force = False,
@@ -87,26 +101,33 @@ def decode(
     skipped, and an older one is reported and kept, unless --force is given. A failure does not stop the others.
     """
     with one_sentence(debug, limited=True):
-        if best_effort and (size or slices):
-            raise typer.BadParameter("--best-effort cannot be used with --size or --slices")
-        if preview and (size or slices or best_effort):
-            raise typer.BadParameter("--preview cannot be used with --size, --slices or --best-effort")
-        if crop and (size or preview or best_effort):
-            raise typer.BadParameter("--crop cannot be used with --size, --preview or --best-effort")
-        several = is_batch(sources) or as_json or ray
-        for option, is_given in (("--preview", preview), ("--best-effort", best_effort), ("--crop", crop)):
-            if is_given and several:
-                raise typer.BadParameter(f"{option} takes one file at a time")
+        several = bool(is_batch(sources) or as_json or ray)
+        small = {"--size": size is not None, "--slices": slices is not None}
+        parts = {"--preview": preview, "--best-effort": best_effort, "--crop": crop is not None}
+        _require_one_way({name for name, given in {**small, **parts}.items() if given}, several=several)
+        if several and format:
+            writable_format(format)  # before anything is searched for
+        how = Decoding(
+            format, device.value, max_pixels, force, size, slices, best_effort, backend.value, window_of(crop), model,
+            output_quality,
+        )  # fmt: skip
         if several:
-            kind = writable_format(format) if format else None
-            how = Decoding(kind, device.value, max_pixels, force, size, slices, backend=backend.value)
             _decode_many(sources, output, how, recursive=recursive, jobs=jobs, ray=ray, as_json=as_json, quiet=quiet)
         elif preview:
-            _show_preview(sources[0], output, Decoding(format, max_pixels=max_pixels, force=force), quiet=quiet)
+            _show_preview(sources[0], output, how, quiet=quiet)
         else:
-            part = window_of(crop)
-            how = Decoding(format, device.value, max_pixels, force, size, slices, best_effort, backend.value, part)
             _decode_one(sources[0], output, how, quiet=quiet)
+
+
+def _require_one_way(given: set[str], *, several: bool) -> None:
+    """Wrong usage for options that exclude each other, and for those that several files cannot have."""
+    for option, others in _EXCLUDES.items():
+        if option in given and given & set(others):
+            named = f"{', '.join(others[:-1])} or {others[-1]}"
+            raise typer.BadParameter(f"{option} cannot be used with {named}")
+    for option in ("--preview", "--best-effort", "--crop"):
+        if option in given and several:
+            raise typer.BadParameter(f"{option} takes one file at a time, without --json and --ray")
 
 
 def _decode_many(
@@ -122,7 +143,7 @@ def _decode_many(
 ) -> None:
     found = many.planned(sources, output, _suffix(how), lambda: {".feds"}, recursive=recursive, force=how.force)
     kind = how.format or ("" if is_batch(sources) else found.tasks[0].target.suffix) or "png"
-    how = replace(how, format=writable_format(kind))
+    how = replace(how, format=_format_of(kind, how))
     many.show(found, how, ray=ray, jobs=jobs, as_json=as_json, quiet=quiet)
 
 
@@ -130,21 +151,21 @@ def _decode_one(source: Path, output: Place | None, how: Decoding, *, quiet: boo
     name, data = name_of(source), read_feds(source)
     found = how.unpack(data, name=name)
     target = writable_path(source, output, _suffix(how), force=how.force)
-    kind = writable_format(how.format or target.suffix or "png")
+    kind = _format_of(target.suffix or "png", how)
     from .. import images
-    from ..codec.model import model_by_fingerprint
+    from ..codec.model import model_of_file
     from ..codec.single import decode_one
 
     file = found.file if isinstance(found, Salvage) else found
     header = file.header
-    network = model_by_fingerprint(header.fingerprint, how.device, backend=how.backend, name=name)
+    network = model_of_file(header.fingerprint, how.model, how.device, backend=how.backend, name=name)
     with shown_progress(header.width * header.height, quiet) as progress:
         decoded = decode_one(found, network, how, name=name, progress=progress)
     for sentence in images.not_kept(decoded.picture, kind):
         say(f"feds: {name_of(target, 'output')}: {sentence}", quiet)
     write_output(
         target,
-        images.picture_bytes(decoded.picture, kind, name=name_of(target, "output")),
+        images.picture_bytes(decoded.picture, kind, quality=how.quality, name=name_of(target, "output")),
         force=how.force,
         place=output,
     )
@@ -162,11 +183,24 @@ def _show_preview(source: Path, output: Place | None, how: Decoding, *, quiet: b
     from .. import images
     from ..codec.beside import preview_of
 
-    picture, kind = preview_of(file, name=name), writable_format(how.format or target.suffix or "png")
-    write_output(
-        target, images.picture_bytes(picture, kind, name=name_of(target, "output")), force=how.force, place=output
+    picture, kind, shown = (
+        preview_of(file, name=name),
+        _format_of(target.suffix or "png", how),
+        name_of(target, "output"),
     )
-    say(f"{name_of(target, 'output')}: {printing.preview_line(file.header, picture)}", quiet)
+    made = images.picture_bytes(picture, kind, quality=how.quality, name=shown)
+    write_output(target, made, force=how.force, place=output)
+    say(f"{shown}: {printing.preview_line(file.header, picture)}", quiet)
+
+
+def _format_of(suffix: str, how: Decoding) -> str:
+    """The format of a picture: --format, else that of its suffix. Wrong usage if it has no quality but one is given."""
+    from ..images import LOSSY_SUFFIXES
+
+    kind = writable_format(how.format or suffix)
+    if how.quality is not None and (dotted := f".{kind.lower().removeprefix('.')}") not in LOSSY_SUFFIXES:
+        raise typer.BadParameter(f"--output-quality is for {' '.join(LOSSY_SUFFIXES)}, found {dotted}")
+    return kind
 
 
 def _suffix(how: Decoding) -> str:

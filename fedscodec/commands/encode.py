@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -76,6 +76,9 @@ def encode(
     stream_checks: StreamChecks = None,
     preview: Preview = None,
     recursive: Recursive = False,
+    keep_suffix: Annotated[
+        bool, typer.Option("--keep-suffix", help="Name results photo.jpg.feds, not photo.feds.")
+    ] = False,
     jobs: Jobs = None,
     ray: OnRay = None,
     as_json: AsJson = False,
@@ -100,30 +103,22 @@ def encode(
             backend=backend.value,
         )  # fmt: skip
         if is_batch(sources) or as_json or ray:
-            _encode_many(sources, output, how, recursive=recursive, jobs=jobs, ray=ray, as_json=as_json, quiet=quiet)
+            found = many.planned(
+                sources, output, ".feds", _picture_suffixes, recursive=recursive, force=force, keep=keep_suffix
+            )
+            many.show(found, how, ray=ray, jobs=jobs, as_json=as_json, quiet=quiet)
         else:
-            _encode_one(sources[0], output, how, quiet=quiet)
+            _encode_one(sources[0], output, how, keep=keep_suffix, quiet=quiet)
 
 
-def _encode_many(
-    sources: list[Path],
-    output: Place | None,
-    how: Encoding,
-    *,
-    recursive: bool,
-    jobs: int | None,
-    ray: str | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    from ..images import picture_suffixes
+def _picture_suffixes() -> Collection[str]:
+    from ..images import picture_suffixes  # which loads Pillow
 
-    found = many.planned(sources, output, ".feds", picture_suffixes, recursive=recursive, force=how.force)
-    many.show(found, how, ray=ray, jobs=jobs, as_json=as_json, quiet=quiet)
+    return picture_suffixes()
 
 
-def _encode_one(source: Path, output: Place | None, how: Encoding, *, quiet: bool) -> None:
-    target, name = writable_path(source, output, ".feds", force=how.force), name_of(source)
+def _encode_one(source: Path, output: Place | None, how: Encoding, *, keep: bool, quiet: bool) -> None:
+    target, name = writable_path(source, output, ".feds", force=how.force, keep=keep), name_of(source)
     from ..images import read_picture, stripped  # before torch, so that mistakes are found before its slow import
 
     picture = read_picture(stream_or_path(source), name=name, max_pixels=how.max_pixels)

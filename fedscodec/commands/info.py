@@ -10,7 +10,7 @@ import typer
 
 from ..errors import FedsError
 from ..fileformat import FedsFile, unpack
-from ..files.inputs import expanded
+from ..files.inputs import feds_files
 from ..files.standard import require_output
 from . import printing
 from .failures import one_sentence
@@ -34,7 +34,7 @@ def info(
     A file that is damaged or missing does not stop the others. The exit code is then 1.
     """
     with one_sentence(debug):
-        files = expanded(sources)
+        files = feds_files(sources)
         read = _in_json(files) if as_json else _in_words(files)
         if read < len(files):
             raise typer.Exit(1)

@@ -41,17 +41,18 @@ def planned(
     *,
     recursive: bool,
     force: bool,
+    keep: bool = False,
 ) -> Plan:
     """The tasks of a command. One file goes where it goes without --json and --ray, several go to a folder."""
     if not is_batch(sources):
         if STANDARD in (sources[0], output.path if output else None):
             raise typer.BadParameter("- cannot be used with --json or --ray")
-        return Plan([Task(sources[0], writable_path(sources[0], output, suffix, force=force))])
+        return Plan([Task(sources[0], writable_path(sources[0], output, suffix, force=force, keep=keep))])
     if STANDARD in sources or (output is not None and output.path == STANDARD):
         raise typer.BadParameter("- cannot be used with several files")
     if output is not None and output.path.exists() and not output.path.is_dir():
         raise OutputError(f"{name_of(output.path)}: is a file, expected a folder for several outputs")
-    found = plan(sources, output.path if output else None, suffix, wanted(), recursive=recursive)
+    found = plan(sources, output.path if output else None, suffix, wanted(), recursive=recursive, keep=keep)
     any_work = any(not task.fault for task in found.tasks)
     if any_work and output is not None and not output.is_folder and _names_a_file(output.path):
         name = name_of(output.path)

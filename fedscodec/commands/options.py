@@ -71,6 +71,14 @@ ModelName = Annotated[
         autocompletion=lambda incomplete: model_names(incomplete),
     ),
 ]
+DecodingModel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Network or weights file that wrote the file. [default: the installed one that it names]",
+        autocompletion=lambda incomplete: model_names(incomplete),
+    ),
+]
 Quality = Annotated[
     float | None,
     typer.Option(
@@ -122,7 +130,8 @@ OnRay = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, and a total.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")]
 FedsFiles = Annotated[
-    list[Path], typer.Argument(readable=False, metavar="FILE...", help=".feds files; - for standard input.")
+    list[Path],
+    typer.Argument(readable=False, metavar="FILE...", help=".feds files or folders of them; - for standard input."),
 ]
 
 

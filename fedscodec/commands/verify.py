@@ -11,11 +11,11 @@ import typer
 
 from ..errors import FedsError
 from ..fileformat import DEFAULT_MAX_PIXELS
-from ..files.inputs import expanded
+from ..files.inputs import feds_files
 from ..files.standard import require_output
 from . import printing
 from .failures import one_sentence
-from .options import Backend, Debug, Device, FedsFiles, MaxPixels, OnBackend, OnDevice, Quiet, examples
+from .options import Backend, Debug, DecodingModel, Device, FedsFiles, MaxPixels, OnBackend, OnDevice, Quiet, examples
 from .streams import json_lines, json_name_of, name_of, read_feds, tell
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = examples(
     "feds verify photo.feds",
-    "feds verify --quiet archive/*.feds && echo all OK",
+    "feds verify --quiet archive/ && echo all OK",
     "feds verify --json *.feds > here.jsonl",
 )
 
@@ -32,6 +32,7 @@ EXAMPLES = examples(
 def verify(
     sources: FedsFiles,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    model: DecodingModel = None,
     device: OnDevice = Device.AUTO,
     backend: OnBackend = Backend.AUTO,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
@@ -44,7 +45,7 @@ def verify(
     also prints the SHA-256 of the symbols, which is the same on every machine.
     """
     with one_sentence(debug, limited=True):
-        verdicts = _verdicts(expanded(sources), _models(device.value, backend.value), max_pixels)
+        verdicts = _verdicts(feds_files(sources), _models(model, device.value, backend.value), max_pixels)
         sound = _in_json(verdicts) if as_json else _in_words(verdicts, quiet)
         if not sound:
             raise typer.Exit(1)
@@ -75,15 +76,15 @@ def _verdicts(sources: list[Path], model_of: ModelOf, max_pixels: int) -> Iterat
         yield source, _verdict(source, model_of, max_pixels)
 
 
-def _models(device: str, backend: str) -> ModelOf:
+def _models(given: str | None, device: str, backend: str) -> ModelOf:
     """Load every network that the files need, once."""
     loaded: dict[bytes, Model] = {}
 
     def model_of(fingerprint: bytes, name: str) -> Model:
-        from ..codec.model import model_by_fingerprint
+        from ..codec.model import model_of_file
 
         if fingerprint not in loaded:
-            loaded[fingerprint] = model_by_fingerprint(fingerprint, device, backend=backend, name=name)
+            loaded[fingerprint] = model_of_file(fingerprint, given, device, backend=backend, name=name)
         return loaded[fingerprint]
 
     return model_of

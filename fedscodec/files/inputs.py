@@ -48,6 +48,28 @@ def expanded(paths: Iterable[Path]) -> list[Path]:
     return [path for given, matches in found for path in (map(Path, matches) if matches else [given])]
 
 
+def feds_files(paths: Iterable[Path]) -> list[Path]:
+    """The paths, with every .feds file below a folder in its place. Hidden files and links to folders are left out.
+
+    Raises FedsError for a folder that cannot be read or holds none.
+    """
+    return [file for path in expanded(paths) for file in (_below(path) if path.is_dir() else [path])]
+
+
+def _below(folder: Path) -> list[Path]:
+    def refuse(error: OSError) -> None:
+        raise FedsError(f"{name_of(Path(os.fsdecode(error.filename)))}: cannot be read ({error.strerror})") from error
+
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        seen = (name for name in sorted(names) if name.lower().endswith(".feds") and not name.startswith("."))
+        found += [Path(place, name) for name in seen]
+    if not found:
+        raise FedsError(f"{name_of(folder)}: expected a file or a folder with .feds files, found a folder without")
+    return found
+
+
 def is_stream(path: Path) -> bool:
     """Whether no result can be written beside a path: -, a pipe (<(command), /dev/stdin), a device."""
     if path == STANDARD:

@@ -69,11 +69,16 @@ class Place:
                 self.path.mkdir(parents=True, exist_ok=True)
 
 
-def output_path(source: Path, output: Place | None, suffix: str) -> Path:
+def result_name(source: Path, suffix: str, *, keep: bool = False) -> str:
+    """The name of the result of `source`: with another suffix, or (keep) with one more."""
+    return f"{source.name if keep else source.stem}{suffix}"
+
+
+def output_path(source: Path, output: Place | None, suffix: str, *, keep: bool = False) -> Path:
     """Where the result of `source` goes: to `output` if given, to standard output from a stream, else beside the
-    source.
+    source. keep: as in `result_name`.
     """
-    name = f"{source.stem}{suffix}"
+    name = result_name(source, suffix, keep=keep)
     if output is None:
         return STANDARD if is_stream(source) else source.parent / name
     if output.is_folder and is_stream(source):
@@ -81,9 +86,9 @@ def output_path(source: Path, output: Place | None, suffix: str) -> Path:
     return output.of(name)
 
 
-def writable_path(source: Path, output: Place | None, suffix: str, *, force: bool = False) -> Path:
+def writable_path(source: Path, output: Place | None, suffix: str, *, force: bool = False, keep: bool = False) -> Path:
     """The `output_path`, after checking that it can be written (see `require_writable`)."""
-    target = output_path(source, output, suffix)
+    target = output_path(source, output, suffix, keep=keep)
     made = output is not None and output.ends_in_slash
     require_writable(target, force=force, source=source, folder_is_made=made)
     return target

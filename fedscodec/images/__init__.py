@@ -2,7 +2,7 @@
 
 reading       what Pillow opens → Picture         account     what a picture had, and what is told of it
 writing       Picture → files, Pillow images      samples     8 bits out of any depth
-tensors       Picture ↔ float tensors             resizing    pictures in other sizes
+tensors       arrays → Picture ↔ float tensors    resizing    pictures in other sizes
 containers/   which reader takes a file, and what a file has beside its pixels, a module a format
 metadata/     Exif and XMP, and what becomes them
 colour/       curves, primaries and profiles      alpha/      transparency
@@ -15,16 +15,17 @@ from .colour.icc import is_for_colour
 from .colour.profiles import means_srgb, srgb_profile, stripped
 from .containers.kinds import picture_suffixes
 from .containers.whole import size_if_whole
-from .picture import Picture, from_array
+from .picture import Picture
 from .planes import pack_alpha, pack_pixels, unpack_alpha, unpack_pixels
 from .reading import Beside, expected_pixels, read_beside, read_picture
 from .resizing import resize, resized
-from .tensors import crop, from_tensor, pad, pixels_of, region, to_tensor
+from .tensors import crop, from_array, from_tensor, pad, pixels_of, region, to_tensor
 from .thumbnails import pack_thumbnail, unpack_thumbnail
 from .window import Window
-from .writing import WRITABLE_SUFFIXES, not_kept, picture_bytes, to_pil
+from .writing import LOSSY_SUFFIXES, WRITABLE_SUFFIXES, not_kept, picture_bytes, to_pil
 
 __all__ = [
+    "LOSSY_SUFFIXES",
     "WRITABLE_SUFFIXES",
     "Beside",
     "Picture",

@@ -53,25 +53,6 @@ def _require(name: str, found: object, expected: tuple[int | None, ...]) -> None
         raise ImageError(f"{name}: expected uint8 samples [{sides}], no side 0, found {dtype} {list(shape)}")
 
 
-def from_array(array: NDArray[np.uint8]) -> Picture:
-    """A picture of uint8 samples [H, W, 3], not copied, or [H, W], which is grey. Raises ImageError for others.
-
-    Transparent pictures come from `read_picture`, as Pillow images of mode RGBA or LA.
-    """
-    if isinstance(array, np.ma.MaskedArray):
-        raise ImageError("the array: expected samples without a mask, found a masked array; array.filled(0) gives some")
-    array = np.asarray(array) if isinstance(array, np.ndarray) else array  # of its subclasses, too
-    shape, dtype = np.shape(array), getattr(array, "dtype", type(array).__name__)
-    if not isinstance(array, np.ndarray) or dtype != np.uint8:
-        hint = "; floats in 0..1 become uint8 by np.floor(array * 255 + 0.5)" if "float" in str(dtype) else ""
-        raise ImageError(f"the array: expected a numpy array of uint8, found {dtype}{hint}")
-    if 0 in shape or len(shape) not in (2, 3) or shape[2:] not in ((), (3,)):
-        raise ImageError(f"the array: expected shape [H, W, 3] or [H, W], no side 0, found {list(shape)}")
-    if len(shape) == 2:
-        return Picture(np.repeat(array[:, :, None], 3, axis=2), grey=True)
-    return Picture(array, is_neutral(array))
-
-
 def is_neutral(pixels: NDArray[np.uint8]) -> bool:
     """Whether red, green and blue [H, W, 3] are equal everywhere; for most pictures a few rows are enough to tell."""
     return all(

@@ -56,7 +56,8 @@ def read_picture(
     image; b"" drops one. Raises ImageError if there is no valid picture, and TooLargeError, before decoding pixels, if
     there are more than `max_pixels` (None: no limit).
     """
-    name = name or str(source if isinstance(source, str | PathLike) else getattr(source, "name", "the picture"))
+    own = source if isinstance(source, str | PathLike) else getattr(source, "name", None)
+    name = name or ("the picture" if own is None else str(own))
     if not isinstance(source, Image.Image | str | PathLike | bytes) and not callable(getattr(source, "read", None)):
         kind = type(source).__name__
         raise ImageError(f"{name}: expected a path, bytes, an open binary file or a Pillow image, found {kind}")
@@ -147,6 +148,7 @@ class _Opened:
             return cls(again(), contents, again)
         image = identify(stream, max_pixels)
         _require_size(image.size, max_pixels)
+        tiff.require_whole(getattr(image, "tag_v2", {}) if image.format == "TIFF" else {})
         at = stream.tell()
         try:
             contents = _inspected(stream, image, start)

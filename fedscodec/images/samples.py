@@ -294,7 +294,7 @@ def _require_range(values: NDArray[Any], image: Image.Image, scale: Scale) -> No
     top = max(scale.white, scale.black)
     if not (low >= 0 and high <= top):  # in this order, as NaN passes no comparison
         raise ImageError(f"expected samples from 0 to {top:.10g} in mode {image.mode}, found {low} to {high}")
-    if scale.bits == 32 and values.dtype.kind != "f" and high <= 65535 < top and high > 0:
+    if scale.bits == 32 and values.dtype.kind != "f" and 0 < high < top / 256:  # which would be all black
         raise ImageError(f"expected 32-bit samples up to {top:.0f}, found {low} to {high}: save it with 16 bits")
 
 

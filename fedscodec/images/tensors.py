@@ -1,17 +1,46 @@
-"""Convert pictures to tensors and back; torch is imported only when needed."""
+"""Make pictures of arrays, and convert them to tensors and back; torch is imported only when needed."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ..errors import ImageError
-from .picture import Picture
+from .alpha.transparency import straight
+from .picture import Picture, is_neutral
 
 if TYPE_CHECKING:
     import torch
+
+
+def from_array(array: NDArray[np.uint8]) -> Picture:
+    """A picture of uint8 samples [H, W, 3], not copied, or [H, W] or [H, W, 1], which is grey.
+
+    A fourth channel, or a second one beside grey, is alpha. Raises ImageError for other arrays.
+    """
+    if isinstance(array, np.ma.MaskedArray):
+        raise ImageError("the array: expected samples without a mask, found a masked array; array.filled(0) gives some")
+    array = np.asarray(array) if isinstance(array, np.ndarray) else array  # of its subclasses, too
+    shape, dtype = np.shape(array), getattr(array, "dtype", type(array).__name__)
+    if not isinstance(array, np.ndarray) or dtype != np.uint8:
+        hint = "; floats in 0..1 become uint8 by np.floor(array * 255 + 0.5)" if "float" in str(dtype) else ""
+        raise ImageError(f"the array: expected a numpy array of uint8, found {dtype}{hint}")
+    if 0 in shape or len(shape) not in (2, 3) or shape[2:] not in ((), (1,), (2,), (3,), (4,)):
+        hint = "; np.moveaxis(array, 0, -1) puts channels last" if len(shape) == 3 and shape[0] in (1, 3, 4) else ""
+        raise ImageError(
+            f"the array: expected shape [H, W, C] with 1 to 4 channels or [H, W], no side 0, found {list(shape)}{hint}"
+        )
+    if shape[2:] in ((2,), (4,)):
+        colours, alpha = straight(Image.fromarray(np.ascontiguousarray(array)))
+        picture = from_array(np.asarray(colours))
+        return picture if alpha is None else replace(picture, alpha=np.asarray(alpha))
+    if shape[2:] == (3,):
+        return Picture(array, is_neutral(array))
+    return Picture(np.repeat(array.reshape(*shape[:2], 1), 3, axis=2), grey=True)
 
 
 def to_tensor(picture: Picture) -> torch.Tensor:

@@ -43,6 +43,9 @@ _MOST_DPI_OF_JPEG = 2**16
 _HEAD_OF_PNG = 33  # bytes of the signature and IHDR
 _TEXT_OF_PNG = 2**20  # what readers of PNG take
 WRITABLE_SUFFIXES = tuple(sorted((*_WRITERS, *_ALIASES)))
+LOSSY_SUFFIXES = (".jpg", ".jpeg", ".webp", ".avif")
+"""Those of formats that a quality can be given for."""
+_AT_A_QUALITY: dict[str, dict[str, Any]] = {"JPEG": {}, "WEBP": {"method": 4}, "AVIF": {"speed": 6}}
 
 
 def to_pil(picture: Picture) -> Image.Image:
@@ -63,16 +66,24 @@ def is_written_grey(picture: Picture) -> bool:
     return picture.grey and not (picture.icc and is_for_colour(picture.icc))
 
 
-def picture_bytes(picture: Picture, format: str = "png", *, name: str = "the picture") -> bytes:
+def picture_bytes(
+    picture: Picture, format: str = "png", *, quality: int | None = None, name: str = "the picture"
+) -> bytes:
     """Encode a picture as a file of `format`: one of WRITABLE_SUFFIXES, with or without the dot.
 
-    Includes ICC, Exif, XMP and alpha if the format has them (see `not_kept`). JPEG and AVIF are lossy. Raises
-    OutputError, about `name`, for an unknown format and for a picture that the format cannot hold.
+    Includes ICC, Exif, XMP and alpha if the format has them (see `not_kept`). JPEG and AVIF are lossy, at quality 95;
+    with `quality` from 1 to 100 WebP is, too. Raises OutputError, about `name`, for an unknown format, for a quality of
+    another format, and for a picture that the format cannot hold.
     """
     suffix = f".{format.lower().removeprefix('.')}"
     if suffix not in WRITABLE_SUFFIXES:
         raise OutputError(f"{name}: expected a suffix among {' '.join(WRITABLE_SUFFIXES)}, found {suffix}")
     kind, options = _WRITERS[_ALIASES.get(suffix, suffix)]
+    if quality is not None:
+        if suffix not in LOSSY_SUFFIXES:
+            expected = " ".join(LOSSY_SUFFIXES)
+            raise OutputError(f"{name}: {suffix} is without loss, expected one of {expected} for a quality")
+        options = {**_AT_A_QUALITY[kind], "quality": quality}
     if suffix == ".pgm" and not picture.grey:
         raise OutputError(f"{name}: is a picture of colours, and .pgm holds grey only; expected .ppm")
     fitted, buffer = _fitted(picture, kind, Account()), BytesIO()

@@ -7,6 +7,7 @@ from contextlib import suppress
 from os import SEEK_CUR
 from typing import Any, BinaryIO
 
+from ...errors import ImageError
 from ..account import listed
 from ..metadata.directories import ENTRY, GPS, INTEROP, LONG, Directory, Entry, below, first_of, order_of, packed
 from ..metadata.directories import EXIF as EXIF_TAG
@@ -16,7 +17,7 @@ from .photoshop import read_resources
 from .streams import read_at_most
 
 _XMP, _IPTC, _PHOTOSHOP, _ICC = 700, 33723, 34377, 34675
-_MAKER_NOTE = 0x927C
+_SUBFILE_TYPE, _MAKER_NOTE = 254, 0x927C
 BIG = (b"II+\0", b"MM\0+")
 """First bytes of a BigTIFF, which has other directories."""
 _HEAD = 2**16  # in which Exif may stay where it stands
@@ -46,6 +47,13 @@ def inspect(stream: BinaryIO, tags: Any) -> Contents:
         contents.found(EXIF, block)
     take(tags, contents)
     return contents
+
+
+def require_whole(tags: Any) -> None:
+    """Raise ImageError if the first picture of a TIFF, of which Pillow has read the tags, is a copy made smaller."""
+    if tags.get(_SUBFILE_TYPE, 0) & 1:
+        found = "found a TIFF that begins with a small copy of it, as raw photographs do"
+        raise ImageError(f"expected a picture, {found}: develop it first")
 
 
 def frames_of(stream: BinaryIO) -> int:

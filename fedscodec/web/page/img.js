@@ -46,8 +46,16 @@ function addressOf(blob) {
   return url;
 }
 
+const NEAR = new IntersectionObserver((entries) => entries.forEach(({ isIntersecting, target }) => {
+  if (!isIntersecting) return;
+  NEAR.unobserve(target);
+  if (isFeds(target)) show(target);
+}), { rootMargin: "100%" }); // a screen above and below, before people scroll there
+
 function see(image) {
-  if (isFeds(image)) show(image);
+  NEAR.unobserve(image);
+  if (isFeds(image) && image.loading === "lazy") NEAR.observe(image);
+  else if (isFeds(image)) show(image);
   else if (!MADE.has(image.getAttribute("src"))) delete image.dataset.feds;
 }
 
