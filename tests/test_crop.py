@@ -164,7 +164,7 @@ def test_the_command(tmp_path, monkeypatch):
     for wrong, sentence in (
         (["--crop", "50x41"], "--crop: expected a window such as 320x240+100+0, found 50x41"),
         (["--crop", "1x1+0+0", "--size", "9"], "--crop cannot be used with --size, --preview or --best-effort"),
-        (["b.feds", "--crop", "1x1+0+0"], "--crop takes one file at a time"),
+        (["b.feds", "--crop", "1x1+0+0"], "--crop takes one file at a time, without --json and --ray"),
     ):
         code, out, err = told(feds("decode", "a.feds", *wrong, "-o", "new.png"))
         assert (code, out, err.splitlines()[-1]) == (2, b"", f"Error: Invalid value: {sentence}")

@@ -102,9 +102,8 @@ def decode(
     """
     with one_sentence(debug, limited=True):
         several = bool(is_batch(sources) or as_json or ray)
-        small = {"--size": size is not None, "--slices": slices is not None}
-        parts = {"--preview": preview, "--best-effort": best_effort, "--crop": crop is not None}
-        _require_one_way({name for name, given in {**small, **parts}.items() if given}, several=several)
+        ways = (("size", size), ("slices", slices), ("preview", preview), ("best-effort", best_effort), ("crop", crop))
+        _require_one_way({f"--{name}" for name, given in ways if given}, several=several)
         if several and format:
             writable_format(format)  # before anything is searched for
         how = Decoding(
