@@ -66,7 +66,11 @@ class NotKeptWarning(UserWarning):
     """Something in the picture was not kept, or was kept in another form; one warning for each."""
 
 
-class LackOfMemoryWarning(UserWarning):
+class DeviceWarning(UserWarning):
+    """The work continues on another device than was meant, or in another way."""
+
+
+class LackOfMemoryWarning(DeviceWarning):
     """Memory ran out, and the work continues in a way that needs less memory and more time."""
 
 
@@ -83,6 +87,7 @@ def named(path: Path) -> Iterator[None]:
 
 _NO_MEMORY = (
     "can't allocate memory",  # torch on a CPU
+    "CUDA error: out of memory", "_STATUS_ALLOC_FAILED",  # a GPU that is full already, its libraries
     "std::bad_alloc", "Failed to allocate memory",  # ONNX Runtime
     "Cannot allocate memory",  # the system, to whoever asks for a thread or a mapping
 )  # fmt: skip

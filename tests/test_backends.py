@@ -262,6 +262,11 @@ def test_which_backend_is_chosen(monkeypatch):
         choose_backend("onnx", "auto", STUDENT, "student")
     monkeypatch.setattr("fedscodec.codec.backends._DRIVERS", (Path("/"),))  # as if a GPU were there
     assert gpu_is_wanted("auto")
+    monkeypatch.delenv("FEDS_DEVICE")
+    assert gpu_is_wanted("auto")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert not gpu_is_wanted("auto")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     monkeypatch.setenv("FEDS_DEVICE", "cpu")
     assert not gpu_is_wanted("auto")
     monkeypatch.setenv("FEDS_BACKEND", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from fedscodec import fileformat
+from fedscodec.codec import devices
 from fedscodec.codec.decoding import decode_file, decode_salvaged, reconstruct
 from fedscodec.codec.devices import choose_device, choose_precision
 from fedscodec.codec.encoding import analyse_picture, encode_analysed, encode_picture
@@ -19,7 +21,7 @@ from fedscodec.codec.outcomes import Encoded
 from fedscodec.codec.settings import Encoding
 from fedscodec.entropy import streams as stream_coders
 from fedscodec.entropy.streams import StreamReader
-from fedscodec.errors import FedsError, FormatError, TooLargeError
+from fedscodec.errors import DeviceWarning, FedsError, FormatError, TooLargeError
 from fedscodec.images import Picture
 from fedscodec.metrics.psnr import psnr
 from fedscodec.networks import tiles
@@ -361,6 +363,14 @@ def test_devices_and_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDS_DEVICE", "cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert choose_device("auto") == cpu
+    monkeypatch.delenv("FEDS_DEVICE")
+    faults = {"cuda": "CUDA error: no kernel image is available for execution on the device"}
+    monkeypatch.setattr(devices, "_fault_of", lambda name: faults.get(name, ""))
+    with pytest.raises(FedsError, match=r"^device cuda cannot be used \(CUDA error: no kernel image is available "):
+        choose_device("cuda")
+    with pytest.warns(DeviceWarning, match=r"^the GPU cannot be used \(CUDA error: no .*\), continuing on the CPU$"):
+        assert choose_device("auto") == cpu
+    assert choose_device("cuda:1") == torch.device("cuda:1")
     for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         monkeypatch.setenv("FEDS_PRECISION", name)
         assert choose_precision(cpu) == dtype
@@ -369,6 +379,26 @@ def test_devices_and_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
         choose_precision(cpu)
     monkeypatch.delenv("FEDS_PRECISION")
     assert choose_precision(cpu) in (torch.float32, torch.bfloat16)
+
+
+def test_bfloat16_only_where_a_gpu_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FEDS_PRECISION", raising=False)
+    monkeypatch.setattr(torch.cuda, "device", nullcontext)
+    for native in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, n=native: n)
+        assert choose_precision(torch.device("cuda")) == (torch.bfloat16 if native else torch.float32)
+
+
+def test_a_program_with_settings_of_its_own_changes_nothing(
+    codec: Model, encoded: Encoded, picture: MakePicture, tiny_weights: Weights
+) -> None:
+    pixels = codec.decode(encoded.data).pixels
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert encode_picture(picture(), codec, Encoding(quality=4.0)).data == encoded.data
+        assert np.array_equal(codec.decode(encoded.data).pixels, pixels)
+    with torch.device("meta"):
+        loaded = Model(tiny_weights, name="tiny", quality=4.0, device="cpu", precision=torch.float32)
+    assert np.array_equal(loaded.decode(encoded.data).pixels, pixels)
 
 
 def test_bfloat16_decodes_what_float32_encoded(

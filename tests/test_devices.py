@@ -57,10 +57,12 @@ def test_nothing_is_said_where_memory_suffices():
     assert failing({})("x", Stub("gpu", "small"), more=2) == ("x", "gpu", 2)
 
 
+GPU_FULL = RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA")
+NO_WORKSPACE = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
 ONNX_OUT = RuntimeError("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code: std::bad_alloc")
 
 
-@pytest.mark.parametrize("failure", [OUT, CPU_OUT, ONNX_OUT, MemoryError()])
+@pytest.mark.parametrize("failure", [OUT, CPU_OUT, GPU_FULL, NO_WORKSPACE, ONNX_OUT, MemoryError()])
 def test_one_way_after_the_other_with_a_word_each(failure):
     work = failing({"gpu": failure, "small": OUT})
     with pytest.warns(LackOfMemoryWarning) as words:

@@ -17,7 +17,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 # A room is a module or a folder of the package. It may import rooms of the floors below its own, and those named.
 FLOORS = [
-    {"arguments", "errors", "machine", "version"},
+    {"arguments", "constants", "errors", "machine", "version"},
     {"boxes", "fileformat", "entropy", "metrics"},
     {"images", "networks", "files"},
     {"registry", "graphs"},

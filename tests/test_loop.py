@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from training_pixels import pixels_of
 
 from fedscodec.networks.model import FedsModel
-from fedscodec.networks.spec import TINY, WindowAttention, paper_stages
+from fedscodec.networks.spec import TINY, TINY_LIGHT, WindowAttention, paper_stages
+from fedscodec.training import loop
 from fedscodec.training.crops import Crops
 from fedscodec.training.loop import Trainer
 from fedscodec.training.recipe import DECODER, FULL, LINEAR, QUANTISED, Recipe
@@ -349,6 +351,21 @@ def test_a_step_waits_for_nothing(phase):
     assert len(waits.seen) > 1  # so that the test sees what it looks for
 
 
+@pytest.mark.parametrize("metric", ["mse", "ms-ssim", "visual"])
+@pytest.mark.parametrize("phase", [LINEAR, FULL, QUANTISED, DECODER], ids=lambda phase: phase.name)
+def test_a_step_of_a_light_network_waits_for_nothing(phase, metric):
+    side = 64 if metric == "mse" else 192
+    image = F.interpolate(picture().permute(2, 0, 1)[None].float(), size=(side, side))[0].permute(1, 2, 0)
+    recipe = Recipe(batch=1, crop=side, graphics=0.0, jitter=0.0)
+    model = FedsModel(replace(TINY_LIGHT, metric=metric))
+    run = Trainer(Alone(model, recipe), Crops(pixels_of(image.to(torch.uint8)), torch.device("cpu"), 1), recipe)
+    run.enter(phase)
+    run.train_step(1.0)
+    with Waits() as waits:
+        run.train_step(1.0)
+    assert waits.seen == []
+
+
 def test_compiled_transforms_train_as_they_are(monkeypatch):
     compiled = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **more: compiled.append(type(module).__name__))
@@ -357,6 +374,35 @@ def test_compiled_transforms_train_as_they_are(monkeypatch):
     assert compiled == ["Analysis", "Synthesis"]
     figures = run.train_step(1.0)
     assert torch.equal(figures, trainer().train_step(1.0))  # the trial changed nothing
+
+
+def test_a_trial_has_the_settings_of_the_steps(monkeypatch):
+    entered = []
+
+    @contextmanager
+    def noted(device):
+        entered.append("in")
+        yield
+        entered.append("out")
+
+    monkeypatch.setattr(loop, "quick_arithmetic", noted)
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **more: None)
+    run = trainer(compile=True)
+    real = run.stage.forward
+    monkeypatch.setattr(run.stage, "forward", lambda *given: entered.append("step") or real(*given))
+    assert run.compile() is None
+    assert entered == ["in", "step", "out"]
+
+
+def test_other_crops_follow_a_run_on_another_kind_of_device():
+    run = trainer()
+    run.train_step(1.0)
+    state = run.state()
+    taken, again = trainer(), trainer()
+    taken.take(state)
+    assert torch.equal(taken.crops.generator.get_state(), run.crops.generator.get_state())
+    again.take({**state, "draws": torch.zeros(3, dtype=torch.uint8)})
+    assert again.crops.generator.initial_seed() == 2  # its seed, and the step
 
 
 def test_a_failed_compilation_is_reported_and_the_network_runs_uncompiled(monkeypatch):

@@ -279,6 +279,7 @@ def test_a_branch_falls_from_a_trajectory(checkpoint, photos, tmp_path):
     words = read_weights(out).metadata
     recipe = json.loads(words["recipe"])
     assert (recipe["batch"], recipe["crop"], recipe["decay_from"], recipe["warm_up"]) == (2, 64, 0.0, 0.0)
+    assert (recipe["compile"], recipe["precision"]) == (False, "auto")  # of this device, not of that run's
     assert (words["steps"], words["start"]) == ("6", "mine.state.safetensors")  # three of them of the trajectory
     assert int(words["pixels"]) == 6 * 2 * 64 * 64
     assert source.read_bytes() == before

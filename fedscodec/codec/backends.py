@@ -58,7 +58,8 @@ def gpu_is_wanted(device: str) -> bool:
     """Whether a device is a GPU; "auto" is one if a GPU is present and $FEDS_DEVICE does not say otherwise."""
     device = asked_device(device)
     if device == "auto":
-        return any(path.exists() for path in _DRIVERS) and has_torch()
+        hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+        return not hidden and any(path.exists() for path in _DRIVERS) and has_torch()
     return device != "cpu"
 
 

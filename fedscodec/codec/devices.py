@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
-from ..errors import FedsError, LackOfMemoryWarning, is_lack_of_memory
+from ..errors import DeviceWarning, FedsError, LackOfMemoryWarning, is_lack_of_memory
 from .threads import loaded_torch
 
 if TYPE_CHECKING:  # which takes seconds to load, and is not needed with another backend
@@ -41,12 +42,34 @@ def choose_device(name: str = "auto") -> torch.device:
 
     name = asked_device(name)
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name not in ("cpu", "cuda") and not str(name).startswith("cuda:"):
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        if fault := _fault_of("cuda"):
+            warnings.warn(f"the GPU cannot be used ({fault}), continuing on the CPU", DeviceWarning, stacklevel=2)
+        return torch.device("cpu" if fault else "cuda")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", str(name)):
         raise FedsError(f"device must be auto, cpu or cuda, found {name}")
-    if name != "cpu" and not torch.cuda.is_available():
+    if name == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
         raise FedsError(f"device {name} was asked for, but torch finds no CUDA device here")
+    if fault := _fault_of(name):
+        raise FedsError(f"device {name} cannot be used ({fault})")
     return torch.device(name)
+
+
+@functools.cache
+def _fault_of(name: str) -> str:
+    """Why a GPU cannot be used: this torch has no kernels for it, or another process keeps it for itself; or ""."""
+    import torch
+
+    try:
+        (torch.zeros(1, device=name) + 1).item()
+    except RuntimeError as failure:
+        if is_lack_of_memory(failure):
+            raise
+        return str(failure).strip().partition("\n")[0]
+    return ""
 
 
 def choose_precision(device: torch.device) -> torch.dtype:
@@ -59,7 +82,9 @@ def choose_precision(device: torch.device) -> torch.dtype:
             raise FedsError(f"FEDS_PRECISION must be float32 or bfloat16, found {wanted}")
         return torch.bfloat16 if wanted == "bfloat16" else torch.float32
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        with torch.cuda.device(device):
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native else torch.float32
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     fast = any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
     return torch.bfloat16 if fast else torch.float32

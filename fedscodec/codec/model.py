@@ -51,10 +51,11 @@ class Model:
         self._describe(weights, name, quality)
         self.device: Any = choose_device(device)
         self.precision: Any = precision or choose_precision(self.device)
-        self.transforms = float_transforms(weights)
-        del self.transforms.float_side  # never leaves the meta device; the integers stand in for it
-        self.transforms.to(self.device).to(memory_format=torch.channels_last)
-        self.side: Any = integer_side(weights).to(self.device)
+        with torch.device("cpu"):  # whatever default device a program has set
+            self.transforms = float_transforms(weights)
+            del self.transforms.float_side  # never leaves the meta device; the integers stand in for it
+            self.transforms.to(self.device).to(memory_format=torch.channels_last)
+            self.side: Any = integer_side(weights).to(self.device)
         self._weights = weights
 
     def _describe(self, weights: Weights, name: str, quality: float) -> None:

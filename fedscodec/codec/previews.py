@@ -128,8 +128,9 @@ def _read_out(y_hat: Any, slices: int, by: int, file: FedsFile, model: Model) ->
         return None
     side = 16 // by
     small = np.empty((rows * side, columns * side, 3), dtype=np.uint8)
+    seen = model.as_array(y_hat[0, :, :, :used])  # one copy from a GPU
     for row in range(rows):
-        values = _features(model.as_array(y_hat[0, row, :, :used])) @ weights
+        values = _features(seen[row]) @ weights
         squares = values.reshape(columns, side, side, 3).transpose(1, 0, 2, 3).reshape(side, -1, 3)
         squares = squares.mean(-1, keepdims=True) if file.header.grey else squares
         small[row * side : (row + 1) * side] = np.floor(squares.clip(0, 1) * 255 + 0.5)

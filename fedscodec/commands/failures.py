@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 
 import typer
 
-from ..errors import FedsError, LackOfMemoryWarning, TooLargeError, is_lack_of_memory
+from ..errors import DeviceWarning, FedsError, TooLargeError, is_lack_of_memory
 from .streams import say
 
 DAMAGED = 3
@@ -34,14 +34,13 @@ def one_sentence(debug: bool = False, *, limited: bool = False) -> Iterator[None
 
     limited: whether the command has --max-pixels.
 
-    Python's own warnings are for developers and are shown only with `debug`. The warning that memory ran out is always
-    shown.
+    Python's own warnings are for developers and are shown only with `debug`. Those about the device are always shown.
     """
     try:
         with warnings.catch_warnings():
             if not debug:
                 warnings.simplefilter("ignore")
-                warnings.filterwarnings("always", category=LackOfMemoryWarning)
+                warnings.filterwarnings("always", category=DeviceWarning)
                 warnings.showwarning = _say
             yield
             print(end="", flush=True)  # here, where a full disk or a reader that has left can still be told

@@ -60,7 +60,8 @@ class StreamWriter:
         """y float, mean in 1/unit, index: blocks of one shape → ŷ integers in 1/unit, of the type of `_y_hat`."""
         means, tables = _array(mean), tables_of(self.y_tables, part.tables)
         count = means.shape[-1]
-        flat_y, flat_mean, flat_index = (_array(x).reshape(-1, count) for x in (given(y), mean, index))
+        flat_y, flat_index = (_array(x).reshape(-1, count) for x in (given(y), index))
+        flat_mean = means.reshape(-1, count)
         symbols: np.ndarray = np.empty(flat_mean.shape, dtype=np.int16)
         for chunk in _chunks(len(symbols)):
             residual = np.divide(flat_mean[chunk], self.unit, dtype=np.float64)

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..constants import constant
 from .convolution import blurred
 from .recursive_blur import recursive_blur
 from .sizes import require_one_size
@@ -128,7 +129,7 @@ def score(original: list[Seen], distorted: Tensor, blur: Blur | None = None) -> 
     blur = blur or _blur
     norms = [_norms(a, b, blur) for a, b in zip(original, pyramid(distorted, blur), strict=True)]  # each [B, 3, 6]
     every = torch.stack(norms, 2).flatten(1)  # by channel, scale, norm and map
-    weights = every.new_tensor(_WEIGHTS[: every.shape[1]], dtype=torch.float64)
+    weights = constant(_WEIGHTS[: every.shape[1]], every, torch.float64)
     error = 0.9562382616834844 * (every.double() @ weights)
     error = 2.326765642916932 * error - 0.020884521182843837 * error**2 + 6.248496625763138e-05 * error**3
     return (100 - 10 * error.clamp_min(_TINY) ** 0.6276336467831387).float()
@@ -153,7 +154,7 @@ def _linear(x: Tensor) -> Tensor:
 
 def _xyb(linear: Tensor) -> Tensor:
     """XYB of linear light, all three shifted into 0..1, with B − Y in place of B."""
-    matrix = linear.new_tensor(_ABSORBANCE).view(3, 3, 1, 1)
+    matrix = constant(_ABSORBANCE, linear).view(3, 3, 1, 1)
     mixed = F.conv2d(linear, matrix, linear.new_full((3,), _BIAS)).clamp_min(1e-9)
     long, middle, short = (mixed ** (1 / 3) - _BIAS ** (1 / 3)).unbind(1)
     y = (long + middle) / 2

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..constants import constant
 from ..entropy.exact_sums import LIMIT, ExactIntegers, ExactSpec
 from ..entropy.fixedpoint import FINE_MEAN_UNIT, INT8_LIMIT
 from ..entropy.precision import in_float32
@@ -80,7 +81,7 @@ class ExactTwin(EntropyLayer):
         bounds = self.spec.bounds
         if self.kind != "parameters":
             return self.steps, float(bounds[0][0]), float(bounds[0][1])
-        rows = torch.tensor(bounds, dtype=out.dtype, device=out.device).repeat_interleave(len(self.steps) // 2, 0)
+        rows = constant(bounds, out).repeat_interleave(len(self.steps) // 2, 0)
         low, high = rows.unbind(1)
         return self._grouped(self.steps, out), self._grouped(low, out), self._grouped(high, out)
 
@@ -129,7 +130,7 @@ class ExactTwin(EntropyLayer):
         """The finest scale of each row that keeps its weights within int8 and its sums below 2²⁴."""
         folded, bias = (part.detach() for part in self._folded(steps))
         rows = folded.abs().flatten(1)
-        limits = torch.tensor(self.spec.limits, dtype=rows.dtype, device=rows.device)
+        limits = constant(self.spec.limits, rows)
         reach = rows.sum(1) * limits if self.kernel else rows @ limits
         furthest = (reach + bias.abs()) / (_MARGIN * LIMIT)
         return torch.maximum(rows.amax(1) / INT8_LIMIT, furthest).clamp_min(1e-12)

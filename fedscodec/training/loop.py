@@ -95,11 +95,11 @@ class Trainer:
         x = torch.zeros(share, 3, crop, crop, device=self.device).to(memory_format=torch.channels_last)
 
         def trial() -> None:
-            with self._autocast():
+            with quick_arithmetic(self.device), self._autocast():
                 self.stage(x, torch.full((share,), float(len(lambdas)), device=self.device), FULL, 1.0).loss.backward()
             self.optimizers.zero_grad()
 
-        return compile_transforms(self.model, trial)
+        return compile_transforms(self.model, trial, self.device)
 
     def run(
         self, tell: Callable[[Report], None], save: Callable[[Trainer, dict[str, Any]], None],
@@ -291,8 +291,10 @@ class Trainer:
         self.optimizers.load_state_dict(state["optimizers"], without=others)
         self.pixels, self.earlier = state["pixels"], state["earlier"] + state["step"]
         self._reported = (0, 0, self.pixels)
-        if len(state["draws"]) == len(self.crops.generator.get_state()):  # else drawn on another kind of device
+        if len(state["draws"]) == len(self.crops.generator.get_state()):
             self.crops.generator.set_state(state["draws"])
+        else:  # drawn on another kind of device: other crops than the first ones of this run, which were seen already
+            self.crops.generator.manual_seed(self.recipe.seed + state["earlier"] + state["step"])
 
 
 def _is_like(tensor: Tensor, other: Tensor | None) -> bool:

@@ -48,9 +48,10 @@ Work = Callable[[Trainer], object]
 SCHEDULE = (
     "minutes", "steps", "warm_up", "decay_from", "decay_minutes", "milestones", "crops", "crops_share", "linear_share",
     "quantised_share", "decoder_share", "free_z", "graphics", "graphics_before", "jitter", "shapes_every",
+    "compile", "precision",
 )  # fmt: skip
-"""Fields of a recipe about the schedule: with `--from` they come from the recipe, and so do those about learning from a
-teacher, if there is one; all others come from the run."""
+"""Fields of a recipe about the schedule, and about the device, which may be another: with `--from` they come from the
+recipe, and so do those about learning from a teacher, if there is one; all others come from the run."""
 
 
 class Audience(Protocol):

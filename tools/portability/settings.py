@@ -64,9 +64,9 @@ SETTINGS = [
         )
         for number in (1, 2)
     ),
-    Setting("CUDA, float32", {PRECISION: "float32"}, device="cuda"),
+    Setting("CUDA, float32", {PRECISION: "float32"}, ("threads-1", "no-tf32"), device="cuda"),
     Setting("CUDA, bfloat16", {PRECISION: "bfloat16"}, device="cuda"),
-    Setting("CUDA, backend float64", {BACKEND: "float64"}, device="cuda"),
+    Setting("CUDA, backend float64", {BACKEND: "float64"}, ("threads-1", "no-tf32"), device="cuda"),
 ]
 
 ELSEWHERE = {  # what another interpreter is asked for: the rest is the same code in the same libraries

@@ -43,6 +43,7 @@ from fedscodec.images import read_picture  # noqa: E402
 FLAGS = {
     "no-onednn": lambda: torch.backends.mkldnn.set_flags(False),
     "medium": lambda: torch.set_float32_matmul_precision("medium"),
+    "no-tf32": lambda: setattr(torch.backends.cudnn, "allow_tf32", False),  # else no float32 on a GPU
     "threads-1": lambda: torch.set_num_threads(1),
     "threads-2": lambda: torch.set_num_threads(2),
     "threads-7": lambda: torch.set_num_threads(7),
