@@ -706,6 +706,21 @@ def test_models_lists_what_is_installed():
     assert tiny[-1].endswith("tiny.safetensors")
 
 
+def test_models_as_json():
+    code, out, err = told(feds("models", "--json"))
+    found = {record["name"]: record for record in map(json.loads, out.decode().splitlines())}
+    assert (code, err) == (0, "")
+    info = registry.describe(resolve("tiny").path)
+    assert found["tiny"] == {
+        "name": "tiny", "file": str(info.path), "bytes": info.path.stat().st_size, "fingerprint": "ee506800deecf45c",
+        "metric": "mse", "lambdas": [0.0016, 0.0032, 0.0075, 0.015, 0.03, 0.045, 0.06],
+        "parameters": found["tiny"]["parameters"], "kmacs_per_pixel": found["tiny"]["kmacs_per_pixel"],
+    }  # fmt: skip
+    assert 5.9e6 < found["student"]["parameters"] < 6e6
+    assert 48 < found["student"]["kmacs_per_pixel"] < 50
+    assert told(feds("models", "--json", "--all"))[0] == 2
+
+
 def test_no_models_at_all(monkeypatch, tmp_path):
     monkeypatch.setattr(registry, "folders", lambda: [tmp_path])
     code, _, err = told(feds("models"))

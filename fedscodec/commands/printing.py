@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..bench.rounding import Row
     from ..codec.verification import Verdict
     from ..images import Picture
+    from ..networks.metadata import Counts
     from ..networks.spec import ModelSpec
     from ..registry import WeightsInfo
     from ..reports.comparison import Version
@@ -173,18 +174,37 @@ def _parts(file: FedsFile, size: int) -> dict[str, int]:
     return {"header": size - sum(parts.values()), **parts}
 
 
-def models_table(found: Iterable[WeightsInfo]) -> Table:
-    """A table of the installed networks: name, cost and path."""
+def _counts(info: WeightsInfo) -> Counts | None:
     from ..networks.metadata import counts_of
 
+    try:
+        return counts_of(info.metadata, info.spec)
+    except ModuleNotFoundError:  # of a file that does not say it; counting takes torch
+        return None
+
+
+def model_record(info: WeightsInfo) -> dict[str, object]:
+    """An installed network for --json: parameters in all, multiply-accumulates a pixel in thousands, λ of q1, q2, …"""
+    counts = _counts(info)
+    return {
+        "name": info.name,
+        "file": str(info.path),
+        "bytes": info.bytes,
+        "fingerprint": info.fingerprint,
+        "metric": info.spec.metric,
+        "lambdas": list(info.qualities),
+        "parameters": counts and counts.parameters,
+        "kmacs_per_pixel": counts and counts.kmacs_per_pixel,
+    }
+
+
+def models_table(found: Iterable[WeightsInfo]) -> Table:
+    """A table of the installed networks: name, cost and path."""
     table = new_table("name", "qualities", "lambda", "parameters", "kMAC/px", "bytes", "fingerprint", "file")
     for info in found:
         lambdas = sorted({info.qualities[0], info.qualities[-1]})
-        try:
-            counts = counts_of(info.metadata, info.spec)
-            size = f"{counts.parameters / 1e6:.2f} M", f"{counts.kmacs_per_pixel:.0f}"
-        except ModuleNotFoundError:  # of a file that does not say it; counting takes torch
-            size = "–", "–"
+        counts = _counts(info)
+        size = (f"{counts.parameters / 1e6:.2f} M", f"{counts.kmacs_per_pixel:.0f}") if counts else ("–", "–")
         table.add_row(
             info.name,
             f"q1 ... q{len(info.qualities)}" if len(info.qualities) > 1 else "q1",
