@@ -16,8 +16,9 @@ from training_pixels import pixels_of
 from fedscodec.errors import FedsError
 from fedscodec.networks.model import FedsModel
 from fedscodec.networks.spec import TINY
-from fedscodec.training import calibration, loop
+from fedscodec.training import calibration, loop, session
 from fedscodec.training.crops import Crops
+from fedscodec.training.job import Job
 from fedscodec.training.loop import Trainer
 from fedscodec.training.parallel import Team, join_team
 from fedscodec.training.recipe import Recipe
@@ -82,13 +83,32 @@ def test_two_processes_are_as_one(tmp_path, monkeypatch):
 
 def test_a_single_process_agrees_with_itself(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    team, device = join_team(torch.device("cpu"))
+    team, device = join_team("cpu")
     assert (team, device) == (Team(0, 1), torch.device("cpu"))
     assert team.leads
     assert team.agree(0.25) == (0.25,)
     assert team.part(7) == slice(0, 7)
     module = Alone(FedsModel(TINY), RECIPE)
     assert team.share(module, device) is module
+
+
+def test_one_process_decodes_into_a_cache_and_the_others_wait(monkeypatch, tmp_path):
+    order = []
+
+    class Told(Team):
+        def agree(self, *values):
+            order.append("leader done" if self.leads else "waited")
+            return values
+
+    monkeypatch.setattr(session, "read_pixels", lambda *_: order.append("read") or pixels_of(torch.zeros(64, 64, 3)))
+    for rank, cache, expected in (
+        (0, tmp_path, ["read", "leader done"]), (1, tmp_path, ["waited", "read"]), (0, None, ["read"]), (1, None, ["read"]),
+    ):  # fmt: skip
+        order.clear()
+        session._pixels(
+            Job([tmp_path], tmp_path / "a.safetensors", cache=cache), RECIPE, session.Nobody(), Told(rank, 2)
+        )
+        assert order == expected
 
 
 def test_a_batch_is_shared_evenly_or_not_at_all():
@@ -100,7 +120,7 @@ def test_a_batch_is_shared_evenly_or_not_at_all():
 def main() -> None:
     """One of the two processes: `torchrun` would start it the same way."""
     torch.set_num_threads(1)
-    team, device = join_team(torch.device("cpu"))
+    team, device = join_team("cpu")
     save_file(one_run(team, device), sys.argv[1])
     team.leave()
 

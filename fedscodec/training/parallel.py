@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..codec.devices import choose_device
 from ..errors import FedsError
 
 
@@ -109,13 +110,15 @@ class Distributed(Team):
         dist.destroy_process_group()
 
 
-def join_team(device: torch.device) -> tuple[Team, torch.device]:
+def join_team(device_name: str) -> tuple[Team, torch.device]:
     """The team that `torchrun` has set up, and this process's device; without it, a team of one."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    size, number = (int(os.environ.get(name, least)) for name, least in (("WORLD_SIZE", "1"), ("LOCAL_RANK", "0")))
+    if size > 1 and device_name != "cpu" and torch.cuda.is_available():
+        torch.cuda.set_device(number)  # before it is tried, as all processes would take memory of the first one
+    device = choose_device(device_name)
     if size == 1:
         return Team(), device
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        torch.cuda.set_device(device)
+        device = torch.device("cuda", number)
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     return Distributed(dist.get_rank(), size), device

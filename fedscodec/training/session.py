@@ -17,7 +17,6 @@ from typing import Any, Protocol
 
 import torch
 
-from ..codec.devices import choose_device
 from ..errors import FedsError, OutputError, WeightsError, is_lack_of_memory, named
 from ..metrics.table import LOSSES
 from ..networks.metadata import read_metadata
@@ -138,7 +137,7 @@ def _remove_states(job: Job) -> None:
 def _ready(job: Job, audience: Audience, work: Work | None) -> tuple[Trainer, dict[str, str]]:
     """A trainer before its first step, and what its weights files say of it; work: what workers do in place of it."""
     keep_freed_memory()
-    team, device = join_team(choose_device("cpu" if job.workers > 1 and job.device == "auto" else job.device))
+    team, device = join_team("cpu" if job.workers > 1 and job.device == "auto" else job.device)
     audience = audience if team.leads else Nobody()
     path = job.newest if job.resume else job.source
     state = _state(job, path)
@@ -148,7 +147,7 @@ def _ready(job: Job, audience: Audience, work: Work | None) -> tuple[Trainer, di
         state = _state(job, path)
     _require_network(job)
     torch.manual_seed(recipe.seed)
-    pixels = _pixels(job, recipe, audience)
+    pixels = _pixels(job, recipe, audience, team)
     if job.resume and state is not None and (before := state["words"].get("data", pixels.digest)) != pixels.digest:
         sentence = f"{path}: was trained on other pictures (data {before}, found {pixels.digest})"
         audience.say(f"{sentence}; --data, --sharpness and --halves decide which", warning=True)
@@ -320,9 +319,14 @@ def _stage(
     return stage, {**words, "teacher": taught_by.fingerprint.hex()}
 
 
-def _pixels(job: Job, recipe: Recipe, audience: Audience) -> Pixels:
+def _pixels(job: Job, recipe: Recipe, audience: Audience, team: Team) -> Pixels:
+    """The training pixels. With a cache the leader of a team decodes them, and the others then find them there."""
     reading = Reading(recipe.crop, job.sharpness, job.halves)
+    if job.cache is not None and not team.leads:
+        team.agree(0.0)  # which waits for the leader
     pixels = read_pixels(job.data, reading, job.cache, audience.reading)
+    if job.cache is not None and team.leads:
+        team.agree(0.0)
     for sentence in pixels.skipped[:20]:
         audience.say(f"skipped: {sentence}", warning=True)
     if len(pixels.skipped) > 20:
