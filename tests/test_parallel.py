@@ -102,7 +102,8 @@ def test_one_process_decodes_into_a_cache_and_the_others_wait(monkeypatch, tmp_p
 
     monkeypatch.setattr(session, "read_pixels", lambda *_: order.append("read") or pixels_of(torch.zeros(64, 64, 3)))
     for rank, cache, expected in (
-        (0, tmp_path, ["read", "leader done"]), (1, tmp_path, ["waited", "read"]), (0, None, ["read"]), (1, None, ["read"]),
+        (0, tmp_path, ["read", "leader done"]), (1, tmp_path, ["waited", "read"]),
+        (0, None, ["read"]), (1, None, ["read"]),
     ):  # fmt: skip
         order.clear()
         session._pixels(
