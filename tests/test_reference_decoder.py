@@ -7,14 +7,18 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import make_picture
+from safetensors.numpy import load_file, save_file
 
 from fedscodec.codec.exact import encode_exactly
 from fedscodec.codec.model import load_model
 from fedscodec.codec.settings import Encoding
+from fedscodec.networks.weights_file import fingerprint_of, read_weights
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "tools" / "reference"
@@ -54,6 +58,18 @@ def test_it_refuses_what_is_refused():
     run = decoder(HOSTILE / name for name in names)
     assert {Path(line.split(": ")[0]).name for line in run.stderr.splitlines()} == set(names)
     assert (run.stdout, run.returncode) == ("", 1)
+
+
+def test_it_refuses_weights_whose_tables_of_z_skip_symbols(tmp_path):
+    weights = read_weights(CONFORMANCE / "networks" / "mini-skip.safetensors")
+    path, arrays = tmp_path / "skipped.safetensors", load_file(CONFORMANCE / "networks" / "mini-skip.safetensors")
+    z = replace(weights.z_tables, skip=2)
+    arrays["tables.z.skip"] = np.array([2], np.int32)
+    words = {"fingerprint": fingerprint_of(weights.side, z, weights.y_tables, weights.spec).hex()}
+    save_file(arrays, path, {**weights.metadata, **words})
+    run = decoder([CONFORMANCE / "v1" / "photo-64x64-q1.feds"], weights=[tmp_path])
+    assert (run.stdout, run.stderr) == ("", f"{path}: expected no skipped tables for z, found 2\n")
+    assert run.returncode == 1
 
 
 @pytest.mark.parametrize("path", sorted(REFERENCE.glob("*.py")), ids=lambda path: path.name)

@@ -89,6 +89,18 @@ def test_skip_travels_with_the_tables(tiny: MakeModel, tmp_path: Path) -> None:
     assert read_weights(tmp_path / "a.safetensors").y_tables.skip == 3
 
 
+@pytest.mark.parametrize("skip", [1, 8])
+def test_tables_of_z_skip_no_symbols(skip: int, tiny_file: Path, tmp_path: Path) -> None:
+    weights = read_weights(tiny_file)
+    assert (weights.z_tables.skip, len(weights.z_tables)) == (0, 8)
+    z = replace(weights.z_tables, skip=skip)
+    words = {"fingerprint": fingerprint_of(weights.side, z, weights.y_tables, SMALL).hex()}
+    skipped = {"tables.z.skip": np.array([skip], np.int32)}
+    path = rewrite(tiny_file, tmp_path / "skipped.safetensors", words=words, **skipped)
+    with pytest.raises(WeightsError, match=rf"skipped\.safetensors: expected no skipped tables for z, found {skip}$"):
+        read_weights(path)
+
+
 # ── Fingerprints ──────────────────────────────────────────────────────────────────────────────────────────
 
 

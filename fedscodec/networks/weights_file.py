@@ -117,11 +117,13 @@ def split(arrays: Arrays, path: Path) -> dict[str, Arrays]:
 
 
 def tables(arrays: Arrays, path: Path) -> tuple[Tables, Tables]:
-    """Frequency tables of z and of y. Raises WeightsError if they are invalid."""
+    """Frequency tables of z and of y. Raises WeightsError if they are invalid, or those of z skip symbols."""
     try:
         z, y = (
             Tables.from_arrays({k[2:]: v for k, v in arrays.items() if k.startswith(which)}) for which in ("z.", "y.")
         )
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
+    if z.skip:  # a writer could not keep to it: every symbol of z has its channel's table, whatever its value
+        raise WeightsError(f"{path}: expected no skipped tables for z, found {z.skip}")
     return z, y

@@ -3,7 +3,7 @@
     python tools/reference FILE.feds... --weights FOLDER [--weights FOLDER]
 
 It was written from docs/format.md. For each file it prints the SHA-256 of the symbols (int16, little-endian, z first),
-once the checksum of the file has proved them, and exits with 1 if a file is refused.
+once the checksum of the file has proved them, and exits with 1 if a file, or a weights file, is refused.
 """
 
 from __future__ import annotations
@@ -46,7 +46,11 @@ def main() -> int:
     parser.add_argument("--weights", required=True, type=Path, metavar="FOLDER", action="append", help=where)
     asked = parser.parse_args()
     paths = [path for folder in asked.weights for path in sorted(folder.glob("*.safetensors"))]
-    known = {weights.fingerprint: weights for weights in map(Weights, paths)}
+    try:
+        known = {weights.fingerprint: weights for weights in map(Weights, paths)}
+    except RefusedError as error:
+        print(error, file=sys.stderr)
+        return 1
     refused = 0
     for path in asked.files:
         try:

@@ -33,6 +33,8 @@ class Weights:
         if self.fingerprint != metadata["fingerprint"]:
             raise RefusedError(f"{path}: its integers have the fingerprint {self.fingerprint}, which it does not say")
         self.z_tables, self.y_tables = self._tables("tables.z."), self._tables("tables.y.")
+        if self.z_tables.skip:
+            raise RefusedError(f"{path}: expected no skipped tables for z, found {self.z_tables.skip}")
 
     def of(self, prefix: str) -> dict[str, np.ndarray]:
         """The arrays whose names begin so, without that beginning, as int64."""
