@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL
+from conftest import LIGHT_SIDE, SMALL
 from safetensors.numpy import load_file, save_file
 
 from fedscodec.errors import OutputError, WeightsError
@@ -358,6 +358,10 @@ def test_a_checkpoint_that_lacks_a_part_of_its_twin_is_refused(tiny: MakeModel, 
         {"twin.prior.means": None},
         {"twin.h_s.0.steps": np.ones(7, np.float32)},
         {"twin.context_steps": np.ones((2, 16), np.float32)},
+        {"twin.h_s.0.steps": np.ones(1, np.float32)},  # which would be spread over all channels
+        {"twin.h_s.0.steps": np.ones(8, np.int8)},
+        {"twin.context_steps": np.ones(16, np.float16)},
+        {"twin.shapes": np.ones((2, 24, 1), np.float32)},
         {"twin.prior.logits": np.zeros((8, 2), np.float32)},
         {"twin.prior.more": np.zeros(1, np.float32)},
     ],
@@ -369,3 +373,51 @@ def test_a_twin_that_does_not_fit_is_refused(
     with pytest.raises(WeightsError, match="^the steps or the prior of the float twin do not fit the network: "):
         trainable(weights)
     integer_side(weights)  # to decode, no twin is needed
+
+
+NOT_FINITE = "expected finite numbers in {}, found others"
+UNSOUND = [
+    ("h_s.0.steps", np.nan, NOT_FINITE),
+    ("h_s.0.steps", np.inf, NOT_FINITE),
+    ("h_s.0.steps", 0.0, "expected steps above 0 in {}, found 0"),
+    ("h_s.0.steps", -0.5, "expected steps above 0 in {}, found -0.5"),
+    ("nets.0.first.steps", np.nan, NOT_FINITE),
+    ("shapes", np.nan, NOT_FINITE),
+    ("prior.logits", np.nan, NOT_FINITE),
+]
+
+
+@pytest.mark.parametrize("how", ["shipped", "checkpoint", "light"])
+@pytest.mark.parametrize(("name", "value", "sentence"), UNSOUND)
+def test_a_twin_with_unsound_numbers_is_refused(
+    name: str, value: float, sentence: str, how: str, tiny: MakeModel, tmp_path: Path
+) -> None:
+    model, whole = tiny(**(LIGHT_SIDE if how == "light" else {})), how == "checkpoint"
+    write_weights(tmp_path / "a.safetensors", model, {}, checkpoint=whole)
+    weights = read_weights(tmp_path / "a.safetensors")
+    values = weights.floats[f"float_side.{name}"] if whole else weights.twin[name]
+    values.flat[-1] = value
+    with pytest.raises(WeightsError, match=f"^{re.escape(sentence.format(f'float_side.{name}'))}$"):
+        trainable(weights)
+    float_transforms(weights)  # to decode, no twin is needed
+
+
+def test_context_steps_and_weights_that_steps_make_are_sound_too(tiny_file: Path) -> None:
+    weights = read_weights(tiny_file)
+    weights.twin["context_steps"][3] = 0
+    with pytest.raises(WeightsError, match=r"^expected steps above 0 in float_side\.context_steps, found 0$"):
+        trainable(weights)
+    weights = read_weights(tiny_file)
+    weights.twin["h_s.0.steps"][:] = 1e-44  # the weights behind are divided by them
+    with pytest.raises(WeightsError, match=r"^expected finite numbers in float_side\.h_s\.1\.weight, found others$"):
+        trainable(weights)
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_transforms_that_are_not_finite_are_not_trained(checkpoint: bool, tiny: MakeModel, tmp_path: Path) -> None:
+    write_weights(tmp_path / "a.safetensors", tiny(), {}, checkpoint=checkpoint)
+    weights = read_weights(tmp_path / "a.safetensors")
+    weights.floats["g_a.last.weight"].flat[5] = np.nan
+    for load in (float_transforms, trainable):
+        with pytest.raises(WeightsError, match=r"^expected finite numbers in g_a\.last\.weight, found others$"):
+            load(weights)

@@ -36,6 +36,11 @@ def array_of(arrays: Mapping[str, np.ndarray], name: str, dtype: type, shape: tu
     return torch.from_numpy(fitting_array(arrays, name, dtype, shape))
 
 
+def fill(buffer: Tensor, arrays: Mapping[str, np.ndarray], name: str) -> None:
+    """Copy a float32 array into a buffer. Raises WeightsError if it is missing or does not fit the buffer."""
+    buffer.copy_(array_of(arrays, name, np.float32, tuple(buffer.shape)))
+
+
 def _layer(name: str, twin: EntropyConv, arrays: Mapping[str, np.ndarray]) -> IntegerConv:
     shape = tuple(twin.weight.shape)
     return IntegerConv(

@@ -17,7 +17,7 @@ from ..entropy.integer import quantised_multiplier, requantise
 from ..entropy.parts import Part, assemble
 from ..errors import WeightsError
 from .arrays import Arrays
-from .integer_layers import array_of, as_integers
+from .integer_layers import array_of, as_integers, fill
 from .light_integers import (
     UP,
     LightIntegers,
@@ -157,16 +157,17 @@ class IntegerSide(nn.Module):
 def restore_twins(side: FloatSide, arrays: Mapping[str, np.ndarray], steps: Mapping[str, np.ndarray]) -> None:
     """Restore a float twin from shipped integers, so that training can continue from them.
 
-    steps: "<layer>.steps" of every layer, "context_steps" and "shapes", as from `twin_steps`.
+    steps: "<layer>.steps" of every layer, "context_steps" and "shapes", float32, as from `twin_steps`. Raises
+    WeightsError if one is missing or has another type or shape; their values are the caller's to check.
     """
     if isinstance(side, LightSide):
         restore_light(side, arrays, steps)
         return
     for name, twin in _twins(side).items():
-        twin.steps.copy_(torch.from_numpy(steps[f"{name}.steps"]))
-    side.context_steps.copy_(torch.from_numpy(steps["context_steps"]))
+        fill(twin.steps, steps, f"{name}.steps")
+    fill(side.context_steps, steps, "context_steps")
     if "shapes" in steps:  # which older files have not: theirs are Gaussian
-        side.shapes.copy_(torch.from_numpy(steps["shapes"]))
+        fill(side.shapes, steps, "shapes")
     for name, twin in named_twins(side).items():
         out_steps = twin.steps.double().repeat_interleave(twin.upsample**2)
         factor = np.ldexp(arrays[f"{name}.multiplier"].astype(np.float64), -arrays[f"{name}.shift"])

@@ -20,7 +20,7 @@ from ..entropy.parts import Part, assemble
 from .arrays import Arrays
 from .exact_nets import known_shift
 from .exact_twins import ExactTwin
-from .integer_layers import as_integers
+from .integer_layers import as_integers, fill
 from .light_side import LightSide, means_and_indexes
 from .spec import STRIDE, ModelSpec, Passes
 from .tiles import HYPER_SIDE, SLICE_SIDE, Box, run_in_tiles, tiles
@@ -46,13 +46,13 @@ def light_twins(side: LightSide) -> dict[str, ExactTwin]:
 
 
 def restore_light(side: LightSide, arrays: Mapping[str, np.ndarray], steps: Mapping[str, np.ndarray]) -> None:
-    """Restore a float twin from shipped integers; steps as from `light_steps`."""
+    """Restore a float twin from shipped integers; steps as from `light_steps`. Raises like `restore_twins`."""
     twins = light_twins(side)
     with torch.no_grad():
         for name, twin in twins.items():
-            twin.steps.copy_(torch.from_numpy(steps[f"{name}.steps"]))
+            fill(twin.steps, steps, f"{name}.steps")
         side.known_shift.copy_(torch.from_numpy(arrays["known.shift"]))
-        side.shapes.copy_(torch.from_numpy(steps["shapes"]))
+        fill(side.shapes, steps, "shapes")
     side.trace()
     for name, twin in twins.items():
         twin.restore(ExactIntegers(*(arrays[f"{name}.{key}"] for key in ExactIntegers._fields)))

@@ -95,12 +95,7 @@ def float_transforms(weights: Weights) -> FedsModel:
     Raises WeightsError if a tensor is missing, has another shape than in the spec, or is not finite.
     """
     model = _build(weights.spec)
-    state = {
-        k: torch.from_numpy(v.astype(np.float32)) for k, v in weights.floats.items() if not k.startswith("float_side.")
-    }
-    for name, values in state.items():
-        if not torch.isfinite(values).all():
-            raise WeightsError(f"expected finite numbers in {name}, found others")
+    state = _state({k: v for k, v in weights.floats.items() if not k.startswith("float_side.")})
     _load(model, state, partial=True)
     return model.eval().requires_grad_(False)
 
@@ -108,9 +103,9 @@ def float_transforms(weights: Weights) -> FedsModel:
 def trainable(weights: Weights) -> FedsModel:
     """A whole network for training: the floats of a checkpoint, or a float twin restored from shipped integers.
 
-    Raises WeightsError if something is missing or does not fit.
+    Raises WeightsError if something is missing or does not fit, a number is not finite, or a step is not above 0.
     """
-    state = {k: torch.from_numpy(v.astype(np.float32)) for k, v in weights.floats.items()}
+    state = _state(weights.floats)
     shipped = not any(k.startswith("float_side.") for k in state)
     _require_fit(_build(weights.spec), state, partial=shipped)  # on no device, so that claims cost no memory
     if shipped:
@@ -123,9 +118,30 @@ def trainable(weights: Weights) -> FedsModel:
         try:
             restore_twins(model.float_side, weights.side, steps)
             model.float_side.prior.load_state_dict(prior)
-        except (KeyError, RuntimeError) as error:
+        except (RuntimeError, WeightsError) as error:
             raise WeightsError(f"the steps or the prior of the float twin do not fit the network: {error}") from None
+        _require_sound(model.state_dict())  # steps near 0 make weights that no float32 can hold
     return model
+
+
+def _state(floats: Arrays) -> dict[str, torch.Tensor]:
+    """Floats of a weights file in float32. Raises WeightsError unless they are sound."""
+    state = {name: torch.from_numpy(values.astype(np.float32)) for name, values in floats.items()}
+    _require_sound(state)
+    return state
+
+
+def _require_sound(state: Mapping[str, torch.Tensor]) -> None:
+    """Raise WeightsError unless all numbers are finite and all steps of the float twin above 0."""
+
+    def is_step(name: str) -> bool:
+        return name.startswith("float_side.") and name.endswith("steps")
+
+    for name in sorted(state, key=is_step, reverse=True):  # first, as they make weights
+        if not torch.isfinite(state[name]).all():
+            raise WeightsError(f"expected finite numbers in {name}, found others")
+        if is_step(name) and not (state[name] > 0).all():
+            raise WeightsError(f"expected steps above 0 in {name}, found {float(state[name].min()):g}")
 
 
 def _build(spec: ModelSpec, device: str = "meta") -> FedsModel:

@@ -78,6 +78,14 @@ def loads(work: Callable[[], object]) -> bool:
     return True
 
 
+def train_on(found: weights.Weights) -> None:
+    """Make a network for training of what was read, if it is taken; AssertionError if it is not finite then."""
+    with suppress(FedsError):
+        state = weights.trainable(found).state_dict()
+        if odd := [name for name, values in state.items() if not torch.isfinite(values).all()]:
+            raise AssertionError(f"training would begin with numbers that are not finite, in {odd[0]}")
+
+
 class Weights:
     """A weights file byte by byte, read as a decoder reads it, and as training does that starts from it."""
 
@@ -88,8 +96,7 @@ class Weights:
     def __call__(self, data: bytes) -> None:
         """Read the bytes as a weights file, and code a picture with what loads."""
         found = self.read(data)
-        with suppress(FedsError):
-            weights.trainable(found)
+        train_on(found)
         loads_on_torch = loads(lambda: (weights.float_transforms(found), weights.integer_side(found)))
         if can_be_exported(found.spec) and loads_on_torch != loads(lambda: OnnxModel(found, name="fuzz", quality=1.0)):
             raise AssertionError("torch and ONNX Runtime do not load the same weights")
@@ -119,8 +126,7 @@ class Tensors(Weights):
         """The same with the file of a script."""
         found = self.read(edited(data, self.networks))
         if sum(data) % 8 == 0:
-            with suppress(FedsError):
-                weights.trainable(found)
+            train_on(found)
         model = Model(found, name="fuzz", quality=1.0, device="cpu")
         encoded = encode_picture(self.picture, model, Encoding(quality=1.0))
         readers = [model, *([OnnxModel(found, name="fuzz", quality=1.0)] if can_be_exported(found.spec) else [])]
