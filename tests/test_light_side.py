@@ -17,6 +17,7 @@ from fedscodec.entropy import exact32, exact_matmul
 from fedscodec.entropy.coders import RateEstimator
 from fedscodec.entropy.fixedpoint import quality_level
 from fedscodec.entropy.parts import Part
+from fedscodec.entropy.precision import float32_settings
 from fedscodec.entropy.streams import StreamReader, StreamWriter
 from fedscodec.entropy.tables import gaussian_tables, tables_from_probabilities
 from fedscodec.errors import WeightsError
@@ -209,6 +210,84 @@ def test_symbols_do_not_depend_on_how_torch_is_told_to_multiply(
             exact_matmul._are_wide_products_exact.cache_clear()
     assert set(rounded) == {torch.float32, torch.float64}
     assert found.streams == expected.streams
+
+
+def in_conv_precision(name: str) -> None:
+    torch.backends.mkldnn.conv.fp32_precision = name
+
+
+NEWER = pytest.mark.skipif(not hasattr(torch.backends.mkldnn, "conv"), reason="this torch has no such setting")
+
+
+@pytest.mark.parametrize(
+    ("tell", "lower", "usual"),
+    [
+        (torch.set_float32_matmul_precision, "medium", "highest"),
+        pytest.param(in_conv_precision, "bf16", "none", marks=NEWER),
+    ],
+)
+def test_symbols_do_not_depend_on_how_torch_is_told_to_convolve(
+    tell: Callable[[str], None], lower: str, usual: str, side: LightIntegers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    z, y = latents(side.spec, 7, 3, 4)
+    expected, _ = write(side, z, y)
+    plain, lowered, rounded = torch._convolution, False, list[Tensor]()
+
+    def convolve(maps: Tensor, kernels: Tensor, bias: Tensor, **how: object) -> Tensor:
+        """What torch does on a CPU that multiplies bfloat16, once it may."""
+        if lowered:
+            rounded.append(maps)
+            maps = maps.bfloat16().float()
+        return plain(maps, kernels, bias, **how)
+
+    monkeypatch.setattr(torch, "_convolution", convolve)
+    try:
+        tell(usual)
+        assert exact32.is_depthwise_exact("cpu")
+        tell(lower)
+        lowered = True
+        assert not exact32.is_depthwise_exact("cpu")  # as what was found before does not hold any more
+        tests = len(rounded)
+        assert write(side, z, y)[0].streams == expected.streams
+        assert len(rounded) == tests == 1
+        tell(usual)
+        lowered = False
+        assert exact32.is_depthwise_exact("cpu")
+    finally:
+        tell(usual)
+        exact32._is_depthwise_exact.cache_clear()
+
+
+def test_convolutions_never_use_tf32_and_leave_the_setting_alone(
+    side: LightIntegers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, allowed, settings = torch._convolution, list[object](), float32_settings()
+
+    def convolve(*maps: Tensor, **how: object) -> Tensor:
+        allowed.append(how["allow_tf32"])
+        assert float32_settings() == settings
+        return plain(*maps, **how)
+
+    monkeypatch.setattr(torch, "_convolution", convolve)
+    exact32._is_depthwise_exact.cache_clear()
+    write(side, *latents(side.spec, 7))
+    assert torch.backends.cudnn.allow_tf32  # as torch has it by default
+    assert allowed == [False] * (2 + 3 + len(side.spec.parts()))  # of the test of each kernel, and of each layer
+
+
+def test_settings_that_torch_lacks_or_cannot_tell_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = float32_settings()
+    assert found[0] == torch.get_float32_matmul_precision()
+    assert hash(found) == hash(float32_settings())
+
+    def mixed() -> str:
+        raise RuntimeError("PyTorch is checking the matmul precision, and it was set in two ways")
+
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", mixed)
+    monkeypatch.setattr(torch.backends, "cudnn", object())
+    others = float32_settings()
+    assert others[0] is None
+    assert others[1:] == tuple(None if i in (2, 3, 4) else value for i, value in enumerate(found))[1:]
 
 
 def test_planes_are_the_two_bytes_of_integers() -> None:

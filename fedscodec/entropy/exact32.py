@@ -36,7 +36,7 @@ from .exact_matmul import (
 )
 from .exact_sums import ExactIntegers, ExactSpec
 from .fixedpoint import INT8_LIMIT, RELU_LIMIT
-from .precision import in_float32
+from .precision import float32_settings, in_float32
 
 _PLANE = 256  # a wide input is 256 · hi + lo, both int8
 
@@ -170,12 +170,25 @@ def shuffled(x: Tensor) -> Tensor:
 
 def _depthwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """float32 [B, H, W, C] convolved with [C, k, k], zeros around the map, plus [C]."""
-    kernel = weight.shape[-1]
     if is_depthwise_exact(str(x.device)):
-        with in_float32(x):
-            maps = F.conv2d(x.permute(0, 3, 1, 2), weight[:, None], bias, padding=kernel // 2, groups=len(weight))
-        return maps.permute(0, 2, 3, 1).contiguous()
+        return _convolved(x, weight, bias).contiguous()
     return _by_shifts(x, weight).add_(bias)
+
+
+def _convolved(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`_depthwise` by torch's convolution, without TF32.
+
+    cuDNN uses TF32 by default, which keeps 11 bits of inputs that have 12. `F.conv2d` could be stopped from it by a
+    global setting alone, which would be another thread's too; the operation below it has an argument instead.
+    """
+    edge, cudnn = (weight.shape[-1] // 2,) * 2, torch.backends.cudnn.enabled
+    maps, kernels = x.permute(0, 3, 1, 2), weight[:, None]
+    with in_float32(x):
+        found = torch._convolution(
+            maps, kernels, bias, stride=(1, 1), padding=edge, dilation=(1, 1), transposed=False, output_padding=(0, 0),
+            groups=len(weight), benchmark=False, deterministic=False, cudnn_enabled=cudnn, allow_tf32=False,
+        )  # fmt: skip
+    return found.permute(0, 2, 3, 1)
 
 
 def _by_shifts(x: Tensor, weight: Tensor) -> Tensor:
@@ -188,19 +201,26 @@ def _by_shifts(x: Tensor, weight: Tensor) -> Tensor:
     return sums
 
 
-@functools.cache
 def is_depthwise_exact(device: str) -> bool:
-    """Whether this device's depthwise convolution is exact for sums below 2²⁴; Winograd's and FFT's would not be."""
+    """Whether this device's depthwise convolution is exact for sums below 2²⁴, as torch is set now.
+
+    Winograd's and FFT's would not be, nor one that takes inputs of bfloat16, as global settings may allow.
+    """
+    return _is_depthwise_exact(device, float32_settings())
+
+
+@functools.cache
+def _is_depthwise_exact(device: str, settings: tuple[object, ...]) -> bool:
+    """The test; it depends on the settings without reading them."""
     random = torch.Generator().manual_seed(5)
     for kernel in (3, 5):
         x = torch.randint(-2047, 2048, (1, 24, 40, 32), generator=random).float().to(device)
         weight = torch.randint(-127, 128, (32, kernel, kernel), generator=random).to(device, torch.int8)
         weight[:16] = 127
         try:
-            with in_float32(x):
-                found = F.conv2d(x.permute(0, 3, 1, 2), weight[:, None].float(), padding=kernel // 2, groups=32)
+            found = _convolved(x, weight.float(), torch.zeros(32, device=x.device))
         except RuntimeError:
             return False
-        if not torch.equal(found.permute(0, 2, 3, 1), _by_shifts(x.double(), weight.double()).float()):
+        if not torch.equal(found, _by_shifts(x.double(), weight.double()).float()):
             return False
     return True

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fedscodec.entropy.precision import in_float32
+from fedscodec.entropy.precision import float32_settings, in_float32
 from fedscodec.errors import FedsError
 
 EXACT_BACKENDS = ("int_mm", "float32", "float64")
@@ -147,7 +147,7 @@ def float32_cuts(matrix: Tensor) -> list[int]:
 
 
 def choose_exact_backend(device: torch.device) -> str:
-    """Name the fastest backend that is exact on `device` (one of BACKENDS), found once per device.
+    """Name the fastest backend that is exact on `device` (one of EXACT_BACKENDS), found once per device.
 
     The environment variable FEDS_EXACT_BACKEND overrides it. Raises FedsError if it names no backend or one
     that fails its self-test here, and for devices other than CPU and CUDA.
@@ -193,16 +193,12 @@ def are_float32_products_exact(device: torch.device) -> bool:
     Its global settings for such products, and oneDNN's variables of the environment, may allow bfloat16 inputs. These
     hold int8, and no more than 8 bits.
     """
-    try:
-        setting = torch.get_float32_matmul_precision()
-    except RuntimeError:  # set by the newer way
-        setting = ""
-    newer = getattr(torch.backends.mkldnn, "matmul", None)
-    return _are_wide_products_exact(str(device), setting, getattr(newer, "fp32_precision", ""))
+    return _are_wide_products_exact(str(device), float32_settings())
 
 
 @functools.cache
-def _are_wide_products_exact(device: str, setting: str, newer_setting: str) -> bool:
+def _are_wide_products_exact(device: str, settings: tuple[object, ...]) -> bool:
+    """The test; it depends on the settings without reading them."""
     random = torch.Generator().manual_seed(3)
     left = torch.randint(-2047, 2048, (64, 512), generator=random)
     right = torch.randint(-8, 9, (512, 192), generator=random)  # sums stay below 2**24
