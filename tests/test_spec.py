@@ -82,9 +82,21 @@ def test_attention_stays_within_bounds(field: str, most: int, value: object) -> 
         ValueError, match=f"^{field} of window attention must be a whole number from 1 to {most}, found"
     ):
         WindowAttention(**{field: value})
-    assert getattr(WindowAttention(**{field: most}), field) == most
+    assert getattr(WindowAttention(**{"heads": 1, field: most}), field) == most
     with pytest.raises(ValueError, match="^version of window attention is swin-v1 or swin-v2, found 'swin-v3'$"):
         WindowAttention(version="swin-v3")
+
+
+def test_biases_of_attention_are_limited_together() -> None:
+    assert WindowAttention(window=32, heads=4).heads * 32**4 == 2**22
+    assert WindowAttention(window=16, heads=64).heads * 16**4 == 2**22
+    for window, heads, found in ((32, 5, 5 * 2**20), (17, 64, 64 * 17**4), (32, 64, 2**26)):
+        sentence = f"^window attention has at most 4194304 biases, heads · window⁴, found {found}$"
+        with pytest.raises(ValueError, match=sentence):
+            WindowAttention(window=window, heads=heads)
+    with pytest.raises(ValueError, match="found 67108864$"):
+        ModelSpec.from_dict({"attention": {"window": 32, "heads": 64}})
+    assert VARIANTS["teacher"].stages[1].attention == WindowAttention(window=8, heads=8)  # 2**15 biases
 
 
 def test_the_least_and_the_most_that_is_possible_is_accepted() -> None:

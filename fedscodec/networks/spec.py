@@ -27,6 +27,9 @@ LAMBDAS = LOSSES["mse"].lambdas
 """λ of q1 … q7 for MSE (Sec. 5.1); loss is R + λ·255²·MSE with R in bits per pixel."""
 LEAST_LAMBDA, MOST_LAMBDA = 1e-9, 1e9
 
+MOST_BIASES = 2**22
+"""Biases of the logits of a block of window attention, float32: 16 MiB, where that of the teacher has 2¹⁵."""
+
 STRIDE = 64
 """Pictures are padded to a multiple of this: four halvings to y and two more to z."""
 
@@ -45,8 +48,10 @@ class WindowAttention:
             raise ValueError(f"version of window attention is swin-v1 or swin-v2, found {self.version!r}")
         for name, most in (("window", 32), ("heads", 64), ("blocks", 16)):
             value = getattr(self, name)
-            if type(value) is not int or not 1 <= value <= most:  # biases alone hold window⁴ · heads numbers
+            if type(value) is not int or not 1 <= value <= most:
                 raise ValueError(f"{name} of window attention must be a whole number from 1 to {most}, found {value}")
+        if (biases := self.heads * self.window**4) > MOST_BIASES:  # for which a file needs only a few numbers
+            raise ValueError(f"window attention has at most {MOST_BIASES} biases, heads · window⁴, found {biases}")
 
 
 @dataclass(frozen=True)
