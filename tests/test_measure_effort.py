@@ -76,3 +76,37 @@ def test_the_middle_of_a_picture(picture):
     whole = picture("noise", width=70, height=30)
     assert np.array_equal(TOOL.middle(whole, 40).pixels, whole.pixels[:, 15:55])
     assert TOOL.middle(whole, None).pixels is whole.pixels
+
+
+@pytest.mark.parametrize(
+    ("efforts", "sentence"),
+    [
+        (["3", "5"], "expected 0 among --efforts, as what the others are compared with, found 3 5"),
+        (["0", "10"], "argument --efforts: expected efforts in 0..9, found 10"),
+        (["-1"], "argument --efforts: expected efforts in 0..9, found -1"),
+        (["0", "many"], "argument --efforts: expected efforts in 0..9, found many"),
+    ],
+)
+def test_efforts_are_checked_before_anything_is_measured(efforts, sentence, picture, tmp_path, monkeypatch, capsys):
+    Image.fromarray(picture("waves", width=20, height=20).pixels).save(tmp_path / "a.png")
+    monkeypatch.setattr(TOOL, "measured", lambda *of: pytest.fail("measured"))
+    fixed = ["--model", "tiny", "--out", str(tmp_path / "out.json"), "--efforts", *efforts]
+    monkeypatch.setattr(sys, "argv", ["measure_effort.py", str(tmp_path / "a.png"), *fixed])
+    with pytest.raises(SystemExit) as ended:
+        TOOL.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"measure_effort.py: error: {sentence}"
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_an_effort_may_be_added_to_those_that_were_measured(picture, tmp_path, monkeypatch, capsys):
+    Image.fromarray(picture("waves", width=20, height=20).pixels).save(tmp_path / "a.png")
+    fixed = ["--model", "tiny", "--out", str(tmp_path / "out.json"), "--qualities", "2", "3", "--efforts"]
+    for effort in ("0", "1"):
+        monkeypatch.setattr(sys, "argv", ["measure_effort.py", str(tmp_path / "a.png"), *fixed, effort])
+        TOOL.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[:2] for line in lines[-4:-2]] == [["| 0", "0"], ["| 1", "3"]]
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--qualities", "2", "4"])
+    with pytest.raises(SystemExit):  # there is nothing to compare q4 with
+        TOOL.main()

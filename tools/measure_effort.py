@@ -16,6 +16,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from statistics import mean
@@ -27,7 +28,7 @@ import torch
 from fedscodec.bench.bd import bd_rate
 from fedscodec.bench.curves import Curve
 from fedscodec.codec.effort.judging import cost
-from fedscodec.codec.effort.levels import STEPS
+from fedscodec.codec.effort.levels import MOST_EFFORT, STEPS
 from fedscodec.codec.encoding import encode_picture
 from fedscodec.codec.model import Model, load_model
 from fedscodec.codec.settings import Encoding
@@ -129,13 +130,21 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     yield f"{len({row.picture for row in rows})} pictures: {', '.join(dict.fromkeys(row.picture for row in rows))}"
 
 
+def effort_of(text: str) -> int:
+    """An effort. Raises ArgumentTypeError for anything else, which argparse shows as wrong usage."""
+    with suppress(ValueError):
+        if 0 <= (effort := int(text)) <= MOST_EFFORT:
+            return effort
+    raise argparse.ArgumentTypeError(f"expected efforts in 0..{MOST_EFFORT}, found {text}")
+
+
 def main() -> None:
     """Measure what is missing, keep it, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", type=Path, nargs="*")
     parser.add_argument("--model", default="student")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--efforts", type=int, nargs="+", default=[0, 1, 3, 5, 7, 9])
+    parser.add_argument("--efforts", type=effort_of, nargs="+", default=[0, 1, 3, 5, 7, 9])
     parser.add_argument("--qualities", type=float, nargs="+", default=[1, 2, 3, 4, 5, 6, 7])
     parser.add_argument("--crop", type=int, help="side of a square out of the middle of each picture")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -148,6 +157,10 @@ def main() -> None:
         raise SystemExit(f"{args.out} was measured with another {changed[0]}: {kept[changed[0]]}")
     rows = [Row(*row) for row in kept["rows"]]
     done = {(row.picture, row.quality, row.effort) for row in rows}
+    plain = {(path.name, quality, 0) for path, quality in product(args.pictures, args.qualities)}
+    if 0 not in args.efforts and not plain <= done:
+        asked = " ".join(map(str, args.efforts))
+        parser.error(f"expected 0 among --efforts, as what the others are compared with, found {asked}")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     for path in args.pictures:
         picture = middle(read_picture(path), args.crop)
