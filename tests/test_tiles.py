@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL
+from conftest import LIGHT_SIDE, SMALL
 from torch import Tensor, nn
 
 from fedscodec.networks import integer_side, light_integers, tiles
+from fedscodec.networks.hyper import LightHyperAnalysis
 from fedscodec.networks.integer_side import IntegerSide
 from fedscodec.networks.spec import STUDENT_PAPER, TEACHER_PAPER, VARIANTS, ModelSpec, WindowAttention, paper_stages
 from fedscodec.networks.tiles import Box, margin, run_in_tiles, transform_tiles
@@ -108,12 +110,26 @@ def test_tiles_equal_the_whole(transform: type[nn.Module], spec: ModelSpec, monk
     torch.testing.assert_close(out, whole, atol=2e-5, rtol=0)
 
 
+@pytest.mark.parametrize(("side", "above", "below"), [({}, 6, 3), (LIGHT_SIDE, 3, 3)], ids=["paper", "light"])
+def test_the_hyper_analysis_sees_less_than_its_margin(side: dict[str, Any], above: int, below: int) -> None:
+    torch.manual_seed(2)
+    spec = replace(SMALL, **side)
+    net = HyperAnalysis(spec) if spec.entropy is None else LightHyperAnalysis(spec, spec.entropy)
+    y = torch.randn(1, spec.latents, 4 * 13, 4, requires_grad=True)
+    net(y)[:, :, 6].sum().backward()
+    assert y.grad is not None
+    seen = torch.nonzero(y.grad.abs().sum((0, 1, 3))).flatten().tolist()
+    assert (4 * 6 - seen[0], seen[-1] - (4 * 6 + 3)) == (above, below)  # in latents, four to an element of z
+    assert max(above, below) / 4 == (1.5 if spec.entropy is None else 0.75)
+    assert max(above, below) <= 4 * tiles.HYPER_MARGIN
+
+
 @torch.no_grad()
 def test_tiles_of_the_hyper_analysis_equal_the_whole() -> None:
     torch.manual_seed(2)
     net, y = HyperAnalysis(SMALL), 9 * torch.randn(1, 16, 4 * 12, 4 * 11)
     out = torch.full((1, 8, 12, 11), torch.nan)
-    grid = tiles.tiles(12, 11, 3, 2)  # the margin is 4 where files are written, as h_s needs it
+    grid = tiles.tiles(12, 11, 3, 2)
     run_in_tiles(net, lambda box: box.scaled(4).of(y), lambda box, part: box.of(out).copy_(part), grid)
     torch.testing.assert_close(out, net(y), atol=2e-5, rtol=0)
 

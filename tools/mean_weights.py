@@ -4,8 +4,8 @@
 
 A run leaves noise in its weights, and the more the shorter its learning rate fell. The mean of the network that a run
 began with and the one that it ended with has less of it (figures are in weights/TRAINING.md). `--share` is the share of
-END. The file is a checkpoint for `feds train --init` and `feds finetune`, which fit its steps and tables: those are
-END's.
+END. The file is a checkpoint for `feds train --init` and `feds finetune`, which fit its steps and the tables of y:
+those are END's. The tables of z are made of the mean of the priors.
 """
 
 from __future__ import annotations

@@ -85,14 +85,17 @@ def read_symbols(file: FedsFile, model: Model) -> list[np.ndarray]:
 
 
 def read_latents(file: FedsFile, model: Model, slices: int, clock: Clock) -> Any:
-    """ŷ in 1/16 [1, H/16, W/16, M] of the first slices, checked as `decode_file` does."""
+    """ŷ [1, H/16, W/16, M] of the first slices, integers in 1/unit (`spec.mean_unit`); checked as in `decode_file`."""
     return _read_latents(file, model, clock, slices)[0]
 
 
 def _read_latents(
     file: FedsFile, model: Model, clock: Clock, slices: int | None = None, *, checked: bool = True
 ) -> tuple[Any, list[np.ndarray]]:
-    """ŷ in 1/16 [1, H/16, W/16, M] and all symbols. Raises FormatError unless the symbols match the file's checksum."""
+    """ŷ [1, H/16, W/16, M], integers in 1/unit, and all symbols.
+
+    Raises FormatError unless the symbols match the file's checksum.
+    """
     header = file.header
     require_fit(file, model, slices)
     most = model.spec.streams

@@ -52,7 +52,7 @@ class Analysed:
 class Encoded:
     """An encoded picture: the bytes, seconds of each stage, −log₂ p of its symbols (if counted), and the symbols.
 
-    y_hat are the latents that a decoder gets from the file, integers in 1/16 [1, H/16, W/16, M].
+    y_hat are the latents that a decoder gets from the file, integers in 1/unit (`spec.mean_unit`) [1, H/16, W/16, M].
     """
 
     data: bytes

@@ -156,7 +156,7 @@ def _means(patch: Any, by: int, file: FedsFile, model: Model) -> Floats:
 
 
 def _features(latents: np.ndarray) -> Floats:
-    """Latents in 1/16 [..., channels] as float [positions, channels + 1], with a column of ones."""
+    """Latents [..., channels] as float [positions, channels + 1], with a column of ones; `_fit` takes any unit."""
     values: Floats = latents.reshape(-1, latents.shape[-1]) / MEAN_UNIT
     return np.concatenate([values, np.ones((len(values), 1))], 1)
 

@@ -1,4 +1,4 @@
-"""The precision of torch: autocast is switched on and off, and global settings are read, only here."""
+"""The precision of torch: autocast is switched on and off only here, and its global settings are listed here."""
 
 from __future__ import annotations
 

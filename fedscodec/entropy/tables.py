@@ -224,8 +224,9 @@ def tables_from_probabilities(probabilities: ArrayLike, low: ArrayLike, skip: in
     """The integer tables of `probabilities` [T, W] of the values `low[k] .. low[k] + W - 1`.
 
     Zeros at the end of a row are padding: its range ends before them. What a row lacks to 1 goes to ESCAPE,
-    which gets 2**-16 at least. Rounded by largest remainder, every frequency 1 at least. ValueError if a row
-    is negative, sums to more than 1 or is all zeros; WeightsError if the tables are too many or too wide.
+    which gets 2**-16 at least before the row is scaled to the sum TOTAL. Rounded by largest remainder, every
+    frequency 1 at least. ValueError if a row is negative, sums to more than 1 or is all zeros; WeightsError if
+    the tables are too many or too wide.
     """
     probabilities, low = np.asarray(probabilities, dtype=np.float64), np.asarray(low)
     sums = probabilities.sum(axis=-1)

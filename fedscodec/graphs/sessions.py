@@ -15,7 +15,7 @@ from .building import Graph
 
 @functools.cache
 def is_there() -> bool:
-    """Whether ONNX Runtime can be loaded."""
+    """Whether ONNX Runtime is installed; whether it can be loaded, only loading it tells."""
     from importlib.util import find_spec
 
     return find_spec("onnxruntime") is not None

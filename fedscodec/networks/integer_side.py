@@ -103,7 +103,7 @@ class IntegerSide(nn.Module):
         self.register_buffer("context_shift", shift)
 
     def side(self, z_hat: Tensor, quality: int) -> Tensor:
-        """ẑ int32 [1, H/64, W/64, Z] and quality in thousandths → side int8 [1, H/16, W/16, 2M]."""
+        """ẑ int16 [1, H/64, W/64, Z] and quality in thousandths → side int8 [1, H/16, W/16, 2M]."""
         plane = quality_plane(quality, len(self.spec.lambdas))
         height, width = z_hat.shape[1:3]
         out = z_hat.new_empty((1, height * UP, width * UP, self.spec.side_channels), dtype=torch.int8)

@@ -26,8 +26,9 @@ TRANSFORM_SIDE = {"cpu": 64, "cuda": 160}
 HYPER_SIDE = 64
 """Elements of z on a side of a tile of h_a and h_s."""
 HYPER_MARGIN = 4
-"""Elements of z that h_a and h_s see beyond a tile; h_s sees 3.25 (two layers at 1/64, two at 1/32, one at 1/16 of the
-picture's side).
+"""Elements of z that h_a sees beyond a tile. It needs fewer: 1.5 in networks of the paper's size, 0.75 in light ones.
+
+What h_s needs depends on the spec, see `slices.Reach`.
 """
 SLICE_SIDE = 96
 """Latents on a side of a tile of the network of a part: 1536 pixels, about 30 kilobytes of memory each."""
