@@ -42,6 +42,16 @@ def test_decibels_at_equal_rate():
     assert math.isnan(bd_psnr(anchor, curve(RATES[:1], QUALITIES[:1])))
 
 
+def test_curves_that_touch_in_one_rate_have_no_difference_in_decibels():
+    anchor, above, below = (curve([8.0**power * rate for rate in RATES], QUALITIES) for power in (0, 1, -1))
+    assert (anchor.bpp[-1], anchor.bpp[0]) == (above.bpp[0], below.bpp[-1])
+    with warnings.catch_warnings(action="error"):
+        assert math.isnan(bd_psnr(anchor, above))
+        assert math.isnan(bd_psnr(anchor, below))
+    little = curve([8.0 * rate for rate in (0.099, *RATES[1:])], QUALITIES)  # a little overlap is enough
+    assert bd_psnr(anchor, little) == pytest.approx(26.0 - 35.0, abs=0.1)
+
+
 def test_only_the_overlap_counts_and_a_short_one_is_reported():
     # The same curve three decibels to the right, at 1.5 times the rate where both are defined.
     test = curve([1.5 * rate for rate in (0.2, 0.4, 0.8, 1.6)], [29.0, 32.0, 35.0, 38.0])

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from fedscodec.entropy import exact32, exact_matmul
 from fedscodec.entropy.coders import RateEstimator
+from fedscodec.entropy.exact_sums import LIMIT, ExactIntegers, require_exact
 from fedscodec.entropy.fixedpoint import quality_level
 from fedscodec.entropy.parts import Part
 from fedscodec.entropy.precision import float32_settings
@@ -477,6 +478,19 @@ def test_impossible_numbers_are_refused(name: str, value: int, words: str, model
     arrays = export(model.float_side)
     with pytest.raises(WeightsError, match=words):
         LightIntegers(model.spec, model.spec.entropy, {**arrays, name: np.full_like(arrays[name], value)})
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("shape", "limits", "products"), [((1, 2), (255, 2047), 2302), ((1, 3, 3), (255,), 9 * 255)])
+def test_sums_may_reach_all_that_is_below_the_limit(
+    shape: tuple[int, ...], limits: tuple[int, ...], products: int, sign: int
+) -> None:
+    weight, shift = np.full(shape, -sign, np.int8), np.zeros(1, np.int32)
+    biases = (np.array([sign * (reach - products)], np.int32) for reach in (LIMIT - 1, LIMIT))
+    most, over = (ExactIntegers(weight, bias, shift) for bias in biases)
+    require_exact("a", most, limits)
+    with pytest.raises(WeightsError, match=r"sums of a below 2\*\*24, found weights that can reach 16777216$"):
+        require_exact("a", over, limits)
 
 
 def test_weights_whose_sums_overflow_are_refused() -> None:

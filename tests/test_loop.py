@@ -167,17 +167,20 @@ def test_the_learning_rate_is_a_share_of_each_groups_peak():
     assert sum(len(group["params"]) for group in groups) == len(list(run.model.parameters()))
 
 
-@pytest.mark.parametrize(("step", "expected"), [(0, 0.9), (10, 0.45), (10**6, 0.25)])
-def test_the_average_follows_slower_and_slower(step, expected):
+@pytest.mark.parametrize(
+    ("step", "earlier", "expected"),
+    [(0, 0, 0.9), (10, 0, 0.45), (10**6, 0, 0.25), (0, 10, 0.45), (4, 6, 0.45), (0, 10**6, 0.25)],
+)
+def test_the_average_follows_slower_and_slower(step, earlier, expected):
     run = trainer(ema=0.75)
-    run.step = step
+    run.step, run.earlier = step, earlier  # of this run, and of those that it goes on from
     with torch.no_grad():
         for p, q in zip(run.model.parameters(), run.average.parameters(), strict=True):
             p.fill_(1.0)
             q.fill_(0.0)
     run._update_average()
     for p in run.average.parameters():
-        torch.testing.assert_close(p, torch.full_like(p, expected))  # 1 - min(0.75, (1 + step) / (10 + step))
+        torch.testing.assert_close(p, torch.full_like(p, expected))  # 1 - min(0.75, (1 + age) / (10 + age))
 
 
 def test_calibration_fixes_the_steps_of_both_networks():

@@ -62,6 +62,15 @@ def test_a_table_that_was_not_used_looks_like_the_others() -> None:
     assert np.isfinite(fit_shapes(np.zeros_like(counts), SCALES)).all()  # nor does nothing at all do harm
 
 
+def test_a_slice_that_was_not_used_has_the_shape_of_each_table_in_the_others() -> None:
+    shapes = [PEAKED, PEAKED, np.array(GAUSSIAN), np.array(GAUSSIAN)]
+    counts = np.stack([expected_counts(shape, 1e6)[k] for k, shape in enumerate(shapes)])
+    found = fit_shapes(np.stack([counts, np.zeros_like(counts)]), SCALES)
+    for k, shape in enumerate(shapes):
+        masses = [[mass(n - 0.5, n + 0.5, one, SCALES[k]) for n in range(8)] for one in (found[1, k], shape)]
+        np.testing.assert_allclose(*masses, atol=2e-3)
+
+
 def test_fitted_tables_cost_fewer_bits_than_gaussians() -> None:
     counts = np.stack([expected_counts(PEAKED, 1e5)])
     bits = []
