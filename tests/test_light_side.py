@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from conftest import CORNERS_SIDE, LIGHT_SIDE, SMALL, TAUGHT_SIDE
 from exact_layers import exact_backend, exact_layer_in_numpy
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fedscodec.entropy import exact32, exact_matmul
 from fedscodec.entropy.coders import RateEstimator
@@ -232,7 +234,7 @@ def test_symbols_do_not_depend_on_how_torch_is_told_to_convolve(
 ) -> None:
     z, y = latents(side.spec, 7, 3, 4)
     expected, _ = write(side, z, y)
-    plain, lowered, rounded = torch._convolution, False, list[Tensor]()
+    plain, lowered, rounded = torch.nn.functional.conv2d, False, list[Tensor]()
 
     def convolve(maps: Tensor, kernels: Tensor, bias: Tensor, **how: object) -> Tensor:
         """What torch does on a CPU that multiplies bfloat16, once it may."""
@@ -241,7 +243,7 @@ def test_symbols_do_not_depend_on_how_torch_is_told_to_convolve(
             maps = maps.bfloat16().float()
         return plain(maps, kernels, bias, **how)
 
-    monkeypatch.setattr(torch, "_convolution", convolve)
+    monkeypatch.setattr(torch.nn.functional, "conv2d", convolve)
     try:
         tell(usual)
         assert exact32.is_depthwise_exact("cpu")
@@ -259,21 +261,41 @@ def test_symbols_do_not_depend_on_how_torch_is_told_to_convolve(
         exact32._is_depthwise_exact.cache_clear()
 
 
-def test_convolutions_never_use_tf32_and_leave_the_setting_alone(
-    side: LightIntegers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain, allowed, settings = torch._convolution, list[object](), float32_settings()
+def test_a_gpu_convolves_by_its_own_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """cuDNN's could be inexact for some shapes, and use TF32."""
+    given: list[Any] = []
 
-    def convolve(*maps: Tensor, **how: object) -> Tensor:
-        allowed.append(how["allow_tf32"])
-        assert float32_settings() == settings
-        return plain(*maps, **how)
+    def on_a_gpu(*words: Any) -> Tensor:
+        given.extend(words)
+        return torch.empty_like(words[0])
 
-    monkeypatch.setattr(torch, "_convolution", convolve)
+    monkeypatch.setattr(exact32, "_on_a_gpu", on_a_gpu)
+    with FakeTensorMode():
+        x, weight, bias = (torch.empty(shape, device="cuda") for shape in ((1, 24, 40, 32), (32, 5, 5), (32,)))
+        found = exact32._convolved(x, weight, bias)
+    assert (found.shape, found.device.type) == (x.shape, "cuda")
+    assert given[0].is_contiguous()
+    assert [tuple(given[at].shape) for at in (0, 1, 3)] == [(1, 32, 24, 40), (32, 1, 5, 5), (32,)]
+    assert [given[at] for at in (2, 4, 5, 6)] == [[5, 5], [1, 1], [2, 2], [1, 1]]
+    names = [argument.name for argument in torch.ops.aten._conv_depthwise2d.default._schema.arguments]
+    assert names == ["self", "weight", "kernel_size", "bias", "stride", "padding", "dilation"]
+
+
+def test_a_device_that_is_full_is_not_called_inexact(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> Tensor:
+        raise RuntimeError("CUDA error: out of memory")
+
     exact32._is_depthwise_exact.cache_clear()
-    write(side, *latents(side.spec, 7))
-    assert torch.backends.cudnn.allow_tf32  # as torch has it by default
-    assert allowed == [False] * (2 + 3 + len(side.spec.parts()))  # of the test of each kernel, and of each layer
+    exact_matmul.is_exact.cache_clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(exact32, "_convolved", full)
+        patched.setattr(exact_matmul, "sliding_product", full)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            exact32.is_depthwise_exact("cpu")
+        with pytest.raises(RuntimeError, match="out of memory"):
+            exact_matmul.is_exact("float64", "cpu")
+    assert exact32.is_depthwise_exact("cpu")
+    assert exact_matmul.is_exact("float64", "cpu")
 
 
 def test_settings_that_torch_lacks_or_cannot_tell_are_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,12 +20,13 @@ Maps are channels last.
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import is_lack_of_memory
 from .exact_matmul import (
     Prepared,
     are_float32_products_exact,
@@ -176,19 +177,23 @@ def _depthwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _convolved(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """`_depthwise` by torch's convolution, without TF32.
+    """`_depthwise` by torch's convolution, on a GPU by its kernel for depthwise ones.
 
-    cuDNN uses TF32 by default, which keeps 11 bits of inputs that have 12. `F.conv2d` could be stopped from it by a
-    global setting alone, which would be another thread's too; the operation below it has an argument instead.
+    `F.conv2d` would take cuDNN's there, which chooses an algorithm for each shape, also inexact ones (Winograd, FFT),
+    and uses TF32 by default, which keeps 11 bits of inputs that have 12.
     """
-    edge, cudnn = (weight.shape[-1] // 2,) * 2, torch.backends.cudnn.enabled
-    maps, kernels = x.permute(0, 3, 1, 2), weight[:, None]
+    maps, kernels, edge = x.permute(0, 3, 1, 2), weight[:, None], weight.shape[-1] // 2
     with in_float32(x):
-        found = torch._convolution(
-            maps, kernels, bias, stride=(1, 1), padding=edge, dilation=(1, 1), transposed=False, output_padding=(0, 0),
-            groups=len(weight), benchmark=False, deterministic=False, cudnn_enabled=cudnn, allow_tf32=False,
-        )  # fmt: skip
+        if x.is_cuda:
+            found = _on_a_gpu(maps.contiguous(), kernels, [2 * edge + 1] * 2, bias, [1, 1], [edge] * 2, [1, 1])
+        else:
+            found = F.conv2d(maps, kernels, bias, padding=edge, groups=len(weight))
     return found.permute(0, 2, 3, 1)
+
+
+def _on_a_gpu(*given: Any) -> Tensor:
+    found: Tensor = torch.ops.aten._conv_depthwise2d(*given)
+    return found
 
 
 def _by_shifts(x: Tensor, weight: Tensor) -> Tensor:
@@ -219,7 +224,9 @@ def _is_depthwise_exact(device: str, settings: tuple[object, ...]) -> bool:
         weight[:16] = 127
         try:
             found = _convolved(x, weight.float(), torch.zeros(32, device=x.device))
-        except RuntimeError:
+        except RuntimeError as failure:
+            if is_lack_of_memory(failure):
+                raise  # which says nothing about the device
             return False
         if not torch.equal(found, _by_shifts(x.double(), weight.double()).float()):
             return False

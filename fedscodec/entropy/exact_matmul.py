@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fedscodec.entropy.precision import float32_settings, in_float32
-from fedscodec.errors import FedsError
+from fedscodec.errors import FedsError, is_lack_of_memory
 
 EXACT_BACKENDS = ("int_mm", "float32", "float64")
 
@@ -175,14 +175,16 @@ def is_exact(backend: str, device: str) -> bool:
     pairs = itertools.product((lowest, highest, mixed, random), (lowest, highest, random))
     try:
         return all(_agrees(left, right[:columns].T, backend, torch.device(device)) for left, right in pairs)
-    except (RuntimeError, AttributeError):  # torch's ways to say that it cannot do it here
+    except (RuntimeError, AttributeError) as failure:  # torch's ways to say that it cannot do it here
+        if is_lack_of_memory(failure):
+            raise  # which says nothing about the backend
         return False
 
 
 def _agrees(left: _Bytes, right: _Bytes, backend: str, device: torch.device) -> bool:
-    (rows, inner), prepared = left.shape, prepare(torch.tensor(right)[None], backend, device)
+    (rows, inner), prepared = left.shape, prepare(torch.from_numpy(right.copy())[None], backend, device)
     buffer = row_buffer(rows, inner, backend, device)
-    buffer[:rows, :inner] = torch.tensor(left, device=device)
+    buffer[:rows, :inner] = torch.from_numpy(left).to(device)
     product = sliding_product(buffer, rows, 0, prepared).cpu().numpy()
     return np.array_equal(product, left.astype(np.int64) @ right.astype(np.int64))
 
