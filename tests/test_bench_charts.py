@@ -84,6 +84,33 @@ def test_labels_of_curves_keep_apart():
     labels = layout.curve_labels(curves, "psnr", layout.rate_plane(curves, "psnr"))
     assert set(labels) == {curve.name for curve in curves}
     assert not any(a.meets(b) for a, b in combinations(labels.values(), 2))
+    plane = layout.rate_plane(curves, "psnr")
+    for curve in curves:
+        label, end = labels[curve.name], axes.end_of(curve, "psnr", axes.Frame(plane.x[1], *plane.y))
+        assert plane.right < label.x and label.x + label.width <= layout.WIDTH
+        at = plane.across(end[0]), plane.down(end[1])
+        assert label.tip in (None, pytest.approx(at))
+        if label.tip is None:  # no line leads from it: its curve ends beside it
+            assert at[0] > plane.right - 8 and abs(label.y - at[1]) < layout.LINE / 3
+
+
+def test_heights_move_as_little_as_possible():
+    plane = Plane((0.0, 1.0), (0.0, 1.0), top=0, bottom=400)
+    assert layout._apart([10.0, 100.0, 300.0], plane) == [10.0, 100.0, 300.0]
+    assert layout._apart([100.0, 100.0, 300.0], plane) == [92.5, 107.5, 300.0]
+    assert layout._apart([100.0, 100.0, 106.0], plane) == [87.0, 102.0, 117.0]
+    assert layout._apart([0.0, 0.0, 400.0], plane) == [0.0, 15.0, 400.0]
+    assert layout._apart([399.0, 400.0], plane) == [385.0, 400.0]
+    assert layout._apart([], plane) == []
+
+
+def test_every_second_peer_is_dashed():
+    kinds = {"a": "peer", "x": "feds", "b": "peer", "c": "peer", "d": "peer"}
+    curves = [Curve(name, name, kind, (0.1, 0.2), {"psnr": (30.0, 31.0)}, "a test") for name, kind in kinds.items()]
+    svg = charts.rate_distortion(curves, "psnr")
+    dashed = re.findall(r'data-curve="(\w)"[^>]*><g [^>]*><polyline [^>]*stroke-dasharray', svg)
+    assert sorted(dashed) == ["b", "d"]
+    assert len(set(axes.PEERS) | set(axes.OURS) | {axes.INK, axes.FAINT}) == len(axes.PEERS) + len(axes.OURS) + 2
 
 
 def dot(name, seconds, rate, parameters=None, group="paper"):
@@ -126,6 +153,11 @@ def test_labels_of_dots_keep_apart_and_ours_are_always_there():
     ours = dot("ours", 0.1, -5.0, 10**7, "measured")
     labels = layout.dot_labels([*crowd, ours], layout.speed_plane([*crowd, ours]))
     assert "ours" in labels and 3 < len(labels) < 21
+    alone = [dot("a", 0.1, -5.0, 10**8), dot("b", 0.2, -5.0, 10**8)]
+    plane = layout.speed_plane(alone)
+    for one, other in (alone, alone[::-1]):
+        circle = plane.across(math.log10(other.decode_seconds)), plane.down(-other.height), other.radius
+        assert not layout.dot_labels(alone, plane)[one.name].covers(*circle)
     assert not any(a.meets(b) for a, b in combinations(labels.values(), 2))
 
 

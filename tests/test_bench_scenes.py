@@ -37,7 +37,7 @@ def test_peers_are_shown_at_nearly_our_bytes(tmp_path):
                                                     "WebP, quality 60"]  # fmt: skip
     assert scene.shots[2].facts == {
         "bytes": "288", "PSNR": "31.00 dB", "MS-SSIM": "0.9718", "SSIMULACRA2": "62.00", "Butteraugli": "1.935",
-        "bpp": "0.375", "bytes against ours": "−25.0%",
+        "bpp": "0.375", "bytes against ours": "−25.0 %",
     }  # fmt: skip
     assert (scene.left, scene.right, scene.width, scene.height) == (1, 2, WIDTH, HEIGHT)
     assert all(shot.source.startswith("data:image/webp;base64,") for shot in scene.shots)
@@ -81,4 +81,4 @@ def test_matched_rows_are_shown_where_they_come_nearer(tmp_path):
     put_pictures(tmp_path, replace(results, rows=[*results.rows, matched]))
     views = scenes.views(replace(results, matched=[matched]), tmp_path)
     assert [view.scene.shots[2].label for view in views] == ["JPEG, quality 20", "JPEG, quality 47", "JPEG, quality 80"]
-    assert views[1].scene.shots[2].facts["bytes against ours"] == "+1.0%"
+    assert views[1].scene.shots[2].facts["bytes against ours"] == "+1.0 %"

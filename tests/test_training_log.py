@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, replace
 from xml.etree import ElementTree
 
@@ -119,8 +120,8 @@ def test_the_curve_is_a_picture_of_the_log(tmp_path):
     ElementTree.fromstring(svg)
     assert ">a &lt; b</text>" in svg
     # Three points of the loss over 0 … 3 minutes: 76 … 876 across, and 4 near the top of the panel (40 … 160).
-    assert '<polyline class="share" style="--c:#1c7ed6" points="76.0,45.5 342.7,154.5 609.3,100.0"/>' in svg
-    assert svg.count("<polyline") == 4
+    assert '<polyline class="share" style="--c:#868e96" points="76.0,45.5 342.7,154.5 609.3,100.0"/>' in svg
+    assert svg.count("<polyline") == 7  # figures and their means; the rate alone
     assert svg.count(">full</text>") == 4
     assert [svg.count(f">{words}</text>") for words in ("loss", "bits per pixel", "PSNR, dB", "minutes")] == [
         1,
@@ -131,4 +132,15 @@ def test_the_curve_is_a_picture_of_the_log(tmp_path):
     assert training_curve([], "nothing").count(b"<polyline") == 0
     one = training_curve([asdict(replace(REPORT, minutes=0.0))], "one").decode()  # all ends of axes are apart
     assert "nan" not in one
-    assert one.count("<polyline") == 4
+    assert one.count("<polyline") == 7
+
+
+def test_the_line_over_the_figures_is_their_mean():
+    rows = [{"minutes": float(at), "loss": float(at % 2), "rate": 1.0} for at in range(120)]
+    svg = training_curve(rows, "a").decode()
+    raw, means, rate = re.findall(r'<polyline class="share" style="--c:(#\w+)" points="([^"]+)"', svg)
+    assert (raw[0], means[0], rate[0]) == ("#868e96", "#1c7ed6", "#1c7ed6")
+    heights = [float(point.split(",")[1]) for point in means[1].split()]
+    drawn = [float(point.split(",")[1]) for point in raw[1].split()]
+    middle, range_ = (min(drawn) + max(drawn)) / 2, max(drawn) - min(drawn)
+    assert max(abs(height - middle) for height in heights[10:-10]) < 0.1 * range_

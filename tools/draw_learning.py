@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from fedscodec.reports import charts
 from fedscodec.reports.axes import OURS, PEERS
+from fedscodec.reports.figures import signed
 from fedscodec.reports.layout import WIDTH, Plane
 from fedscodec.reports.plots import alone
 
@@ -75,7 +76,8 @@ def picture() -> str:
     """The page's picture as SVG."""
     drawn = [charts.opened("learning", "BD-rate over the pixels that a network has seen")]
     decades = {float(power): f"{10.0**power:g}" for power in range(-1, 4)}
-    drawn += charts.grid(PLANE, decades, {float(y): f"{y:+d} %" for y in range(-20, 201, 20)}, ("gigapixels seen", ""))
+    drawn += charts.grid(PLANE, decades, {float(y): f"{signed(y, 'g')} %" if y else "0 %" for y in range(-20, 201, 20)},
+                         ("gigapixels seen", "BD-rate over VTM-9.1, PSNR"))  # fmt: skip
     found = curves()
     ours = [name for name in found if name.startswith(("feds", "light"))]
     for number, (name, points) in enumerate(found.items()):

@@ -83,10 +83,10 @@ def ablate(
     force: Annotated[bool, typer.Option("-f", "--force", help="Replace results of other settings.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Train and measure the variants of one of the paper's tables, and write a page.
+    """Train and measure the variants of a table of the paper.
 
-    Every variant is trained for equal minutes and for equal steps. Give the same command again to continue after a
-    stop.
+    Every variant is trained for equal minutes and for equal steps. The results get a page. Give the same command again
+    to continue after a stop.
     """
     if not listed and (name is None or not data):
         raise typer.BadParameter("give the name of a TABLE and training pictures with --data, or --list")

@@ -58,10 +58,10 @@ def bench(
     force: Force = False,
     debug: Debug = False,
 ) -> None:
-    """Measure bytes, quality, time and memory of feds and other codecs on the same pictures.
+    """Measure feds and other codecs on the same pictures.
 
-    Quality is PSNR, MS-SSIM, SSIMULACRA2 and, if libjxl's tool is installed, Butteraugli. Unreadable pictures are named
-    and left out.
+    It measures bytes, quality, time and memory. Quality is PSNR, MS-SSIM, SSIMULACRA2 and, if libjxl's tool is
+    installed, Butteraugli. Unreadable pictures are named and left out.
     """
     if bool(pictures) == bool(dataset):
         given = "both" if dataset else "neither"

@@ -28,7 +28,9 @@ def report(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Write report.html, tables.md and the plots of a benchmark, replacing existing ones."""
+    """Write the page, tables and plots of a benchmark.
+
+    These are report.html, tables.md and SVG files; existing ones are replaced."""
     with one_sentence(debug):
         from ..reports import bench_report
 

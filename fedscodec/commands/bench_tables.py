@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..bench.results import Results
 
 
-_TITLES = {"psnr": "PSNR", "ms_ssim": "SSIM", "ssimulacra2": "SSIMU2", "butteraugli": "butter"}  # in a terminal
+_TITLES = {"psnr": "PSNR", "ms_ssim": "MS dB", "ssimulacra2": "SSIMU2", "butteraugli": "butter"}  # in a terminal
 _SHORT = {"quality": "q{:g}", "ratio": "{:g}:1"}  # 80 columns have to do
 
 

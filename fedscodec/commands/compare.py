@@ -58,7 +58,7 @@ def compare(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Compare a picture at several qualities with JPEG and AVIF at no more bytes.
+    """Compare a picture with JPEG and AVIF at no more bytes.
 
     OUT is a self-contained HTML page: a slider between any two versions, zoom, a map of differences, bytes and PSNR.
     If OUT has the suffix of a picture, it shows original, JPEG, AVIF and feds side by side, one row per quality.

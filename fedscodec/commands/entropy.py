@@ -31,7 +31,9 @@ def entropy(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Write entropy maps of pictures: heatmaps of channels by rank, and how the bits spread over them."""
+    """Draw which channels of a picture cost bits, and where.
+
+    Writes heatmaps of channels by rank, and how the bits spread over them."""
     with one_sentence(debug):
         require_folder(output)
         if output.exists():

@@ -33,7 +33,7 @@ def export(
     force: Force = False,
     debug: Debug = False,
 ) -> None:
-    """Convert a checkpoint into a small weights file, or into ONNX graphs.
+    """Make a small weights file, or ONNX graphs.
 
     The weights file is a quarter of the size. It has the same integers and the same fingerprint, so each decodes the
     files of the other. It keeps the transforms in float16 and leaves out the float twin of the entropy side; training

@@ -11,7 +11,7 @@ EXAMPLES = examples("feds finetune --init student.safetensors --data photos --ou
 
 @job_command("finetune", without=("teacher", "network", "source"), required=("init",))
 def finetune(job: Job) -> None:
-    """Train a network further, at the end with the integers that ship."""
+    """Train a network further, and the integers that ship."""
     from .training import run_job
 
     run_job(job)

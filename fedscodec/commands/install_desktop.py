@@ -29,9 +29,10 @@ def install_desktop(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Make file managers recognise .feds files (freedesktop systems: GNOME, KDE, Xfce).
+    """Make file managers recognise .feds files.
 
-    Installs the media type image/x-feds, a thumbnailer, and a desktop entry that opens such files in the usual viewer.
+    For freedesktop systems: GNOME, KDE, Xfce. Installs the media type image/x-feds, a thumbnailer, and a desktop entry
+    that opens such files in the usual viewer.
     """
     with one_sentence(debug):
         from ..desktop import install as desktop

@@ -39,10 +39,10 @@ def verify(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Check that .feds files decode to the symbols that were written.
+    """Check that .feds files decode to the right symbols.
 
-    Prints one line per file, with the damaged stream if there is one. The exit code is 1 if any file fails. --json
-    also prints the SHA-256 of the symbols, which is the same on every machine.
+    They must be those that were written. Prints one line per file, with the damaged stream if there is one. The exit
+    code is 1 if any file fails. --json also prints the SHA-256 of the symbols, which is the same on every machine.
     """
     with one_sentence(debug, limited=True):
         verdicts = _verdicts(feds_files(sources), _models(model, device.value, backend.value), max_pixels)

@@ -27,7 +27,7 @@ def web(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Write a static page that decodes .feds files in the browser.
+    """Write a page that decodes .feds files in the browser.
 
     Any web server can serve the folder: it needs no special HTTP headers and loads nothing from other servers.
     """

@@ -14,8 +14,10 @@ from ..bench import published
 from ..bench.curves import Curve
 from ..bench.results import Results
 
-OURS = ("#e8590c", "#ae3ec9", "#d6336c")
-PEERS = ("#1c7ed6", "#2b8a3e", "#0c8599", "#5f3dc4", "#a07800", "#846358", "#3b5bdb", "#66a80f", "#7a7f85")
+OURS = ("#d9480f", "#ae3ec9", "#d6336c")
+PEERS = (
+    "#1c7ed6", "#2b8a3e", "#0c8599", "#5f3dc4", "#a07800", "#846358", "#3b5bdb", "#5a940d", "#7a7f85", "#862e9c",
+)  # fmt: skip
 INK, FAINT = "#212529", "#868e96"
 """Colours that stand out on white and on near-black; published curves are faint, their anchor is ink."""
 
@@ -58,6 +60,11 @@ def colours(curves: Sequence[Curve]) -> dict[str, str]:
         else:
             chosen[curve.name] = INK if curve.name == published.ANCHOR else FAINT
     return chosen
+
+
+def every_second_peer(curves: Sequence[Curve]) -> set[str]:
+    """Names of the peers that are drawn with dashes, as not everybody can tell all colours apart."""
+    return {curve.name for curve in [c for c in curves if c.kind == "peer" and c.is_measured][1::2]}
 
 
 def frame(curves: Sequence[Curve], metric: str) -> Frame:

@@ -13,7 +13,7 @@ from statistics import mean
 from ..bench import published
 from ..bench.curves import Curve
 from ..metrics.table import METRICS
-from .axes import PEERS, colours, shown_at_first, ticks
+from .axes import PEERS, colours, every_second_peer, shown_at_first, ticks
 from .figures import in_seconds, signed
 from .layout import (
     HEIGHT,
@@ -56,7 +56,7 @@ def rate_distortion(curves: Sequence[Curve], metric: str, of: str = "") -> str:
 
     of: distinguishes its ids from those of other plots on the same page.
     """
-    plane, colour = rate_plane(curves, metric), colours(curves)
+    plane, colour, dashed = rate_plane(curves, metric), colours(curves), every_second_peer(curves)
     labels = curve_labels(curves, metric, plane)
     drawn = [opened(f"rd-{metric}{of}", f"Rate-distortion curves: {METRICS[metric].axis} over bits per pixel")]
     # A little larger than the plane, so that points on its edge stay whole.
@@ -69,22 +69,23 @@ def rate_distortion(curves: Sequence[Curve], metric: str, of: str = "") -> str:
     drawn += grid(plane, x, y, ("bits per pixel", METRICS[metric].axis))
     for curve in sorted(curves, key=lambda c: (c.kind == "feds", c.is_measured)):
         if points := [(bpp, q) for bpp, q in curve.points(metric) if math.isfinite(q)]:
-            drawn.append(
-                _curve(curve, points, f"inside-{metric}{of}", plane, colour[curve.name], labels.get(curve.name), metric)
-            )
+            dash = "9 3" if curve.name in dashed else ""
+            drawn.append(_curve(curve, points, f"inside-{metric}{of}", plane, colour[curve.name],
+                                labels.get(curve.name), metric, dash))  # fmt: skip
     return "\n".join([*drawn, "</svg>"])
 
 
 def _curve(
     curve: Curve, points: list[tuple[float, float]], inside: str, plane: Plane, colour: str,
-    label: Label | None, metric: str,
+    label: Label | None, metric: str, dash: str,
 ) -> str:  # fmt: skip
     weight = "ours" if curve.kind == "feds" else curve.kind
     hidden = "" if shown_at_first(curve) else " hidden"
     anchor = " anchor" if curve.name == published.ANCHOR else ""
     path = " ".join(f"{plane.across(x):.1f},{plane.down(y):.1f}" for x, y in points)
     drawn = [f'<g class="curve {weight}{anchor}{hidden}" data-curve="{escape(curve.name)}" style="--c:{colour}">']
-    drawn.append(f'<g clip-path="url(#{inside})"><polyline points="{path}"/>')
+    dashes = f' stroke-dasharray="{dash}"' if dash else ""
+    drawn.append(f'<g clip-path="url(#{inside})"><polyline points="{path}"{dashes}/>')
     formatted = METRICS[metric].formatted_at
     for number, (x, y) in enumerate(points):
         setting = f" at {curve.settings[number]:g}" if curve.settings else ""
@@ -92,7 +93,7 @@ def _curve(
         drawn.append(f'<circle cx="{plane.across(x):.1f}" cy="{plane.down(y):.1f}"><title>{tip}</title></circle>')
     drawn.append("</g>")
     if label and label.tip:
-        ends = f'x1="{label.x + label.width:.1f}" y1="{label.y:.1f}" x2="{label.tip[0]:.1f}" y2="{label.tip[1]:.1f}"'
+        ends = f'x1="{label.x - 3:.1f}" y1="{label.y:.1f}" x2="{label.tip[0]:.1f}" y2="{label.tip[1]:.1f}"'
         drawn.append(f'<line class="leader" {ends}/>')
     if label:
         drawn.append(f'<text x="{label.x:.1f}" y="{label.y:.1f}" dy="4">{escape(curve.title)}</text>')

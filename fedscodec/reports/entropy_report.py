@@ -58,8 +58,10 @@ def figure(found: Sequence[Entropy], ranks: Sequence[int]) -> str:
         height = _SIDE * entropy.picture.height / entropy.picture.width
         cells = [(entropy.name, picture_bytes(entropy.picture, "jpg"))]
         for rank in ranks:
-            bits = entropy.means[int(entropy.ranking[rank - 1])]
-            cells.append((f"rank {rank}: {bits:.2f} bits", picture_bytes(_map(entropy, rank), "png")))
+            channel = int(entropy.ranking[rank - 1])
+            most = float(entropy.seen(entropy.maps[channel]).max())
+            words = f"rank {rank}: mean {entropy.means[channel]:.2f} bits, lightest {most:.2g}"
+            cells.append((words, picture_bytes(_map(entropy, rank), "png")))
         for column, (words, data) in enumerate(cells):
             left = column * (_SIDE + _GAP)
             drawn.append(f'<text x="{left}" y="{top + 14:.1f}">{escape(words)}</text>')
@@ -70,7 +72,10 @@ def figure(found: Sequence[Entropy], ranks: Sequence[int]) -> str:
         top += height + 30
     size = f'viewBox="0 0 {(len(ranks) + 1) * (_SIDE + _GAP) - _GAP} {top:.0f}"'
     style = "<style>text { font: 12px system-ui, sans-serif; fill: #5c646c }</style>"
-    return "\n".join([f'<svg {size} xmlns="http://www.w3.org/2000/svg">{style}', *drawn, "</svg>\n"])
+    label = 'role="img" aria-label="Bits of some channels over the picture, each map from 0 to its own maximum"'
+    paper = '<rect width="100%" height="100%" fill="#fff"/>'
+    opened = f'<svg {size} {label} xmlns="http://www.w3.org/2000/svg">{style}{paper}'
+    return "\n".join([opened, *drawn, "</svg>\n"])
 
 
 def _cumulative(found: Sequence[Entropy]) -> str:
@@ -123,7 +128,7 @@ def _picture(entropy: Entropy, ranks: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _facts(entropy: Entropy) -> list[tuple[str, str]]:
-    ratio = signed(8 * entropy.file_bytes / entropy.bits - 1, ".2%")
+    ratio = f"{signed(100 * (8 * entropy.file_bytes / entropy.bits - 1), '.2f')} %"
     silent = int((entropy.means < 0.01).sum())
     return [
         (f"{entropy.file_bytes:,} bytes", f"on disk, {ratio} against the sum of these maps"),
@@ -137,7 +142,7 @@ def _words(entropy: Entropy, rank: int) -> str:
     channel = int(entropy.ranking[rank - 1])
     share = entropy.means[channel] / max(float(entropy.means.sum()), 1e-12)
     where = f"channel {channel}, slice {entropy.slice_of(channel)}"
-    return f"{where}: {entropy.means[channel]:.3f} bits a latent, {share:.2%} of y"
+    return f"{where}: {entropy.means[channel]:.3f} bits a latent, {100 * share:.2f} % of y"
 
 
 def _data(entropy: Entropy) -> Html:
@@ -165,7 +170,7 @@ def _map_name(entropy: Entropy, rank: int) -> str:
 def _table(entropy: Entropy) -> Table:
     lines = tuple(
         Line((f"{entry['rank']}", f"{entry['channel']}", f"{entry['slice']}", f"{entry['bits_per_latent']:.4f}",
-              f"{entry['cumulative_share']:.2%}"))
+              f"{100 * entry['cumulative_share']:.2f} %"))
         for entry in _figures(entropy)["channels"]
     )  # fmt: skip
     columns = ("rank", "channel", "slice", "bits a latent", "cumulative share")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from statistics import mean
 
 from ..bench.curves import Curve
 from .axes import Frame, end_of, frame, shown_at_first
@@ -16,6 +17,8 @@ from .figures import in_seconds, signed
 WIDTH, HEIGHT = 900, 510
 LINE, LETTER = 13.0, 6.9
 """Height of a line of text and mean width of a letter."""
+BOLD_LINE, BOLD_LETTER = 15.0, 8.2
+"""The same of the larger and bolder names of our curves."""
 
 Point = tuple[float, float]
 
@@ -54,41 +57,53 @@ class Label:
         apart = self.x + self.width < other.x or other.x + other.width < self.x
         return not apart and abs(self.y - other.y) < LINE
 
-    def clear_of(self, others: Sequence[Label], step: float) -> Label:
-        """The label moved up (a negative step) or down until it overlaps no other."""
-        label = self
-        while any(label.meets(other) for other in others):
-            label = replace(label, y=label.y + step)
-        return label
+    def covers(self, x: float, y: float, radius: float) -> bool:
+        """Whether the label lies over a circle."""
+        nearest = min(max(x, self.x), self.x + self.width), min(max(y, self.y - LINE / 2), self.y + LINE / 2)
+        return math.dist((x, y), nearest) < radius
 
 
 def rate_plane(curves: Sequence[Curve], metric: str) -> Plane:
-    """The plane of bits per pixel and decibels."""
+    """The plane of bits per pixel and decibels, with room for the names of curves on its right."""
     seen = frame(curves, metric)
-    return Plane((0.0, seen.bpp), (seen.low, seen.high))
+    widest = max((_width(curve) for curve in curves if shown_at_first(curve)), default=0.0)
+    return Plane((0.0, seen.bpp), (seen.low, seen.high), right=WIDTH - max(128.0, widest + 22))
+
+
+def _width(curve: Curve) -> float:
+    return (BOLD_LETTER if curve.kind == "feds" else LETTER) * len(curve.title)
 
 
 def curve_labels(curves: Sequence[Curve], metric: str, plane: Plane) -> dict[str, Label]:
-    """The label of each curve; those that are shown first do not overlap.
+    """The label of each curve, right of the plane at the height of its end; those that are shown first keep apart.
 
-    A curve that leaves the plane is labelled to its right; one that ends inside is labelled above its end, at a free
-    place.
+    A line leads from a label to its curve where the two are not side by side.
     """
     seen = Frame(plane.x[1], *plane.y)
-    ends = [(curve, end) for curve in curves if (end := end_of(curve, metric, seen))]
-    labels: dict[str, Label] = {}
-    taken: list[Label] = []
-    for curve, end in sorted(ends, key=lambda pair: (not shown_at_first(pair[0]), -pair[1][1])):
-        x, y, width = plane.across(end[0]), plane.down(end[1]), LETTER * len(curve.title)
-        if x > plane.right - 90:
-            label, step = Label(x + 8, y, width), 1.0
-        else:
-            label, step = Label(x - width - 14, y - 16, width, (x, y)), -1.0
-        if shown_at_first(curve):
-            label = label.clear_of(taken, step)
-            taken.append(label)
-        labels[curve.name] = label
+    ends = {curve.name: end for curve in curves if (end := end_of(curve, metric, seen))}
+    named = [curve for curve in curves if curve.name in ends]
+    wanted = {curve.name: plane.down(ends[curve.name][1]) for curve in named}
+    shown = sorted((curve.name for curve in named if shown_at_first(curve)), key=wanted.__getitem__)
+    heights = wanted | dict(zip(shown, _apart([wanted[name] for name in shown], plane), strict=True))
+    labels = {}
+    for curve in named:
+        y, tip = heights[curve.name], (plane.across(ends[curve.name][0]), wanted[curve.name])
+        is_beside = abs(y - tip[1]) < LINE / 3 and tip[0] > plane.right - 8
+        labels[curve.name] = Label(plane.right + 14, y, _width(curve), None if is_beside else tip)
     return labels
+
+
+def _apart(heights: Sequence[float], plane: Plane) -> list[float]:
+    """Rising heights moved as little as possible (by least squares) until each is a line below the one before."""
+    gap = min(BOLD_LINE, (plane.bottom - plane.top) / max(len(heights), 1))
+    groups: list[list[float]] = []  # of heights that touch, less what those before them take
+    for number, height in enumerate(heights):
+        groups.append([height - number * gap])
+        while len(groups) > 1 and mean(groups[-2]) > mean(groups[-1]):
+            groups[-2:] = [groups[-2] + groups[-1]]
+    moved = [mean(group) for group in groups for _ in group]
+    highest = plane.bottom - (len(heights) - 1) * gap
+    return [min(max(base, plane.top), highest) + number * gap for number, base in enumerate(moved)]
 
 
 RATIOS = (-50.0, -40.0, -30.0, -20.0, -10.0, 0.0, 10.0, 25.0, 50.0, 100.0, 200.0, 400.0)
@@ -147,7 +162,7 @@ def dot_labels(dots: Sequence[Dot], plane: Plane) -> dict[str, Label]:
     labels: dict[str, Label] = {}
     for dot in sorted(dots, key=lambda d: (d.group != "measured", d.group != "paper")):
         x, y, r = plane.across(math.log10(dot.decode_seconds)), plane.down(-dot.height), dot.radius + 4
-        width = LETTER * len(dot.title)
+        width = (BOLD_LETTER if dot.group == "measured" else LETTER) * len(dot.title)
         sides = (
             (x + r, y),
             (x - r - width, y),
@@ -161,5 +176,12 @@ def dot_labels(dots: Sequence[Dot], plane: Plane) -> dict[str, Label]:
             if plane.left < label.x and label.x + width < WIDTH and not any(label.meets(o) for o in labels.values())
         ]  # fmt: skip
         if free or dot.group == "measured":
-            labels[dot.name] = (free or options)[0]
+            clear = [label for label in free if not any(label.covers(*circle) for circle in _circles(dots, plane, dot))]
+            labels[dot.name] = (clear or free or options)[0]
     return labels
+
+
+def _circles(dots: Sequence[Dot], plane: Plane, own: Dot) -> list[tuple[float, float, float]]:
+    """Places and radii of all circles but one."""
+    others = (dot for dot in dots if dot is not own)
+    return [(plane.across(math.log10(dot.decode_seconds)), plane.down(-dot.height), dot.radius) for dot in others]

@@ -92,15 +92,15 @@ def tiles(results: Results, curves: Sequence[Curve], anchor: Curve | None) -> li
         return []
     found = []
     jpeg = next((curve for curve in curves if curve.name == "jpeg" and curve.is_measured), None)
-    for other in (anchor, jpeg):
+    for other in (anchor, None if jpeg is anchor else jpeg):
         if other is not None and other is not own and (rate := bd_rate(other, own)).is_known:
             figure = f"{signed(rate.percent)} %"
             detail = f"BD-rate by PSNR, {rate.low:.1f} to {rate.high:.1f} dB"
             found.append(Tile(figure, f"bytes against {other.title}", detail, "good" if rate.percent < 0 else "bad"))
     if own.encode and own.decode:
         device = f"{results.where.device}, {counted(results.where.threads, 'thread')}, {results.where.precision}"
-        found.append(Tile(f"{mean(own.encode):.2g} s", "to encode a picture", device))
-        found.append(Tile(f"{mean(own.decode):.2g} s", "to decode a picture", device))
+        found.append(Tile(f"{mean(own.encode):.2f} s", "to encode a picture", device))
+        found.append(Tile(f"{mean(own.decode):.2f} s", "to decode a picture", device))
     ratios = [s.bytes_over_estimate for s in results.summaries if s.codec == own.name and s.bytes_over_estimate]
     if ratios:
         most = f"{100 * (max(ratios) - 1):.2f} %"
@@ -189,6 +189,12 @@ def _notice(results: Results, anchor: Curve | None) -> str:
     return f"{why[0].upper()}{why[1:]}. {over}"
 
 
+def _weight(curve: Curve) -> str:
+    if curve.is_measured:
+        return "ours" if curve.kind == "feds" else "peer"
+    return "anchor" if curve.name == published.ANCHOR else f"published {curve.kind}"
+
+
 def _legend(curves: Sequence[Curve]) -> list[dict[str, Any]]:
     colour = {name: "var(--ink)" if value == INK else value for name, value in colours(curves).items()}
     groups = (("Measured here", True), ("Published", False))
@@ -198,7 +204,7 @@ def _legend(curves: Sequence[Curve]) -> list[dict[str, Any]]:
         entries = [
             {"name": c.name, "title": c.title, "source": c.source, "colour": colour[c.name],
              "shown": shown_at_first(c),
-             "weight": "ours" if c.kind == "feds" else "peer" if measured else f"published {c.kind}"}
+             "weight": _weight(c)}
             for c in sorted(of, key=lambda c: not shown_at_first(c))
         ]  # fmt: skip
         if entries:

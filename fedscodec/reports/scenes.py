@@ -99,7 +99,7 @@ def _view(results: Results, folder: Path, plan: _Plan) -> View:
 def _facts(row: Row, own: Row) -> dict[str, str]:
     measured = {METRICS[name].title: METRICS[name].figure(value) for name, value in row.quality.items()}
     facts = {"bytes": f"{row.bytes:,}", **measured}
-    beside = "" if row is own else signed(row.bytes / own.bytes - 1, ".1%")
+    beside = "" if row is own else f"{signed(100 * (row.bytes / own.bytes - 1))} %"
     return {**facts, "bpp": f"{row.bpp:.3f}", "bytes against ours": beside}
 
 

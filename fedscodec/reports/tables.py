@@ -111,10 +111,12 @@ def worst_table(results: Results) -> Table | None:
         middle = settings[len(settings) // 2]
         rows = [row for row in results.rows if (row.codec, row.setting) == (key, middle)]
         cells = (_worst(rows, METRICS[name], stems) for name in metrics)
-        lines.append(Line((f"{codec.title}, {codec.setting} {middle:g}", *cells), codec.kind))
+        bpp = f"{mean(row.bpp for row in rows):.2f}"
+        lines.append(Line((f"{codec.title}, {codec.setting} {middle:g}", bpp, *cells), codec.kind))
     titles = tuple(METRICS[name].title for name in metrics)
-    columns = ("codec at its middle setting", *titles)
-    return Table("worst", "The picture that comes out worst", columns, tuple(lines), (), frozenset(titles))
+    columns = ("codec at its middle setting", "mean bpp", *titles)
+    notes = ("Middle settings of codecs differ in bits per pixel: a worse picture may come from a smaller file.",)
+    return Table("worst", "The picture that comes out worst", columns, tuple(lines), notes, frozenset(titles))
 
 
 def _worst(rows: Sequence[Row], metric: Metric, stems: Mapping[str, int]) -> str:
@@ -177,7 +179,7 @@ class _Marks:
             return figure
         reason = found.warning
         if found.is_known and found.share < LEAST_SHARE:
-            reason = f"less than {LEAST_SHARE:.0%} of the shorter curve overlaps"
+            reason = f"less than {100 * LEAST_SHARE:.0f} % of the shorter curve overlaps"
         letter = self._letters.setdefault(reason, chr(ord("a") + len(self._letters) % 26))
         return f"{figure} ({letter})"
 
@@ -334,7 +336,7 @@ def markdown(table: Table) -> str:
 
 def figure(value: float, metric: str) -> str:
     """A value of a metric with its digits, ∞ for a picture without any error."""
-    return f"{value:.{METRICS[metric].digits}f}" if math.isfinite(value) else "∞"
+    return f"{value:.{METRICS[metric].digits}f}".replace("-", "−") if math.isfinite(value) else "∞"
 
 
 def _figures(quality: Mapping[str, float], metrics: Sequence[str]) -> list[str]:

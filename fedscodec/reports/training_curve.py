@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from statistics import fmean as mean
 from typing import Any
 
-from .axes import PEERS, ticks
+from .axes import FAINT, PEERS, ticks
 from .charts import grid, opened, polyline
-from .layout import WIDTH, Plane
+from .layout import WIDTH, Plane, Point
 from .plots import alone
 
-PANELS = {"loss": "loss", "bpp": "bits per pixel", "psnr": "PSNR, dB", "rate": "learning rate"}
+PANELS = {"loss": "loss", "bpp": "bits per pixel", "psnr": "PSNR, dB", "rate": "rate / its peak"}
 """Figures of a report, and what stands beside their panels; the learning rate is a share of its peak."""
 
 LEFT, TOP, TALL, GAP = 76, 40, 120, 20
@@ -46,4 +47,15 @@ def _panel(rows: Sequence[Row], name: str, minutes: tuple[float, float], top: fl
             x, words = f"{plane.across(row['minutes']):.1f}", escape(str(row.get("phase", "")))
             drawn.append(f'<line class="phase" x1="{x}" x2="{x}" y1="{plane.top}" y2="{plane.bottom}"/>')
             drawn.append(f'<text class="tick" x="{x}" dx="4" y="{plane.top + 12}">{words}</text>')
-    return [*drawn, polyline(plane, points, PEERS[0])] if points else drawn
+    if not points:
+        return drawn
+    if name == "rate":
+        return [*drawn, polyline(plane, points, PEERS[0])]
+    return [*drawn, polyline(plane, points, FAINT), polyline(plane, _smooth(points), PEERS[0])]
+
+
+def _smooth(points: Sequence[Point]) -> list[Point]:
+    """Means of each point and its neighbours, of a twentieth of all: single batches differ too much to show a trend."""
+    reach = len(points) // 40
+    parts = [points[max(at - reach, 0) : at + reach + 1] for at in range(len(points))]
+    return [(x, mean(y for _, y in part)) for (x, _), part in zip(points, parts, strict=True)]
