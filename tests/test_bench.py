@@ -26,6 +26,7 @@ from fedscodec.cli import app
 from fedscodec.codec import model as loading
 from fedscodec.codec.encoding import encode_picture
 from fedscodec.codec.settings import Encoding
+from fedscodec.commands.bench_progress import shortened
 from fedscodec.errors import FedsError, OutputError
 from fedscodec.images import Picture, read_picture
 from fedscodec.metrics.decibels import of_ms_ssim
@@ -520,3 +521,9 @@ def test_peers_are_matched_with_our_bytes_for_the_viewer(photos, codec, tmp_path
     again = Session(session.pictures, both, session.here, tmp_path, viewer=1)
     again.take_up(kept)
     assert again.matched == kept.matched
+
+
+def test_a_long_name_leaves_room_for_the_bar():
+    assert shortened("kodim01.png") == "kodim01.png"
+    assert shortened("x" * 24) == "x" * 24
+    assert shortened("2024-05-17 Lake in the morning 0031.png") == "2024-05-17 …ing 0031.png"

@@ -41,7 +41,7 @@ def following(jobs: Sequence[Job]) -> Iterator[Show]:
 
             def show(done: int) -> None:
                 job = jobs[min(done, len(jobs) - 1)]
-                advance(done, f"{job.path.name} {job.codec} {job.setting:g}", words(done))
+                advance(done, f"{shortened(job.path.name)} {job.codec} {job.setting:g}", words(done))
 
             yield show
     else:
@@ -53,6 +53,12 @@ def following(jobs: Sequence[Job]) -> Iterator[Show]:
                 say(f"{what}, {left}" if done < len(jobs) else what)
 
         yield tell
+
+
+def shortened(name: str, most: int = 24) -> str:
+    """A name of at most `most` letters, with its middle left out: both ends tell pictures of a series apart."""
+    half = most // 2
+    return name if len(name) <= most else f"{name[: half - 1]}…{name[-half:]}"
 
 
 @contextmanager
