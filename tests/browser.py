@@ -13,6 +13,8 @@ import select
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -103,6 +105,35 @@ class Browser:
         answer = self.ask("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    @contextmanager
+    def phone(self) -> Iterator[None]:
+        """While this lasts the window is as narrow as that of a phone."""
+        self.ask("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=False)
+        try:
+            yield
+        finally:
+            self.ask("Emulation.clearDeviceMetricsOverride")
+
+    @contextmanager
+    def renamed(self, selector: str, words: str) -> Iterator[None]:
+        """While this lasts all elements of a selector have other words."""
+        found = f"[...document.querySelectorAll({json.dumps(selector)})]"
+        were = self.run(f"{found}.map(e => e.textContent)")
+        self.run(f"{found}.forEach(e => e.textContent = {json.dumps(words)})")
+        try:
+            yield
+        finally:
+            self.run(f"{found}.forEach((e, at) => e.textContent = {json.dumps(were)}[at])")
+
+    def fits(self) -> bool:
+        """Whether nothing of the page lies beyond the sides of the window."""
+        return bool(self.run("document.documentElement.scrollWidth <= innerWidth"))
+
+    def prefer(self, colours: str) -> None:
+        """Colours that the system is said to have: light, or dark."""
+        feature = {"name": "prefers-color-scheme", "value": colours}
+        self.ask("Emulation.setEmulatedMedia", features=[feature])
 
     def press(self, key: str) -> None:
         """A key goes down and up."""

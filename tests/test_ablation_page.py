@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 
 import pytest
 from bench_examples import WHERE
+from browser import CHROMIUM, Browser
 
 from fedscodec.ablations import results
 from fedscodec.ablations.rates import Spread, plain, rates
@@ -143,6 +144,18 @@ def test_the_page_is_whole_and_asks_no_network(tmp_path):
     assert "over VTM-9.1" in files[1].read_text()
     again = [path.read_bytes() for path in files]
     assert [path.read_bytes() for path in page.write(tmp_path, "toy")] == again
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium on the PATH")
+def test_commands_have_the_width_of_a_phone(tmp_path):
+    results.write(tmp_path / "toy.json", made_up("kodak"), [])
+    (html, *_) = page.write(tmp_path, "toy")
+    with Browser(tmp_path / "profile") as browser, browser.phone():
+        browser.open(html)
+        assert browser.fits()
+        widths = browser.run("[...document.querySelectorAll('dd')].map(d => d.getBoundingClientRect().width)")
+        assert widths == [390 - 2 * 14] * 6
+        assert browser.complaints == []
 
 
 def test_without_results_there_is_no_page(tmp_path):

@@ -50,8 +50,8 @@ def browser(page):
     return page
 
 
-def box(browser):
-    return browser.run(f"(({{x, y, width, height}}) => [x, y, width, height])({STAGE}.getBoundingClientRect())")
+def box(browser, element=STAGE):
+    return browser.run(f"(({{x, y, width, height}}) => [x, y, width, height])({element}.getBoundingClientRect())")
 
 
 def middle(browser):
@@ -158,6 +158,20 @@ def test_keys_choose_move_and_swap(browser):
     assert placed(browser)[2] == 1
     browser.press("+")
     assert placed(browser)[2] == pytest.approx(1.25)
+
+
+def test_everything_is_seen_on_a_phone(browser):
+    browser.run("document.querySelector('tbody').rows[2].click()")
+    with browser.phone(), browser.renamed(".viewer option", "a long name of a version " * 5):
+        for mode in ("slide", "beside", "flip", "difference"):
+            browser.run(f"document.querySelector('button[data-mode={mode}]').click()")
+            assert browser.fits()
+            ends = "[...document.querySelectorAll('header button, header select, header input, .tag')]"
+            ends = f"{ends}.filter(e => e.offsetParent).map(e => e.getBoundingClientRect())"
+            assert browser.run(f"{ends}.every(b => b.left >= 0 && b.right <= innerWidth)")
+            assert browser.run(f"{ends}.length") == (12 if mode == "difference" else 13)  # a slider, or two labels
+            tags = "[...document.querySelectorAll('.tag')]"
+            assert browser.run(f"{tags}.every(t => t.scrollWidth <= t.clientWidth)")  # no word is cut
 
 
 def test_rows_of_the_table_choose_a_side(browser):

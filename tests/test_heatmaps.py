@@ -157,5 +157,11 @@ def test_a_browser_walks_through_the_ranks(folder, tmp_path):
         browser.press("ArrowRight")
         assert browser.run("document.querySelector('.which').value").startswith("rank 1, channel ")
         assert browser.run(drawn) != total
+        tops = "[...document.querySelector('.pair').children].map(f => f.getBoundingClientRect().top)"
+        browser.run("document.querySelector('.pair').style.maxWidth = '350px'")  # as below a tall picture
+        assert len(set(browser.run(tops))) == 1
+        with browser.phone():
+            assert browser.fits()
+            assert len(set(browser.run(tops))) == 2
         assert browser.complaints == []
         assert {url.split(":")[0] for url in browser.requests} <= {"file", "data"}
