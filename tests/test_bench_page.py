@@ -151,6 +151,15 @@ def test_the_measure_and_the_picture_can_be_changed(browser):
     assert browser.run("document.querySelectorAll('#of option').length") == 25
 
 
+def test_the_page_is_as_narrow_as_a_phone_however_long_names_are(browser):
+    with browser.phone(), browser.renamed("#of option, .viewer option", "a long name of a picture " * 5):
+        assert browser.fits()
+        chart = "document.querySelector('.chart:not([hidden])')"
+        assert browser.run(f"{chart}.scrollWidth - {chart}.clientWidth") > 200  # it scrolls, and its edges say so
+        assert browser.run(f"getComputedStyle({chart}).backgroundAttachment") == "local, local, scroll, scroll"
+        assert browser.run("[...document.querySelectorAll('.chart')].every(c => c.tabIndex === 0)")
+
+
 def test_columns_sort_by_value(browser):
     column = "[...document.querySelectorAll('[data-table=bd] tbody td:nth-child(2)')].map(c => c.textContent)"
     click = "document.querySelector('[data-table=bd] thead th:nth-child(2) button').click()"
