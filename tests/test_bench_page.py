@@ -160,6 +160,19 @@ def test_the_page_is_as_narrow_as_a_phone_however_long_names_are(browser):
         assert browser.run("[...document.querySelectorAll('.chart')].every(c => c.tabIndex === 0)")
 
 
+def test_chips_that_are_off_can_be_read(browser):
+    off = "getComputedStyle(document.querySelector('.chip[aria-pressed=false]'))"
+    assert browser.run(f"[{off}.opacity, {off}.color]") == ["1", "rgb(92, 100, 108)"]
+
+
+def test_only_what_was_measured_is_filled(browser):
+    fills = "[...document.querySelectorAll('{}')].map(d => getComputedStyle(d).fill)"
+    assert browser.run(fills.format(".dot.bare.measured")) == ["rgb(28, 126, 214)", "rgb(43, 138, 62)"]
+    published = browser.run(fills.format(".dot:not(.measured)"))
+    assert browser.run("document.querySelectorAll('.dot.bare:not(.measured)').length") > 0
+    assert {fill.split(" / ")[-1] for fill in published} == {"0.13)"}
+
+
 def test_columns_sort_by_value(browser):
     column = "[...document.querySelectorAll('[data-table=bd] tbody td:nth-child(2)')].map(c => c.textContent)"
     click = "document.querySelector('[data-table=bd] thead th:nth-child(2) button').click()"
