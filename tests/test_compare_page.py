@@ -174,6 +174,13 @@ def test_everything_is_seen_on_a_phone(browser):
             assert browser.run(f"{tags}.every(t => t.scrollWidth <= t.clientWidth)")  # no word is cut
 
 
+def test_what_is_below_the_viewer_follows_the_colours_of_the_system(browser):
+    for colours, ink in (("dark", "rgb(155, 155, 163)"), ("light", "rgb(107, 107, 112)")):
+        browser.prefer(colours)
+        assert browser.run("getComputedStyle(document.querySelector('footer')).color") == ink
+        assert browser.run("getComputedStyle(document.documentElement).colorScheme") == "light dark"
+
+
 def test_rows_of_the_table_choose_a_side(browser):
     browser.run("document.querySelector('tbody').rows[2].click()")
     assert seen(browser, 0.4, 0.6) == near(ORIGINAL, SECOND)

@@ -66,12 +66,15 @@ def page(title: str, scenes: Sequence[Scene], note: str = "") -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>body {{ margin: 0 }}</style>\n"
+        f"<title>{escape(title)}</title>\n<style>:root {{ color-scheme: light dark }} body {{ margin: 0 }}</style>\n"
         f"{fragment(scenes, fill=True)}{footer and f'<style>{_FOOTER}</style>{footer}'}</html>\n"
     )
 
 
-_FOOTER = "footer { padding: 0 16px 16px; font: 13px/1.5 system-ui, sans-serif; color: #777; max-width: 90ch }"
+_FOOTER = (
+    "footer { padding: 0 16px 16px; font: 13px/1.5 system-ui, sans-serif; color: light-dark(#6b6b70, #9b9ba3); "
+    "max-width: 90ch; overflow-wrap: anywhere }"
+)
 
 
 def fragment(scenes: Sequence[Scene], *, fill: bool = False) -> str:
