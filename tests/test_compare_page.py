@@ -160,6 +160,20 @@ def test_keys_choose_move_and_swap(browser):
     assert placed(browser)[2] == pytest.approx(1.25)
 
 
+def test_a_click_on_a_mode_gives_the_keys_to_the_stage(browser):
+    left, top, width, height = box(browser, "document.querySelector('button[data-mode=beside]')")
+    at = left + width / 2, top + height / 2
+    browser.drag(at, at)
+    assert browser.run("document.querySelector('.viewer').dataset.mode") == "beside"
+    assert browser.run("document.activeElement.className") == "stage"
+    browser.press("f")
+    assert browser.run("document.querySelector('.viewer').dataset.mode") == "flip"
+    browser.run("document.querySelector('button[data-mode=slide]').focus()")
+    browser.press(" ")  # by keys the focus stays, so that Tab goes on from there
+    assert browser.run("document.querySelector('.viewer').dataset.mode") == "slide"
+    assert browser.run("document.activeElement.dataset.mode") == "slide"
+
+
 def test_everything_is_seen_on_a_phone(browser):
     browser.run("document.querySelector('tbody').rows[2].click()")
     with browser.phone(), browser.renamed(".viewer option", "a long name of a version " * 5):

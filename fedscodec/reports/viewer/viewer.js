@@ -125,7 +125,12 @@ for (const viewer of document.querySelectorAll(".viewer:not([data-mode])")) {
     keys[event.key]();
   });
   stage.addEventListener("keyup", (event) => event.key === " " && stage.classList.remove("other"));
-  for (const button of viewer.querySelectorAll("button[data-mode]")) button.onclick = () => mode(button.dataset.mode);
+  for (const button of viewer.querySelectorAll("button[data-mode]")) {
+    button.onclick = ({ detail }) => {
+      mode(button.dataset.mode);
+      if (detail) stage.focus({ preventScroll: true });  // for the keys; who pressed Enter (0 clicks) goes on by Tab
+    };
+  }
   for (const side of ["left", "right"]) choices[side].onchange = () => show(side, Number(choices[side].value));
   find(".swap").onclick = swap;
   find(".in").onclick = keys["+"];
