@@ -38,6 +38,7 @@ CONFORMANCE = Path(__file__).parent / "conformance"
 INDEX = json.loads((CONFORMANCE / "v1" / "index.json").read_text())
 LIGHT = sorted((CONFORMANCE / "networks").glob("*light*.safetensors"))
 SENTENCES = json.loads((HOSTILE / "sentences.json").read_text())
+HINT = "getComputedStyle(document.getElementById('hint')).display"
 STAGES = (Stage(2, "light", 8, 1), Stage(4, "light", 6, 1), Stage(8, "light", 16, 2), Stage(16, "light", 10, 1))
 EXIF = bytes.fromhex("4d4d002a00000008000101100002000000060000001a0000000046656473790000")
 XMP = b"<x:xmpmeta><rdf:li>a note &amp; a &lt;tag&gt;</rdf:li></x:xmpmeta>"
@@ -207,6 +208,8 @@ def test_conformance_files_of_light_networks(browser, address, name):
 def test_metadata_of_a_picture_is_shown(browser, address):
     show(browser, address, "profile.feds")
     facts = browser.run("document.getElementById('facts').textContent")
+    assert facts.startswith("Nameprofile.feds")
+    assert browser.run("document.title") == "profile.feds · feds viewer"
     assert "150 × 100 pixels" in facts
     assert "q3.5" in facts
     assert "Colours" in facts
@@ -277,6 +280,32 @@ def test_the_page_shows_a_sentence_in_place_of_a_picture(browser, address, name)
     expected = SENTENCES[name].removeprefix("feds: ").strip().removesuffix("; allow them with --max-pixels")
     assert fault(browser) == expected
     assert browser.run("document.getElementById('picture').hidden")
+    assert browser.run(HINT) == "block"
+    assert browser.run("document.title") == "feds viewer"
+
+
+def test_the_hint_is_never_beside_a_picture(browser, address):
+    show(browser, address, "photo.feds")
+    assert browser.run(HINT) == "none"
+    browser.run("(u => { u.value = 'https://'; u.form.requestSubmit() })(document.getElementById('url'))")
+    assert fault(browser) == "https://: is no address"
+    assert browser.run(HINT) == "none"
+
+
+def test_the_hint_keeps_off_the_sides_of_a_phone(browser, address):
+    with browser.phone():
+        browser.open(f"{address}index.html")
+        assert browser.fits()
+        box = "document.getElementById('hint').getBoundingClientRect()"
+        assert browser.run(f"[{box}.left, innerWidth - {box}.right]") == [16, 16]
+        assert browser.run("document.getElementById('hint').textContent").startswith("Open a .feds picture")
+
+
+def test_the_button_for_files_is_outlined_while_it_has_the_keys(browser, address):
+    browser.open(f"{address}index.html")
+    browser.run("document.getElementById('file').focus()")
+    lines = "['label', 'form'].map(s => getComputedStyle(document.querySelector(s)).outlineStyle)"
+    assert browser.run(lines) == ["solid", "none"]
 
 
 def test_files_come_in_by_the_button_and_by_dropping(browser, address, site):

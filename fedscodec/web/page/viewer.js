@@ -9,6 +9,7 @@ const numbers = new Intl.NumberFormat("en");
 let decoder = new Decoder({ threads: Number(new URLSearchParams(location.search).get("threads")) || undefined });
 let turn = 0; // of files: what is of an earlier one is not shown
 let shown = []; // addresses of blobs on show
+const title = document.title;
 
 async function open(name, read) {
   const mine = ++turn;
@@ -19,7 +20,7 @@ async function open(name, read) {
     const data = await read();
     if (mine !== turn) return;
     const begin = performance.now();
-    const found = await decoder.decode(data, { told: current(tell), shown: current((preview, file) => showPreview(preview, file, data)) });
+    const found = await decoder.decode(data, { told: current(tell), shown: current((preview, file) => showPreview(name, preview, file, data)) });
     if (mine !== turn) return;
     await showPicture(name, found, data.length, (performance.now() - begin) / 1000);
   } catch (error) {
@@ -33,6 +34,7 @@ async function open(name, read) {
 function clear(name) {
   document.documentElement.dataset.state = "working";
   shown.splice(0).forEach((url) => URL.revokeObjectURL(url));
+  document.title = title;
   $("hint").hidden = true;
   for (const id of ["fault", "about", "xmp", "save", "picture"]) $(id).hidden = true;
   $("zoom").disabled = true;
@@ -60,8 +62,8 @@ async function put(url, kind) {
   picture.hidden = false;
 }
 
-function showPreview(preview, { header, boxes }, data) {
-  showFacts({ header, boxes }, data.length);
+function showPreview(name, preview, file, data) {
+  showFacts(name, file, data.length);
   if (preview) put(address(new Blob([preview.webp], { type: "image/webp" })), "preview");
 }
 
@@ -70,6 +72,7 @@ async function showPicture(name, found, size, seconds) {
   const url = address(await pngOf(found, icc));
   await put(url, "");
   $("picture").alt = name;
+  document.title = `${name} · ${title}`;
   $("save").href = url;
   $("save").download = name.replace(/\.feds$/i, "") + ".png";
   $("save").hidden = false;
@@ -79,13 +82,14 @@ async function showPicture(name, found, size, seconds) {
   $("words").textContent = found.exact
     ? `${seconds.toFixed(2)} s; the pixels lie in the file without loss`
     : `${seconds.toFixed(2)} s (${steps}) in ${found.threads} thread${found.threads > 1 ? "s" : ""}; the checksum of all symbols is right`;
-  showFacts(found.file, size, found.network);
+  showFacts(name, found.file, size, found.network);
   window.feds = { ...found, totalSeconds: seconds }; // for whoever looks behind the page
 }
 
-function showFacts({ header, boxes }, size, network) {
+function showFacts(name, { header, boxes }, size, network) {
   const pixels = header.width * header.height;
   const rows = [
+    ["Name", name],
     ["Size", `${numbers.format(header.width)} × ${numbers.format(header.height)} pixels${header.grey ? ", grey" : ""}`],
     ["File", `${numbers.format(size)} bytes, ${((8 * size) / pixels).toFixed(3)} bits a pixel`],
     ["Quality", `q${header.quality / 1000}`],
@@ -116,6 +120,7 @@ function showFault(sentence) {
   $("words").textContent = "";
   $("fault").textContent = sentence;
   $("fault").hidden = false;
+  $("hint").hidden = false; // what to do next; the style leaves it out beside a picture
 }
 
 function setActual(actual) {
