@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 NOTES, POINTS = ROOT / "weights" / "TRAINING.md", ROOT / "docs" / "learning.json"
 PAGE, PICTURE = ROOT / "docs" / "learning.md", ROOT / "docs" / "learning.svg"
 UNITS = {"million": 1e-3, "gigapixels": 1.0, "billion": 1.0}
-PLANE = Plane((-1.0, 3.2), (-20.0, 200.0), left=72, right=WIDTH - 240)  # 0.1 … 1600 gigapixels, in percent
+PLANE = Plane((-1.0, 3.2), (-20.0, 200.0), left=96, right=WIDTH - 240)  # 0.1 … 1600 gigapixels, in percent
 
 
 class Run(NamedTuple):

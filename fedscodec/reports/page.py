@@ -192,7 +192,7 @@ def _notice(results: Results, anchor: Curve | None) -> str:
 def _weight(curve: Curve) -> str:
     if curve.is_measured:
         return "ours" if curve.kind == "feds" else "peer"
-    return "anchor" if curve.name == published.ANCHOR else f"published {curve.kind}"
+    return f"published {curve.kind}{' anchor' if curve.name == published.ANCHOR else ''}"
 
 
 def _legend(curves: Sequence[Curve]) -> list[dict[str, Any]]:
