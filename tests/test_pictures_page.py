@@ -14,8 +14,7 @@ from PIL import Image
 
 from fedscodec.codec.exact import worse_than_flat
 from fedscodec.errors import FedsError
-from fedscodec.images import Picture, not_kept, read_picture
-from fedscodec.images.picture import from_array
+from fedscodec.images import Picture, from_array, not_kept, read_picture
 
 PAGE = (Path(__file__).parent.parent / "docs" / "pictures.md").read_text(encoding="utf-8")
 QUOTED = [" ".join(quote.split()) for quote in re.findall(r"`([^`]+)`", PAGE)]
