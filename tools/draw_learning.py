@@ -116,7 +116,7 @@ def page() -> str:
 
 
 def _table(found: list[Run]) -> list[str]:
-    rows = [f"| {run.network} | {run.fingerprint} | {run.pixels:.2f} | {run.rate:+.1f} % |" for run in found]
+    rows = [f"| {run.network} | {run.fingerprint} | {run.pixels:.2f} | {signed(run.rate)} % |" for run in found]
     return ["| network | fingerprint | gigapixels | BD-rate |", "| --- | --- | --- | --- |", *rows]
 
 
